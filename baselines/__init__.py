@@ -1,0 +1,1 @@
+"""Baselines: samplers, base models, equivariant models, and the one formula that joins them."""

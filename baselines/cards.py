@@ -1,0 +1,100 @@
+"""What the registry says of a method, and which tasks a method fits, without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.cards import Input, Output, TaskCard
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseCard:
+    """A network: what it needs and can read of a structure, what it can put out, which symmetries it has by itself.
+
+    ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
+    """
+
+    name: str
+    title: str
+    needs: frozenset[Input]
+    reads: frozenset[Input]
+    writes: frozenset[Output]
+    respects: frozenset[str]
+    version: str
+    source: str
+    implementation: str
+    params: Params = field(default_factory=dict)
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerCard:
+    """Where group elements come from: p(g given x)."""
+
+    name: str
+    title: str
+    version: str
+    source: str
+    implementation: str
+    single: bool = False
+    params: Params = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodCard:
+    """A base model with a sampler (symmetrized), or a network that is symmetric by construction (no sampler)."""
+
+    base: BaseCard
+    sampler: SamplerCard | None = None
+
+    @property
+    def name(self) -> str:
+        return self.base.name if self.sampler is None else f"{self.base.name}-{self.sampler.name}"
+
+    @property
+    def title(self) -> str:
+        return self.base.title if self.sampler is None else f"{self.base.title}, {self.sampler.title}"
+
+    @property
+    def kind(self) -> Literal["symmetrized", "equivariant"]:
+        return "equivariant" if self.sampler is None else "symmetrized"
+
+    @property
+    def version(self) -> str:
+        return self.base.version if self.sampler is None else f"{self.base.version}+{self.sampler.version}"
+
+    @property
+    def source(self) -> str:
+        return self.base.source if self.sampler is None else f"{self.base.source}; {self.sampler.source}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name under which a recipe may mean this method."""
+        return frozenset({self.name, self.base.name} | ({self.sampler.name} if self.sampler else set()))
+
+    def symmetrized_group(self, task: TaskCard) -> tuple[str, ...]:
+        """The factors of the task's group that the base model does not already respect."""
+        return tuple(factor for factor in task.group if factor not in self.base.respects)
+
+    def misfit(self, task: TaskCard, task_params: Params) -> str | None:
+        """Why this method cannot run on that task, in one clause; ``None`` where it can."""
+        base = self.base
+        if missing := sorted(base.needs - task.inputs):
+            return f"{base.name} needs {' and '.join(missing)}, which {task.name} does not have"
+        if unread := sorted(task.inputs - base.reads):
+            return f"{base.name} cannot read the {' and '.join(unread)} of {task.name}"
+        if task.output not in base.writes:
+            return f"{base.name} cannot put out the {task.output} of {task.name}"
+        missing_symmetry = self.symmetrized_group(task)
+        if self.sampler is None and missing_symmetry:
+            return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} asks for"
+        if self.sampler is not None and not missing_symmetry:
+            return f"{base.name} already respects {task.group_name}: nothing is left to symmetrize"
+        tokens = task.max_nodes(task_params) ** 2
+        if base.max_tokens is not None and tokens > base.max_tokens:
+            return f"{base.name} takes at most {base.max_tokens} tokens and {task.name} has {tokens} node pairs"
+        return None

@@ -1,0 +1,147 @@
+"""The registered base models, samplers and equivariant networks. Methods are their product, and the latter alone."""
+
+from __future__ import annotations
+
+from baselines.cards import BaseCard, MethodCard, SamplerCard
+
+EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
+GRAPH = frozenset({"node_scalars", "edges"})
+GEOMETRY = frozenset({"points", "vectors"})
+PAPER = "Kim et al. 2023, arXiv 2306.02866"
+
+MLP = BaseCard(
+    name="mlp",
+    title="MLP",
+    needs=frozenset(),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"graph_scalars", "node_points"}),
+    respects=frozenset(),
+    version="1",
+    source=f"{PAPER}, section 4.1",
+    implementation="baselines.bases.mlp:MLP",
+    params={"widths": [256, 256], "activation": "relu", "final_activation": False, "reads": None},
+)
+GIN_ID = BaseCard(
+    name="gin_id",
+    title="GIN with identifiers",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=frozenset({"graph_scalars"}),
+    respects=frozenset(),
+    version="1",
+    source=f"{PAPER}, section 4.1; Murphy et al. 2019",
+    implementation="baselines.bases.gin_id:GINID",
+    params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+)
+GNN = BaseCard(
+    name="gnn",
+    title="Message-passing GNN",
+    needs=frozenset({"points", "vectors", "edges"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}),
+    version="1",
+    source=f"Gilmer et al. 2017; {PAPER}, section 4.2",
+    implementation="baselines.bases.gnn:GNN",
+    params={"width": 60, "layers": 4},
+)
+TRANSFORMER = BaseCard(
+    name="transformer",
+    title="Transformer",
+    needs=frozenset({"edges"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"graph_scalars", "node_points"}),
+    respects=frozenset(),
+    version="1",
+    source=f"Vaswani et al. 2017; {PAPER}, section 4.2",
+    implementation="baselines.bases.transformer:PairTransformer",
+    params={"width": 64, "layers": 8, "heads": 4},
+    max_tokens=1024,
+)
+GIN = BaseCard(
+    name="gin",
+    title="GIN",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=frozenset({"graph_scalars"}),
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Xu et al. 2019",
+    implementation="baselines.equivariant.gin:GIN",
+    params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+)
+EGNN = BaseCard(
+    name="egnn",
+    title="EGNN",
+    needs=frozenset({"points", "vectors", "edges"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Satorras et al. 2021, arXiv 2102.09844",
+    implementation="baselines.equivariant.egnn:EGNN",
+    params={"width": 64, "layers": 4},
+)
+
+LEARNED_PARAMS = {
+    "noise_scale": 1.0,
+    "temperature": 0.1,
+    "sinkhorn_steps": 20,
+    "width": 64,
+    "layers": 3,
+    "neighbours": 4,
+    "entropy_weight": 0.1,
+    "group": None,
+}
+
+IDENTITY = SamplerCard(
+    name="identity",
+    title="no symmetrization",
+    single=True,
+    version="1",
+    source="the base model alone",
+    implementation="baselines.samplers.identity:IdentitySampler",
+    params={"group": None},
+)
+HAAR = SamplerCard(
+    name="haar",
+    title="group averaging",
+    version="1",
+    source="Yarotsky 2018; Murphy et al. 2019",
+    implementation="baselines.samplers.haar:HaarSampler",
+    params={"group": None},
+)
+FRAME = SamplerCard(
+    name="frame",
+    title="frame averaging",
+    version="1",
+    source="Puny et al. 2022, arXiv 2110.03336",
+    implementation="baselines.samplers.frames:FrameSampler",
+    params={"group": None, "exact": True},
+)
+CANONICAL = SamplerCard(
+    name="canonical",
+    title="learned canonicalization",
+    single=True,
+    version="1",
+    source="Kaba et al. 2023, arXiv 2211.06489",
+    implementation="baselines.samplers.canonical:CanonicalSampler",
+    params={name: value for name, value in LEARNED_PARAMS.items() if name != "noise_scale"},
+)
+LEARNED = SamplerCard(
+    name="learned",
+    title="probabilistic symmetrization",
+    version="1",
+    source=PAPER,
+    implementation="baselines.samplers.learned:LearnedSampler",
+    params=LEARNED_PARAMS,
+)
+
+SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, CANONICAL, LEARNED)
+BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER)
+EQUIVARIANT: tuple[BaseCard, ...] = (GIN, EGNN)
+
+METHODS: tuple[MethodCard, ...] = (
+    *(MethodCard(base=base) for base in EQUIVARIANT),
+    *(MethodCard(base=base, sampler=sampler) for base in BASES for sampler in SAMPLERS),
+)

@@ -1,0 +1,1 @@
+"""symbench's harness: registry, suites, training, records, Ray execution, MLflow tracking, tables and reports."""

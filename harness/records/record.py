@@ -1,0 +1,100 @@
+"""A run's record, and the one place that says how it is written as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.spec import RunSpec
+from harness.training.outcome import CurvePoint
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the tables say of a run and the registry knew when it ran: old records stay readable without it."""
+
+    group: str
+    metric: str
+    direction: Literal["max", "min"]
+    kind: Literal["symmetrized", "equivariant"]
+    base_model: str
+    sampler: str | None
+    variant: str | None = None
+    size_name: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a run failed: one sentence, and the whole traceback (empty where the process died without one)."""
+
+    sentence: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run that ended, well or not. Times are ISO 8601 in UTC."""
+
+    spec: RunSpec
+    suite: str
+    status: Literal["succeeded", "failed"]
+    description: Description
+    started: str
+    finished: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[CurvePoint, ...] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    @property
+    def digest(self) -> str:
+        return self.spec.digest
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; non-finite metrics become ``null`` with the name kept."""
+        return {
+            "schema": SCHEMA,
+            "digest": self.digest,
+            "suite": self.suite,
+            "status": self.status,
+            "started": self.started,
+            "finished": self.finished,
+            "spec": self.spec.to_dict(),
+            "description": asdict(self.description),
+            "metrics": _finite(self.metrics),
+            "curve": [_finite(asdict(point)) for point in self.curve],
+            "cost": _finite(self.cost),
+            "notes": list(self.notes),
+            "provenance": dict(self.provenance),
+            "failure": asdict(self.failure) if self.failure else None,
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Record:
+        """The inverse of :meth:`to_dict`. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+        if values["schema"] != SCHEMA:
+            raise ValueError(f"record schema {values['schema']} is not {SCHEMA}")
+        return Record(
+            spec=RunSpec.from_dict(values["spec"]),
+            suite=values["suite"],
+            status=values["status"],
+            description=Description(**values["description"]),
+            started=values["started"],
+            finished=values["finished"],
+            metrics=values["metrics"],
+            curve=tuple(CurvePoint(**point) for point in values["curve"]),
+            cost=values["cost"],
+            notes=tuple(values["notes"]),
+            provenance=values["provenance"],
+            failure=Failure(**values["failure"]) if values["failure"] else None,
+        )
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if abs(value) < float("inf") else None for name, value in values.items()}

@@ -1,0 +1,136 @@
+"""Every task and method there is: the built-in ones and those that other packages register by entry point (no torch).
+
+An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point group ``symbench.tasks`` and a
+:class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from baselines.cards import MethodCard
+from harness.errors import SymbenchError
+from harness.spec import RunSpec
+from tasks.cards import TaskCard
+from tasks.protocol import Protocol
+
+
+@cache
+def tasks() -> Mapping[str, TaskCard]:
+    """All registered tasks by name."""
+    from tasks.catalogue import TASKS
+
+    return _by_name([*TASKS, *_plugins("symbench.tasks", TaskCard)])
+
+
+@cache
+def methods() -> Mapping[str, MethodCard]:
+    """All registered methods by name."""
+    from baselines.catalogue import METHODS
+
+    return _by_name([*METHODS, *_plugins("symbench.methods", MethodCard)])
+
+
+def _plugins(group: str, kind: type) -> list[Any]:
+    cards = [(point, point.load()) for point in entry_points(group=group)]
+    for point, card in cards:
+        if not isinstance(card, kind):
+            raise SymbenchError(f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: correct or uninstall its package.")
+    return [card for _, card in cards]
+
+
+def _by_name(cards: Iterable[Any]) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    for card in cards:
+        if card.name in found:
+            raise SymbenchError(f"Two packages register the name {card.name}: uninstall one of them.")
+        found[card.name] = card
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` where a known name is close, else the known names."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+def task(name: str) -> TaskCard:
+    """The task of that name, or a :class:`SymbenchError` that names the nearest one."""
+    if name not in tasks():
+        raise SymbenchError(f"There is no task '{name}': {nearest(name, tasks())}")
+    return tasks()[name]
+
+
+def method(name: str) -> MethodCard:
+    """The method of that name, or a :class:`SymbenchError` that names the nearest one."""
+    if name not in methods():
+        raise SymbenchError(f"There is no method '{name}': {nearest(name, methods())}")
+    return methods()[name]
+
+
+def resolve(
+    task_name: str,
+    method_name: str,
+    protocol: str,
+    seed: int,
+    *,
+    task_params: Mapping[str, Any] | None = None,
+    base: Mapping[str, Any] | None = None,
+    sampler: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> RunSpec:
+    """The run with every setting written out: card defaults, then the task's recipes, then what the caller asks for.
+
+    Raises :class:`SymbenchError` for an unknown name. Does not ask whether the pair fits
+    (:meth:`MethodCard.misfit` does).
+    """
+    task_card, method_card = task(task_name), method(method_name)
+    if protocol not in task_card.protocols:
+        raise SymbenchError(f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}")
+    recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
+    method_base = _overlay("base", method_card.base.params, *(recipe.base for recipe in recipes), base or {})
+    method_sampler: Mapping[str, Any] = {}
+    if method_card.sampler is not None:
+        layers = [_known(recipe.sampler, method_card.sampler.params) for recipe in recipes]
+        method_sampler = _overlay("sampler", method_card.sampler.params, *layers, sampler or {})
+    elif sampler:
+        raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
+    return RunSpec(
+        task=task_card.name,
+        task_version=task_card.version,
+        task_params=task_card.resolve(_overlay("task_params", task_card.params, task_params or {})),
+        method=method_card.name,
+        method_version=method_card.version,
+        base=method_base,
+        sampler=method_sampler,
+        seed=seed,
+        protocol=protocol,
+        settings=_settings(task_card.protocols[protocol], *(recipe.settings for recipe in recipes), settings or {}),
+    )
+
+
+def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name in known}
+
+
+def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for layer in layers:
+        for name in layer:
+            if name not in merged:
+                raise SymbenchError(f"There is no {what} setting '{name}': {nearest(name, merged)}")
+        merged |= layer
+    return merged
+
+
+def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
+    try:
+        return Protocol(**_overlay("protocol", asdict(published), *layers))
+    except (TypeError, ValueError) as error:
+        raise SymbenchError(f"These protocol settings do not work: {error}.") from error

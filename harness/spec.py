@@ -1,0 +1,71 @@
+"""A run's full description and its identity (no torch)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any
+
+from tasks.protocol import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One task x method x seed x protocol, with every setting resolved: nothing is left to a default in the code.
+
+    ``protocol`` is the name under which ``settings`` were published; it cannot change an outcome, so it is no part of
+    the digest. ``base`` and ``sampler`` hold the resolved parameters of the method's two parts.
+    """
+
+    task: str
+    task_version: str
+    task_params: Mapping[str, Any] = field(default_factory=dict)
+    method: str
+    method_version: str
+    base: Mapping[str, Any] = field(default_factory=dict)
+    sampler: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    protocol: str
+    settings: Protocol
+
+    @cached_property
+    def digest(self) -> str:
+        """The first 16 hex digits of the SHA-256 of everything that can change the outcome."""
+        identity = {name: value for name, value in self.to_dict().items() if name != "protocol"}
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)} | {"settings": asdict(self.settings)}
+        return json.loads(json.dumps(plain, default=dict))
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> RunSpec:
+        return RunSpec(**{**values, "settings": Protocol(**values["settings"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one run is granted; no part of its identity.
+
+    ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds.
+    """
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int | None = None
+    chunk: int | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A run as a launch sees it: what to run, for which suite, with which resources."""
+
+    spec: RunSpec
+    suite: str
+    resources: Resources = Resources()

@@ -1,0 +1,1 @@
+"""One training loop in plain torch: no Ray, no MLflow, no Polars."""

@@ -1,0 +1,51 @@
+"""What a run gives back, and what the loop tells those who watch it (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """Quality with ``samples`` group elements per example at evaluation.
+
+    ``value`` is the task's metric, the mean over independent repeats; ``value_error`` its standard error over them.
+    ``variance`` is the unbiased estimate of the variance of the k-sample prediction over group samples (mean over
+    examples and output channels); exactly zero where the prediction does not depend on chance.
+    """
+
+    samples: int
+    value: float
+    value_error: float
+    variance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The result of a run that ended well.
+
+    ``metrics`` holds the test metrics, among them the task's own; ``cost`` holds ``parameters``, ``train_seconds``,
+    ``train_examples_per_second``, ``seconds_per_example`` (one prediction at ``test_samples``) and
+    ``peak_memory_bytes`` (tensors alive at once during one evaluation batch). ``notes`` are short texts for the reader.
+    """
+
+    metrics: Mapping[str, float]
+    curve: tuple[CurvePoint, ...] = ()
+    cost: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Hooks(Protocol):
+    """What the upper floors are told while a run goes on. A hook must return at once and must not raise."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics at a step (an epoch of training, an initialisation of a separation test)."""
+
+
+class Silence:
+    """Hooks for a run that nobody watches."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        return None

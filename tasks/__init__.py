@@ -1,0 +1,1 @@
+"""Tasks: data, the symmetry it has, and how predictions are scored."""

@@ -1,0 +1,62 @@
+"""What the registry says of a task, without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.protocol import Protocol
+
+Input = Literal["node_scalars", "edges", "points", "vectors"]
+Output = Literal["graph_scalars", "node_scalars", "node_points"]
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Published hyper-parameters of some methods on one task; of two that apply, the later one wins.
+
+    ``method`` names a base model, a sampler or a whole method ("*": every one); ``protocol`` "*" means every protocol.
+    """
+
+    method: str = "*"
+    protocol: str = "*"
+    base: Params = field(default_factory=dict)
+    sampler: Params = field(default_factory=dict)
+    settings: Params = field(default_factory=dict)
+
+    def applies(self, names: frozenset[str], protocol: str) -> bool:
+        return (self.method == "*" or self.method in names) and self.protocol in ("*", protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCard:
+    """A registered task.
+
+    ``group`` lists the factors of the task's symmetry group, ``implementation`` is ``module:Class``, and ``version``
+    changes whenever the same settings would give other numbers, so that no old record is taken for a new one.
+    ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there).
+    """
+
+    name: str
+    title: str
+    group: tuple[str, ...]
+    inputs: frozenset[Input]
+    output: Output
+    metric: str
+    direction: Literal["max", "min"]
+    version: str
+    source: str
+    implementation: str
+    protocols: Mapping[str, Protocol]
+    max_nodes: Callable[[Params], int]
+    params: Params = field(default_factory=dict)
+    recipes: tuple[Recipe, ...] = ()
+    resolve: Callable[[Params], Params] = dict
+    size: Callable[[Params], int] | None = None
+    size_name: str = "nodes"
+
+    @property
+    def group_name(self) -> str:
+        return " x ".join(self.group)

@@ -1,0 +1,53 @@
+"""How a run is trained and scored: the settings that a task publishes under a protocol's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Optimiser, schedule, budget and group samples of one run.
+
+    Sizes count examples, ``*_samples`` count group elements per example (the paper's k). A ``None`` size means the
+    whole split. ``initialisations`` is read by separation tasks only, which do not train.
+    """
+
+    epochs: int = 0
+    batch_size: int = 100
+    drop_last: bool = False
+    optimizer: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "linear"] = "constant"
+    warmup_epochs: int = 0
+    clip_norm: float | None = None
+    patience: int | None = None
+    validate_every: int = 1
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    train_samples: int = 10
+    valid_samples: int = 10
+    test_samples: int = 10
+    test_repeats: int = 1
+    train_size: int | None = None
+    valid_size: int | None = None
+    test_size: int | None = None
+    initialisations: int = 100
+    curve_samples: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    curve_size: int = 100
+    curve_repeats: int = 2
+
+    def __post_init__(self) -> None:
+        positive = ("batch_size", "validate_every", "train_samples", "valid_samples", "test_samples", "test_repeats",
+                    "initialisations", "curve_size")  # fmt: skip
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.epochs < 0 or self.warmup_epochs < 0:
+            raise ValueError("epochs and warmup_epochs cannot be negative")
+        if self.lr <= 0:
+            raise ValueError(f"lr must be positive, not {self.lr}")
+        if self.curve_repeats < 2:
+            raise ValueError("curve_repeats must be at least 2: a variance needs two estimates")
+        object.__setattr__(self, "curve_samples", tuple(self.curve_samples))
