@@ -17,11 +17,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 
 class DataError(Exception):
@@ -62,7 +63,7 @@ def obtain(name: str, build: Callable[[Path], None]) -> Path:
     return target
 
 
-def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str, NDArray[np.generic]]]) -> Arrays:
+def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
     """The arrays `fields` of the npz file called `name`; where it is missing, `generate()` makes them first.
 
     Raises:
@@ -79,7 +80,7 @@ def versioned_name(stem: str, version: int, **parameters: int) -> str:
     return "-".join([stem, f"v{version}", *(f"{key}{value}" for key, value in parameters.items())]) + ".npz"
 
 
-def save(path: Path, contents: Mapping[str, NDArray[np.generic]]) -> None:
+def save(path: Path, contents: Mapping[str, NDArray[Any]]) -> None:
     """Writes arrays to `path` as a compressed npz file without pickles."""
     with path.open("wb") as file:  # an open file: given a path, NumPy would change its suffix
         np.savez_compressed(file, allow_pickle=False, **contents)

@@ -202,8 +202,8 @@ def _check(nodes: int, sizes: Mapping[str, int]) -> None:
             raise ValueError(f"{split} must be in 0..{published}, the size of the published split, not {sizes[split]}")
 
 
-def _generate(nodes: int, sizes: Mapping[str, int], seed: int) -> dict[str, NDArray[np.generic]]:
-    stored: dict[str, NDArray[np.generic]] = {}
+def _generate(nodes: int, sizes: Mapping[str, int], seed: int) -> cache.Arrays:
+    stored: cache.Arrays = {}
     for split, start in draws(nodes, sizes, seed).items():
         recorded = simulate(*start, steps=(TARGET_FRAME + 1) * STEPS_PER_FRAME, frames=[INPUT_FRAME, TARGET_FRAME])
         made = Trajectories(recorded.position[0], recorded.velocity[0], start.charge, recorded.position[1])
@@ -254,7 +254,8 @@ class _Forces:
     """
 
     def __init__(self, charge: Float) -> None:
-        size, self.nodes = charge.shape
+        size = charge.shape[0]
+        self.nodes: int = charge.shape[1]
         self.half = self.nodes // 2
         self._wrapped = np.empty((3, self.nodes + self.half, size))
         self._force = np.empty_like(self._wrapped)
