@@ -1,0 +1,162 @@
+"""What is wrong with a suite, in one sentence: the file, the line and the nearest right name (no torch)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness import registry
+from harness.errors import SymbenchError
+from harness.suite import Choices, Experiment, Override, Suite, point, selected
+from harness.suite_fields import Grants, Settings, matching
+from harness.suite_file import Loc, SuiteFile
+
+PARAMS = ("task_params", "base", "sampler")
+GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sampler.NAME"
+
+
+def sentence(error: ValidationError, file: SuiteFile, at: Loc = ()) -> str:
+    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands."""
+    details = min(error.errors(), key=lambda item: file.line((*at, *item["loc"])))
+    return f"{file.where((*at, *_place(details)))}: {_complaint(details)}."
+
+
+def _place(details: ErrorDetails) -> Loc:
+    """Where the complaint belongs. Those of a whole mapping begin with the name of the key they are about."""
+    if details["type"] == "value_error" and isinstance(details["input"], dict):
+        return (*details["loc"], str(details["ctx"]["error"]).split()[0])
+    return details["loc"]
+
+
+def _complaint(details: ErrorDetails) -> str:
+    loc, message = details["loc"], details["msg"]
+    name = ".".join(str(part) for part in loc[-2:] if isinstance(part, str) or part is loc[-1])
+    given = json.dumps(details["input"], default=str)
+    match details["type"]:
+        case "extra_forbidden":
+            return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), _keys(loc[:-1]))}"
+        case "missing":
+            return f"'{loc[-1]}' is missing"
+        case "too_short":
+            return f"'{name}' should not be empty"
+        case "model_type" | "dict_type":
+            return f"'{name}' should be a mapping, not {given}"
+        case "value_error":
+            reason = str(details["ctx"]["error"])
+            return f"'{name}' {reason}" if reason.startswith("should") else reason
+        case _:
+            return f"'{name}' {message.removeprefix('Input ').partition(', unable')[0]}, not {given}"
+
+
+def _keys(loc: Loc) -> Iterable[str]:
+    """The keys that the mapping at ``loc`` may have."""
+    model: type[BaseModel]
+    match loc:
+        case (*_, "settings"):
+            model = Settings
+        case (*_, "resources"):
+            model = Grants
+        case ("experiments", _):
+            model = Experiment
+        case ("overrides", _):
+            model = Override
+        case _:
+            model = Suite
+    return model.model_fields
+
+
+def check_names(suite: Suite, file: SuiteFile) -> None:
+    """Raises :class:`SymbenchError` for the first name or parameter that the registry does not know."""
+    for index, experiment in enumerate(suite.experiments):
+        _check_experiment(suite, experiment, file, ("experiments", index))
+    for index, override in enumerate(suite.overrides):
+        _check_override(override, file, ("overrides", index))
+
+
+def _check_experiment(suite: Suite, experiment: Experiment, file: SuiteFile, at: Loc) -> None:
+    for index, pattern in enumerate(experiment.tasks):
+        _check_pattern(pattern, "task", registry.tasks(), file, (*at, "tasks", index))
+    for index, pattern in enumerate(experiment.methods):
+        _check_pattern(pattern, "method", registry.methods(), file, (*at, "methods", index))
+    tasks = selected(experiment.tasks, registry.tasks())
+    methods = selected(experiment.methods, registry.methods())
+    named = [task for task in tasks if task in experiment.tasks]
+    protocol_at: Loc = (*at, "protocol") if experiment.protocol else ("protocol",)
+    _check_protocol(experiment.protocol or suite.protocol, tasks, named, file, protocol_at)
+    _check_params(experiment, tasks, methods, file, at)
+    for name, values in experiment.grid.items():
+        for index, value in enumerate(values):
+            chosen = _check_point(name, value, file, (*at, "grid", name, index))
+            _check_params(chosen, tasks, methods, file, (*at, "grid", name, index))
+            if chosen.protocol:
+                _check_protocol(chosen.protocol, tasks, named, file, (*at, "grid", name, index))
+
+
+def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
+    _check_pattern(override.task, "task", registry.tasks(), file, (*at, "task"))
+    _check_pattern(override.method, "method", registry.methods(), file, (*at, "method"))
+    tasks = matching(override.task, registry.tasks())
+    if override.protocol:
+        named = [task for task in tasks if task == override.task]
+        _check_protocol(override.protocol, tasks, named, file, (*at, "protocol"))
+    _check_params(override, tasks, matching(override.method, registry.methods()), file, at)
+
+
+def _check_pattern(pattern: str, kind: str, known: Collection[str], file: SuiteFile, at: Loc) -> None:
+    if not matching(pattern, known):
+        raise SymbenchError(f"{file.where(at)}: there is no {kind} '{pattern}': {registry.nearest(pattern, known)}.")
+
+
+def _check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
+    """Every task that is named must have the protocol; of those that a glob found, one at least."""
+    lacking = [task for task in named if protocol not in registry.task(task).protocols]
+    known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
+    if lacking or protocol not in known:
+        whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
+        raise SymbenchError(f"{file.where(at)}: {whose} no protocol '{protocol}': {registry.nearest(protocol, known)}.")
+
+
+def _check_params(chosen: Choices, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
+    method_cards = [registry.method(name) for name in methods]
+    known: dict[str, list[Mapping[str, Any]]] = {
+        "task_params": [registry.task(name).params for name in tasks],
+        "base": [card.base.params for card in method_cards],
+        "sampler": [card.sampler.params for card in method_cards if card.sampler],
+    }
+    for section in PARAMS:
+        for name, value in getattr(chosen, section).items():
+            where = file.where((*at, section, name))
+            defaults = [params[name] for params in known[section] if name in params]
+            if not defaults:
+                names = list(dict.fromkeys(name for params in known[section] for name in params))
+                hint = registry.nearest(name, names) if names else "none of them takes any"
+                raise SymbenchError(f"{where}: nothing selected has the {section} setting '{name}': {hint}.")
+            if not any(_alike(value, default) for default in defaults):
+                raise SymbenchError(f"{where}: '{name}' should be like {defaults[0]!r}, not {value!r}.")
+
+
+def _check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
+    section, _, field = name.partition(".")
+    if section not in ("protocol", "settings", *PARAMS) or (section == "protocol") == bool(field):
+        raise SymbenchError(f"{file.where(at)}: {GRID}, not '{name}'.")
+    try:
+        return point(name, value)
+    except ValidationError as error:
+        raise SymbenchError(sentence(error, file, at)) from error
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value can stand where ``default`` does, and can be written as JSON (dates and NaN cannot)."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    if default is None:
+        return True
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)
