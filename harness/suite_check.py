@@ -22,7 +22,11 @@ GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sa
 def sentence(error: ValidationError, file: SuiteFile, at: Loc = ()) -> str:
     """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands."""
     details = min(error.errors(), key=lambda item: file.line((*at, *item["loc"])))
-    return f"{file.where((*at, *_place(details)))}: {_complaint(details)}."
+    return _at(file.where((*at, *_place(details))), _complaint(details))
+
+
+def _at(where: str, what: str) -> str:
+    return f"{where}: {what}" if what.endswith("?") else f"{where}: {what}."
 
 
 def _place(details: ErrorDetails) -> Loc:
@@ -108,7 +112,8 @@ def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
 
 def _check_pattern(pattern: str, kind: str, known: Collection[str], file: SuiteFile, at: Loc) -> None:
     if not matching(pattern, known):
-        raise SymbenchError(f"{file.where(at)}: there is no {kind} '{pattern}': {registry.nearest(pattern, known)}.")
+        hint = registry.nearest(pattern.replace("*", ""), known)
+        raise SymbenchError(_at(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
 
 
 def _check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
@@ -117,7 +122,8 @@ def _check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], f
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
         whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
-        raise SymbenchError(f"{file.where(at)}: {whose} no protocol '{protocol}': {registry.nearest(protocol, known)}.")
+        hint = registry.nearest(protocol, known)
+        raise SymbenchError(_at(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
 
 
 def _check_params(chosen: Choices, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
@@ -134,15 +140,15 @@ def _check_params(chosen: Choices, tasks: Sequence[str], methods: Sequence[str],
             if not defaults:
                 names = list(dict.fromkeys(name for params in known[section] for name in params))
                 hint = registry.nearest(name, names) if names else "none of them takes any"
-                raise SymbenchError(f"{where}: nothing selected has the {section} setting '{name}': {hint}.")
+                raise SymbenchError(_at(where, f"nothing selected has the {section} setting '{name}': {hint}"))
             if not any(_alike(value, default) for default in defaults):
-                raise SymbenchError(f"{where}: '{name}' should be like {defaults[0]!r}, not {value!r}.")
+                raise SymbenchError(_at(where, f"'{name}' should be like {defaults[0]!r}, not {value!r}"))
 
 
 def _check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
     section, _, field = name.partition(".")
     if section not in ("protocol", "settings", *PARAMS) or (section == "protocol") == bool(field):
-        raise SymbenchError(f"{file.where(at)}: {GRID}, not '{name}'.")
+        raise SymbenchError(_at(file.where(at), f"{GRID}, not '{name}'"))
     try:
         return point(name, value)
     except ValidationError as error:

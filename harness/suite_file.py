@@ -62,13 +62,19 @@ class SuiteFile:
         except UnicodeDecodeError as error:
             raise SymbenchError(f"{self.path} is no UTF-8 text (byte {error.start}): save it as UTF-8.") from error
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f", line {mark.line + 1}" if mark else ""
-            raise SymbenchError(f"{self.path}{line}: this is no YAML: {error.problem or error.context}.") from error
+            raise SymbenchError(self._no_yaml(error)) from error
         except yaml.YAMLError as error:
             raise SymbenchError(f"{self.path}: this is no YAML: {' '.join(str(error).split())}.") from error
         self._lines = {loc: line for loc, line in _lines(node, ())}
         return data
+
+    def _no_yaml(self, error: yaml.MarkedYAMLError) -> str:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        began = ""
+        if error.context and error.context_mark:
+            began = f" ({error.context} that began in line {error.context_mark.line + 1})"
+        return f"{self.path}{line}: this is no YAML: {error.problem or error.context}{began}."
 
     def _refuse_twice(self, node: yaml.Node, around: tuple[int, ...]) -> None:
         """YAML lets the last of two equal keys win, and lets a list hold itself: neither is ever meant."""
@@ -111,8 +117,8 @@ class SuiteFile:
             key: str | int = head
             if isinstance(inside, list):
                 if not head.isdecimal() or int(head) >= len(inside):
-                    known = f"0 to {len(inside) - 1}" if inside else "nothing, it is empty"
-                    raise SymbenchError(f"--set {override}: '{'.'.join(map(str, loc))}' is a list and has {known}.")
+                    size = f"is a list of {len(inside)}, counted from 0"
+                    raise SymbenchError(f"--set {override}: '{'.'.join(map(str, loc))}' {size}.")
                 key = int(head)
             elif not isinstance(inside, dict):
                 raise SymbenchError(f"--set {override}: '{'.'.join(map(str, loc))}' has nothing inside to set.")
