@@ -1,0 +1,48 @@
+"""From a store's records to its tables."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from harness.collate.accuracy import accuracy
+from harness.collate.incremental import load_cache, read_rows
+from harness.collate.runs import runs
+from harness.collate.sample_complexity import sample_complexity
+from harness.collate.scaling import scaling
+from harness.collate.tables import Tables, are_written, write_tables
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def collate(store: Store, out: Path | None = None) -> Tables:
+    """The tables of all records in ``store``, written to ``out`` (default: ``tables`` beside the store).
+
+    Only records that are new or changed since the last call with this ``out`` are parsed. Files that are no readable
+    record are left out, with one warning for each reason. Raises :class:`~harness.errors.SymbenchError` where ``out``
+    cannot be written.
+    """
+    out = store.root.parent / "tables" if out is None else out
+    rows = read_rows(store.root / "records", load_cache(out / "runs.parquet"))
+    all_runs = runs(rows.frame) if rows.changed else rows.frame
+    lazy = all_runs.lazy()
+    pooled = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
+    tables = Tables(
+        runs=all_runs,
+        accuracy=pooled[0],
+        sample_complexity=pooled[1],
+        scaling=pooled[2],
+        left_out=rows.left_out,
+        parsed=rows.parsed,
+    )
+    for sentence in tables.warnings():
+        log.warning("%s", sentence)
+    if rows.changed or not are_written(out):
+        write_tables(tables, out)
+    return tables

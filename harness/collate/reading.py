@@ -1,0 +1,232 @@
+"""One record's JSON to one row of the ``runs`` table.
+
+Rows are read from the JSON itself and not through :class:`~harness.records.record.Record`: a record written before
+a setting was added stays readable, and thousands are read in seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+from harness.records.record import SCHEMA
+
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+CURVE = pl.List(
+    pl.Struct({"samples": pl.Int64, "value": pl.Float64, "value_error": pl.Float64, "variance": pl.Float64})
+)
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "digest": pl.String,
+    "status": pl.String,
+    "suite": pl.String,
+    "task": pl.String,
+    "task_version": pl.String,
+    "task_params": pl.String,
+    "variant": pl.String,
+    "group": pl.String,
+    "size_name": pl.String,
+    "size": pl.Int64,
+    "method": pl.String,
+    "method_version": pl.String,
+    "kind": pl.String,
+    "base_model": pl.String,
+    "sampler": pl.String,
+    "seed": pl.Int64,
+    "protocol": pl.String,
+    "setting": pl.String,
+    "series": pl.String,
+    "metric": pl.String,
+    "direction": pl.String,
+    "value": pl.Float64,
+    "metrics": pl.String,
+    "curve": CURVE,
+    "train_samples": pl.Int64,
+    "test_samples": pl.Int64,
+    "parameters": pl.Int64,
+    "train_seconds": pl.Float64,
+    "seconds_per_example": pl.Float64,
+    "train_examples_per_second": pl.Float64,
+    "peak_memory_bytes": pl.Int64,
+    "wall_seconds": pl.Float64,
+    "started": pl.String,
+    "finished": pl.String,
+    "host": pl.String,
+    "device": pl.String,
+    "git_commit": pl.String,
+    "git_dirty": pl.Boolean,
+    "symbench_version": pl.String,
+    "error": pl.String,
+    "traceback": pl.String,
+    "notes": pl.String,
+    "provenance": pl.String,
+    "spec_json": pl.String,
+}
+
+
+class Unreadable(Exception):
+    """A file that is no record this version can read; ``newer`` where a later version of symbench wrote it."""
+
+    def __init__(self, reason: str, *, newer: bool = False) -> None:
+        super().__init__(reason)
+        self.newer = newer
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Point(_Part):
+    samples: Int64
+    value: float | None
+    value_error: float | None
+    variance: float | None
+
+
+class _Description(_Part):
+    group: str
+    metric: str
+    direction: Literal["max", "min"]
+    kind: str
+    base_model: str
+    sampler: str | None
+    variant: str | None = None
+    size_name: str | None = None
+    size: Int64 | None = None
+
+
+class _Failure(_Part):
+    sentence: str
+    traceback: str = ""
+
+
+class _Spec(_Part):
+    task: str
+    task_version: str
+    task_params: dict[str, Any]
+    method: str
+    method_version: str
+    seed: Int64
+    protocol: str
+    settings: dict[str, Any]
+
+
+class _Record(_Part):
+    digest: str = Field(min_length=1)
+    suite: str
+    status: Literal["succeeded", "failed"]
+    started: str
+    finished: str
+    spec: _Spec
+    description: _Description
+    metrics: dict[str, float | None]
+    curve: list[_Point]
+    cost: dict[str, float | None]
+    notes: list[str]
+    provenance: dict[str, Any]
+    failure: _Failure | None
+
+
+def read_row(raw: bytes) -> dict[str, Any]:
+    """The row (keys: :data:`COLUMNS`) of a record's JSON. Raises :class:`Unreadable`."""
+    try:
+        values = from_json(raw)
+    except ValueError as error:
+        raise Unreadable(f"no complete JSON ({error})") from error
+    if not isinstance(values, dict) or not isinstance(schema := values.get("schema"), int):
+        raise Unreadable("no record: it names no schema")
+    if schema > SCHEMA:
+        raise Unreadable(f"schema {schema}", newer=True)
+    try:
+        record = _Record.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Unreadable(f"{where}: {first['msg']}") from error
+    return _row(record, values["spec"])
+
+
+def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
+    described, provenance, failure = record.description, record.provenance, record.failure
+    curve = [{name: _finite(value) for name, value in point} for point in record.curve if point.samples >= 1]
+    return {
+        "digest": record.digest,
+        "status": record.status,
+        "suite": record.suite,
+        "task": record.spec.task,
+        "task_version": record.spec.task_version,
+        "task_params": _canonical(record.spec.task_params),
+        "variant": described.variant,
+        "group": described.group,
+        "size_name": described.size_name,
+        "size": described.size,
+        "method": record.spec.method,
+        "method_version": record.spec.method_version,
+        "kind": described.kind,
+        "base_model": described.base_model,
+        "sampler": described.sampler,
+        "seed": record.spec.seed,
+        "protocol": record.spec.protocol,
+        "setting": _hash(setting := {name: value for name, value in spec.items() if name != "seed"}),
+        "series": _hash(_without_size(setting, described.size_name)),
+        "metric": described.metric,
+        "direction": described.direction,
+        "value": _finite(record.metrics.get(described.metric)),
+        "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
+        "curve": curve,
+        "train_samples": _whole(record.spec.settings.get("train_samples")),
+        "test_samples": _whole(record.spec.settings.get("test_samples")),
+        "parameters": _whole(record.cost.get("parameters")),
+        "train_seconds": _finite(record.cost.get("train_seconds")),
+        "seconds_per_example": _finite(record.cost.get("seconds_per_example")),
+        "train_examples_per_second": _finite(record.cost.get("train_examples_per_second")),
+        "peak_memory_bytes": _whole(record.cost.get("peak_memory_bytes")),
+        "wall_seconds": _finite(provenance.get("wall_seconds")),
+        "started": record.started,
+        "finished": record.finished,
+        "host": _text(provenance.get("host")),
+        "device": _text(provenance.get("device")),
+        "git_commit": _text(provenance.get("git_commit")),
+        "git_dirty": dirty if isinstance(dirty := provenance.get("git_dirty"), bool) else None,
+        "symbench_version": _text(provenance.get("symbench_version")),
+        "error": failure.sentence if failure else None,
+        "traceback": failure.traceback if failure else None,
+        "notes": _canonical(record.notes),
+        "provenance": _canonical(provenance),
+        "spec_json": _canonical(spec),
+    }
+
+
+def _without_size(setting: Mapping[str, Any], size_name: str | None) -> dict[str, Any]:
+    """What a curve over sizes holds fixed: the setting less the task parameter that is the size."""
+    params = {name: value for name, value in setting["task_params"].items() if name != size_name}
+    return {**setting, "task_params": params}
+
+
+def _canonical(values: Any) -> str:
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(_canonical(values).encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _finite(value)
+    return None if number is None or abs(number) >= 2**63 else round(number)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

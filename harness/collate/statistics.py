@@ -1,0 +1,24 @@
+"""The statistics of all tables. Nulls (runs without a finite value) are left out of a mean and counted apart."""
+
+from __future__ import annotations
+
+import polars as pl
+
+SETTING_KEYS = (
+    "task", "task_version", "variant", "task_params", "group", "size_name", "size", "protocol", "method",
+    "method_version", "kind", "base_model", "sampler", "setting", "setting_label", "metric", "direction",
+)  # fmt: skip
+"""What all runs that may be pooled have in common: everything but the seed."""
+
+
+def mean(column: str) -> pl.Expr:
+    return pl.col(column).mean()
+
+
+def stderr(column: str) -> pl.Expr:
+    """Sample standard deviation (ddof = 1) / sqrt(number of values): null for a single value."""
+    return pl.col(column).std(ddof=1) / pl.col(column).count().sqrt()
+
+
+def count(column: str) -> pl.Expr:
+    return pl.col(column).count().cast(pl.Int64)

@@ -1,0 +1,88 @@
+"""The collated tables and how they are written."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from harness.collate.incremental import LeftOut, cache_metadata
+from harness.errors import SymbenchError
+from harness.records.record import SCHEMA
+
+NAMES = ("accuracy", "sample_complexity", "scaling", "runs")
+"""``runs`` is written last: it is the cache that says what the others were made from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """``runs`` has one row per run; the others pool seeds and nothing else. ``parsed`` files were new or changed."""
+
+    runs: pl.DataFrame
+    accuracy: pl.DataFrame
+    sample_complexity: pl.DataFrame
+    scaling: pl.DataFrame
+    left_out: tuple[LeftOut, ...] = ()
+    parsed: int = 0
+
+    def frames(self) -> Mapping[str, pl.DataFrame]:
+        return {name: getattr(self, name) for name in NAMES}
+
+    def warnings(self) -> list[str]:
+        """One sentence per reason for which files were left out."""
+        newer = Counter(item.reason for item in self.left_out if item.newer)
+        sentences = [
+            f"{_records(n)} left out: written with {schema}, newer than the schema {SCHEMA} that this symbench reads; "
+            "update symbench and collate again."
+            for schema, n in sorted(newer.items())
+        ]
+        corrupt = [item for item in self.left_out if not item.newer]
+        if corrupt:
+            sentences.append(
+                f"{_records(len(corrupt))} left out: damaged or incomplete, the first is {corrupt[0].file} "
+                f"({corrupt[0].reason}); the next launch of the suite runs what is missing."
+            )
+        return sentences
+
+
+def _records(n: int) -> str:
+    return "1 record is" if n == 1 else f"{n:,} records are"
+
+
+def write_tables(tables: Tables, out: Path) -> None:
+    """Each table as parquet and CSV, each file whole or not at all. Raises :class:`SymbenchError`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, frame in tables.frames().items():
+            metadata = cache_metadata() if name == "runs" else {}
+            _replace(out / f"{name}.csv", _plain(frame).write_csv)
+            _replace(out / f"{name}.parquet", partial(frame.write_parquet, metadata=metadata))
+    except OSError as error:
+        raise SymbenchError(f"The tables cannot be written to {out} ({error.strerror or error}).") from error
+
+
+def are_written(out: Path) -> bool:
+    """Whether every file of :func:`write_tables` is there."""
+    return all((out / f"{name}.{ending}").exists() for name in NAMES for ending in ("csv", "parquet"))
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """For CSV, which has no nested columns: the curve as JSON."""
+    if "curve" not in frame.columns:
+        return frame
+    points = pl.col("curve").list.eval(pl.element().struct.json_encode()).list.join(",")
+    return frame.with_columns(pl.format("[{}]", points).alias("curve"))
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,138 @@
+"""The pooled numbers against numpy and scipy."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.collate import Tables, collate
+from harness.records.record import Record
+from harness.records.store import Store
+from tests.harness.synthetic import make_record, write
+
+finite = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+def collated(*records: Record) -> Tables:
+    root = Path(tempfile.mkdtemp())
+    try:
+        write(root / "store", *records)
+        return collate(Store(root / "store"))
+    finally:
+        shutil.rmtree(root)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.none() | finite, min_size=1, max_size=8), st.integers(0, 3))
+def test_mean_and_standard_error_are_those_of_numpy(values: list[float | None], failures: int) -> None:
+    runs = [make_record(seed=seed, value=value) for seed, value in enumerate(values)]
+    failed = [make_record(seed=100 + seed, error="It broke.") for seed in range(failures)]
+    row = collated(*runs, *failed).accuracy.row(0, named=True)
+    known = np.array([value for value in values if value is not None])
+    assert row["seeds"] == len(known)
+    assert row["failed"] == failures
+    assert row["undefined"] == len(values) - len(known)
+    if len(known) == 0:
+        assert row["mean"] is None
+    else:
+        assert row["mean"] == pytest.approx(known.mean(), rel=1e-9, abs=1e-9)
+    if len(known) < 2:
+        assert row["stderr"] is None
+    else:
+        assert row["stderr"] == pytest.approx(known.std(ddof=1) / math.sqrt(len(known)), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(finite, st.floats(0, 1e3)), min_size=2, max_size=5))
+def test_curves_are_pooled_point_by_point(seeds: list[tuple[float, float]]) -> None:
+    records = [
+        make_record(method="gnn-haar", seed=seed, value=value, variance=variance, samples=(1, 8))
+        for seed, (value, variance) in enumerate(seeds)
+    ]
+    table = collated(*records).sample_complexity
+    assert table["samples"].to_list() == [1, 8]
+    for row in table.iter_rows(named=True):
+        points = [point for record in records for point in record.curve if point.samples == row["samples"]]
+        values = np.array([point.value for point in points])
+        assert row["mean"] == pytest.approx(values.mean(), rel=1e-9, abs=1e-9)
+        assert row["stderr"] == pytest.approx(values.std(ddof=1) / math.sqrt(len(values)), rel=1e-6, abs=1e-9)
+        assert row["variance"] == pytest.approx(np.mean([point.variance for point in points]), rel=1e-9, abs=1e-12)
+        assert row["seeds"] == len(seeds)
+
+
+def test_scaling_needs_two_sizes_and_gives_log_n_factorial() -> None:
+    sizes = [make_record(method="egnn", seed=seed, task_params={"nodes": n}) for n in (4, 32) for seed in (0, 1)]
+    table = collated(*sizes, make_record(method="gnn-haar"), make_record("exp_classify", "gin")).scaling
+    assert table["method"].unique().to_list() == ["egnn"]
+    assert table["size"].to_list() == [4, 32]
+    assert table["log_group_size"].to_list() == pytest.approx(
+        [math.log(math.factorial(4)), math.log(math.factorial(32))]
+    )
+    assert table["series"].n_unique() == 1
+    assert table["seeds"].to_list() == [2, 2]
+
+
+def test_log_group_size_is_null_without_s_n() -> None:
+    from tests.harness.synthetic import renamed
+
+    sizes = [renamed(make_record(task_params={"nodes": n}), group="SO(3)") for n in (4, 8)]
+    assert collated(*sizes).scaling["log_group_size"].to_list() == [None, None]
+
+
+def test_a_method_whose_runs_all_failed_keeps_its_row() -> None:
+    table = collated(
+        *(make_record(seed=seed, error="Out of memory.") for seed in (0, 1)), make_record(method="gnn-haar")
+    ).accuracy
+    row = table.filter(pl.col("method") == "egnn").row(0, named=True)
+    assert (row["mean"], row["stderr"], row["seeds"], row["failed"]) == (None, None, 0, 2)
+    assert table.height == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "label"),
+    [
+        ({"task_params": {"nodes": 8}}, "nodes=8"),
+        ({"settings": {"train_samples": 5}}, "train_samples=5"),
+        ({"sampler": {"noise_scale": 0.5}}, "noise_scale=0.5"),
+        ({"base": {"width": 32}}, "width=32"),
+    ],
+)
+def test_settings_that_differ_are_never_pooled_and_say_what_differs(change: dict[str, object], label: str) -> None:
+    tables = collated(
+        *(make_record(method="gnn-learned", seed=seed, value=1.0) for seed in (0, 1)),
+        *(make_record(method="gnn-learned", seed=seed, value=3.0, **change) for seed in (0, 1)),
+    )
+    assert sorted(tables.accuracy["mean"]) == [1.0, 3.0]
+    assert tables.accuracy["seeds"].to_list() == [2, 2]
+    labels = dict(zip(tables.accuracy["mean"], tables.accuracy["setting_label"], strict=True))
+    assert labels[3.0] == label
+    assert labels[1.0] is not None and labels[1.0] != label
+    assert tables.sample_complexity["setting"].n_unique() == 2
+
+
+def test_protocols_are_never_pooled_and_one_setting_needs_no_label() -> None:
+    table = collated(make_record(protocol="quick"), make_record(protocol="paper")).accuracy
+    assert table["protocol"].sort().to_list() == ["paper", "quick"]
+    assert table["setting_label"].to_list() == [None, None]
+
+
+def test_labels_that_would_read_the_same_are_written_out() -> None:
+    table = collated(
+        make_record(method="gnn-learned"),
+        make_record(method="gnn-learned", base={"width": 32}, sampler={"width": 16}),
+    ).accuracy
+    assert "base.width=32, sampler.width=16" in table["setting_label"].to_list()
+
+
+def test_a_run_that_failed_and_then_succeeded_counts_once() -> None:
+    tables = collated(make_record(error="The worker was killed."), make_record(value=0.25))
+    assert tables.runs["status"].to_list() == ["succeeded"]
+    assert tables.accuracy.select("mean", "seeds", "failed").row(0) == (0.25, 1, 0)
