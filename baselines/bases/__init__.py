@@ -1,0 +1,1 @@
+"""Base models: networks on a structure that know nothing of symmetrization."""

@@ -1,0 +1,59 @@
+"""A message-passing network on coordinates as plain numbers (Gilmer et al. 2017; Satorras et al. 2021, "GNN").
+
+Permutation equivariant, not rotation equivariant. With the published sizes it has 92,103 parameters on n-body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tasks.symmetry.structure import Signature, Structure
+
+
+def all_pairs(h: Tensor) -> Tensor:
+    """``[B, N, N, 2 C]``: features of i beside those of j, from node features ``[B, N, C]``."""
+    shape = (*h.shape[:2], h.shape[1], h.shape[2])
+    return torch.cat([h[:, :, None].expand(shape), h[:, None].expand(shape)], -1)
+
+
+def distinct_pairs(x: Structure) -> Tensor:
+    """``[B, N, N, 1]``: one for every ordered pair of different nodes that exist, else zero."""
+    exist = x.mask[:, :, None] & x.mask[:, None]
+    different = ~torch.eye(x.nodes, dtype=torch.bool, device=x.mask.device)
+    return (exist & different)[..., None].to(x.points.dtype)
+
+
+class MessagePassing(nn.Module):
+    """Edge MLP on both ends and the edge, sum over edges, node MLP; no residual."""
+
+    def __init__(self, width: int, edge_scalars: int) -> None:
+        super().__init__()
+        self.edge = nn.Sequential(nn.Linear(2 * width + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, h: Tensor, x: Structure, pairs: Tensor) -> Tensor:
+        messages = self.edge(torch.cat([all_pairs(h), x.edge_scalars], -1))
+        return self.node(torch.cat([h, (messages * pairs).sum(2)], -1))
+
+
+class GNN(nn.Module):
+    """Predicts points ``[B, N, D, 1]`` relative to the centroid, which is added back."""
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width = params["width"]
+        channels = signature.node_scalars + signature.dimension * signature.geometry
+        self.embed = nn.Linear(channels, width)
+        self.layers = nn.ModuleList(MessagePassing(width, signature.edge_scalars) for _ in range(params["layers"]))
+        self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
+
+    def forward(self, x: Structure) -> Tensor:
+        h = self.embed(torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1))
+        pairs = distinct_pairs(x)
+        for layer in self.layers:
+            h = layer(h, x, pairs)
+        return (self.decode(h) + x.centroid[:, None])[..., None]

@@ -1,0 +1,52 @@
+"""A multilayer perceptron on everything a structure holds, laid out in one row (Kim et al. 2023, section 4.1)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+
+ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+def perceptron(widths: Sequence[int], activation: str, final_activation: bool = False) -> nn.Sequential:
+    """Linear layers between these widths with the activation in between, and behind where ``final_activation``."""
+    layers: list[nn.Module] = []
+    for wide, narrow in itertools.pairwise(widths):
+        layers += [nn.Linear(wide, narrow), ACTIVATIONS[activation]()]
+    return nn.Sequential(*(layers if final_activation else layers[:-1]))
+
+
+class MLP(nn.Module):
+    """Reads ``reads`` of a structure (``None``: all there is), flattened and padded to the signature's nodes.
+
+    Graph scalars come out ``[B, C]``; points come out ``[B, N, D, 1]`` as displacements of the first input point.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        nodes = signature.nodes
+        sizes = {
+            "node_scalars": nodes * signature.node_scalars,
+            "geometry": nodes * signature.dimension * signature.geometry,
+            "edges": nodes * nodes * signature.edge_scalars,
+        }
+        self.reads = [name for name in sizes if sizes[name] and (params["reads"] is None or name in params["reads"])]
+        self.signature = signature
+        points = signature.output is Representation.NODE_POINTS
+        self.shape = (nodes, signature.dimension, signature.output_channels) if points else (signature.output_channels,)
+        widths = [sum(sizes[name] for name in self.reads), *params["widths"], math.prod(self.shape)]
+        self.layers = perceptron(widths, params["activation"], params["final_activation"])
+
+    def forward(self, x: Structure) -> Tensor:
+        fields = {"node_scalars": lambda: x.node_scalars, "geometry": lambda: x.geometry, "edges": lambda: x.edge_scalars}
+        row = torch.cat([fields[name]().flatten(1) for name in self.reads], 1)
+        out = self.layers(row).unflatten(1, self.shape)
+        return x.points[..., :1] + out if self.signature.output is Representation.NODE_POINTS else out

@@ -1,0 +1,58 @@
+"""A transformer with one token for every ordered pair of nodes (Kim et al. 2023, section 4.2).
+
+With the published sizes it has 208,387 parameters on n-body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+
+
+class PairTransformer(nn.Module):
+    """All tokens carry edge scalars, diagonal ones node features too; node outputs are read off the diagonal.
+
+    Points ``[B, N, D, 1]`` come out as displacements of the first input point; graph scalars ``[B, C]`` are the mean
+    over the nodes that exist. Position embeddings make it sensitive to the order of nodes.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width = params["width"]
+        self.output = signature.output
+        node_channels = signature.node_scalars + signature.dimension * signature.geometry
+        self.embed = nn.Linear(node_channels + signature.edge_scalars, width)
+        self.position = nn.Parameter(torch.randn(signature.nodes**2, width))
+        layer = nn.TransformerEncoderLayer(
+            width, params["heads"], width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, params["layers"], nn.LayerNorm(width), enable_nested_tensor=False)
+        for module in self.encoder.layers:  # the copies that TransformerEncoder makes start equal
+            module.apply(_reinitialise)
+        channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
+
+    def forward(self, x: Structure) -> Tensor:
+        features = torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1)
+        tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
+        absent = ~(x.mask[:, :, None] & x.mask[:, None]).flatten(1)
+        h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
+        diagonal = torch.arange(x.nodes, device=h.device) * (x.nodes + 1)
+        out = self.head(h[:, diagonal])
+        if self.output is Representation.NODE_POINTS:
+            return x.points[..., :1] + out[..., None]
+        keep = x.mask[..., None].to(out.dtype)
+        return (out * keep).sum(1) / keep.sum(1)
+
+
+def _reinitialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.LayerNorm):
+        module.reset_parameters()
+    elif isinstance(module, nn.MultiheadAttention):
+        module._reset_parameters()

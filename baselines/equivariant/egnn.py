@@ -1,0 +1,55 @@
+"""E(n)-equivariant graph network with velocities (Satorras et al. 2021, equations 3 to 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.bases.gnn import all_pairs, distinct_pairs
+from tasks.symmetry.structure import Signature, Structure
+
+
+class EGNNLayer(nn.Module):
+    """Messages from features, squared distances and edges; they move positions along differences, and velocities."""
+
+    def __init__(self, width: int, edge_scalars: int) -> None:
+        super().__init__()
+        self.edge = nn.Sequential(
+            nn.Linear(2 * width + 1 + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+        self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
+        self.position = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
+        nn.init.xavier_uniform_(self.position[-1].weight, gain=0.001)  # the authors': steps start small
+        self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
+
+    def forward(self, h: Tensor, position: Tensor, velocity: Tensor, x: Structure, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        difference = position[:, :, None] - position[:, None]
+        squared = difference.square().sum(-1, keepdim=True)
+        messages = self.edge(torch.cat([all_pairs(h), squared, x.edge_scalars], -1)) * pairs
+        moves = difference * self.position(messages) * pairs
+        position = position + moves.sum(2) / pairs.sum(2).clamp_min(1) + self.velocity(h) * velocity
+        return h + self.node(torch.cat([h, messages.sum(2)], -1)), position
+
+
+class EGNN(nn.Module):
+    """Points ``[B, N, D, 1]`` from the first input point, the first vector as velocity and the edge scalars.
+
+    The input feature of a node is its speed, as in the authors' n-body experiment.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width = params["width"]
+        self.embed = nn.Linear(1 + signature.node_scalars, width)
+        self.layers = nn.ModuleList(EGNNLayer(width, signature.edge_scalars) for _ in range(params["layers"]))
+
+    def forward(self, x: Structure) -> Tensor:
+        position, velocity = x.points[..., 0], x.vectors[..., 0]
+        h = self.embed(torch.cat([velocity.norm(dim=-1, keepdim=True), x.node_scalars], -1))
+        pairs = distinct_pairs(x)
+        for layer in self.layers:
+            h, position = layer(h, position, velocity, x, pairs)
+        return position[..., None]

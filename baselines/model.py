@@ -1,0 +1,53 @@
+"""What every method gives the training loop: a model, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from tasks.symmetry.noise import Generator
+from tasks.symmetry.structure import Structure
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``value`` ``[B, ...]``, a scalar ``penalty`` to add to the loss (weighted already), and numbers worth logging."""
+
+    value: Tensor
+    penalty: Tensor | None = None
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Model(nn.Module, ABC):
+    """A method built for a task.
+
+    ``deterministic`` models give the same prediction whatever the number of samples and the generator.
+    """
+
+    deterministic: bool
+
+    @abstractmethod
+    def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
+        """The prediction for ``x`` with ``samples`` group elements, ``chunk`` of them at a time."""
+
+    @abstractmethod
+    def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
+        """``[B, K, ...]``: the K single-sample predictions whose mean is the prediction; K = 1 where deterministic."""
+
+
+class Equivariant(Model):
+    """A network that is symmetric by construction: it needs no group elements."""
+
+    deterministic = True
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
+        return Prediction(self.network(x))
+
+    def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
+        return self.network(x)[:, None]

@@ -1,0 +1,1 @@
+"""Where group elements come from: p(g given x)."""

@@ -1,0 +1,71 @@
+"""q for S_n: a graph isomorphism network that gives every node one score (Kim et al. 2023; Xu et al. 2019)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tasks.symmetry.structure import Structure
+
+
+class GINScorer(nn.Module):
+    """Scores ``[B, K, N]`` from node scalars with noise ``[B, K, N, C]`` added.
+
+    A virtual node with a learned feature is joined to every node and to itself, receives no noise and is dropped at
+    the end. Only nodes that exist are computed, all K samples of a graph at once on one sparse adjacency.
+    """
+
+    def __init__(self, channels: int, width: int, layers: int) -> None:
+        super().__init__()
+        self.virtual_node = nn.Parameter(torch.randn(channels))
+        self.embed = nn.Linear(channels, width)
+        self.layers = nn.ModuleList(GINLayer(width) for _ in range(layers))
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, x: Structure, noise: Tensor) -> Tensor:
+        samples = noise.shape[1]
+        batch, node = x.mask.nonzero(as_tuple=True)
+        real = x.node_scalars[batch, node][:, None] + noise[batch, :, node]
+        virtual = self.virtual_node.expand(len(x), samples, -1)
+        h = self.embed(torch.cat([real, virtual]))
+        adjacency = augmented_adjacency(x, batch, node)
+        for layer in self.layers:
+            h = layer(h, adjacency)
+        scores = noise.new_zeros(noise.shape[:3])
+        return scores.index_put((batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T)
+
+
+class GINLayer(nn.Module):
+    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, Linear, BatchNorm, ReLU, on ``[R, K, W]``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.eps = nn.Parameter(torch.rand(()))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+        )
+
+    def forward(self, h: Tensor, adjacency: Tensor) -> Tensor:
+        gathered = torch.sparse.mm(adjacency, h.flatten(1)).view_as(h)
+        return self.mlp((gathered + (1 + self.eps) * h).flatten(0, 1)).view_as(h)
+
+
+def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
+    """Sparse ``[R, R]`` adjacency of all graphs side by side, R = existing nodes, then one virtual node a graph."""
+    real = len(batch)
+    place = torch.full(x.mask.shape, -1, device=batch.device).index_put_((batch, node), torch.arange(real, device=batch.device))
+    weights = x.adjacency
+    graph, source, target = weights.nonzero(as_tuple=True)
+    virtual = real + torch.arange(len(x), device=batch.device)
+    own_virtual = virtual[batch]
+    every = torch.arange(real, device=batch.device)
+    rows = torch.cat([place[graph, source], own_virtual, every, virtual])
+    columns = torch.cat([place[graph, target], every, own_virtual, virtual])
+    values = torch.cat([weights[graph, source, target], weights.new_ones(2 * real + len(x))])
+    size = real + len(x)
+    return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, (size, size), check_invariants=False).coalesce()

@@ -1,0 +1,24 @@
+"""Group averaging: elements from Haar measure, whatever the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from baselines.samplers.sampler import Sample, Sampler
+from tasks.symmetry.group import Group
+from tasks.symmetry.noise import Generator, Noise
+from tasks.symmetry.structure import Signature, Structure
+
+
+class HaarSampler(Sampler):
+    """Uniform on the group's compact part (translations are taken to the centroid)."""
+
+    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__(group)
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return self.group.noise(x, samples, generator)
+
+    def forward(self, x: Structure, noise: Noise) -> Sample:
+        return Sample(self.group.uniform(x, noise))

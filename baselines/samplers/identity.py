@@ -1,0 +1,27 @@
+"""No symmetrization: the identity element, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from baselines.samplers.sampler import Sample, Sampler
+from tasks.symmetry.group import Group
+from tasks.symmetry.noise import Generator, Noise
+from tasks.symmetry.structure import Signature, Structure
+
+
+class IdentitySampler(Sampler):
+    """The base model alone, as a baseline: not equivariant."""
+
+    fixed_samples = 1
+    deterministic = True
+
+    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__(group)
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return ()
+
+    def forward(self, x: Structure, noise: Noise) -> Sample:
+        return Sample(self.group.identity(x))

@@ -1,0 +1,83 @@
+"""The one formula: phi(x) = mean over g ~ p(g given x) of rho_out(g) f(rho_in(g)^-1 x) (Kim et al. 2023, equation 5).
+
+Every symmetrization method is a choice of sampler and f.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from baselines.model import Model, Prediction
+from baselines.samplers.sampler import Sample, Sampler
+from tasks.symmetry.element import Element
+from tasks.symmetry.noise import Generator, Noise, sample_slice
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Structure
+
+
+class Symmetrized(Model):
+    """A base model f ``Structure -> [B, ...]`` averaged over the group elements of a sampler.
+
+    ``output`` is how f's output transforms. With a ``chunk``, memory does not grow with the number of samples: the
+    noise is drawn first, so what is drawn does not depend on the chunk, and in training f is computed anew in the
+    backward pass. (The sampler itself sees all samples at once in training: its batch statistics are over them.)
+    """
+
+    def __init__(self, base: nn.Module, sampler: Sampler, output: Representation) -> None:
+        super().__init__()
+        self.base = base
+        self.sampler = sampler
+        self.output = output
+        self.deterministic = sampler.deterministic
+
+    def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
+        noise = self.sampler.noise(x, self._count(samples), generator)
+        if self.training:
+            sample = self.sampler(x, noise)
+            return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, sample.statistics)
+        parts = [self._weighted_sum(x, self.sampler(x, part)) for part in self._chunks(noise, samples, chunk)]
+        total = sum(value for value, _ in parts)
+        mass = sum(weight for _, weight in parts)
+        return Prediction(total / mass)
+
+    def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
+        noise = self.sampler.noise(x, self._count(samples), generator)
+        if self.sampler.fixed_samples is not None:  # the set as a whole is one draw of the estimator
+            value, mass = self._weighted_sum(x, self.sampler(x, noise))
+            return (value / mass)[:, None]
+        parts = self._chunks(noise, samples, chunk)
+        return torch.cat([self._values(x, self.sampler(x, part).element) for part in parts], 1)
+
+    def _count(self, samples: int) -> int:
+        return self.sampler.fixed_samples or samples
+
+    def _chunks(self, noise: Noise, samples: int, chunk: int | None) -> list[Noise]:
+        count = self._count(samples)
+        step = min(chunk or count, count)
+        return [sample_slice(noise, start, start + step) for start in range(0, count, step)]
+
+    def _values(self, x: Structure, element: Element) -> Tensor:
+        """rho_out(g) f(rho_in(g)^-1 x) ``[B, K, ...]``, on one batch of B * K structures."""
+        y = self.base(x.acted(element.inverse()))
+        return element.act(y.unflatten(0, (len(x), element.samples)), self.output)
+
+    def _weighted_sum(self, x: Structure, sample: Sample) -> tuple[Tensor, Tensor]:
+        """The sum over samples of the weighted values ``[B, ...]`` and of the weights, broadcastable to it."""
+        values = self._values(x, sample.element)
+        if sample.weight is None:
+            return values.sum(1), values.new_tensor(float(sample.element.samples))
+        weight = sample.weight.reshape(*sample.weight.shape, *[1] * (values.dim() - 2))
+        return (weight * values).sum(1), weight.sum(1)
+
+    def _mean_chunked(self, x: Structure, sample: Sample, chunk: int | None) -> Tensor:
+        count = sample.element.samples
+        if chunk is None or chunk >= count:
+            value, mass = self._weighted_sum(x, sample)
+            return value / mass
+        parts = [
+            checkpoint(self._weighted_sum, x, sample.part(start, start + chunk), use_reentrant=False)
+            for start in range(0, count, chunk)
+        ]
+        return torch.stack([value for value, _ in parts]).sum(0) / torch.stack([mass for _, mass in parts]).sum(0)

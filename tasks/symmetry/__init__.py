@@ -1,0 +1,1 @@
+"""The ground floor: structures, group elements and how they act (pure torch)."""

@@ -1,0 +1,152 @@
+"""Group elements: K of them for each structure of a batch, how they compose and how they act."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.straight_through import permute_edges, permute_nodes
+
+
+class Element(ABC):
+    """``[B, K]`` elements of one group."""
+
+    @property
+    @abstractmethod
+    def samples(self) -> int:
+        """K."""
+
+    @abstractmethod
+    def inverse(self) -> Self:
+        """g^-1."""
+
+    @abstractmethod
+    def compose(self, other: Self) -> Self:
+        """g h: first ``other``, then this."""
+
+    def part(self, start: int, stop: int) -> Self:
+        """The elements ``start`` to ``stop`` of each structure."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value[:, start:stop] for name, value in tensors.items()})  # type: ignore[type-var]
+
+    @abstractmethod
+    def act(self, values: Tensor, representation: Representation) -> Tensor:
+        """rho(g) on ``values`` ``[B, K or 1, ...]``, the result ``[B, K, ...]`` (or unchanged where g does nothing)."""
+
+
+@dataclass(frozen=True)
+class Permutation(Element):
+    """Permutations of nodes: ``images[b, k, j] = g(j)`` and ``preimages`` of g^-1, both int64 ``[B, K, N]``.
+
+    ``(g x)[g(j)] = x[j]``. A relaxation Q ``[B, K, N, N]`` (a soft identity) makes gradients flow to what produced g:
+    the straight-through matrix of g is M_g Q, that of g^-1 is Q^T M_g^-1 (``relaxes_target``), of which only the hard
+    part is seen in the forward pass.
+    """
+
+    images: Tensor
+    preimages: Tensor
+    relaxation: Tensor | None = None
+    relaxes_target: bool = False
+
+    @staticmethod
+    def from_images(images: Tensor, relaxation: Tensor | None = None) -> Permutation:
+        places = torch.arange(images.shape[-1], device=images.device).expand_as(images)
+        preimages = torch.empty_like(images).scatter_(-1, images, places)
+        return Permutation(images, preimages, relaxation)
+
+    @property
+    def samples(self) -> int:
+        return self.images.shape[1]
+
+    def inverse(self) -> Permutation:
+        return Permutation(self.preimages, self.images, self.relaxation, not self.relaxes_target)
+
+    def compose(self, other: Permutation) -> Permutation:
+        """g h, as plain permutations: a relaxation belongs to one sampled element and does not compose."""
+        samples = max(self.samples, other.samples)
+        outer, inner = (p.images.expand(-1, samples, -1) for p in (self, other))
+        return Permutation.from_images(outer.gather(-1, inner))
+
+    def act(self, values: Tensor, representation: Representation) -> Tensor:
+        if representation is Representation.GRAPH_SCALARS:
+            return values
+        permute = permute_edges if representation is Representation.EDGE_SCALARS else permute_nodes
+        return permute(values, self.images, self.preimages, self.relaxation, self.relaxes_target)
+
+
+@dataclass(frozen=True)
+class Linear(Element):
+    """Orthogonal matrices ``[B, K, D, D]`` acting on points and vectors about the origin."""
+
+    matrix: Tensor
+
+    @property
+    def samples(self) -> int:
+        return self.matrix.shape[1]
+
+    def inverse(self) -> Linear:
+        return Linear(self.matrix.mT)
+
+    def compose(self, other: Linear) -> Linear:
+        return Linear(self.matrix @ other.matrix)
+
+    def act(self, values: Tensor, representation: Representation) -> Tensor:
+        if not representation.is_geometric:
+            return values
+        return self.matrix[:, :, None] @ values
+
+
+@dataclass(frozen=True)
+class Rigid(Element):
+    """Isometries x -> R x + t: ``matrix`` ``[B, K, D, D]`` and ``translation`` ``[B, K, D]``."""
+
+    matrix: Tensor
+    translation: Tensor
+
+    @property
+    def samples(self) -> int:
+        return self.matrix.shape[1]
+
+    def inverse(self) -> Rigid:
+        transpose = self.matrix.mT
+        return Rigid(transpose, -(transpose @ self.translation[..., None]).squeeze(-1))
+
+    def compose(self, other: Rigid) -> Rigid:
+        moved = (self.matrix @ other.translation[..., None]).squeeze(-1) + self.translation
+        return Rigid(self.matrix @ other.matrix, moved)
+
+    def act(self, values: Tensor, representation: Representation) -> Tensor:
+        rotated = Linear(self.matrix).act(values, representation)
+        if representation is not Representation.NODE_POINTS:
+            return rotated
+        return rotated + self.translation[:, :, None, :, None]
+
+
+@dataclass(frozen=True)
+class Product(Element):
+    """One element of each factor of a direct product; their actions commute."""
+
+    factors: tuple[Element, ...]
+
+    @property
+    def samples(self) -> int:
+        return max(factor.samples for factor in self.factors)
+
+    def inverse(self) -> Product:
+        return Product(tuple(factor.inverse() for factor in self.factors))
+
+    def compose(self, other: Product) -> Product:
+        return Product(tuple(g.compose(h) for g, h in zip(self.factors, other.factors, strict=True)))
+
+    def part(self, start: int, stop: int) -> Product:
+        return Product(tuple(factor.part(start, stop) for factor in self.factors))
+
+    def act(self, values: Tensor, representation: Representation) -> Tensor:
+        for factor in self.factors:
+            values = factor.act(values, representation)
+        return values
