@@ -1,11 +1,11 @@
 """The folders in which data files live, and how a missing one is made exactly once.
 
-A file is looked for in `$SYMBENCH_DATA` (it may be a read-only folder, shared by many users) and then in the user's cache,
-`$XDG_CACHE_HOME/symbench` or `~/.cache/symbench`. A missing file is built beside its place and moved there in one step, under
-a lock: no reader ever sees half of it, and processes that start together build it once.
+A file is looked for in `$SYMBENCH_DATA` (it may be a read-only folder, shared by many users) and then in the user's
+cache, `$XDG_CACHE_HOME/symbench` or `~/.cache/symbench`. A missing file is built beside its place and moved there in
+one step, under a lock: no reader ever sees half of it, and processes that start together build it once.
 
-Arrays are stored as npz without pickles, so that no data file can execute code. A damaged file is reported and not silently
-rebuilt: it may be the user's own, and files written here are whole by construction.
+Arrays are stored as npz without pickles, so that no data file can execute code. A damaged file is reported and not
+silently rebuilt: it may be the user's own, and files written here are whole by construction.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +73,8 @@ def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str,
 def versioned_name(stem: str, version: int, **parameters: int) -> str:
     """The file name of generated data: `versioned_name("nbody", 1, nodes=5)` is `nbody-v1-nodes5.npz`.
 
-    The version is the generator's: raising it whenever the output changes keeps old files from being taken for new ones.
+    The version is the generator's: raising it whenever the output changes keeps old files from being taken for new
+    ones.
     """
     return "-".join([stem, f"v{version}", *(f"{key}{value}" for key, value in parameters.items())]) + ".npz"
 
@@ -95,17 +94,8 @@ def load(path: Path, fields: Sequence[str]) -> Arrays:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as contents:
             return {field: contents[field] for field in fields}
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DataError(f"{path} is damaged ({error}); delete it, and it is made or fetched again.") from error
+    except Exception as error:  # what damage raises depends on the byte: zip, zlib, header and size errors among others
+        raise DataError(f"{path} is damaged or unreadable ({error}); delete it, and it is made again.") from error
 
 
 def _writable_folder() -> Path:

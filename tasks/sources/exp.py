@@ -1,8 +1,7 @@
-"""EXP: pairs of formula graphs that 1-WL cannot tell apart (Abboud et al. 2021, "The Surprising Power of GNNs with Random
-Node Initialization").
+"""EXP: pairs of formula graphs that 1-WL cannot tell apart (Abboud et al. 2021).
 
-Each pair holds a satisfiable and an unsatisfiable formula. The published set is used where its file stands in a data folder;
-the generator here follows the authors' procedure and gives a *variant* of it, which results must name as such.
+Each pair holds a satisfiable and an unsatisfiable formula. The published set is used where its file stands in a data
+folder; the generator here follows the authors' procedure and gives a *variant* of it, which results must name as such.
 """
 
 from __future__ import annotations
@@ -125,7 +124,8 @@ def generated(seed: int = 0, pairs: int = 600) -> ExpGraphs:
 def pair_faults(first: TypedGraph, second: TypedGraph) -> list[str]:
     """What keeps two graphs from being a pair of EXP; empty if they are one.
 
-    A pair is not isomorphic, not told apart by 1-WL started from the node types, first satisfiable and then unsatisfiable.
+    A pair is not isomorphic, not told apart by 1-WL started from the node types, first satisfiable and then
+    unsatisfiable.
     """
     faults = {
         "isomorphic": isomorphic(first, second),

@@ -1,10 +1,11 @@
 """The offline generator of EXP-like pairs, after the procedure of Abboud et al. 2021.
 
 A random planar bipartite graph becomes a satisfiable formula whose graph is planar; two copies of it receive one of two
-*cores* that 1-WL cannot tell apart, one satisfiable and one not. The authors list all planar bipartite graphs with `plantri`;
-here they are drawn at random, with the sizes and the density of the published set.
+*cores* that 1-WL cannot tell apart, one satisfiable and one not. The authors list all planar bipartite graphs with
+`plantri`; here they are drawn at random, with the sizes and the density of the published set.
 
-A formula is a list of clauses, a clause a tuple of literals, a literal a signed variable: -3 is the negation of variable 3.
+A formula is a list of clauses, a clause a tuple of literals, a literal a signed variable: -3 is the negation of
+variable 3.
 """
 
 from __future__ import annotations
@@ -59,10 +60,7 @@ def with_core(formula: Formula, size: int, satisfied: bool) -> TypedGraph:
     """
     half = size // 2
     first = _variables(formula) + 1
-    if satisfied:
-        chains = _chain(first, half, 1) + _chain(first + half, half, -1)
-    else:
-        chains = _chain(first, size, 1)
+    chains = _chain(first, half, 1) + _chain(first + half, half, -1) if satisfied else _chain(first, size, 1)
     bridges = [tuple(sign * (first + v) for v in (low, size - 1 - low)) for low, sign in product(range(half), (1, -1))]
     return formula_graph(formula + chains + bridges)
 
@@ -91,7 +89,7 @@ def _chain(first: int, length: int, direction: int) -> Formula:
 
 
 def _new_formula(random: np.random.Generator, vertices: int, seen: set[Hashable]) -> Formula:
-    """A satisfiable formula with a planar graph, small enough for the largest core, from a planar graph not in `seen`."""
+    """A satisfiable formula with a planar graph, with room for the largest core, from a base graph not in `seen`."""
     shares = _SIDES[vertices]
     clauses = int(random.choice(list(shares), p=list(shares.values())))
     for _ in range(_ATTEMPTS):
@@ -111,8 +109,8 @@ def _new_formula(random: np.random.Generator, vertices: int, seen: set[Hashable]
 def planar_bipartite(random: np.random.Generator, left: int, right: int) -> nx.Graph[int]:
     """A random connected planar bipartite graph of minimum degree 2: nodes 0 .. left - 1 against the `right` others.
 
-    Edges are inserted in random order while the graph stays planar, which ends in a maximal planar bipartite graph; then some
-    are taken out again where degrees and connectedness allow.
+    Edges are inserted in random order while the graph stays planar, which ends in a maximal planar bipartite graph;
+    then some are taken out again where degrees and connectedness allow.
     """
     import networkx as nx
 
@@ -137,6 +135,7 @@ def _formula(random: np.random.Generator, base: nx.Graph[int], clauses: int) -> 
     import networkx as nx
 
     _, embedding = nx.check_planarity(base)
+    assert isinstance(embedding, nx.PlanarEmbedding)
     formula = []
     for clause in range(clauses):
         variables = [node - clauses + 1 for node in embedding.neighbors_cw_order(clause)]
@@ -146,7 +145,7 @@ def _formula(random: np.random.Generator, base: nx.Graph[int], clauses: int) -> 
 
 
 def _chunks(random: np.random.Generator, variables: list[int]) -> Iterator[list[int]]:
-    """Consecutive chunks of random size 2 .. 5; a single variable that would be left over stays in the chunk before it."""
+    """Consecutive chunks of random size 2 .. 5; a single variable that would be left over joins the last chunk."""
     start = 0
     while start < len(variables):
         end = start + int(random.integers(2, MAX_CLAUSE + 1))

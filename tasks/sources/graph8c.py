@@ -1,8 +1,8 @@
 """GRAPH8c: every connected graph on eight vertices (Balcilar et al. 2021), enumerated here instead of downloaded.
 
-A connected graph on n vertices has a vertex whose removal leaves it connected, so the connected graphs on n - 1 vertices,
-each extended by a vertex with every non-empty neighbourhood, are all of them; nauty's certificates keep one per isomorphism
-class. The numbers of classes are known (OEIS A001349) and checked.
+A connected graph on n vertices has a vertex whose removal leaves it connected, so the connected graphs on n - 1
+vertices, each extended by a vertex with every non-empty neighbourhood, are all of them; nauty's certificates keep one
+per isomorphism class. The numbers of classes are known (OEIS A001349) and checked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def connected_graphs(nodes: int = 8) -> NDArray[np.uint8]:
         nodes: 1 to 8.
 
     Returns:
-        Adjacency matrices [graphs, nodes, nodes], uint8, symmetric with a zero diagonal; 11,117 graphs for eight vertices.
+        Adjacency matrices [graphs, nodes, nodes], uint8, symmetric with a zero diagonal; 11,117 graphs for eight
+        vertices.
 
     Raises:
         ValueError: `nodes` is not in 1..8.
@@ -50,7 +51,7 @@ def _enumerate(nodes: int) -> NDArray[np.uint8]:
         graphs = list({_certificate(graph): graph for graph in _extensions(graphs, size)}.values())
         if len(graphs) != CONNECTED_GRAPHS[size + 1]:
             raise cache.DataError(
-                f"Found {len(graphs)} connected graphs on {size + 1} vertices in place of {CONNECTED_GRAPHS[size + 1]}: "
+                f"{len(graphs)} connected graphs on {size + 1} vertices in place of {CONNECTED_GRAPHS[size + 1]}: "
                 "the installed pynauty does not work; reinstall it."
             )
     neighbourhoods = np.array(graphs, dtype=np.uint16)[:, :, None]

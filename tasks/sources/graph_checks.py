@@ -32,7 +32,7 @@ class TypedGraph(NamedTuple):
 
 
 def certificate(graph: TypedGraph) -> tuple[Hashable, ...]:
-    """A value that two graphs share exactly if an isomorphism that keeps node types joins them (nauty's canonical form)."""
+    """A value that two graphs share exactly if they are isomorphic with their node types: nauty's canonical form."""
     import pynauty
 
     types = graph.node_type.tolist()
@@ -52,7 +52,8 @@ def isomorphic(first: TypedGraph, second: TypedGraph) -> bool:
 def colour_refinement_equivalent(first: TypedGraph, second: TypedGraph) -> bool:
     """Whether 1-WL colour refinement, started from the node types, fails to tell the two graphs apart.
 
-    Both graphs are refined together until no colour class splits; they are equivalent if every colour is equally frequent in both.
+    Both graphs are refined together until no colour class splits; they are equivalent if every colour is equally
+    frequent in both.
     """
     sides = [graph.neighbours() for graph in (first, second)]
     colours = [graph.node_type.tolist() for graph in (first, second)]
@@ -72,11 +73,12 @@ def colour_refinement_equivalent(first: TypedGraph, second: TypedGraph) -> bool:
 def satisfiable(graph: TypedGraph) -> bool:
     """Whether the propositional formula that the graph stands for can be satisfied.
 
-    A clause node holds the literals it is adjacent to; two adjacent literals are each other's negation. Which of the two is
-    the positive one is not stored and does not matter: exchanging a variable with its negation keeps satisfiability.
+    A clause node holds the literals it is adjacent to; two adjacent literals are each other's negation. Which of the
+    two is the positive one is not stored and does not matter: exchanging a variable with its negation keeps
+    satisfiability.
 
     Raises:
-        ValueError: the graph is not a formula: a literal is not adjacent to exactly one literal, or two clauses are adjacent.
+        ValueError: the graph is not a formula: a literal has not exactly one negation, or two clauses are adjacent.
     """
     from pysat.solvers import Solver
 

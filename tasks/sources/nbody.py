@@ -1,8 +1,12 @@
 """Charged particles in three dimensions: the n-body benchmark, regenerated.
 
-The simulator is that of Kipf et al. 2018 with the charges of Fuchs et al. 2020 and the sizes and seed of Satorras et al. 2021.
-NumPy's legacy generator reproduces the published draws bit by bit; the integration runs all trajectories at once in float64.
-The motion is chaotic, so a trajectory with a close encounter repeats a published one only up to the growth of rounding errors.
+The simulator is that of Kipf et al. 2018 with the charges of Fuchs et al. 2020 and the sizes and seed of Satorras et
+al. 2021. NumPy's legacy generator reproduces the published draws; the integration runs many trajectories at once in
+float64.
+
+The motion is chaotic. Half of the trajectories are reproduced to 1e-13 by any float64 implementation, but about one in
+twenty has a close encounter that amplifies rounding errors beyond 1e-6 at frame 30, one in thirty beyond 1e-2. There
+any two implementations differ, and both differ as much from a run in extended precision.
 
 Units are the simulator's own: unit mass, unit interaction strength, time step 0.001.
 """
@@ -80,8 +84,8 @@ def trajectories(
 ) -> dict[str, Trajectories]:
     """The splits `train`, `validation` and `test` of the n-body benchmark, kept in the cache.
 
-    The defaults are the published set as experiments use it. Every size is a prefix of the published split, whose draws are
-    all consumed, so that a smaller set holds the same trajectories.
+    The defaults are the published set as experiments use it. Every size is a prefix of the published split, whose draws
+    are all consumed, so that a smaller set holds the same trajectories.
 
     Args:
         nodes: particles, 2 to 100; the density is that of five.
@@ -105,8 +109,8 @@ def trajectories(
 def draws(nodes: int = 5, sizes: Mapping[str, int] = PUBLISHED_SIZES, seed: int = 43) -> dict[str, Start]:
     """The initial conditions of every split, drawn in the published order.
 
-    All 14,000 published trajectories are drawn, training first, then validation, then test; the first `sizes[split]` of each
-    split are returned.
+    All 14,000 published trajectories are drawn, training first, then validation, then test; the first `sizes[split]` of
+    each split are returned.
 
     Raises:
         ValueError: a size is out of range.
@@ -135,8 +139,9 @@ def simulate(
 ) -> Frames:
     """Moves T systems of n charged particles through `steps` time steps of 0.001.
 
-    The force on particle i is the sum over j of q_i q_j (x_i - x_j) / |x_i - x_j|^3, each component clipped to +-100. One kick
-    of the velocities by a full step opens; then every step drifts, records if its number is a multiple of 100, and kicks.
+    The force on particle i is the sum over j of q_i q_j (x_i - x_j) / |x_i - x_j|^3, each component clipped to +-100.
+    One kick of the velocities by a full step opens; then every step drifts, records if its number is a multiple of 100,
+    and kicks.
 
     Args:
         positions: [T, n, 3].
@@ -176,9 +181,10 @@ def simulate(
 def energy_drift(frames: Frames, charges: ArrayLike) -> Float:
     """How badly the integration keeps each trajectory's energy: a diagnostic.
 
-    The change of the total energy from the first to the last frame, relative to the energies at the first (kinetic energy plus
-    the magnitudes of all pair energies: the total itself may be zero). Velocities are first brought level with positions by
-    half a kick. A close encounter of opposite charges, where the force is clipped, does not conserve energy.
+    The change of the total energy from the first to the last frame, relative to the energies at the first (kinetic
+    energy plus the magnitudes of all pair energies: the total itself may be zero). Velocities are first brought level
+    with positions by half a kick. A close encounter of opposite charges, where the force is clipped, does not conserve
+    energy.
 
     Args:
         frames: at least two frames of T trajectories.
@@ -231,7 +237,7 @@ def _reflect(position: Float, velocity: Float) -> tuple[Float, Float]:
 
 
 def _integrate(position: Float, velocity: Float, charge: Float, steps: int) -> Iterator[tuple[int, Float, Float]]:
-    """Yields (frame, position [t, n, 3], velocity [t, n, 3]); the arrays are valid until the next frame is asked for."""
+    """Yields (frame, position [t, n, 3], velocity [t, n, 3]); the arrays change when the next frame is asked for."""
     forces = _Forces(charge)
     x = forces.position
     x[:] = position.transpose(2, 1, 0)
@@ -249,8 +255,9 @@ def _integrate(position: Float, velocity: Float, charge: Float, steps: int) -> I
 class _Forces:
     """Forces among the particles of t systems, with every array allocated once.
 
-    Arrays are [3, n, t], systems last, so that each operation is one long run. Particle i meets particle i + d (modulo n) for
-    d = 1 .. n // 2, which is every pair once; rows n .. n + n // 2 repeat the first ones, so that i + d needs no modulo.
+    Arrays are [3, n, t], systems last, so that each operation is one long run. Particle i meets particle i + d (modulo
+    n) for d = 1 .. n // 2, which is every pair once; rows n .. n + n // 2 repeat the first ones, so that i + d needs no
+    modulo.
     """
 
     def __init__(self, charge: Float) -> None:
@@ -298,7 +305,7 @@ class _Forces:
         self._force[:, d : d + rows] -= pair
 
     def _rows(self, d: int) -> int:
-        """How many pairs are d apart: half as many where d steps forwards and d steps backwards lead to the same particle."""
+        """How many pairs are d apart: half as many where d forwards and d backwards is the same particle."""
         return self.half if 2 * d == self.nodes else self.nodes
 
 
