@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.spec import Job
+    from harness.spec import Job, RunSpec
 
 Ending = Literal["succeeded", "failed"]
 PLAIN_SECONDS = 5.0
@@ -32,14 +32,19 @@ class Progress(Protocol):
     def end(self) -> None: ...
 
 
-def label(job: Job) -> str:
-    """A run in a few words, for example ``nbody(nodes=8) x egnn, seed 0``: parameters only where no default."""
+def task_label(spec: RunSpec) -> str:
+    """The task, with those of its parameters that are no defaults: ``nbody(nodes=8)``."""
     from harness.registry import tasks
 
-    card = tasks().get(job.spec.task)
-    given = {k: v for k, v in job.spec.task_params.items() if card is None or card.params.get(k) not in (v, "auto")}
-    params = f"({', '.join(f'{name}={value}' for name, value in given.items())})" if given else ""
-    return f"{job.spec.task}{params} x {job.spec.method}, seed {job.spec.seed}"
+    card = tasks().get(spec.task)
+    defaults = card.resolve(card.params) if card else {}
+    given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
+    return f"{spec.task}({', '.join(given)})" if given else spec.task
+
+
+def label(job: Job) -> str:
+    """A run in a few words."""
+    return f"{task_label(job.spec)} x {job.spec.method}, seed {job.spec.seed}"
 
 
 class _Tally:

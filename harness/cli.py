@@ -1,0 +1,332 @@
+"""The command ``symbench``. Torch, Ray, MLflow, Polars and pydantic are imported by the commands that need them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.errors import SymbenchError
+
+if TYPE_CHECKING:
+    from harness.planning import Plan
+    from harness.records.store import Store
+
+STORE = Path("results/store")
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="symbench",
+    help="Compare ways to make a model symmetric: tasks x methods, from a suite file to a leaderboard.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SuiteArgument = Annotated[
+    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in ray_configs, such as quick.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the suite, such as settings.epochs=2."),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="FILTER", help="Only these pairs of the suite, such as task=nbody,method=gnn-*."),
+]
+StoreOption = Annotated[
+    Path, typer.Option("--store", metavar="DIR", envvar="SYMBENCH_STORE", help="The folder that holds the records.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def main() -> None:
+    """The console script: an error that the user can mend is one sentence on stderr, with exit code 2."""
+    try:
+        app()
+    except SymbenchError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from harness.doctor import symbench_version
+
+        typer.echo(f"symbench {symbench_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def tasks(as_json: JsonOption = False) -> None:
+    """List the registered tasks."""
+    from harness import registry
+
+    rows = [
+        {
+            "name": card.name,
+            "group": card.group_name,
+            "metric": card.metric,
+            "direction": card.direction,
+            "protocols": list(card.protocols),
+            "version": card.version,
+            "source": card.source,
+        }
+        for card in registry.tasks().values()
+    ]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def methods(as_json: JsonOption = False) -> None:
+    """List the registered methods: base models with a sampler, and networks that are symmetric by construction."""
+    from harness import registry
+
+    rows = [
+        {
+            "name": card.name,
+            "kind": card.kind,
+            "base_model": card.base.name,
+            "sampler": card.sampler.name if card.sampler else None,
+            "version": card.version,
+            "source": card.source,
+        }
+        for card in registry.methods().values()
+    ]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    only: OnlyOption = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
+    from harness import planning
+    from harness.records.store import Store
+    from harness.suite import load
+
+    found = planning.plan(load(suite, overrides or ()), Store(store) if store.is_dir() else None, only or ())
+    if as_json:
+        typer.echo(json.dumps(_plan_values(found), indent=1))
+    else:
+        _print_plan(found)
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    only: OnlyOption = None,
+    store: StoreOption = STORE,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started.")
+    ] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many runs at once on a local Ray (default: one a core).")
+    ] = None,
+) -> None:
+    """Execute the runs of a suite that have no record yet. Exit code 0 only if every run has succeeded."""
+    from rich.console import Console
+
+    from harness import planning
+    from harness.execution.progress import progress_for
+    from harness.records.store import Store
+    from harness.suite import load
+
+    loaded = load(suite, overrides or ())
+    opened = Store(store)
+    with opened.lock():
+        planned = planning.plan(loaded, opened, only or ())
+        if planned.todo:
+            from harness.execution.launch import launch
+
+            progress = progress_for(Console(soft_wrap=True))
+            progress.begin(len(planned.todo), len(planned.done))
+            try:
+                launch(planned.todo, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
+            except KeyboardInterrupt:
+                progress.end()
+                typer.echo("Interrupted. Every finished run has its record; the same command goes on from there.")
+                raise typer.Exit(INTERRUPTED) from None
+            progress.end()
+    _print_end(planned, opened)
+
+
+@app.command()
+def collate(store: StoreOption = STORE) -> None:
+    """Collect the records into the tables runs, accuracy, sample_complexity and scaling (Parquet and CSV)."""
+    from harness.collate import collate as collate_tables
+
+    opened = _existing(store)
+    collate_tables(opened)
+    typer.echo(f"Tables: {_shown(opened.root.parent / 'tables')}")
+
+
+@app.command()
+def report(
+    store: StoreOption = STORE,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the leaderboard goes (default: beside the store).")
+    ] = None,
+) -> None:
+    """Collate, and write leaderboard.html and leaderboard.md."""
+    from harness.collate import collate as collate_tables
+    from harness.report import write_report
+
+    opened = _existing(store)
+    for path in write_report(collate_tables(opened), opened, out or opened.root.parent):
+        typer.echo(f"Report: {_shown(path)}")
+
+
+@app.command()
+def ui(
+    store: StoreOption = STORE,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")] = 5000,
+) -> None:
+    """Start MLflow's pages over the store, on this machine only, and print the page that compares the runs."""
+    from harness.tracking import serve
+
+    serve(_existing(store), port)
+
+
+@app.command()
+def sync(store: StoreOption = STORE) -> None:
+    """Log to MLflow every record that it lacks."""
+    from harness.tracking import sync as sync_records
+
+    opened = _existing(store)
+    typer.echo(str(sync_records(opened, opened.mlflow_uri)))
+
+
+@app.command()
+def doctor(
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also start a local Ray, which takes some seconds.")] = False,
+) -> None:
+    """Check versions, devices, Ray, MLflow, disk and data. Exit code 1 if there is a problem."""
+    from dataclasses import asdict
+
+    from harness.doctor import examine
+
+    findings = examine(store, deep=deep)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            advice = f" -> {finding.advice}" if finding.advice else ""
+            typer.echo(f"{finding.status:8}  {finding.name:{width}}  {finding.text}{advice}")
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _existing(store: Path) -> Store:
+    """A store to read from: commands that only read never create one."""
+    from harness.records.store import Store
+
+    if not store.is_dir():
+        raise SymbenchError(
+            f"There is no store at {store}: make one with 'symbench run quick' or name one with --store."
+        )
+    return Store(store)
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        columns = [key for key in rows[0] if key not in ("version", "direction")]
+        _print_table(columns, [[_cell(row[column]) for column in columns] for row in rows])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """One line a row, never cut, so that it can be searched; the last column is not padded."""
+    lines = [columns, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns) - 1)]
+    for line in lines:
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
+
+
+def _plan_values(found: Plan) -> dict[str, Any]:
+    return {
+        "suite": found.suite,
+        "total": len(found.jobs),
+        "done": len(found.done),
+        "failed": len(found.failed),
+        "todo": len(found.todo),
+        "runs": [{"digest": job.spec.digest, "state": found.state(job), **job.spec.to_dict()} for job in found.jobs],
+        "misfits": [pair._asdict() for pair in found.misfits],
+    }
+
+
+def _print_plan(found: Plan) -> None:
+    """Runs that differ by their seed alone share a line."""
+    from harness.execution.progress import task_label
+
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for job in found.jobs:
+        same = replace(job.spec, seed=0).digest
+        key = (same, task_label(job.spec), job.spec.method, job.spec.protocol)
+        lines.setdefault(key, []).append(found.state(job))
+    rows = [
+        [*key[1:], str(len(states)), str(states.count("done")), str(states.count("failed"))]
+        for key, states in lines.items()
+    ]
+    _print_table(["task", "method", "protocol", "runs", "done", "failed"], rows)
+    for pair in found.misfits:
+        typer.echo(f"does not fit: {pair.task} x {pair.method}: {pair.reason}")
+    typer.echo(
+        f"{found.suite}: {len(found.jobs)} runs, {len(found.done)} have a record, {len(found.todo)} to do "
+        f"({len(found.failed)} of them failed before), {len(found.misfits)} pairs do not fit"
+    )
+
+
+def _print_end(planned: Plan, store: Store) -> None:
+    statuses = store.statuses()
+    succeeded = sum(statuses.get(job.spec.digest) == "succeeded" for job in planned.jobs)
+    failed = sum(statuses.get(job.spec.digest) == "failed" for job in planned.jobs)
+    missing = len(planned.jobs) - succeeded - failed
+    typer.echo(
+        f"{planned.suite}: {len(planned.jobs)} runs, {succeeded} succeeded, {failed} failed, {missing} without a record"
+    )
+    typer.echo(f"Records: {_shown(store.root)}")
+    option = "" if store.root == STORE.absolute() else f" --store {shlex.quote(_shown(store.root))}"
+    if failed or missing:
+        typer.echo(f"Next: symbench report{option} shows why runs failed; the same command tries them again.")
+        raise typer.Exit(1)
+    typer.echo(f"Next: symbench report{option}")
+
+
+def _shown(path: Path) -> str:
+    """The path as seen from the current folder, where it is inside it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    main()

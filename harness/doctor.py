@@ -1,0 +1,156 @@
+"""What this installation has and lacks: one finding a line, each with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from harness.errors import SymbenchError
+
+PACKAGES = ("torch", "torch-geometric", "ray", "mlflow", "polars", "numpy", "pynauty", "python-sat")
+DISK_SCARCE, DISK_LOW = 1 << 30, 5 << 30
+REACH_SECONDS = 3.0
+PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; ``advice`` says what to do where it is not ok."""
+
+    name: str
+    status: Literal["ok", "warning", "problem"]
+    text: str
+    advice: str = ""
+
+
+def symbench_version() -> str:
+    try:
+        return version("symbench")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def examine(store: Path, *, deep: bool = False) -> list[Finding]:
+    """Everything a run needs; ``deep`` also starts a local Ray."""
+    return [*_versions(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data()]
+
+
+def _versions() -> Iterator[Finding]:
+    installed = symbench_version()
+    if installed == "(not installed)":
+        yield Finding("symbench", "warning", "used from its folder, not installed", "pip install -e .")
+    else:
+        yield Finding("symbench", "ok", installed)
+    yield Finding("python", "ok", platform.python_version())
+    for package in PACKAGES:
+        try:
+            yield Finding(package, "ok", version(package))
+        except PackageNotFoundError:
+            yield Finding(package, "problem", "not installed", "pip install -c constraints.txt -e .")
+
+
+def _devices() -> Iterator[Finding]:
+    yield Finding("cpu", "ok", f"{os.cpu_count()} cores, {len(os.sched_getaffinity(0))} of them for this process")
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Finding("gpu", "problem", f"torch cannot be imported ({error})", "install torch again")
+        return
+    driven = _driven_gpus()
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        yield Finding("gpu", "ok", ", ".join(names))
+    elif driven:
+        text = f"{', '.join(driven)}: there, but torch {torch.__version__} cannot use it"
+        yield Finding("gpu", "warning", text, "install torch's CUDA build and check CUDA_VISIBLE_DEVICES")
+    else:
+        yield Finding("gpu", "ok", "no GPU: runs use the CPU")
+
+
+def _driven_gpus() -> list[str]:
+    """What NVIDIA's driver knows of, whether torch can use it or not."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [str(pynvml.nvmlDeviceGetName(handle)) for handle in handles]
+    except pynvml.NVMLError:
+        return []
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _mlflow(store: Path) -> Iterator[Finding]:
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        yield Finding("mlflow store", "ok", f"an SQLite file in {store}")
+        return
+    parts = urlsplit(uri)
+    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    if not parts.hostname or not port:
+        yield Finding("mlflow store", "ok", f"{shown} (MLFLOW_TRACKING_URI; no server to reach)")
+        return
+    try:
+        socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        advice = "start it or unset MLFLOW_TRACKING_URI; runs go on without it and 'symbench sync' logs them later"
+        yield Finding("mlflow store", "warning", f"{shown} cannot be reached ({error})", advice)
+    else:
+        yield Finding("mlflow store", "ok", f"{shown} answers")
+
+
+def _store(store: Path) -> Iterator[Finding]:
+    from harness.records.store import Store
+
+    folder = next(path for path in (store.absolute(), *store.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    text = f"{free / (1 << 30):.1f} GiB free at {folder}"
+    if free < DISK_LOW:
+        advice = "make room or choose another --store"
+        yield Finding("disk", "problem" if free < DISK_SCARCE else "warning", text, advice)
+    else:
+        yield Finding("disk", "ok", text)
+    if not store.is_dir():
+        writable = os.access(folder, os.W_OK | os.X_OK)
+        advice = "" if writable else "choose another --store"
+        text = f"{store} does not exist yet" + ("" if writable else f" and {folder} cannot be written")
+        yield Finding("store", "ok" if writable else "problem", text, advice)
+        return
+    try:
+        statuses = Store(store).statuses()
+    except SymbenchError as error:
+        yield Finding("store", "problem", str(error))
+        return
+    failed = sum(status == "failed" for status in statuses.values())
+    yield Finding("store", "ok", f"{store}: {len(statuses)} records, {failed} of failed runs")
+
+
+def _data() -> Iterator[Finding]:
+    from tasks.sources import cache, exp
+
+    present = [folder for folder in cache.folders() if folder.is_dir()]
+    files = [path.name for folder in present for path in sorted(folder.glob("*.npz"))]
+    where = ", ".join(str(folder) for folder in cache.folders())
+    yield Finding("data", "ok", f"{len(files)} files in {where}; what is missing is made when a run needs it")
+    if exp.available() == "official":
+        yield Finding("exp", "ok", "the official set")
+    else:
+        advice = f"put {exp.OFFICIAL_NAME} in the folder that SYMBENCH_DATA names to use the official one"
+        yield Finding("exp", "ok", "a generated variant stands in for the official set", advice)
+
+
+def _ray(deep: bool) -> Iterator[Finding]:
+    return iter(())

@@ -1,0 +1,91 @@
+"""What a launch of a suite would do: which runs have a record already, which are left, which pairs do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import SymbenchError
+from harness.registry import nearest
+from harness.spec import Job
+from harness.suite import Misfit, Suite
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+State = Literal["done", "failed", "new"]
+_STATES: Mapping[str | None, State] = {"succeeded": "done", "failed": "failed", None: "new"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of a suite against the records of a store. A failed run is to be done again."""
+
+    suite: str
+    jobs: Sequence[Job]
+    states: Mapping[str, State]
+    misfits: Sequence[Misfit]
+
+    def state(self, job: Job) -> State:
+        return self.states[job.spec.digest]
+
+    @property
+    def done(self) -> list[Job]:
+        return [job for job in self.jobs if self.state(job) == "done"]
+
+    @property
+    def failed(self) -> list[Job]:
+        return [job for job in self.jobs if self.state(job) == "failed"]
+
+    @property
+    def todo(self) -> list[Job]:
+        return [job for job in self.jobs if self.state(job) != "done"]
+
+
+def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
+    """The suite's runs, ``only`` those that one of the filters lets through (``task=nbody,method=gnn-*``).
+
+    Without a store nothing has a record. Raises :class:`SymbenchError` for a filter that nothing in the suite matches.
+    """
+    jobs, misfits = suite.expand()
+    tasks = dict.fromkeys([job.spec.task for job in jobs] + [pair.task for pair in misfits])
+    methods = dict.fromkeys([job.spec.method for job in jobs] + [pair.method for pair in misfits])
+    filters = [_Filter.parse(text, suite.name, tasks, methods) for text in only]
+    if filters:
+        jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
+        misfits = [pair for pair in misfits if any(item.passes(pair.task, pair.method) for item in filters)]
+    statuses = store.statuses() if store is not None else {}
+    states = {job.spec.digest: _STATES[statuses.get(job.spec.digest)] for job in jobs}
+    return Plan(suite.name, jobs, states, misfits)
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """Globs: one of each kind must match, and a kind without any lets everything through."""
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+
+    @staticmethod
+    def parse(text: str, suite: str, tasks: Collection[str], methods: Collection[str]) -> _Filter:
+        known = {"task": tasks, "method": methods}
+        given: dict[str, list[str]] = {"task": [], "method": []}
+        for part in text.split(","):
+            kind, equals, pattern = (piece.strip() for piece in part.partition("="))
+            if kind not in known or not equals:
+                hint = f": {nearest(kind, known)}" if equals else ", for example --only task=nbody,method=egnn"
+                raise SymbenchError(f"--only {text}: write task=NAME, method=NAME or both{hint}")
+            if not any(fnmatchcase(name, pattern) for name in known[kind]):
+                hint = nearest(pattern.replace("*", ""), known[kind])
+                raise SymbenchError(f"--only {text}: the suite '{suite}' has no {kind} '{pattern}': {hint}")
+            given[kind].append(pattern)
+        return _Filter(tuple(given["task"]), tuple(given["method"]))
+
+    def passes(self, task: str, method: str) -> bool:
+        return _matches(self.tasks, task) and _matches(self.methods, method)
+
+
+def _matches(patterns: Sequence[str], name: str) -> bool:
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
