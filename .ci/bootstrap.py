@@ -53,12 +53,12 @@ def build(lock):
     UNFINISHED.touch()
     environment = dict(os.environ)
     if shutil.which("uv"):
-        installer = ["uv", "pip", "install", "--python", str(python)]
+        installer = ["uv", "pip", "install", "--quiet", "--python", str(python)]
         if "PIP_FIND_LINKS" in environment:  # uv does not read pip's settings
             environment.setdefault("UV_FIND_LINKS", ",".join(environment["PIP_FIND_LINKS"].split()))
     else:
-        installer = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
-    wanted = ["--quiet", "-c", "constraints.txt", "-e", ".[test]"]
+        installer = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    wanted = ["-c", "constraints.txt", "-e", ".[test]"]
     subprocess.run([*installer, *wanted], check=True, cwd=ROOT, env=environment, pass_fds=[lock])
     UNFINISHED.unlink()
 
