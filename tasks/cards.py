@@ -36,7 +36,8 @@ class TaskCard:
 
     ``group`` lists the factors of the task's symmetry group, ``implementation`` is ``module:Class``, and ``version``
     changes whenever the same settings would give other numbers, so that no old record is taken for a new one.
-    ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there).
+    ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
+    ``variant`` labels data that is not the published set.
     """
 
     name: str
@@ -54,6 +55,7 @@ class TaskCard:
     params: Params = field(default_factory=dict)
     recipes: tuple[Recipe, ...] = ()
     resolve: Callable[[Params], Params] = dict
+    variant: Callable[[Params], str | None] = lambda params: None
     size: Callable[[Params], int] | None = None
     size_name: str = "nodes"
 

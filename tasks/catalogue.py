@@ -63,6 +63,7 @@ EXP_CLASSIFY = TaskCard(
     max_nodes=lambda params: 64,
     params={"data": "auto", "generator_seed": 0},
     resolve=_exp_data,
+    variant=lambda params: "generated variant of EXP" if params["data"] == "generated" else None,
     protocols={
         "paper": Protocol(epochs=2000, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
         "quick": Protocol(
