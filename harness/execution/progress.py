@@ -59,6 +59,8 @@ class _Tally:
         self.todo, self.since = todo, time.monotonic()
 
     def start(self, job: Job) -> None:
+        if not self.running and not self.ended:
+            self.since = time.monotonic()  # what it took to get ready says nothing of the runs
         self.running.add(job.spec.digest)
 
     def finish(self, job: Job, status: Ending) -> None:

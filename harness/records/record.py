@@ -77,7 +77,10 @@ class Record:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Record:
-        """The inverse of :meth:`to_dict`. Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else."""
+        """The inverse of :meth:`to_dict`, where ``null`` becomes NaN.
+
+        Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else.
+        """
         if values["schema"] != SCHEMA:
             raise ValueError(f"record schema {values['schema']} is not {SCHEMA}")
         return Record(
@@ -87,9 +90,9 @@ class Record:
             description=Description(**values["description"]),
             started=values["started"],
             finished=values["finished"],
-            metrics=values["metrics"],
-            curve=tuple(CurvePoint(**point) for point in values["curve"]),
-            cost=values["cost"],
+            metrics=_floats(values["metrics"]),
+            curve=tuple(CurvePoint(**_floats(point)) for point in values["curve"]),
+            cost=_floats(values["cost"]),
             notes=tuple(values["notes"]),
             provenance=values["provenance"],
             failure=Failure(**values["failure"]) if values["failure"] else None,
@@ -98,3 +101,7 @@ class Record:
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if abs(value) < float("inf") else None for name, value in values.items()}
+
+
+def _floats(values: Mapping[str, float | None]) -> dict[str, Any]:
+    return {name: float("nan") if value is None else value for name, value in values.items()}

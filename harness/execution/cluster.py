@@ -1,0 +1,244 @@
+"""Ray for the length of one launch: a cluster of its own on this machine, or one that is there already.
+
+A local cluster listens on loopback only, joins nobody, says nothing, and gives every process back. Some of that Ray
+offers only through the environment (read when ``ray`` is first imported, or by the processes that it starts) and some
+only through its private module state; both are set here, for as long as the cluster is up, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import harness
+from harness.errors import SymbenchError
+
+PRELOAD = ("torch", "torch_geometric")
+OBJECT_STORE_BYTES = 128 * 1024**2
+CONNECT_SECONDS = 25.0
+GONE_SECONDS = 10.0
+# A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
+TEMPORARY_FOLDER_CHARACTERS = 24
+
+_PROBE = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1])
+"""
+
+
+@contextlib.contextmanager
+def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterator[None]:
+    """Ray is up inside: a local cluster where ``address`` is ``None``, else the one at that address.
+
+    ``address`` is ``auto``, ``host:port`` or ``ray://host:port``. Raises :class:`SymbenchError` where nothing answers
+    there. Environment and current folder are as before when this ends, and no process is left.
+    """
+    if address is None:
+        with _local(preload):
+            yield
+    else:
+        with _joined(address):
+            yield
+
+
+@contextlib.contextmanager
+def _local(preload: Sequence[str]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_temporary_folder())
+        token = folder / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        stack.enter_context(
+            _environment(
+                RAY_AUTH_MODE="token",
+                RAY_AUTH_TOKEN_PATH=str(token),
+                RAY_AUTH_TOKEN=None,
+                RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+                RAY_USAGE_STATS_ENABLED="0",
+                RAY_task_oom_retries="1",
+                RAY_preload_python_modules=",".join(preload),
+            )
+        )
+        stack.enter_context(_module_state(loopback=True))
+        stack.enter_context(_processes_given_back())
+        with contextlib.chdir(_project_root()):
+            _init(
+                address="local",
+                num_cpus=usable_cpus(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+            )
+        yield
+
+
+@contextlib.contextmanager
+def _joined(address: str) -> Iterator[None]:
+    nothing = f"No Ray cluster answers at --address {address}"
+    hint = "start one with 'ray start --head', or leave --address out to run on this machine."
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_environment(RAY_USAGE_STATS_ENABLED="0"))
+        stack.enter_context(_module_state(loopback=False))
+        if not _answers(address):
+            raise SymbenchError(f"{nothing}: {hint}")
+        stack.enter_context(_shut_down())
+        try:
+            with contextlib.chdir(_project_root()):
+                _init(address=address)
+        except Exception as error:  # Ray has no common class for the many ways in which joining fails
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise SymbenchError(f"{nothing} ({lines[0]}): {hint}") from error
+        yield
+
+
+def _init(**settings: Any) -> None:
+    import ray
+
+    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+
+
+def usable_cpus() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _project_root() -> Path:
+    """Workers search the folder that is current during ``ray.init`` first: it must be ours, whatever the user's has."""
+    return Path(harness.__file__).resolve().parents[1]
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    usual = tempfile.gettempdir()
+    parent = usual if len(usual) <= TEMPORARY_FOLDER_CHARACTERS else "/tmp"
+    folder = Path(tempfile.mkdtemp(prefix="symbench-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    """Sets variables (``None`` removes one), and afterwards puts back all of Ray's: it sets some itself."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+    os.environ.update({name: value for name, value in values.items() if value is not None})
+    for name in values:
+        if values[name] is None:
+            os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("RAY_")]:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _module_state(*, loopback: bool) -> Iterator[None]:
+    """What Ray reads once per process, set for this cluster: an earlier one may have left its own.
+
+    Ray decides at import whether to listen on loopback, keeps the first token that it was given, and prints a line of
+    its own for each worker that dies, which the launch says itself.
+    """
+    from ray import _raylet
+    from ray._private import ray_constants, worker
+
+    native: Any = _raylet
+    before = ray_constants.ENABLE_RAY_CLUSTER, worker._worker_logs_enabled
+    ray_constants.ENABLE_RAY_CLUSTER, worker._worker_logs_enabled = not loopback, False
+    native.Config.initialize("")
+    native.AuthenticationTokenLoader.instance().reset_cache()
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER, worker._worker_logs_enabled = before
+
+
+@contextlib.contextmanager
+def _shut_down() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
+    finally:
+        with _uninterrupted():
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _processes_given_back() -> Iterator[None]:
+    """Shuts Ray down, waits until each process started meanwhile is gone, and ends those that stay."""
+    this = psutil.Process()
+    before = set(this.children(recursive=True))
+    started: set[psutil.Process] = set()
+    try:
+        with _shut_down():
+            try:
+                yield
+            finally:
+                started = set(this.children(recursive=True)) - before
+    finally:
+        with _uninterrupted():
+            _, alive = psutil.wait_procs(started, timeout=GONE_SECONDS)
+            for process in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(alive, timeout=GONE_SECONDS)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not stop what the first one asked for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _answers(address: str) -> bool:
+    """Whether something speaks Ray there. A process of its own asks: Ray's client may end the process that fails."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or _running_here() or "auto"
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return False
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    if address.startswith("ray://"):
+        return True
+    try:
+        command = [sys.executable, "-c", _PROBE, address]
+        return subprocess.run(command, capture_output=True, timeout=CONNECT_SECONDS - 5).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _running_here() -> str | None:
+    from ray._private.services import get_ray_address_from_environment
+
+    try:
+        return get_ray_address_from_environment("auto", None)
+    except ConnectionError:
+        return None

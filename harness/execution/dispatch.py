@@ -1,0 +1,291 @@
+"""Hands jobs to long-lived Ray actors, one at a time each, until every job has a record.
+
+Ray's own retries are off: here a dead worker is replaced, its job is tried again, and what cannot succeed is recorded
+as failed. A worker serves jobs of one resource shape, so that importing torch is paid once per worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from harness.errors import SymbenchError
+from harness.execution.perform import failed_record, sentence_of
+from harness.execution.placement import Shape, fits, misfit, most_at_once
+from harness.execution.progress import Ending as Status
+from harness.execution.progress import Progress, label
+from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting
+from harness.records.record import Failure
+from harness.records.store import Store
+from harness.spec import Job
+
+TRIES = 3
+FALSE_STARTS = 3
+TICK_SECONDS = 1.0
+NODES_SECONDS = 5.0
+GRACE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
+KILL_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class _Try:
+    """A job that is still to be done, and how many workers died of it."""
+
+    job: Job
+    deaths: int = 0
+
+    @property
+    def digest(self) -> str:
+        return self.job.spec.digest
+
+
+@dataclass(eq=False)
+class _Slot:
+    """One actor. Its ``answer`` is under way while it starts (no ``work`` yet) and while it runs a job."""
+
+    actor: Any
+    shape: Shape
+    answer: Any
+    since: float = field(default_factory=time.monotonic)
+    work: _Try | None = None
+
+    @property
+    def starting(self) -> bool:
+        return self.answer is not None and self.work is None
+
+    @property
+    def idle(self) -> bool:
+        return self.answer is None
+
+    @property
+    def overdue(self) -> bool:
+        timeout = self.work.job.resources.timeout if self.work else None
+        return timeout is not None and time.monotonic() - self.since > timeout
+
+
+def dispatch(
+    jobs: Sequence[Job],
+    store: Store,
+    briefing: Briefing,
+    progress: Progress,
+    *,
+    slots: int | None = None,
+    on_end: Callable[[str, Status, str | None], None],
+) -> None:
+    """Runs every job on the Ray that is up, at most ``slots`` at once; calls ``on_end`` once for each digest.
+
+    Raises :class:`SymbenchError` where no worker can serve or a failure cannot be recorded: going on would only waste
+    the other runs. What is finished has its record, and no actor is left.
+    """
+    dispatcher = _Dispatcher(store, briefing, progress, slots, on_end)
+    try:
+        dispatcher.run(jobs)
+    finally:
+        dispatcher.release_all()
+
+
+class _Dispatcher:
+    def __init__(
+        self,
+        store: Store,
+        briefing: Briefing,
+        progress: Progress,
+        slots: int | None,
+        on_end: Callable[[str, Status, str | None], None],
+    ) -> None:
+        self._store, self._progress, self._most, self._on_end = store, progress, slots, on_end
+        self._briefing = ray.put(briefing)
+        self._pending: dict[Shape, deque[_Try]] = {}
+        self._slots: list[_Slot] = []
+        self._false_starts = 0
+        self._waiting_noted = False
+        self._missing_since: dict[Shape, float] = {}
+        self._nodes: list[Shape] = []
+        self._looked = float("-inf")
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._pending.setdefault(Shape.of(job.resources), deque()).append(_Try(job))
+        self._look_at_nodes()
+        self._refuse_misfits(grace=0.0)
+        while any(self._pending.values()) or any(slot.work for slot in self._slots):
+            self._fill()
+            self._collect()
+            self._end_overdue()
+            if time.monotonic() - self._looked > NODES_SECONDS:
+                self._look_at_nodes()
+                self._refuse_misfits(grace=GRACE_SECONDS)
+                self._note_waiting()
+
+    def release_all(self) -> None:
+        for slot in list(self._slots):
+            self._release(slot)
+
+    # Nodes
+
+    def _look_at_nodes(self) -> None:
+        self._looked = time.monotonic()
+        totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._nodes = [Shape(total.get("GPU", 0), total.get("CPU", 0), total.get("memory", 0)) for total in totals]
+
+    def _refuse_misfits(self, grace: float) -> None:
+        """Fails the jobs that no node can hold; one whose node was lost gets ``grace`` seconds for it to come back."""
+        now = time.monotonic()
+        for shape, queue in self._pending.items():
+            sentence = misfit(shape, self._nodes)
+            if sentence is None:
+                self._missing_since.pop(shape, None)
+            elif now - self._missing_since.setdefault(shape, now) >= grace:
+                while queue:
+                    self._fail(queue.popleft(), Failure(sentence=sentence))
+
+    def _note_waiting(self) -> None:
+        late = any(slot.starting and time.monotonic() - slot.since > PATIENCE_SECONDS for slot in self._slots)
+        if late and not self._waiting_noted:
+            self._waiting_noted = True
+            self._progress.note("Waiting for the cluster to start a worker: other work may be using its resources.")
+
+    # Workers
+
+    def _fill(self) -> None:
+        """Gives idle workers a job of their shape, and starts workers while there is room."""
+        for slot in self._slots:
+            if slot.idle and self._pending.get(slot.shape):
+                self._send(slot, self._pending[slot.shape].popleft())
+        while wanted := self._wanted():
+            if (shape := next(filter(self._room, wanted), None)) is not None:
+                self._start(shape)
+            elif spare := next((slot for slot in self._slots if slot.idle), None):
+                self._release(spare)
+            else:
+                return
+
+    def _wanted(self) -> list[Shape]:
+        """The shapes with more jobs waiting than workers that are starting for them."""
+        starting = Counter(slot.shape for slot in self._slots if slot.starting)
+        return [
+            shape
+            for shape, queue in self._pending.items()
+            if len(queue) > starting[shape] and misfit(shape, self._nodes) is None
+        ]
+
+    def _room(self, shape: Shape) -> bool:
+        if len(self._slots) >= most_at_once(self._nodes, self._most):
+            return False
+        return fits([*(slot.shape for slot in self._slots), shape], self._nodes)
+
+    def _start(self, shape: Shape) -> None:
+        resources: dict[str, Any] = {"num_cpus": shape.cpus, "num_gpus": shape.gpus}
+        if shape.memory:
+            resources["memory"] = int(shape.memory)
+        actor: Any = ray.remote(Worker).options(**resources, max_restarts=0, max_task_retries=0).remote(self._briefing)
+        self._slots.append(_Slot(actor, shape, actor.greet.remote()))
+
+    def _send(self, slot: _Slot, work: _Try) -> None:
+        slot.work, slot.since = work, time.monotonic()
+        slot.answer = slot.actor.run.remote(work.job)
+        self._progress.started(work.job)
+
+    def _release(self, slot: _Slot) -> None:
+        self._slots.remove(slot)
+        ray.kill(slot.actor)
+
+    # Answers
+
+    def _collect(self) -> None:
+        """Waits for an answer, at most a tick, and takes all that are there."""
+        waiting = [slot.answer for slot in self._slots if slot.answer is not None]
+        if not waiting:
+            time.sleep(TICK_SECONDS)
+            return
+        if not ray.wait(waiting, timeout=TICK_SECONDS)[0]:
+            return
+        ready = set(ray.wait(waiting, num_returns=len(waiting), timeout=0)[0])
+        for slot in [slot for slot in self._slots if slot.answer in ready]:
+            self._take(slot)
+
+    def _take(self, slot: _Slot) -> None:
+        work, answer = slot.work, slot.answer
+        slot.work = slot.answer = None
+        try:
+            value: Greeting | Ending = ray.get(answer)
+        except RayTaskError as error:
+            self._raised(work, error)
+        except RayError as error:
+            self._release(slot)
+            self._died(work, error)
+        else:
+            if isinstance(value, Greeting):
+                self._welcome(value)
+            elif work is not None:
+                self._end(work, value.status, value.sentence)
+
+    def _welcome(self, theirs: Greeting) -> None:
+        self._false_starts = 0
+        ours = greeting()
+        if theirs.host == ours.host and theirs.tasks_file != ours.tasks_file:
+            raise SymbenchError(
+                f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
+                "start symbench from another folder, or remove the other 'tasks' from the Python path."
+            )
+
+    def _raised(self, work: _Try | None, error: RayTaskError) -> None:
+        """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one."""
+        sentence = sentence_of(error.cause if isinstance(error.cause, BaseException) else error)
+        if work is None:
+            raise SymbenchError(
+                sentence if isinstance(error.cause, SymbenchError) else f"Workers cannot start: {sentence}"
+            ) from error
+        self._fail(work, Failure(sentence=sentence, traceback=str(error)))
+
+    def _died(self, work: _Try | None, error: RayError) -> None:
+        if work is None:
+            self._false_starts += 1
+            if self._false_starts >= FALSE_STARTS:
+                raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
+            return
+        work.deaths += 1
+        if self._has_succeeded(work):
+            self._end(work, "succeeded", None)
+        elif work.deaths >= TRIES:
+            sentence = f"The worker process died {TRIES} times (killed or out of memory)."
+            self._fail(work, Failure(sentence=sentence, traceback=str(error)))
+        else:
+            self._progress.note(f"{label(work.job)}: its worker died (killed or out of memory), trying again.")
+            self._pending[Shape.of(work.job.resources)].appendleft(work)
+
+    def _end_overdue(self) -> None:
+        for slot in [slot for slot in self._slots if slot.overdue]:
+            work, answer = slot.work, slot.answer
+            self._release(slot)
+            ray.wait([answer], timeout=KILL_SECONDS)
+            if work is None:
+                continue
+            if self._has_succeeded(work):
+                self._end(work, "succeeded", None)
+            else:
+                timeout = work.job.resources.timeout
+                sentence = f"The run took longer than its timeout of {timeout:g} s and was ended."
+                self._fail(work, Failure(sentence=sentence))
+
+    # Endings
+
+    def _has_succeeded(self, work: _Try) -> bool:
+        """A worker may die or be ended after it wrote its record."""
+        record = self._store.read(work.digest)
+        return record is not None and record.status == "succeeded"
+
+    def _fail(self, work: _Try, failure: Failure) -> None:
+        self._store.write(failed_record(work.job, failure), [])
+        self._end(work, "failed", failure.sentence)
+
+    def _end(self, work: _Try, status: Status, sentence: str | None) -> None:
+        self._progress.finished(work.job, status, sentence)
+        self._on_end(work.digest, status, sentence)

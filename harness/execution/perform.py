@@ -1,0 +1,193 @@
+"""One run in this process, from its spec to its record (no Ray)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import SymbenchError
+from harness.records.description import describe
+from harness.records.history import History
+from harness.records.provenance import provenance, reset_peak_rss
+from harness.records.record import Failure, Record
+from harness.records.store import Store
+from harness.spec import Job, Resources, RunSpec
+from harness.training.outcome import Hooks, Outcome
+
+SENTENCE_CHARACTERS = 300
+LOG_CHARACTERS = 200_000
+
+_log = logging.getLogger(__name__)
+
+
+class Executor(Protocol):
+    """Runs one spec in this process; the default is :func:`harness.training.execute.execute`."""
+
+    def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome: ...
+
+
+class RunTracker(Protocol):
+    """Mirrors a run elsewhere while it goes on. Whatever it does, the run goes on."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+    def finish(self, record: Record, artifacts: Mapping[str, str]) -> None: ...
+
+
+def perform(
+    job: Job,
+    store: Store,
+    tracker: RunTracker | None,
+    *,
+    execute: Executor | None = None,
+    command: Sequence[str] | None = None,
+) -> Record:
+    """Runs the job, writes its history and record to the store, and returns the record.
+
+    An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written.
+    """
+    execute = execute or _training_loop()
+    description = describe(job.spec)
+    use_threads(job.resources.cpus)
+    reset_peak_rss()
+    watchers = _Watchers(tracker)
+    started, since = _now(), time.monotonic()
+    outcome, failure = Outcome(metrics={}), None
+    with _run_log(store.log_path(job.spec.digest)):
+        _log.info("run %s starts: %s x %s, seed %d", job.spec.digest, job.spec.task, job.spec.method, job.spec.seed)
+        try:
+            checkpoint = store.checkpoint_path(job.spec.digest)
+            outcome = execute(job.spec, resources=job.resources, hooks=watchers, checkpoint=checkpoint)
+        except Exception as error:  # whatever a task or a method raises is this run's result
+            failure = Failure(sentence=sentence_of(error), traceback=traceback.format_exc())
+            _log.exception("run %s failed", job.spec.digest)
+        else:
+            _log.info("run %s succeeded in %.1f s", job.spec.digest, time.monotonic() - since)
+    record = Record(
+        spec=job.spec,
+        suite=job.suite,
+        status="failed" if failure else "succeeded",
+        description=description,
+        started=started,
+        finished=_now(),
+        metrics=outcome.metrics,
+        curve=outcome.curve,
+        cost=outcome.cost,
+        notes=outcome.notes,
+        provenance=provenance(job, wall_seconds=time.monotonic() - since, command=command or sys.argv),
+        failure=failure,
+    )
+    store.write(record, watchers.history.rows)
+    watchers.finish(record, _artifacts(store.log_path(record.digest)))
+    return record
+
+
+def _training_loop() -> Executor:
+    from harness.training.execute import execute
+
+    return execute
+
+
+def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> Record:
+    """The record of a run that could not write its own, because its process died or never began."""
+    now = _now()
+    return Record(
+        spec=job.spec,
+        suite=job.suite,
+        status="failed",
+        description=describe(job.spec),
+        started=started or now,
+        finished=now,
+        provenance={"resources": asdict(job.resources)},
+        failure=failure,
+    )
+
+
+def sentence_of(error: BaseException) -> str:
+    """One line: what a :class:`SymbenchError` says, else the kind of error and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, SymbenchError) and lines:
+        return " ".join(lines)
+    kind = type(error).__name__
+    return f"{kind}: {lines[0]}"[:SENTENCE_CHARACTERS] if lines else kind
+
+
+def use_threads(cpus: float) -> None:
+    """As many threads as granted: a reused process keeps the number of its first run otherwise."""
+    import torch
+
+    torch.set_num_threads(max(1, int(cpus)))
+
+
+class _Watchers:
+    """The run's hooks: its history, and the tracker, which is dropped with a warning once it raises."""
+
+    def __init__(self, tracker: RunTracker | None) -> None:
+        self.history = History()
+        self._tracker = tracker
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.history.log(step, values)
+        with self._dropping():
+            if self._tracker is not None:
+                self._tracker.log(step, values)
+
+    def finish(self, record: Record, artifacts: Mapping[str, str]) -> None:
+        with self._dropping():
+            if self._tracker is not None:
+                self._tracker.finish(record, artifacts)
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:  # the record is the truth: a mirror that breaks must not break the run
+            self._tracker = None
+            _log.warning("the tracker failed; the run goes on without it", exc_info=True)
+
+
+def _artifacts(log: Path) -> dict[str, str]:
+    try:
+        return {"run.log": log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS:]}
+    except OSError:
+        return {}
+
+
+@contextlib.contextmanager
+def _run_log(path: Path) -> Iterator[None]:
+    """What is logged or warned of meanwhile goes to the run's log file as well."""
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        _log.warning("the run has no log file: %s", error)
+        yield
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            logging.captureWarnings(True)
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(level)
+        root.removeHandler(handler)
+        with contextlib.suppress(OSError):  # a disk too full for the log's last line may still hold the record
+            handler.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,67 @@
+"""Which runs the nodes of a cluster can hold (arithmetic alone)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.spec import Resources
+
+# Ray counts resources in ten-thousandths.
+_CLOSE = 1e-4
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """What a worker takes of its node, or what a node has. ``memory`` is in bytes."""
+
+    gpus: float
+    cpus: float
+    memory: float = 0.0
+
+    @staticmethod
+    def of(resources: Resources) -> Shape:
+        return Shape(resources.gpus, resources.cpus, float(resources.memory or 0))
+
+    def holds(self, other: Shape) -> bool:
+        return (
+            self.gpus + _CLOSE >= other.gpus and self.cpus + _CLOSE >= other.cpus and self.memory + 1 >= other.memory
+        )
+
+    def less(self, other: Shape) -> Shape:
+        return Shape(self.gpus - other.gpus, self.cpus - other.cpus, self.memory - other.memory)
+
+    def __str__(self) -> str:
+        memory = f" and {self.memory / 1024**3:.3g} GiB of memory" if self.memory else ""
+        return f"{_count(self.cpus, 'CPU')}, {_count(self.gpus, 'GPU')}{memory}"
+
+
+def fits(shapes: Iterable[Shape], nodes: Sequence[Shape]) -> bool:
+    """Whether the nodes can hold all shapes at once, placed largest first on the first node with room."""
+    free = list(nodes)
+    for shape in sorted(shapes, reverse=True):
+        place = next((index for index, node in enumerate(free) if node.holds(shape)), None)
+        if place is None:
+            return False
+        free[place] = free[place].less(shape)
+    return True
+
+
+def misfit(shape: Shape, nodes: Sequence[Shape]) -> str | None:
+    """Why no node can ever hold the shape, in one sentence; ``None`` where one can."""
+    if shape.gpus > 1 and shape.gpus != int(shape.gpus):
+        return f"A run asks for {_count(shape.gpus, 'GPU')}: ask for a whole number, or for a fraction of one."
+    if any(node.holds(shape) for node in nodes):
+        return None
+    largest = f"the largest has {max(nodes)}" if nodes else "there is none"
+    return f"No node has what a run asks for ({shape}; {largest}): change the suite's resources or the cluster."
+
+
+def most_at_once(nodes: Sequence[Shape], slots: int | None) -> int:
+    """How many workers there may be: one a CPU, fewer where the user says so."""
+    cpus = max(1, int(sum(node.cpus for node in nodes)))
+    return cpus if slots is None else min(cpus, max(1, slots))
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}" if number == 1 else f"{number:g} {unit}s"

@@ -1,0 +1,108 @@
+"""The process that runs jobs, one after the other: what a Ray actor is made of (no Ray here)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import SymbenchError
+from harness.execution.perform import Executor, RunTracker, perform
+from harness.records.store import Store
+from harness.spec import Job
+
+if TYPE_CHECKING:
+    from harness.tracking import TrackerHandle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Briefing:
+    """What every worker of a launch is told. ``executor`` is ``module:function``."""
+
+    root: Path
+    launch_id: str
+    executor: str
+    command: Sequence[str]
+    tracker: TrackerHandle | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Greeting:
+    """Where a worker is, and whose code it runs."""
+
+    pid: int
+    host: str
+    tasks_file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """All that the driver needs to know of a run: its record is in the store."""
+
+    status: Literal["succeeded", "failed"]
+    sentence: str | None
+
+
+class Worker:
+    """Runs jobs in this process."""
+
+    def __init__(self, briefing: Briefing) -> None:
+        self._briefing = briefing
+
+    def greet(self) -> Greeting:
+        """Imports what the runs need. Raises :class:`SymbenchError` where this process cannot serve the launch."""
+        root = self._briefing.root
+        if not (root / "launches" / f"{self._briefing.launch_id}.json").exists():
+            raise SymbenchError(
+                f"The node {socket.gethostname()} does not see the store {root}: "
+                "put the store where all nodes of the cluster see it under the same path (--store)."
+            )
+        _ = self._store, self._execute
+        return greeting()
+
+    def run(self, job: Job) -> Ending:
+        record = perform(job, self._store, self._tracker(job), execute=self._execute, command=self._briefing.command)
+        _free_accelerator()
+        return Ending(status=record.status, sentence=record.failure.sentence if record.failure else None)
+
+    @cached_property
+    def _store(self) -> Store:
+        return Store(self._briefing.root)
+
+    @cached_property
+    def _execute(self) -> Executor:
+        module, _, name = self._briefing.executor.partition(":")
+        executor: Executor = getattr(importlib.import_module(module), name)
+        return executor
+
+    def _tracker(self, job: Job) -> RunTracker | None:
+        if self._briefing.tracker is None:
+            return None
+        from harness.records.description import describe
+        from harness.tracking import RunTracker as MlflowRun
+
+        tracker: RunTracker = MlflowRun(self._briefing.tracker, job, describe(job.spec))
+        return tracker
+
+
+def greeting() -> Greeting:
+    """That of this process."""
+    import tasks
+
+    return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=os.path.realpath(tasks.__file__))
+
+
+def _free_accelerator() -> None:
+    """Gives back the memory that torch keeps for later: another worker may share the device."""
+    import gc
+
+    import torch
+
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()

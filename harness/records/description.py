@@ -1,0 +1,23 @@
+"""What the registry says of a run, copied into its record so that the tables never need the code that made it."""
+
+from __future__ import annotations
+
+from harness.records.record import Description
+from harness.registry import method, task
+from harness.spec import RunSpec
+
+
+def describe(spec: RunSpec) -> Description:
+    """Raises :class:`~harness.errors.SymbenchError` where the task or the method is not registered."""
+    task_card, method_card = task(spec.task), method(spec.method)
+    return Description(
+        group=task_card.group_name,
+        metric=task_card.metric,
+        direction=task_card.direction,
+        kind=method_card.kind,
+        base_model=method_card.base.name,
+        sampler=method_card.sampler.name if method_card.sampler else None,
+        variant=task_card.variant(spec.task_params),
+        size_name=task_card.size_name if task_card.size else None,
+        size=task_card.size(spec.task_params) if task_card.size else None,
+    )

@@ -1,0 +1,128 @@
+"""Where a record comes from: code, packages, machine, and what the run took of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.spec import Job
+
+PACKAGES = (
+    "torch", "torch_geometric", "numpy", "scipy", "networkx", "pynauty", "python-sat", "ray", "mlflow", "polars",
+)  # fmt: skip
+CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
+
+
+def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict[str, Any]:
+    """Plain JSON values. ``command`` is what started the launch; memory is this process's peak since it was reset."""
+    import torch
+
+    commit, dirty = git_state(Path(harness.__file__).parent)
+    device, device_type = _device()
+    return {
+        "symbench_version": _version("symbench"),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "python": platform.python_version(),
+        "packages": _packages(),
+        "device": device,
+        "device_type": device_type,
+        "host": socket.gethostname(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "seeds": _seeds(job),
+        "wall_seconds": wall_seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "pid": os.getpid(),
+        "resources": asdict(job.resources),
+        "command": list(command),
+    }
+
+
+@cache
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Commit, and whether the code differs from it; nothing where the folder's files belong to no git checkout.
+
+    Asked once a process, since a process runs the code that it read when it started.
+    """
+    tracked = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
+    commit = _git(folder, "rev-parse", "HEAD")
+    if tracked is None or commit is None:
+        return None, None
+    changes = _git(folder, "status", "--porcelain", "--", *(f":(top){name}" for name in CODE))
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):  # no git, no checkout, or one that git will not touch
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _packages() -> dict[str, str]:
+    return {name: found for name in PACKAGES if (found := _version(name)) is not None}
+
+
+def _device() -> tuple[str, str]:
+    """The accelerator that this process may use, else its processor: name and type."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(), "cuda"
+    return _processor(), "cpu"
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "") or platform.processor() or platform.machine()
+
+
+def _seeds(job: Job) -> dict[str, Any]:
+    data = {name: value for name, value in job.spec.task_params.items() if name.endswith("seed")}
+    return {"run": job.spec.seed, **data}
+
+
+def reset_peak_rss() -> None:
+    """Forgets the peak so far, where the kernel can; elsewhere the peak is the whole process's."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process held since :func:`reset_peak_rss`, in bytes."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
