@@ -123,6 +123,18 @@ def test_pairs_grow_from_different_graphs():
     assert len({certificate(graphs.graph(index)) for index in range(len(graphs))}) == len(graphs)
 
 
+def test_a_base_graph_serves_once_and_running_out_of_them_is_an_error(monkeypatch):
+    base = nx.convert_node_labels_to_integers(nx.grid_2d_graph(2, 6))
+    left = [node for node, colour in nx.bipartite.color(base).items() if colour]
+    place = {node: index for index, node in enumerate(left + [node for node in base if node not in left])}
+    monkeypatch.setattr(exp_generator, "planar_bipartite", lambda random, *_: nx.relabel_nodes(base, place))
+    monkeypatch.setattr(exp_generator, "_SIDES", {12: {6: 1.0}, 15: {6: 1.0}})
+    monkeypatch.setattr(exp_generator, "_ATTEMPTS", 30)
+    assert len(exp.generated(pairs=1)) == 2
+    with pytest.raises(cache.DataError, match="ask for fewer pairs"):
+        exp.generated(pairs=2)
+
+
 def test_a_seed_is_a_set(data_folder):
     first, other = exp.generated(seed=5, pairs=6), exp.generated(seed=6, pairs=6)
     shutil.rmtree(data_folder)
@@ -140,7 +152,9 @@ def test_no_pairs_at_all():
         exp.generated(pairs=-1)
 
 
-def test_base_graphs_are_planar_bipartite_connected_and_of_minimum_degree_two():
+@pytest.mark.parametrize("thinning", [0.25, 1.0])
+def test_base_graphs_are_planar_bipartite_connected_and_of_minimum_degree_two(thinning, monkeypatch):
+    monkeypatch.setattr(exp_generator, "_THINNING", thinning)
     random = np.random.default_rng(0)
     for left, right in ((4, 8), (5, 7), (6, 6), (6, 9)):
         for _ in range(5):
@@ -149,6 +163,23 @@ def test_base_graphs_are_planar_bipartite_connected_and_of_minimum_degree_two():
             assert nx.is_connected(graph)
             assert all((u < left) != (v < left) for u, v in graph.edges)
             assert min(degree for _, degree in graph.degree) >= 2
+
+
+def test_clauses_with_identical_neighbourhoods_are_merged(monkeypatch):
+    monkeypatch.setattr(exp_generator, "_formula", lambda *_: [(1, 2), (-1, 3), (2, 1), (-2, -3)])
+    ((satisfied, _),) = exp_generator.formula_pairs(np.random.default_rng(0), 1)
+    assert components(exp_generator.formula_graph([(1, 2), (-1, 3), (-2, -3)])).keys() <= components(satisfied).keys()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(6, {2, 3, 4, 6}), (7, {2, 3, 4, 5}), (11, {2, 3, 4, 5, 6})])
+def test_long_clauses_are_cut_into_consecutive_chunks(count, sizes):
+    """A rest of one variable joins the chunk before it, so six may stay together, as in the published set."""
+    random, seen = np.random.default_rng(0), set()
+    for _ in range(200):
+        chunks = list(exp_generator._chunks(random, list(range(count))))
+        assert [variable for chunk in chunks for variable in chunk] == list(range(count))
+        seen |= {len(chunk) for chunk in chunks}
+    assert seen == sizes
 
 
 @pytest.mark.parametrize("size", exp_generator.CORE_SIZES)
