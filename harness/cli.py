@@ -164,10 +164,10 @@ def run(
             try:
                 launch(planned.todo, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
             except KeyboardInterrupt:
-                progress.end()
-                typer.echo("Interrupted. Every finished run has its record; the same command goes on from there.")
+                progress.note("Interrupted: every finished run has its record, and the same command goes on from there.")
                 raise typer.Exit(INTERRUPTED) from None
-            progress.end()
+            finally:
+                progress.end()
     _print_end(planned, opened)
 
 

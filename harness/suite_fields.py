@@ -14,6 +14,8 @@ from pydantic_core import core_schema
 from harness.spec import Resources
 from tasks.protocol import Protocol
 
+MOST_SEEDS = 100_000
+
 
 class Model(BaseModel):
     """Refuses keys it does not know, and numbers that are not finite."""
@@ -63,7 +65,11 @@ def _partial(model: type[BaseModel]) -> GetPydanticSchema:
 
 
 def _counted(seeds: Any) -> Any:
-    return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
+    if isinstance(seeds, bool) or not isinstance(seeds, int):
+        return seeds
+    if seeds > MOST_SEEDS:
+        raise ValueError(f"should be a list of seeds or how many, at most {MOST_SEEDS}")
+    return list(range(seeds))
 
 
 def _distinct(values: list[Any]) -> list[Any]:
@@ -79,6 +85,9 @@ def _listed(names: Any) -> Any:
 PartialSettings = Annotated[dict[str, Any], _partial(Settings), AfterValidator(_works)]
 PartialGrants = Annotated[dict[str, Any], _partial(Grants)]
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct), Field(min_length=1), BeforeValidator(_counted)
+    list[Annotated[int, Field(ge=0, lt=2**32)]],
+    AfterValidator(_distinct),
+    Field(min_length=1),
+    BeforeValidator(_counted),
 ]
 Names = Annotated[list[str], AfterValidator(_distinct), Field(min_length=1), BeforeValidator(_listed)]

@@ -1,0 +1,136 @@
+"""Plans: what has a record, what failed, what is left, and what --only lets through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from harness import registry
+from harness.errors import SymbenchError
+from harness.planning import Plan, plan
+from harness.records.record import Description, Failure, Record
+from harness.records.store import Store
+from harness.spec import Job
+from harness.suite import Suite, load
+
+SUITE = """\
+protocol: quick
+seeds: 2
+experiments:
+  - {tasks: [nbody, graph8c], methods: [gin, egnn, "mlp-*"]}
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    path = tmp_path / "mine.yaml"
+    path.write_text(SUITE)
+    return load(path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def record(job: Job, status: Literal["succeeded", "failed"]) -> Record:
+    card, method = registry.task(job.spec.task), registry.method(job.spec.method)
+    now = datetime.now(UTC).isoformat()
+    return Record(
+        spec=job.spec,
+        suite=job.suite,
+        status=status,
+        description=Description(
+            group=card.group_name,
+            metric=card.metric,
+            direction=card.direction,
+            kind=method.kind,
+            base_model=method.base.name,
+            sampler=method.sampler.name if method.sampler else None,
+        ),
+        started=now,
+        finished=now,
+        metrics={card.metric: 1.0} if status == "succeeded" else {},
+        failure=None if status == "succeeded" else Failure(sentence="It broke."),
+    )
+
+
+def test_without_a_store_everything_is_to_do(suite: Suite) -> None:
+    found = plan(suite, None)
+    expansion = suite.expand()
+    assert found.jobs == found.todo == expansion.jobs
+    assert found.done == found.failed == []
+    assert found.misfits == expansion.misfits
+    assert {(pair.task, pair.method) for pair in found.misfits} == {("nbody", "gin"), ("graph8c", "egnn")}
+
+
+def test_records_decide_what_is_left(suite: Suite, store: Store) -> None:
+    jobs = suite.expand().jobs
+    for job in jobs[:3]:
+        store.write(record(job, "succeeded"), [])
+    for job in jobs[3:5]:
+        store.write(record(job, "failed"), [])
+    found = plan(suite, store)
+    assert found.done == jobs[:3]
+    assert found.failed == jobs[3:5]
+    assert found.todo == jobs[3:]
+
+
+def test_a_failed_run_that_then_succeeds_is_done(suite: Suite, store: Store) -> None:
+    job = suite.expand().jobs[0]
+    store.write(record(job, "failed"), [])
+    assert plan(suite, store).failed == [job]
+    store.write(record(job, "succeeded"), [])
+    assert plan(suite, store).done == [job]
+    assert plan(suite, store).failed == []
+
+
+def test_records_of_other_runs_do_not_count(suite: Suite, store: Store, tmp_path: Path) -> None:
+    other = load(tmp_path / "mine.yaml", ["settings.batch_size=7"])
+    for job in other.expand().jobs:
+        store.write(record(job, "succeeded"), [])
+    assert plan(suite, store).done == []
+
+
+def pairs(found: Plan) -> set[tuple[str, str]]:
+    return {(job.spec.task, job.spec.method) for job in found.jobs}
+
+
+@pytest.mark.parametrize(
+    ("only", "passes"),
+    [
+        (["task=nbody"], lambda task, method: task == "nbody"),
+        (["method=mlp-*"], lambda task, method: method.startswith("mlp-")),
+        (["task=nbody,method=mlp-*"], lambda task, method: task == "nbody" and method.startswith("mlp-")),
+        (["method=gin,method=egnn"], lambda task, method: method in ("gin", "egnn")),
+        (["method=gin", "task=nbody"], lambda task, method: method == "gin" or task == "nbody"),
+        ([" task = n* "], lambda task, method: task == "nbody"),
+    ],
+)
+def test_only_lets_through_what_matches(suite: Suite, only: Sequence[str], passes: Callable[[str, str], bool]) -> None:
+    everything, found = plan(suite, None), plan(suite, None, only)
+    assert pairs(found) == {pair for pair in pairs(everything) if passes(*pair)}
+    assert found.jobs == [job for job in everything.jobs if passes(job.spec.task, job.spec.method)]
+    assert found.misfits == [pair for pair in everything.misfits if passes(pair.task, pair.method)]
+
+
+@pytest.mark.parametrize(
+    ("only", "sentence"),
+    [
+        ("task=nbdy", "the suite 'mine' has no task 'nbdy': did you mean 'nbody'?"),
+        ("task=exp_classify", "the suite 'mine' has no task 'exp_classify': "),
+        ("method=mlp-har", "the suite 'mine' has no method 'mlp-har': did you mean 'mlp-haar'?"),
+        ("method=gnn-*", "the suite 'mine' has no method 'gnn-*': "),
+        ("methd=gin", "write task=NAME, method=NAME or both: did you mean 'method'?"),
+        ("nbody", "write task=NAME, method=NAME or both, for example"),
+        ("", "write task=NAME, method=NAME or both"),
+    ],
+)
+def test_a_filter_that_matches_nothing_is_a_mistake(suite: Suite, only: str, sentence: str) -> None:
+    with pytest.raises(SymbenchError) as error:
+        plan(suite, None, [only])
+    assert str(error.value).startswith(f"--only {only}: {sentence}")
