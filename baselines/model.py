@@ -23,10 +23,12 @@ class Prediction:
 class Model(nn.Module, ABC):
     """A method built for a task.
 
-    ``deterministic`` models give the same prediction whatever the number of samples and the generator.
+    ``fixed_samples`` is the number of group elements that the method brings whatever it is asked for (``None``: as
+    asked); ``deterministic`` models give the same prediction whatever the generator.
     """
 
     deterministic: bool
+    fixed_samples: int | None
 
     @abstractmethod
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
@@ -34,13 +36,17 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
-        """``[B, K, ...]``: the K single-sample predictions whose mean is the prediction; K = 1 where deterministic."""
+        """``[B, K, ...]``: the K single-sample predictions whose mean is the prediction.
+
+        K = 1 where the method brings its own samples: their mean is then one draw of the estimator.
+        """
 
 
 class Equivariant(Model):
     """A network that is symmetric by construction: it needs no group elements."""
 
     deterministic = True
+    fixed_samples = 1
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class Symmetrized(Model):
         self.sampler = sampler
         self.output = output
         self.deterministic = sampler.deterministic
+        self.fixed_samples = sampler.fixed_samples
 
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
         noise = self.sampler.noise(x, self._count(samples), generator)
@@ -44,14 +45,14 @@ class Symmetrized(Model):
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
         noise = self.sampler.noise(x, self._count(samples), generator)
-        if self.sampler.fixed_samples is not None:  # the set as a whole is one draw of the estimator
+        if self.fixed_samples is not None:
             value, mass = self._weighted_sum(x, self.sampler(x, noise))
             return (value / mass)[:, None]
         parts = self._chunks(noise, samples, chunk)
         return torch.cat([self._values(x, self.sampler(x, part).element) for part in parts], 1)
 
     def _count(self, samples: int) -> int:
-        return self.sampler.fixed_samples or samples
+        return self.fixed_samples or samples
 
     def _chunks(self, noise: Noise, samples: int, chunk: int | None) -> list[Noise]:
         count = self._count(samples)

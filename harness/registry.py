@@ -40,7 +40,9 @@ def _plugins(group: str, kind: type) -> list[Any]:
     cards = [(point, point.load()) for point in entry_points(group=group)]
     for point, card in cards:
         if not isinstance(card, kind):
-            raise SymbenchError(f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: correct or uninstall its package.")
+            raise SymbenchError(
+                f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: correct or uninstall its package."
+            )
     return [card for _, card in cards]
 
 
@@ -92,7 +94,9 @@ def resolve(
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:
-        raise SymbenchError(f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}")
+        raise SymbenchError(
+            f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}"
+        )
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
     method_base = _overlay("base", method_card.base.params, *(recipe.base for recipe in recipes), base or {})
     method_sampler: Mapping[str, Any] = {}

@@ -37,11 +37,13 @@ GRAPH8C = TaskCard(
     implementation="tasks.graph8c:Graph8c",
     max_nodes=lambda params: 8,
     protocols={
-        "paper": Protocol(initialisations=100, test_samples=10),
-        "quick": Protocol(initialisations=3, test_samples=10, batch_size=2000),
+        "paper": Protocol(initialisations=100, test_samples=10, curve_size=11_117),
+        "quick": Protocol(initialisations=3, test_samples=10, batch_size=200, curve_size=500),
     },
     recipes=(
-        Recipe(method="mlp", base={"widths": [128, 64], "activation": "tanh", "final_activation": True, "reads": ["edges"]}),
+        Recipe(
+            method="mlp", base={"widths": [128, 64], "activation": "tanh", "final_activation": True, "reads": ["edges"]}
+        ),
         Recipe(method="gin_id", base={"width": 64, "layers": 3, "activation": "tanh", "final_activation": True}),
         Recipe(method="gin", base={"width": 64, "layers": 3, "activation": "tanh", "final_activation": True}),
         Recipe(method="learned", sampler=S_N_SAMPLER),
@@ -67,7 +69,14 @@ EXP_CLASSIFY = TaskCard(
     protocols={
         "paper": Protocol(epochs=2000, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
         "quick": Protocol(
-            epochs=6, batch_size=100, lr=1e-3, warmup_epochs=1, clip_norm=0.1, train_samples=2, valid_samples=4, test_samples=10
+            epochs=6,
+            batch_size=100,
+            lr=1e-3,
+            warmup_epochs=1,
+            clip_norm=0.1,
+            train_samples=2,
+            valid_samples=4,
+            test_samples=10,
         ),
     },
     recipes=(
@@ -75,8 +84,14 @@ EXP_CLASSIFY = TaskCard(
             method="mlp",
             base={"widths": [2048, 4096, 2048, 10], "activation": "relu", "reads": ["node_scalars", "edges"]},
         ),
-        Recipe(method="gin_id", base={"width": 64, "layers": 3, "activation": "relu", "head": [10]}, settings={"epochs": 1000}),
-        Recipe(method="gin", base={"width": 64, "layers": 3, "activation": "relu", "head": [10]}, settings={"epochs": 1000}),
+        Recipe(
+            method="gin_id",
+            base={"width": 64, "layers": 3, "activation": "relu", "head": [10]},
+            settings={"epochs": 1000},
+        ),
+        Recipe(
+            method="gin", base={"width": 64, "layers": 3, "activation": "relu", "head": [10]}, settings={"epochs": 1000}
+        ),
         Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(method="mlp", protocol="quick", base={"widths": [256, 256, 10]}),
@@ -118,7 +133,6 @@ NBODY = TaskCard(
         Recipe(method="transformer", protocol="paper", settings={"test_samples": 200}),
     ),
 )  # fmt: skip
-
 
 
 TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP_CLASSIFY, NBODY)

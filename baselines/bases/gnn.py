@@ -32,7 +32,9 @@ class MessagePassing(nn.Module):
 
     def __init__(self, width: int, edge_scalars: int) -> None:
         super().__init__()
-        self.edge = nn.Sequential(nn.Linear(2 * width + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        self.edge = nn.Sequential(
+            nn.Linear(2 * width + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
         self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, h: Tensor, x: Structure, pairs: Tensor) -> Tensor:

@@ -46,7 +46,11 @@ class MLP(nn.Module):
         self.layers = perceptron(widths, params["activation"], params["final_activation"])
 
     def forward(self, x: Structure) -> Tensor:
-        fields = {"node_scalars": lambda: x.node_scalars, "geometry": lambda: x.geometry, "edges": lambda: x.edge_scalars}
+        fields = {
+            "node_scalars": lambda: x.node_scalars,
+            "geometry": lambda: x.geometry,
+            "edges": lambda: x.edge_scalars,
+        }
         row = torch.cat([fields[name]().flatten(1) for name in self.reads], 1)
         out = self.layers(row).unflatten(1, self.shape)
         return x.points[..., :1] + out if self.signature.output is Representation.NODE_POINTS else out

@@ -25,7 +25,9 @@ class EGNNLayer(nn.Module):
         nn.init.xavier_uniform_(self.position[-1].weight, gain=0.001)  # the authors': steps start small
         self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
 
-    def forward(self, h: Tensor, position: Tensor, velocity: Tensor, x: Structure, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, h: Tensor, position: Tensor, velocity: Tensor, x: Structure, pairs: Tensor
+    ) -> tuple[Tensor, Tensor]:
         difference = position[:, :, None] - position[:, None]
         squared = difference.square().sum(-1, keepdim=True)
         messages = self.edge(torch.cat([all_pairs(h), squared, x.edge_scalars], -1)) * pairs

@@ -45,7 +45,9 @@ class FrameSampler(Sampler):
         if isinstance(group, SymmetricGroup):
             return uniform((len(x), samples, x.nodes), x.edge_scalars, generator)
         if self.exact:  # one point in each of the equal parts of [0, 1) that stand for the elements
-            return ((torch.arange(samples, device=x.points.device) + 0.5) / samples).to(x.points.dtype).expand(len(x), -1)
+            return (
+                ((torch.arange(samples, device=x.points.device) + 0.5) / samples).to(x.points.dtype).expand(len(x), -1)
+            )
         return uniform((len(x), samples), x.points, generator)
 
     def forward(self, x: Structure, noise: Noise) -> Sample:

@@ -32,7 +32,9 @@ class GINScorer(nn.Module):
         for layer in self.layers:
             h = layer(h, adjacency)
         scores = noise.new_zeros(noise.shape[:3])
-        return scores.index_put((batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T)
+        return scores.index_put(
+            (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
+        )
 
 
 class GINLayer(nn.Module):
@@ -58,7 +60,9 @@ class GINLayer(nn.Module):
 def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
     """Sparse ``[R, R]`` adjacency of all graphs side by side, R = existing nodes, then one virtual node a graph."""
     real = len(batch)
-    place = torch.full(x.mask.shape, -1, device=batch.device).index_put_((batch, node), torch.arange(real, device=batch.device))
+    place = torch.full(x.mask.shape, -1, device=batch.device).index_put_(
+        (batch, node), torch.arange(real, device=batch.device)
+    )
     weights = x.adjacency
     graph, source, target = weights.nonzero(as_tuple=True)
     virtual = real + torch.arange(len(x), device=batch.device)
@@ -68,4 +72,6 @@ def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
     columns = torch.cat([place[graph, target], every, own_virtual, virtual])
     values = torch.cat([weights[graph, source, target], weights.new_ones(2 * real + len(x))])
     size = real + len(x)
-    return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, (size, size), check_invariants=False).coalesce()
+    return torch.sparse_coo_tensor(
+        torch.stack([rows, columns]), values, (size, size), check_invariants=False
+    ).coalesce()

@@ -44,7 +44,9 @@ class LearnedSampler(Sampler):
         permutation = elements.get("S_n")
         if isinstance(permutation, Permutation) and permutation.relaxation is not None:
             entropy = permutation_entropy(*self._flat(permutation.relaxation, x))
-            return Sample(element, penalty=self.relaxation.entropy_weight * entropy, statistics={"entropy": entropy.detach()})
+            return Sample(
+                element, penalty=self.relaxation.entropy_weight * entropy, statistics={"entropy": entropy.detach()}
+            )
         return Sample(element)
 
     def _element(self, x: Structure, factor: Group, output: QOutput) -> Element:

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 
-def permute_nodes(values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool) -> Tensor:
+def permute_nodes(
+    values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
+) -> Tensor:
     """``out[b, k, g(j)] = values[b, k, j]`` for values ``[B, K or 1, N, ...]``."""
     flat = values.flatten(3)
     if relaxation is None or not torch.is_grad_enabled():
@@ -23,7 +25,9 @@ def permute_nodes(values: Tensor, images: Tensor, preimages: Tensor, relaxation:
     return moved.reshape(*moved.shape[:3], *values.shape[3:])
 
 
-def permute_edges(values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool) -> Tensor:
+def permute_edges(
+    values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
+) -> Tensor:
     """``out[b, k, g(i), g(j)] = values[b, k, i, j]`` for values ``[B, K or 1, N, N, E]``."""
     if relaxation is None or not torch.is_grad_enabled():
         return _gather_edges(values, preimages)

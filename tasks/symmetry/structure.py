@@ -92,7 +92,9 @@ class Structure:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Structure:
         """Moved to a device; ``dtype`` converts all but the mask."""
         moved = {item.name: getattr(self, item.name).to(device) for item in fields(self)}
-        return Structure(**{name: value if name == "mask" else value.to(dtype or value.dtype) for name, value in moved.items()})
+        return Structure(
+            **{name: value if name == "mask" else value.to(dtype or value.dtype) for name, value in moved.items()}
+        )
 
     @staticmethod
     def cat(structures: Sequence[Structure]) -> Structure:

@@ -1,0 +1,102 @@
+"""Predictions over a split, the sample-complexity curve, and what a prediction costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from baselines.model import Model
+from harness.training.memory import peak_memory
+from harness.training.outcome import CurvePoint
+from tasks.symmetry.structure import Structure
+
+Metric = Callable[[Tensor, Tensor], float]
+TIMED_PREDICTIONS = 3
+
+
+def batches(size: int, batch_size: int) -> list[slice]:
+    return [slice(start, start + batch_size) for start in range(0, size, batch_size)]
+
+
+@torch.no_grad()
+def predict(
+    model: Model, inputs: Structure, samples: int, batch_size: int, generator: torch.Generator, chunk: int | None = None
+) -> Tensor:
+    """Predictions ``[M, ...]`` in evaluation mode."""
+    model.eval()
+    parts = [model(inputs[part], samples, generator, chunk).value for part in batches(len(inputs), batch_size)]
+    return torch.cat(parts).float() if parts[0].dtype is torch.bfloat16 else torch.cat(parts)
+
+
+@torch.no_grad()
+def draw(
+    model: Model, inputs: Structure, samples: int, batch_size: int, generator: torch.Generator, chunk: int | None = None
+) -> Tensor:
+    """Single-sample predictions ``[M, K, ...]`` in evaluation mode."""
+    model.eval()
+    return torch.cat(
+        [model.draws(inputs[p], samples, generator, chunk) for p in batches(len(inputs), batch_size)]
+    ).float()
+
+
+def estimates(draws: Tensor, samples: int) -> Tensor:
+    """``[R, M, ...]``: means over disjoint groups of ``samples`` of the draws ``[M, K, ...]``, R = K // samples."""
+    repeats = draws.shape[1] // samples
+    groups = draws[:, : repeats * samples].unflatten(1, (repeats, samples))
+    return groups.mean(2).movedim(1, 0)
+
+
+def curve(draws: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]) -> tuple[CurvePoint, ...]:
+    """The metric and the estimator's variance at each number of samples, from one pool of draws ``[M, K, ...]``.
+
+    K must be at least twice the largest number, so that every variance has two independent estimates.
+    """
+    return tuple(_point(count, estimates(draws, count), targets, metric) for count in samples)
+
+
+def flat_curve(repeats: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]) -> tuple[CurvePoint, ...]:
+    """The curve of a method that brings its own number of samples: the same at every k, from repeats ``[R, M, ...]``."""
+    return tuple(_point(count, repeats, targets, metric) for count in samples)
+
+
+def _point(samples: int, estimated: Tensor, targets: Tensor, metric: Metric) -> CurvePoint:
+    values = torch.tensor([metric(estimate, targets) for estimate in estimated], dtype=torch.float64)
+    repeats = len(estimated)
+    alone = repeats == 1
+    return CurvePoint(
+        samples=samples,
+        value=values.mean().item(),
+        value_error=0.0 if alone else (values.std() / repeats**0.5).item(),
+        variance=0.0 if alone else estimated.double().var(0).mean().item(),
+    )
+
+
+def cost(
+    model: Model, batch: Structure, samples: int, generator: torch.Generator, chunk: int | None
+) -> Mapping[str, float]:
+    """Parameters, seconds for one prediction and the peak of tensor memory during one batch of predictions."""
+
+    def once() -> None:
+        predict(model, batch, samples, len(batch), generator, chunk)
+
+    once()
+    return {
+        "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+        "seconds_per_example": _best_seconds(once, batch.mask.device) / len(batch),
+        "peak_memory_bytes": float(peak_memory(once, batch.mask.device)),
+    }
+
+
+def _best_seconds(action: Callable[[], None], device: torch.device) -> float:
+    """The shortest of a few runs: what the computation takes when nothing else disturbs it."""
+    seconds = []
+    for _ in range(TIMED_PREDICTIONS):
+        start = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

@@ -1,0 +1,129 @@
+"""One run from its description to its outcome, in this process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import torch
+
+from baselines.build import build, load
+from baselines.model import Model
+from harness.registry import method, task
+from harness.spec import Resources, RunSpec
+from harness.training.device import DTYPES, device_for, precision
+from harness.training.evaluate import cost, curve, draw, flat_curve, predict
+from harness.training.fit import Fit
+from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.seeds import derive, generator
+from harness.training.separation import Separation
+from tasks.symmetry.group import group
+from tasks.task import Dataset, SeparationTask, SupervisedTask
+
+
+def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None) -> Outcome:
+    """Runs ``spec`` with ``resources``; goes on from ``checkpoint`` where that file holds the run's state.
+
+    Raises whatever the task, the method or the loop raises; the checkpoint then stays for the next try.
+    """
+    device = device_for(resources.gpus)
+    with precision(device, spec.settings):
+        problem = load(task(spec.task).implementation)(spec.task_params)
+        runner = _separate if isinstance(problem, SeparationTask) else _train
+        outcome = runner(spec, problem, device, resources.chunk, hooks, checkpoint)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return outcome
+
+
+def new_model(spec: RunSpec, problem: SupervisedTask | SeparationTask) -> Model:
+    """The model of ``spec``, initialised from torch's global generator."""
+    card = method(spec.method)
+    return build(card, problem.signature, card.symmetrized_group(task(spec.task)), spec.base, spec.sampler)
+
+
+def _train(
+    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
+) -> Outcome:
+    protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
+    torch.manual_seed(derive(spec.seed, "initialisation"))
+    model = new_model(spec, problem).to(device, dtype)
+    fit = Fit(
+        model, problem, protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
+        digest=spec.digest,
+    )  # fmt: skip
+    progress = fit.run()
+    test = problem.data("test").first(protocol.test_size).to(device, dtype)
+    trained = fit.steps_per_epoch * protocol.batch_size * progress.epoch
+    batch = test.inputs[: protocol.batch_size]
+    return Outcome(
+        metrics=_test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)},
+        curve=_test_curve(spec, problem, model, test.first(protocol.curve_size), chunk),
+        cost={
+            **cost(model, batch, protocol.test_samples, generator(device, spec.seed, "cost"), chunk),
+            "train_seconds": progress.train_seconds,
+            "train_examples_per_second": trained / progress.train_seconds if progress.train_seconds else 0.0,
+        },
+    )
+
+
+def _test_metrics(
+    spec: RunSpec, problem: SupervisedTask, model: Model, test: Dataset, chunk: int | None
+) -> dict[str, float]:
+    """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and its deviation."""
+    protocol = spec.settings
+    rounds: list[dict[str, float]] = []
+    for repeat in range(protocol.test_repeats):
+        noise = generator(test.targets.device, spec.seed, "test", repeat)
+        predictions = predict(model, test.inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
+        rounds.append(problem.metrics(predictions, test.targets))
+    values = {name: torch.tensor([one[name] for one in rounds], dtype=torch.float64) for name in rounds[0]}
+    means = {name: value.mean().item() for name, value in values.items()}
+    if protocol.test_repeats == 1:
+        return means
+    return means | {f"{name}_std": value.std().item() for name, value in values.items()}
+
+
+def _test_curve(
+    spec: RunSpec, problem: SupervisedTask, model: Model, part: Dataset, chunk: int | None
+) -> tuple[CurvePoint, ...]:
+    protocol, name = spec.settings, task(spec.task).metric
+    noise = generator(part.targets.device, spec.seed, "curve")
+
+    def metric(predictions: torch.Tensor, targets: torch.Tensor) -> float:
+        return problem.metrics(predictions, targets)[name]
+
+    repeats = 1 if model.deterministic else protocol.curve_repeats
+    if model.fixed_samples is not None:
+        own = [draw(model, part.inputs, 1, protocol.batch_size, noise)[:, 0] for _ in range(repeats)]
+        return flat_curve(torch.stack(own), part.targets, metric, protocol.curve_samples)
+    draws = draw(model, part.inputs, repeats * max(protocol.curve_samples), protocol.batch_size, noise, chunk)
+    return curve(draws, part.targets, metric, protocol.curve_samples)
+
+
+def _separate(
+    spec: RunSpec, problem: SeparationTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
+) -> Outcome:
+    protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
+    separation = Separation(
+        lambda: new_model(spec, problem), problem, group(task(spec.task).group), protocol,
+        seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk,
+    )  # fmt: skip
+    start = time.perf_counter()
+    metrics = separation.metrics()
+    seconds = time.perf_counter() - start
+    model = next(iter(separation.models()))[1]
+    batch = separation.structures[: protocol.batch_size]
+    embedded = 2 * len(separation.structures) * protocol.initialisations
+    structures = min(protocol.curve_size, len(separation.structures))
+    return Outcome(
+        metrics=metrics,
+        curve=separation.curve(),
+        cost={
+            **cost(model, batch, protocol.test_samples, generator(device, spec.seed, "cost"), chunk),
+            "train_seconds": 0.0,
+            "embed_seconds": seconds,
+            "train_examples_per_second": embedded / seconds,
+        },
+        notes=(f"The curve over group samples counts pairs among the first {structures} structures only.",),
+    )

@@ -1,0 +1,37 @@
+"""Plain graphs as structures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.structure import Structure
+
+
+def constant_and_degree(adjacency: Tensor) -> Structure:
+    """Graphs ``[M, N, N]`` without padding; node scalars are 1 and the degree."""
+    degree = adjacency.sum(-1)
+    return Structure.build(
+        torch.ones(adjacency.shape[:2], dtype=torch.bool),
+        node_scalars=torch.stack([torch.ones_like(degree), degree], -1),
+        edge_scalars=adjacency[..., None],
+    )
+
+
+def typed_graphs(
+    node_offset: Tensor, edge_offset: Tensor, node_type: Tensor, edge_index: Tensor, nodes: int
+) -> Structure:
+    """Graphs stored end to end, padded to ``nodes``; node scalars are the type and the degree.
+
+    ``node_offset`` and ``edge_offset`` ``[M + 1]`` say where each graph's nodes and edges begin; ``edge_index``
+    ``[2, E]`` (directed, both ways) counts nodes within each graph.
+    """
+    counts = node_offset.diff()
+    mask = torch.arange(nodes) < counts[:, None]
+    types = torch.zeros(mask.shape).masked_scatter_(mask, node_type.float())
+    graph = torch.repeat_interleave(torch.arange(len(counts)), edge_offset.diff())
+    adjacency = torch.zeros(len(counts), nodes, nodes)
+    adjacency[graph, edge_index[0], edge_index[1]] = 1
+    return Structure.build(
+        mask, node_scalars=torch.stack([types, adjacency.sum(-1)], -1), edge_scalars=adjacency[..., None]
+    )

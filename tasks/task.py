@@ -1,0 +1,79 @@
+"""What a task gives the training loop: data with targets and a loss, or structures to be told apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.structure import Signature, Structure
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Structures and their targets ``[M, ...]``."""
+
+    inputs: Structure
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Tensor | slice) -> tuple[Structure, Tensor]:
+        return self.inputs[index], self.targets[index]
+
+    def first(self, size: int | None) -> Dataset:
+        """The first ``size`` examples (``None``: all)."""
+        return Dataset(*self[:size])
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Dataset:
+        return Dataset(self.inputs.to(device, dtype), self.targets.to(device, dtype))
+
+
+class SupervisedTask(ABC):
+    """A task that is trained: ``signature`` says what models read and put out.
+
+    Built from the task parameters of its card; raises :class:`tasks.sources.cache.DataError` where its data cannot be
+    had.
+    """
+
+    signature: Signature
+
+    @abstractmethod
+    def __init__(self, params: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def data(self, split: Split) -> Dataset:
+        """One split, in single precision on the CPU."""
+
+    @abstractmethod
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """The scalar that training lowers and validation selects by: a mean over examples."""
+
+    @abstractmethod
+    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        """The task's metric, and others, of a whole split."""
+
+
+class SeparationTask(ABC):
+    """A task without training: which structures does a randomly initialised model tell apart?
+
+    Models put out embeddings ``[B, C]``. Two structures are separated once the L1 distance of their embeddings
+    exceeds ``threshold`` under any initialisation.
+    """
+
+    signature: Signature
+    threshold: float
+
+    @abstractmethod
+    def __init__(self, params: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def structures(self) -> Structure:
+        """All structures, in single precision on the CPU; any two are to be told apart."""
