@@ -24,9 +24,7 @@ class Shape:
         return Shape(resources.gpus, resources.cpus, float(resources.memory or 0))
 
     def holds(self, other: Shape) -> bool:
-        return (
-            self.gpus + _CLOSE >= other.gpus and self.cpus + _CLOSE >= other.cpus and self.memory + 1 >= other.memory
-        )
+        return self.gpus + _CLOSE >= other.gpus and self.cpus + _CLOSE >= other.cpus and self.memory + 1 >= other.memory
 
     def less(self, other: Shape) -> Shape:
         return Shape(self.gpus - other.gpus, self.cpus - other.cpus, self.memory - other.memory)

@@ -1,0 +1,432 @@
+"""The store: what it promises about records when disks are full, files are damaged and writers die."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from harness.errors import SymbenchError
+from harness.records.history import HistoryRow
+from harness.records.record import Description, Failure, Record
+from harness.records.store import Store
+from harness.spec import RunSpec
+from harness.training.outcome import CurvePoint
+from tasks.protocol import Protocol
+
+ROWS = [HistoryRow(0, "loss", 1.5, 0.1), HistoryRow(1, "loss", float("nan"), 0.2)]
+DESCRIPTION = Description(
+    group="S_n", metric="accuracy", direction="max", kind="equivariant", base_model="gin", sampler=None
+)
+
+
+def spec(seed: int = 0) -> RunSpec:
+    return RunSpec(
+        task="graph8c",
+        task_version="1",
+        method="gin",
+        method_version="1",
+        seed=seed,
+        protocol="quick",
+        settings=Protocol(),
+    )
+
+
+def succeeded(seed: int = 0, value: float = 0.5) -> Record:
+    return Record(
+        spec=spec(seed), suite="s", status="succeeded", description=DESCRIPTION, started="a", finished="b",
+        metrics={"accuracy": value}, provenance={"host": "h"},
+    )  # fmt: skip
+
+
+def failed(seed: int = 0) -> Record:
+    return replace(
+        succeeded(seed), status="failed", metrics={}, failure=Failure(sentence="It {broke.", traceback="{{{")
+    )
+
+
+def path_of(store: Store, record: Record) -> Path:
+    return store.record_path(record.digest, record.status)
+
+
+def test_reads_back_what_was_written(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.write(succeeded(), ROWS)
+    assert store.read(spec().digest) == succeeded()
+    assert store.statuses() == {spec().digest: "succeeded"}
+    history = store.history(spec().digest)
+    assert history.schema == {"step": pl.Int64, "name": pl.String, "value": pl.Float64, "seconds": pl.Float64}
+    assert history["step"].to_list() == [0, 1]
+    assert history["value"].is_nan().to_list() == [False, True]
+
+
+def test_a_run_without_record_has_neither_record_nor_history(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.read("0" * 16) is None
+    assert store.history("0" * 16).height == 0
+    assert store.statuses() == {}
+
+
+def test_success_replaces_failure_and_never_the_other_way(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(failed(), ROWS[:1])
+    assert store.statuses() == {spec().digest: "failed"}
+    assert store.history(spec().digest).height == 1
+    store.write(succeeded(), ROWS)
+    store.write(failed(), ROWS[:1])
+    assert store.read(spec().digest) == succeeded()
+    assert store.history(spec().digest).height == 2
+    assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{spec().digest}.json"]
+
+
+def test_where_a_killed_writer_left_both_the_success_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(succeeded(), ROWS)
+    path_of(store, failed()).write_text(json.dumps(failed().to_dict()) + "\n")
+    assert store.statuses() == {spec().digest: "succeeded"}
+    assert store.read(spec().digest) == succeeded()
+    assert list(store.records()) == [succeeded()]
+
+
+def damages() -> dict[str, Callable[[bytes], bytes]]:
+    return {
+        "empty": lambda body: b"",
+        "half": lambda body: body[: len(body) // 2],
+        "cut after an inner brace": lambda body: body[: body.rindex(b"}", 0, len(body) - 2) + 1],
+        "zeros": lambda body: bytes(len(body)),
+        "zeros inside": lambda body: body[:100] + bytes(50) + body[150:],
+        "no JSON": lambda body: b"hello\n",
+        "a list": lambda body: b"[]\n",
+        "no text": lambda body: b"\xff\xfe" + body,
+        "deeply nested": lambda body: b"[" * 100_000,
+    }
+
+
+@pytest.mark.parametrize("damage", damages())
+@pytest.mark.parametrize("record", [succeeded(), failed()], ids=["succeeded", "failed"])
+@pytest.mark.parametrize("first", ["statuses", "read"])
+def test_a_damaged_record_is_moved_aside_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, record: Record, damage: str, first: str
+) -> None:
+    store = Store(tmp_path)
+    store.write(record, ROWS)
+    store.write(succeeded(seed=1), ROWS)
+    path = path_of(store, record)
+    body = damages()[damage](path.read_bytes())
+    path.write_bytes(body)
+    with caplog.at_level(logging.WARNING):
+        if first == "read":
+            assert store.read(record.digest) is None
+        assert store.statuses() == {spec(1).digest: "succeeded"}
+        assert store.read(record.digest) is None
+    assert len(caplog.records) == 1
+    assert path.name in caplog.text
+    assert "counts as not done" in caplog.text
+    assert [moved.read_bytes() for moved in (tmp_path / "records" / "corrupt").iterdir()] == [body]
+
+
+def test_a_record_that_does_not_belong_to_its_name_does_not_count(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(succeeded(), ROWS)
+    path_of(store, succeeded()).rename(store.record_path("f" * 16, "succeeded"))
+    assert store.read("f" * 16) is None
+    assert store.statuses() == {}
+
+
+def test_a_record_written_before_a_setting_existed_still_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(succeeded(), ROWS)
+    values = json.loads(path_of(store, succeeded()).read_text())
+    del values["spec"]["settings"]["curve_size"]
+    values["digest"] = "e" * 16
+    store.record_path("e" * 16, "succeeded").write_text(json.dumps(values) + "\n")
+    assert store.statuses()["e" * 16] == "succeeded"
+    record = store.read("e" * 16)
+    assert record is not None
+    assert record.metrics == {"accuracy": 0.5}
+
+
+def test_long_records_are_read_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    long = replace(failed(), failure=Failure(sentence="s", traceback="}" * 300_000))
+    store.write(long, [])
+    assert store.statuses() == {spec().digest: "failed"}
+    assert store.read(spec().digest) == long
+
+
+def test_an_unwritable_store_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SymbenchError, match=r"store .*file/store cannot be created .*choose another --store\.$"):
+        Store(tmp_path / "file" / "store")
+
+
+@pytest.mark.parametrize("after", [0, 1, 100])
+@pytest.mark.parametrize("record", [succeeded(), failed()], ids=["succeeded", "failed"])
+def test_a_full_disk_leaves_no_half_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record, after: int
+) -> None:
+    store = Store(tmp_path)
+    left = after
+    write = os.write
+
+    def full(file: int, body: bytes) -> int:
+        nonlocal left
+        if left == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(file, bytes(body)[:left])
+        left -= written
+        return written
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(SymbenchError, match=r"No space left on device.*make room"):
+            store.write(record, ROWS)
+    assert store.statuses() == {}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    store.write(record, ROWS)
+    assert store.read(record.digest) == record
+
+
+def test_a_disk_that_is_full_in_earnest(tmp_path: Path) -> None:
+    """On a file system of 256 kB: earlier records stay, the one that does not fit leaves nothing, room heals it."""
+    mounted = f"mount -t tmpfs -o size=256k tmpfs {tmp_path} && exec {sys.executable} {Path(__file__)} fill {tmp_path}"
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mounted],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"this machine does not let us mount a small disk: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+
+
+def fill(folder: Path) -> None:
+    """What the test above runs on the small disk."""
+    store = Store(folder / "store")
+    store.write(succeeded(seed=1), ROWS)
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"x" * 1024):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    with pytest.raises(SymbenchError, match="No space left on device"):
+        store.write(succeeded(seed=2), ROWS)
+    assert store.statuses() == {spec(1).digest: "succeeded"}
+    assert not list(folder.rglob("*.tmp")) and not list(folder.rglob(f"*{spec(2).digest}*"))
+    ballast.unlink()
+    store.write(succeeded(seed=2), ROWS)
+    assert store.read(spec(2).digest) == succeeded(seed=2)
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_records_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        sys.path.insert(0, str(Path(sys.argv[1]).parent))
+        import test_store as t
+        store = t.Store(Path(sys.argv[2]))
+        print("go", flush=True)
+        for round in range(10**6):
+            store.write(t.succeeded(seed=round % 7, value=round), t.ROWS * 500)
+    """)
+    root = Path(__file__).parents[3]
+    for delay in (0.05, 0.11, 0.23):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", script, __file__, str(tmp_path)],
+            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)},
+        )  # fmt: skip
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"go\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            writer.wait(delay)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+    store = Store(tmp_path)
+    assert len(store.statuses()) > 0
+    for record in store.records():
+        assert store.history(record.digest).height == 1000
+    assert not caplog.records
+    assert len(list(store.records())) == len(list((tmp_path / "records").glob("*.json")))
+
+
+def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(succeeded(), ROWS)
+    old, young = tmp_path / "records" / ".a.json.1.tmp", tmp_path / "histories" / ".b.parquet.2.tmp"
+    for path in (old, young):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    with store.lock():
+        assert not old.exists()
+        assert young.exists()
+    assert store.statuses() == {spec().digest: "succeeded"}
+
+
+def test_a_second_launch_is_told_who_holds_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.lock():
+        code = textwrap.dedent("""
+            import sys; from pathlib import Path; from harness.records.store import Store
+            with Store(Path(sys.argv[1])).lock(): pass
+        """)
+        root = Path(__file__).parents[3]
+        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
+        assert other.returncode == 1
+        assert f"SymbenchError: Another launch (pid {os.getpid()} on " in other.stderr
+        assert f"is using the store {tmp_path}" in other.stderr
+        with pytest.raises(SymbenchError, match="Another launch"), Store(tmp_path).lock():
+            pass
+    with Store(tmp_path).lock():
+        pass
+
+
+def test_a_killed_holder_leaves_the_store_free(tmp_path: Path) -> None:
+    code = textwrap.dedent("""
+        import sys, time; from pathlib import Path; from harness.records.store import Store
+        with Store(Path(sys.argv[1])).lock():
+            print("held", flush=True); time.sleep(60)
+    """)
+    root = Path(__file__).parents[3]
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(SymbenchError, match=f"pid {holder.pid}"), Store(tmp_path).lock():
+        pass
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with Store(tmp_path).lock():
+        pass
+
+
+def test_mlflow_lives_beside_the_records_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert Store(Path("store")).mlflow_uri == f"sqlite:///{tmp_path}/store/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
+    assert Store(Path("store")).mlflow_uri == "http://there:5000"
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Any order of writes and damage: a succeeded record is there, as written, until its own file is damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = Store(Path(self.folder.name))
+        self.good: dict[int, Record] = {}
+        self.bad: dict[int, Record] = {}
+
+    @rule(seed=st.integers(0, 2), value=st.floats(allow_nan=False, allow_infinity=False))
+    def succeed(self, seed: int, value: float) -> None:
+        self.good[seed] = succeeded(seed, value)
+        self.bad.pop(seed, None)
+        self.store.write(self.good[seed], ROWS)
+
+    @rule(seed=st.integers(0, 2))
+    def fail(self, seed: int) -> None:
+        self.store.write(failed(seed), ROWS[:1])
+        if seed not in self.good:
+            self.bad[seed] = failed(seed)
+
+    @precondition(lambda self: self.good or self.bad)
+    @rule(data=st.data())
+    def damage(self, data: st.DataObject) -> None:
+        seed = data.draw(st.sampled_from(sorted({*self.good, *self.bad})))
+        path = path_of(self.store, self.good.pop(seed, None) or self.bad.pop(seed))
+        body = path.read_bytes()
+        path.write_bytes(body[: data.draw(st.integers(0, len(body) - 3))])
+
+    @rule()
+    def leave_a_half_written_file(self) -> None:
+        (self.store.root / "records" / f".{spec().digest}.json.x.tmp").write_text('{"schema"')
+
+    @invariant()
+    def the_store_agrees(self) -> None:
+        expected = {**{seed: "failed" for seed in self.bad}, **{seed: "succeeded" for seed in self.good}}
+        assert self.store.statuses() == {spec(seed).digest: status for seed, status in expected.items()}
+        for seed, record in {**self.bad, **self.good}.items():
+            assert self.store.read(spec(seed).digest) == record
+            assert self.store.history(spec(seed).digest).height == (2 if seed in self.good else 1)
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(
+    max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+params = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
+measured = st.dictionaries(st.text(max_size=5), finite, max_size=3)
+points = st.builds(CurvePoint, samples=st.integers(1, 64), value=finite, value_error=finite, variance=finite)
+records = st.builds(
+    Record,
+    spec=st.builds(
+        RunSpec, task=st.text(), task_version=st.text(), task_params=params, method=st.text(), method_version=st.text(),
+        base=params, sampler=params, seed=st.integers(0, 2**31), protocol=st.text(),
+        settings=st.builds(Protocol, epochs=st.integers(0, 9), curve_samples=st.tuples(st.integers(1, 64))),
+    ),
+    suite=st.text(),
+    status=st.sampled_from(["succeeded", "failed"]),
+    description=st.just(DESCRIPTION),
+    started=st.text(),
+    finished=st.text(),
+    metrics=measured,
+    curve=st.lists(points, max_size=3).map(tuple),
+    cost=measured,
+    notes=st.lists(st.text(), max_size=2).map(tuple),
+    provenance=params,
+    failure=st.none() | st.builds(Failure, sentence=st.text(), traceback=st.text()),
+)  # fmt: skip
+
+
+@given(record=records)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_record_survives_json(record: Record) -> None:
+    again = Record.from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False)))
+    assert again == record
+    assert again.digest == record.digest
+
+
+def test_a_metric_that_is_not_finite_keeps_its_name_and_can_be_written_again() -> None:
+    record = replace(succeeded(), metrics={"a": float("inf"), "b": float("nan"), "c": 1.0})
+    values = record.to_dict()
+    assert values["metrics"] == {"a": None, "b": None, "c": 1.0}
+    assert Record.from_dict(values).to_dict() == values
+
+
+if __name__ == "__main__":
+    assert sys.argv[1] == "fill"
+    fill(Path(sys.argv[2]))
