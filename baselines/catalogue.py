@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from tasks.cards import Input
 
 EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
-GRAPH = frozenset({"node_scalars", "edges"})
-GEOMETRY = frozenset({"points", "vectors"})
+GRAPH: frozenset[Input] = frozenset({"node_scalars", "edges"})
+GEOMETRY: frozenset[Input] = frozenset({"points", "vectors"})
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 
 MLP = BaseCard(

@@ -39,9 +39,7 @@ class Symmetrized(Model):
             sample = self.sampler(x, noise)
             return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, sample.statistics)
         parts = [self._weighted_sum(x, self.sampler(x, part)) for part in self._chunks(noise, samples, chunk)]
-        total = sum(value for value, _ in parts)
-        mass = sum(weight for _, weight in parts)
-        return Prediction(total / mass)
+        return Prediction(_mean_of(parts))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
         noise = self.sampler.noise(x, self._count(samples), generator)
@@ -81,4 +79,10 @@ class Symmetrized(Model):
             checkpoint(self._weighted_sum, x, sample.part(start, start + chunk), use_reentrant=False)
             for start in range(0, count, chunk)
         ]
-        return torch.stack([value for value, _ in parts]).sum(0) / torch.stack([mass for _, mass in parts]).sum(0)
+        return _mean_of(parts)
+
+
+def _mean_of(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The weighted mean of sums with their weights."""
+    values, masses = zip(*parts, strict=True)
+    return torch.stack(values).sum(0) / torch.stack(masses).sum(0)

@@ -41,7 +41,8 @@ def _plugins(group: str, kind: type) -> list[Any]:
     for point, card in cards:
         if not isinstance(card, kind):
             raise SymbenchError(
-                f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: correct or uninstall its package."
+                f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: "
+                "correct or uninstall its package."
             )
     return [card for _, card in cards]
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.cards import Recipe, TaskCard
+from tasks.cards import Input, Recipe, TaskCard
 from tasks.protocol import Protocol
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
-GRAPH_FEATURES = frozenset({"node_scalars", "edges"})
+GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
+NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
 
 
@@ -128,8 +128,8 @@ NBODY = TaskCard(
         Recipe(method="transformer", base={"width": 64, "layers": 8, "heads": 4}),
         Recipe(method="gnn", base={"width": 60, "layers": 4}),
         Recipe(method="egnn", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
-        Recipe(method="learned", sampler={"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}),
-        Recipe(method="canonical", sampler={"temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}),
+        Recipe(method="learned", sampler=NBODY_SAMPLER),
+        Recipe(method="canonical", sampler=NBODY_SAMPLER),
         Recipe(method="transformer", protocol="paper", settings={"test_samples": 200}),
     ),
 )  # fmt: skip

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tasks.graphs import typed_graphs
-from tasks.sources.exp import generated, official
 from tasks.sources.cache import DataError
+from tasks.sources.exp import generated, official
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask
@@ -32,8 +32,13 @@ class ExpClassify(SupervisedTask):
             raise DataError(
                 "The official EXP set (exp.npz) is not in the data folder: put it there or set data: generated."
             )
-        arrays = (graphs.node_offset, graphs.edge_offset, graphs.node_type, graphs.edge_index)
-        structures = typed_graphs(*(torch.from_numpy(array).long() for array in arrays), nodes=MAX_NODES)
+        structures = typed_graphs(
+            torch.from_numpy(graphs.node_offset),
+            torch.from_numpy(graphs.edge_offset),
+            torch.from_numpy(graphs.node_type),
+            torch.from_numpy(graphs.edge_index).long(),
+            nodes=MAX_NODES,
+        )
         self._data = Dataset(structures, torch.from_numpy(graphs.label).float()[:, None])
         self.signature = Signature.of(structures, Representation.GRAPH_SCALARS, 1)
 

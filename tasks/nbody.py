@@ -39,7 +39,7 @@ class NBody(SupervisedTask):
 
 
 def charged_particles(position: Tensor, velocity: Tensor, charge: Tensor) -> Structure:
-    """The structure of particles at ``position`` ``[M, n, 3]`` with ``velocity`` ``[M, n, 3]`` and ``charge`` ``[M, n]``."""
+    """Particles at ``position`` ``[M, n, 3]`` with ``velocity`` ``[M, n, 3]`` and ``charge`` ``[M, n]``."""
     squared = (position[:, :, None] - position[:, None]).square().sum(-1)
     products = charge[:, :, None] * charge[:, None]
     different = 1 - torch.eye(position.shape[1], dtype=position.dtype)

@@ -21,8 +21,9 @@ class EGNNLayer(nn.Module):
             nn.Linear(2 * width + 1 + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
         self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
-        self.position = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1, bias=False))
-        nn.init.xavier_uniform_(self.position[-1].weight, gain=0.001)  # the authors': steps start small
+        step = nn.Linear(width, 1, bias=False)
+        nn.init.xavier_uniform_(step.weight, gain=0.001)  # the authors': steps start small
+        self.position = nn.Sequential(nn.Linear(width, width), nn.SiLU(), step)
         self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
 
     def forward(

@@ -58,7 +58,7 @@ def curve(draws: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]
 
 
 def flat_curve(repeats: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]) -> tuple[CurvePoint, ...]:
-    """The curve of a method that brings its own number of samples: the same at every k, from repeats ``[R, M, ...]``."""
+    """The curve of a method that brings its own samples: the same at every k, from repeats ``[R, M, ...]``."""
     return tuple(_point(count, repeats, targets, metric) for count in samples)
 
 

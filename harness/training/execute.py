@@ -70,18 +70,33 @@ def _train(
 def _test_metrics(
     spec: RunSpec, problem: SupervisedTask, model: Model, test: Dataset, chunk: int | None
 ) -> dict[str, float]:
-    """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and its deviation."""
+    """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and its deviation.
+
+    ``*_moved`` is the same metric on the test set moved by random group elements: a symmetric method scores the same,
+    one that has learned the order or the pose of its data does not.
+    """
     protocol = spec.settings
+    moved = _moved(spec, problem, test)
     rounds: list[dict[str, float]] = []
     for repeat in range(protocol.test_repeats):
         noise = generator(test.targets.device, spec.seed, "test", repeat)
-        predictions = predict(model, test.inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
-        rounds.append(problem.metrics(predictions, test.targets))
+        rounds.append({})
+        for suffix, data in (("", test), ("_moved", moved)):
+            predictions = predict(model, data.inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
+            found = problem.metrics(predictions, data.targets)
+            rounds[-1] |= {f"{name}{suffix}": value for name, value in found.items()}
     values = {name: torch.tensor([one[name] for one in rounds], dtype=torch.float64) for name in rounds[0]}
     means = {name: value.mean().item() for name, value in values.items()}
     if protocol.test_repeats == 1:
         return means
     return means | {f"{name}_std": value.std().item() for name, value in values.items()}
+
+
+def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> Dataset:
+    """Every test example and its target moved by a random element of the task's group."""
+    noise = generator(test.targets.device, spec.seed, "moved")
+    elements = group(task(spec.task).group).random(test.inputs, 1, noise)
+    return Dataset(test.inputs.acted(elements), elements.act(test.targets[:, None], problem.signature.output)[:, 0])
 
 
 def _test_curve(

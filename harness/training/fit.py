@@ -19,7 +19,7 @@ from harness.training.evaluate import batches, predict
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
 from tasks.protocol import Protocol
-from tasks.task import Dataset, SupervisedTask
+from tasks.task import SupervisedTask
 
 CHECKPOINT_SECONDS = 30.0
 

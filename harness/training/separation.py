@@ -19,7 +19,7 @@ from torch import Tensor
 from baselines.model import Model
 from harness.training.evaluate import draw, estimates, predict
 from harness.training.outcome import CurvePoint, Hooks
-from harness.training.seeds import derive, generator
+from harness.training.seeds import generator
 from tasks.protocol import Protocol
 from tasks.symmetry.group import Group
 from tasks.symmetry.structure import Structure

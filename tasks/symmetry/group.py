@@ -158,8 +158,10 @@ def group(names: tuple[str, ...]) -> Group:
 def _factor(name: str) -> Group:
     if name == "S_n":
         return SymmetricGroup()
-    kinds = {"O": OrthogonalGroup, "SO": OrthogonalGroup, "E": EuclideanGroup, "SE": EuclideanGroup}
     kind, _, dimension = name.removesuffix(")").partition("(")
-    if kind not in kinds or not dimension.isdigit():
-        raise ValueError(f"there is no group '{name}': S_n, O(d), SO(d), E(d) and SE(d) are known")
-    return kinds[kind](int(dimension), special=kind.startswith("S"))
+    special = kind.startswith("S")
+    if dimension.isdigit() and kind in ("O", "SO"):
+        return OrthogonalGroup(int(dimension), special)
+    if dimension.isdigit() and kind in ("E", "SE"):
+        return EuclideanGroup(int(dimension), special)
+    raise ValueError(f"there is no group '{name}': S_n, O(d), SO(d), E(d) and SE(d) are known")
