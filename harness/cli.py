@@ -1,4 +1,4 @@
-"""The command ``symbench``. Torch, Ray, MLflow, Polars and pydantic are imported by the commands that need them."""
+"""The command ``symbench``. Torch, Ray, MLflow, Polars and plotly are imported by the commands that need them."""
 
 from __future__ import annotations
 
@@ -121,10 +121,9 @@ def plan(
 ) -> None:
     """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
     from harness import planning
-    from harness.records.store import Store
     from harness.suite import load
 
-    found = planning.plan(load(suite, overrides or ()), Store(store) if store.is_dir() else None, only or ())
+    found = planning.plan(load(suite, overrides or ()), _opened(store), only or ())
     if as_json:
         typer.echo(json.dumps(_plan_values(found), indent=1))
     else:
@@ -164,7 +163,9 @@ def run(
             try:
                 launch(planned.todo, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
             except KeyboardInterrupt:
-                progress.note("Interrupted: every finished run has its record, and the same command goes on from there.")
+                progress.note(
+                    "Interrupted: every finished run has its record, and the same command goes on from there."
+                )
                 raise typer.Exit(INTERRUPTED) from None
             finally:
                 progress.end()
@@ -205,7 +206,7 @@ def ui(
     """Start MLflow's pages over the store, on this machine only, and print the page that compares the runs."""
     from harness.tracking import serve
 
-    serve(_existing(store), port)
+    serve(_existing(store), port, announce=typer.echo)
 
 
 @app.command()
@@ -214,7 +215,10 @@ def sync(store: StoreOption = STORE) -> None:
     from harness.tracking import sync as sync_records
 
     opened = _existing(store)
-    typer.echo(str(sync_records(opened, opened.mlflow_uri)))
+    result = sync_records(opened, opened.mlflow_uri)
+    typer.echo(str(result))
+    if result.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -240,15 +244,20 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _existing(store: Path) -> Store:
-    """A store to read from: commands that only read never create one."""
+def _opened(store: Path) -> Store | None:
+    """The store, if there is one: commands that only read never create it."""
     from harness.records.store import Store
 
-    if not store.is_dir():
+    return Store(store) if (store / "records").is_dir() else None
+
+
+def _existing(store: Path) -> Store:
+    opened = _opened(store)
+    if opened is None:
         raise SymbenchError(
             f"There is no store at {store}: make one with 'symbench run quick' or name one with --store."
         )
-    return Store(store)
+    return opened
 
 
 def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,7 @@ from harness.errors import SymbenchError
 PACKAGES = ("torch", "torch-geometric", "ray", "mlflow", "polars", "numpy", "pynauty", "python-sat")
 DISK_SCARCE, DISK_LOW = 1 << 30, 5 << 30
 REACH_SECONDS = 3.0
+RAY_SECONDS = 60.0
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 
@@ -92,6 +94,30 @@ def _driven_gpus() -> list[str]:
         pynvml.nvmlShutdown()
 
 
+def _ray(deep: bool) -> Iterator[Finding]:
+    try:
+        import ray
+    except (ImportError, OSError) as error:
+        yield Finding("local ray", "problem", f"Ray cannot be imported ({error})", "install Ray again")
+        return
+    if not deep:
+        yield Finding("local ray", "ok", "not tried; 'symbench doctor --deep' starts one")
+        return
+    from harness.execution.cluster import cluster
+
+    began = time.monotonic()
+    try:
+        with cluster(None, preload=()):
+            answer = ray.get(ray.remote(lambda: os.getpid()).remote(), timeout=RAY_SECONDS)
+    except Exception as error:  # whatever keeps Ray from working is what is to be told
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        advice = "look for full disks, low memory or a firewall on the loopback interface"
+        yield Finding("local ray", "problem", f"a local Ray did not work: {reason}", advice)
+    else:
+        seconds = time.monotonic() - began
+        yield Finding("local ray", "ok", f"started, process {answer} answered, and ended in {seconds:.1f} s")
+
+
 def _mlflow(store: Path) -> Iterator[Finding]:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -123,10 +149,10 @@ def _store(store: Path) -> Iterator[Finding]:
         yield Finding("disk", "problem" if free < DISK_SCARCE else "warning", text, advice)
     else:
         yield Finding("disk", "ok", text)
-    if not store.is_dir():
+    if not (store / "records").is_dir():
         writable = os.access(folder, os.W_OK | os.X_OK)
         advice = "" if writable else "choose another --store"
-        text = f"{store} does not exist yet" + ("" if writable else f" and {folder} cannot be written")
+        text = f"{store} has no records yet" + ("" if writable else f" and {folder} cannot be written")
         yield Finding("store", "ok" if writable else "problem", text, advice)
         return
     try:
@@ -150,7 +176,3 @@ def _data() -> Iterator[Finding]:
     else:
         advice = f"put {exp.OFFICIAL_NAME} in the folder that SYMBENCH_DATA names to use the official one"
         yield Finding("exp", "ok", "a generated variant stands in for the official set", advice)
-
-
-def _ray(deep: bool) -> Iterator[Finding]:
-    return iter(())
