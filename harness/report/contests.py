@@ -1,0 +1,101 @@
+"""Contests: rows that may be ranked against each other, since they share task, data, protocol and metric."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness import registry
+from harness.collate.labels import describe
+from harness.report.published import PROTOCOL
+
+Row = Mapping[str, Any]
+_KEYS = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction", "group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """``params`` are the task's parameters, ``chips`` say in words what tells this contest from the task's others."""
+
+    task: str
+    protocol: str
+    variant: str | None
+    metric: str
+    direction: str
+    group: str
+    params: Mapping[str, Any]
+    chips: tuple[str, ...]
+    rows: tuple[Row, ...]
+    is_main: bool
+
+
+def contests(rows: Iterable[Row]) -> list[Contest]:
+    """The contests of one task: ``paper`` first, and of each protocol first the main one, with most methods."""
+    grouped: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[tuple(row[key] for key in _KEYS)].append(row)
+    keys = [dict(zip(_KEYS, key, strict=True)) for key in grouped]
+    varying = _varying([json.loads(key["task_params"]) for key in keys])
+    several_versions = len({key["task_version"] for key in keys}) > 1
+    order = sorted(zip(keys, grouped.values(), strict=True), key=lambda pair: _rank(*pair))
+    found: list[Contest] = []
+    for key, members in order:
+        params = json.loads(key["task_params"])
+        found.append(
+            Contest(
+                task=key["task"],
+                protocol=key["protocol"],
+                variant=key["variant"],
+                metric=key["metric"],
+                direction=key["direction"],
+                group=key["group"],
+                params=params,
+                chips=tuple(_chips(key, params, varying, several_versions)),
+                rows=tuple(members),
+                is_main=all(other.protocol != key["protocol"] for other in found),
+            )
+        )
+    return found
+
+
+def _rank(key: Row, rows: list[Row]) -> tuple[Any, ...]:
+    card = registry.tasks().get(key["task"])
+    params = json.loads(key["task_params"])
+    unusual = sum(params.get(name) != value for name, value in card.params.items()) if card else 0
+    old = bool(card) and key["task_version"] != card.version  # type: ignore[union-attr]
+    return (
+        key["protocol"] != PROTOCOL,
+        key["protocol"],
+        old,
+        -len({row["method"] for row in rows}),
+        unusual,
+        rows[0]["size"] or 0,
+        key["task_params"],
+        key["variant"] or "",
+        key["metric"],
+    )
+
+
+def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versions: bool) -> Iterable[str]:
+    if key["variant"]:
+        yield f"{key['variant']} variant of the data"
+    card = registry.tasks().get(key["task"])
+    unusual = {name for name, value in card.params.items() if value != "auto"} if card else set()
+    shown = {
+        name: value
+        for name, value in params.items()
+        if name in varying or (card and name in unusual and card.params[name] != value)
+    }
+    if shown:
+        yield describe(shown).replace("=", " = ")
+    if several_versions or (card and key["task_version"] != card.version):
+        now = f", now {card.version}" if card and key["task_version"] != card.version else ""
+        yield f"task version {key['task_version']}{now}"
+
+
+def _varying(params: list[Mapping[str, Any]]) -> set[str]:
+    names = {name for values in params for name in values}
+    return {name for name in names if len({json.dumps(values.get(name)) for values in params}) > 1}

@@ -1,0 +1,160 @@
+"""Curves with bands, as plotly draws them. Colours are left to the page, which knows whether it is dark."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from harness.report.looks import Look
+
+MOST_SERIES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One method in one setting; ``name`` may be any text."""
+
+    id: str
+    name: str
+    look: Look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """``y`` against ``x`` with a band of one standard error; a ``None`` in ``y`` is left out."""
+
+    series: Series
+    x: Sequence[float]
+    y: Sequence[float | None]
+    stderr: Sequence[float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """``ticks`` are placed where measured; ``labels`` name them."""
+
+    title: str
+    log: bool = False
+    ticks: Sequence[float] = ()
+    labels: Sequence[str] = ()
+    suffix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    title: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureGroup:
+    """Figures with one legend; ``remarks`` say what they leave out."""
+
+    id: str
+    title: str
+    chips: tuple[str, ...]
+    legend: Sequence[Series]
+    figures: Sequence[Figure]
+    remarks: Sequence[str]
+
+
+def figure(
+    title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: tuple[Sequence[float], Sequence[float]] | None = None
+) -> Figure:
+    """Bands lie below all curves. ``guide`` is a dashed reference curve (x, y)."""
+    means = [value for line in lines for value in line.y if value is not None]
+    floor = min(means) / 3 if y.log and means else None
+    bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
+    traces = [*bands, *(_curve(line, x, y) for line in lines)]
+    if guide is not None:
+        traces.append(_guide(*guide))
+    layout = go.Layout(
+        xaxis=_axis(x),
+        yaxis=_axis(y),
+        showlegend=False,
+        hovermode="closest",
+        margin={"l": 62, "r": 14, "t": 26, "b": 52},
+    )
+    drawn = go.Figure(traces, layout).to_plotly_json()
+    return Figure(title=title, spec={"data": drawn["data"], "layout": _without_template(drawn["layout"])})
+
+
+def suits_log(values: Sequence[float | None]) -> bool:
+    """Whether all values are positive and span more than a factor of 30."""
+    known = [value for value in values if value is not None]
+    return bool(known) and min(known) > 0 and max(known) / min(known) > 30
+
+
+def _curve(line: Line, x: Axis, y: Axis) -> go.Scatter:
+    look = line.series.look
+    shown = [(a, b) for a, b in zip(line.x, line.y, strict=True) if b is not None]
+    return go.Scatter(
+        x=[a for a, _ in shown],
+        y=[b for _, b in shown],
+        name=html.escape(line.series.name, quote=False),
+        mode="lines+markers",
+        line={"dash": look.dash, "width": 2},
+        marker={"symbol": f"{look.symbol}-open" if look.hollow else look.symbol, "size": 7},
+        hovertemplate=f"<b>%{{fullData.name}}</b><br>%{{x}}: %{{y:.4~g}}{y.suffix}<extra></extra>",
+        meta={"role": look.role, "series": line.series.id},
+    )
+
+
+def _band(line: Line, floor: float | None) -> go.Scatter | None:
+    """Cut at ``floor``, without which a band that reaches zero would stretch a logarithmic axis."""
+    points = [
+        (a, b - error if floor is None else max(b - error, floor), b + error)
+        for a, b, error in zip(line.x, line.y, line.stderr, strict=True)
+        if b is not None and error
+    ]
+    if len(points) < 2:
+        return None
+    outline = [(a, high) for a, _, high in points] + [(a, low) for a, low, _ in reversed(points)]
+    return go.Scatter(
+        x=[a for a, _ in outline],
+        y=[b for _, b in outline],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        hoverinfo="skip",
+        meta={"role": line.series.look.role, "series": line.series.id, "band": True},
+    )
+
+
+def _guide(x: Sequence[float], y: Sequence[float]) -> go.Scatter:
+    return go.Scatter(
+        x=list(x),
+        y=list(y),
+        mode="lines+text",
+        text=["∝ 1/k", *([""] * (len(x) - 1))],
+        textposition="top right",
+        line={"dash": "dash", "width": 1.25},
+        hoverinfo="skip",
+        meta={"role": "guide"},
+    )
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "title": {"text": html.escape(axis.title, quote=False), "standoff": 8},
+        "type": "log" if axis.log else "linear",
+        "automargin": True,
+        "zeroline": False,
+        "fixedrange": False,
+        "ticksuffix": axis.suffix,
+    }
+    if axis.ticks:
+        labels = list(axis.labels) or [f"{tick:g}" for tick in axis.ticks]
+        settings |= {"tickmode": "array", "tickvals": list(axis.ticks), "ticktext": labels}
+    elif axis.log:
+        settings |= {"exponentformat": "power", "dtick": 1, "minor": {"ticks": "outside", "dtick": "D1"}}
+    return settings
+
+
+def _without_template(layout: Mapping[str, Any]) -> dict[str, Any]:
+    """The page draws its own colours; plotly's default template is 7 kB in each figure."""
+    return {name: value for name, value in layout.items() if name != "template"}

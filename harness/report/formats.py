@@ -1,0 +1,95 @@
+"""Numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+
+def estimate(mean: float | None, stderr: float | None) -> str:
+    """``0.0312 ± 0.0021``: the standard error to two digits, the mean to the same place and at most five digits."""
+    if mean is None:
+        return ""
+    if not stderr:
+        return plain(mean) if stderr is None else f"{plain(mean)} ± 0"
+    if 0 < abs(mean) < 1e-4:
+        return f"{mean:.2e} ± {stderr:.1e}"
+    places = 1 - _exponent(stderr)
+    if mean:
+        places = min(places, 4 - _exponent(mean))
+    shown = max(0, min(places, 8))
+    error = f"{stderr:,.{shown}f}"
+    return f"{mean:,.{shown}f} ± {error if float(error.replace(',', '')) else f'{stderr:.1g}'}"
+
+
+def plain(value: float | None) -> str:
+    """Four significant digits; whole numbers whole."""
+    if value is None:
+        return ""
+    if value == round(value) and abs(value) < 1e15:
+        return f"{round(value):,}"
+    if abs(value) >= 1e15 or abs(value) < 1e-4:
+        return f"{value:.2e}"
+    places = max(0, 3 - _exponent(value))
+    return f"{value:,.{places}f}"
+
+
+def seconds(value: float | None) -> str:
+    """A time per example: ``35 µs``, ``1.2 ms``, ``3.4 s``."""
+    if value is None:
+        return ""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{_three_digits(value / 1e-9)} ns" if value else "0 s"
+
+
+def duration(value: float | None) -> str:
+    """How long something took: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if value is None:
+        return ""
+    whole = round(value)
+    if whole < 60:
+        return f"{value:.1f} s" if value < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def memory(value: float | None) -> str:
+    """``3.1 MiB``."""
+    if value is None:
+        return ""
+    for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{value:.0f} B"
+
+
+def moment(iso: str | None) -> str:
+    """``2026-03-02 10:00 UTC``; what is no ISO 8601 time stays as it is."""
+    try:
+        when = datetime.fromisoformat(iso or "")
+    except ValueError:
+        return iso or ""
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def listed(words: list[str], most: int = 6) -> str:
+    """``a, b, c and 4 more``."""
+    shown = ", ".join(words[:most])
+    return shown if len(words) <= most else f"{shown} and {len(words) - most:,} more"
+
+
+def counted(n: int, word: str) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def _exponent(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"

@@ -1,0 +1,229 @@
+"""The leaderboard: per task, per contest, one row per method and setting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from harness import registry
+from harness.collate import Tables
+from harness.collate.labels import describe
+from harness.report import published
+from harness.report.cells import Cell, Column, Table, missing, number, text
+from harness.report.contests import Contest, Row, contests
+from harness.report.departures import departures
+from harness.report.formats import counted, duration, estimate, memory, plain, seconds
+from harness.report.looks import look
+from harness.report.ranking import standings
+from harness.report.titles import arrow, base_title, better, group_title, method_title, sampler_title, task_title
+
+Changes = Mapping[str, Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """One contest's table, and what a reader must know to read it. ``changed`` holds for every row."""
+
+    protocol: str
+    chips: tuple[str, ...]
+    changed: str
+    is_main: bool
+    table: Table
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskBoards:
+    id: str
+    name: str
+    title: str
+    facts: str
+    boards: tuple[Board, ...]
+
+
+def leaderboard(tables: Tables) -> list[TaskBoards]:
+    """One entry per task, in the registry's order, then by name."""
+    changes = changed_settings(tables.runs)
+    return [
+        _task(number, task, rows, changes)
+        for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
+    ]
+
+
+def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Rows by task: registered tasks first, in the registry's order."""
+    known = list(registry.tasks())
+    names = sorted(
+        frame["task"].unique(), key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
+    )
+    return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
+
+
+def changed_settings(runs: pl.DataFrame) -> Changes:
+    """By setting: what departs from the published settings (``None`` where that cannot be told)."""
+    specs = runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
+    return {setting: departures(json.loads(spec)) for setting, spec in specs.iter_rows()}
+
+
+def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes) -> TaskBoards:
+    found = contests(rows)
+    card = registry.tasks().get(task)
+    first = found[0]
+    facts = [
+        f"Group {group_title(first.group)}",
+        f"metric {first.metric} {arrow(first.direction)} ({better(first.direction)})",
+    ]
+    if card:
+        facts.append(card.source)
+    return TaskBoards(
+        id=f"task-{place}",
+        name=task,
+        title=task_title(task),
+        facts=" · ".join(facts),
+        boards=tuple(_board(f"board-{place}-{n}", contest, changes) for n, contest in enumerate(found, start=1)),
+    )
+
+
+def _board(id_: str, contest: Contest, changes: Changes) -> Board:
+    known = [changes[row["setting"]] for row in contest.rows]
+    common = _common(known)
+    papers = published.results(contest.task, contest.metric, contest.params)
+    best_first = sorted(contest.rows, key=lambda row: _order(row, contest.direction))
+    marks = standings([row["mean"] for row in best_first], [row["stderr"] for row in best_first], contest.direction)
+    rows = [
+        [
+            method_cell(row, _row_note(row, changes[row["setting"]], common)),
+            _value_cell(row, mark),
+            *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
+            text(base_title(row["method"], row["base_model"]), why_missing="not recorded"),
+            text(sampler_title(row["sampler"]), why_missing="not recorded"),
+            Cell(text=str(row["seeds"]), sort=row["seeds"]),
+            _failed_cell(row),
+            number(row["parameters"], plain(row["parameters"]), why_missing=_no_cost(row)),
+            number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing=_no_cost(row)),
+            number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing=_no_cost(row)),
+            number(row["train_seconds"], duration(row["train_seconds"]), why_missing=_no_cost(row)),
+        ]
+        for row, mark in zip(best_first, marks, strict=True)
+    ]
+    title = f"{contest.task}, protocol {contest.protocol}" + "".join(f", {chip}" for chip in contest.chips)
+    return Board(
+        protocol=contest.protocol,
+        chips=contest.chips,
+        changed=describe(common),
+        is_main=contest.is_main,
+        table=Table(id=id_, caption=title, columns=_columns(contest, bool(papers)), rows=rows),
+        remarks=tuple(_remarks(contest, papers)),
+    )
+
+
+def _columns(contest: Contest, with_paper: bool) -> list[Column]:
+    comparison = "What the paper reports. Comparable only where the row says so."
+    return [
+        Column(title="Method"),
+        Column(
+            title=f"{contest.metric} {arrow(contest.direction)}",
+            why=f"Mean ± standard error over seeds; {better(contest.direction)}",
+            numeric=True,
+        ),
+        *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
+        Column(title="Base model"),
+        Column(title="Sampler", why="Where group elements come from"),
+        Column(title="Seeds", why="Runs that gave a value", numeric=True),
+        Column(title="Failed", why="Runs that failed", numeric=True),
+        Column(title="Parameters", why="Trained numbers of base model and sampler", numeric=True),
+        Column(title="Time / example", why="One prediction with all its group samples, mean over seeds", numeric=True),
+        Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
+        Column(title="Training", why="Training time of one run, mean over seeds", numeric=True),
+    ]
+
+
+def method_cell(row: Row, note: str = "") -> Cell:
+    """The method's name with its colour and marker."""
+    return Cell(
+        text=row["method"],
+        sort=row["method"].lower(),
+        why=method_title(row["method"]),
+        note=note,
+        code=True,
+        look=look(row["sampler"], row["base_model"]),
+    )
+
+
+def _value_cell(row: Row, mark: str) -> Cell:
+    if row["mean"] is None:
+        why = "every run failed" if row["failed"] else "no run gave a finite value"
+        return Cell(text="–", note=why, mark="missing")  # noqa: RUF001
+    shown = estimate(row["mean"], row["stderr"])
+    if mark == "best":
+        return Cell(text=shown, sort=row["mean"], mark="best", why="The best mean of this table")
+    if mark == "tied":
+        return Cell(
+            text=shown, sort=row["mean"], mark="tied", why="Within one standard error of the best", note="≈ best"
+        )
+    why = "One seed: no standard error" if row["stderr"] is None else ""
+    return Cell(text=shown, sort=row["mean"], why=why)
+
+
+def _failed_cell(row: Row) -> Cell:
+    bad = row["failed"] + row["undefined"]
+    note = f"{row['undefined']} not finite" if row["undefined"] else ""
+    return Cell(
+        text=str(row["failed"]), sort=bad, note=note, mark="failed" if bad else "", why="See What failed" if bad else ""
+    )
+
+
+def _paper_cell(result: published.Published | None, contest: Contest, changes: Mapping[str, Any] | None) -> Cell:
+    if result is None:
+        return missing("No confirmed published number for this method on this task")
+    reasons = published.differences(contest.protocol, contest.variant, changes)
+    note = f"other {', '.join(reasons)}" if reasons else "same protocol"
+    why = (
+        f"{published.source(result)}. {'; '.join(reasons.values()).capitalize()}"
+        if reasons
+        else published.source(result)
+    )
+    return Cell(text=result.shown, sort=result.value, note=note, why=why)
+
+
+def _row_note(row: Row, changes: Mapping[str, Any] | None, common: Mapping[str, Any]) -> str:
+    if changes is None:
+        return row["setting_label"] or ""
+    return describe({name: value for name, value in changes.items() if name not in common})
+
+
+def _common(changes: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """The changes that every row shares."""
+    found = list(changes)
+    known = [values for values in found if values is not None]
+    if len(known) < len(found) or not known:
+        return {}
+    return {name: value for name, value in known[0].items() if all(name in c and c[name] == value for c in known)}
+
+
+def _no_cost(row: Row) -> str:
+    return "Not measured: no run succeeded" if row["seeds"] + row["undefined"] == 0 else "Not measured"
+
+
+def _order(row: Row, direction: str) -> tuple[bool, float, str]:
+    mean = row["mean"]
+    return mean is None, 0.0 if mean is None else -mean if direction == "max" else mean, row["method"]
+
+
+def _remarks(contest: Contest, papers: Mapping[str, published.Published]) -> Iterable[str]:
+    ran = {row["method"] for row in contest.rows}
+    absent = [f"{name} {result.shown}" for name, result in sorted(papers.items()) if name not in ran]
+    if absent:
+        yield f"Published for methods that did not run here: {', '.join(absent)}."
+    if papers:
+        reasons = published.differences(contest.protocol, contest.variant, {})
+        yield "Published numbers: " + "; ".join(sorted({published.source(result) for result in papers.values()})) + "."
+        if reasons:
+            how = "; ".join(reasons.values())
+            yield f"These runs are not the published ones ({how}): do not compare the two columns."
+    if single := sum(row["seeds"] == 1 for row in contest.rows):
+        yield f"{counted(single, 'row')} with one seed: no standard error, so no claim about chance."

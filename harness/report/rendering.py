@@ -1,0 +1,57 @@
+"""The page's contents into HTML and Markdown."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+
+def render_html(contents: Mapping[str, Any]) -> str:
+    """One self-contained file. Every text is escaped; plotly, style and script are embedded once."""
+    environment = _environment(autoescape=True)
+    environment.filters["json_script"] = _json_script
+    parts = {name: Markup(_source(environment, name)) for name in ("style.css", "page.js")}
+    return environment.get_template("leaderboard.html.j2").render(
+        **contents, style=parts["style.css"], script=parts["page.js"], plotly=Markup(get_plotlyjs())
+    )
+
+
+def render_markdown(contents: Mapping[str, Any]) -> str:
+    environment = _environment(autoescape=False)
+    environment.filters["md"] = markdown_text
+    rendered = environment.get_template("leaderboard.md.j2").render(**contents)
+    return re.sub(r"\n{3,}", "\n\n", rendered).strip() + "\n"
+
+
+def markdown_text(value: str) -> str:
+    """Text that no Markdown reader takes for markup, on one line."""
+    escaped = re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", html.escape(str(value), quote=False))
+    return " ".join(escaped.split())
+
+
+def _json_script(value: Any) -> Markup:
+    """JSON inside a script element: no text in it can end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _environment(*, autoescape: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]

@@ -1,0 +1,159 @@
+"""Metric, time and memory against the size of the group."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.collate import Tables
+from harness.report.cells import Cell, Column, Table, missing, number
+from harness.report.contests import Row
+from harness.report.curves import series_of
+from harness.report.figures import MOST_SERIES, Axis, FigureGroup, Line, Series, figure, suits_log
+from harness.report.formats import estimate, memory, seconds
+from harness.report.leaderboard import by_task, method_cell
+from harness.report.published import PROTOCOL
+from harness.report.titles import arrow, better, task_title
+
+Curve = list[Row]
+"""Settings that differ in size alone, by rising size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSizes:
+    id: str
+    title: str
+    groups: tuple[FigureGroup, ...]
+    table: Table
+
+
+def size_curves(tables: Tables) -> list[TaskSizes]:
+    """One entry per task with a method that ran on at least two sizes."""
+    return [
+        _task(f"sizes-{place}", task, rows)
+        for place, (task, rows) in enumerate(by_task(tables.scaling).items(), start=1)
+    ]
+
+
+def _task(id_: str, task: str, rows: Sequence[Row]) -> TaskSizes:
+    protocols = sorted({row["protocol"] for row in rows}, key=lambda name: (name != PROTOCOL, name))
+    groups = (_group(f"{id_}-{n}", task, name, rows) for n, name in enumerate(protocols, start=1))
+    return TaskSizes(id=id_, title=task_title(task), groups=tuple(groups), table=_table(f"{id_}-table", rows))
+
+
+def _group(id_: str, task: str, protocol: str, rows: Sequence[Row]) -> FigureGroup:
+    curves = _curves(row for row in rows if row["protocol"] == protocol)
+    shown = curves[:MOST_SERIES]
+    series = series_of({**curve[0], "setting_label": _label_without_size(curve[0])} for curve in shown)
+    first = shown[0][0]
+    sizes = {row["size"]: row["log_group_size"] for curve in shown for row in curve}
+    ticks = sorted(sizes)
+    name = first["size_name"] or "size"
+    with_log = all(value is not None for value in sizes.values())
+    x = Axis(
+        title=f"{name} n" + (", ln n! below" if with_log else ""),
+        log=True,
+        ticks=ticks,
+        labels=_labels(sizes) if with_log else [str(n) for n in ticks],
+    )
+    pairs = list(zip(series, shown, strict=True))
+    quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
+    time = [_line(of, curve, "seconds_per_example", "seconds_per_example_stderr", 1e3) for of, curve in pairs]
+    space = [_line(of, curve, "peak_memory_bytes", "peak_memory_bytes_stderr", 2.0**-20) for of, curve in pairs]
+    metric = Axis(
+        title=f"{first['metric']} {arrow(first['direction'])}",
+        log=suits_log([value for line in quality for value in line.y]),
+    )
+    protocol_chip = f"protocol {protocol}"
+    return FigureGroup(
+        id=id_,
+        title=f"{task}, {protocol_chip}",
+        chips=(protocol_chip, *sorted({f"{row['variant']} variant of the data" for row in rows if row["variant"]})),
+        legend=series,
+        figures=[
+            figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
+            figure("Time per example against size", time, x, Axis(title="milliseconds per example", log=True)),
+            figure("Memory against size", space, x, Axis(title="MiB at evaluation", log=True)),
+        ],
+        remarks=tuple(_remarks(len(shown), len(curves))),
+    )
+
+
+def _labels(sizes: Mapping[int, float]) -> list[str]:
+    """Sizes with ln n! below, less those too close to the one before for both."""
+    labels, last = [], 0
+    for n in sorted(sizes):
+        apart = n >= 1.4 * last
+        labels.append(f"{n}<br>{sizes[n]:.1f}" if apart else str(n))
+        last = n if apart else last
+    return labels
+
+
+def _remarks(shown: int, curves: int) -> Iterable[str]:
+    yield "Bands are one standard error over seeds; where there is one seed there is no band."
+    if curves > shown:
+        yield f"{shown} of {curves} curves are drawn, those with the most sizes; the table has all."
+
+
+def _curves(rows: Iterable[Row]) -> list[Curve]:
+    grouped: defaultdict[tuple[str, str], Curve] = defaultdict(list)
+    for row in rows:
+        grouped[row["method"], row["series"]].append(row)
+    curves = [sorted(curve, key=lambda row: row["size"]) for curve in grouped.values()]
+    return sorted(curves, key=lambda curve: (-len(curve), curve[0]["method"], curve[0]["series"]))
+
+
+def _label_without_size(row: Row) -> str:
+    parts = (row["setting_label"] or "").split(", ")
+    return ", ".join(part for part in parts if not part.startswith(f"{row['size_name']}="))
+
+
+def _line(series: Series, curve: Curve, value: str, error: str, scale: float = 1.0) -> Line:
+    return Line(
+        series=series,
+        x=[row["size"] for row in curve],
+        y=[None if row[value] is None else row[value] * scale for row in curve],
+        stderr=[None if row[error] is None else row[error] * scale for row in curve],
+    )
+
+
+def _table(id_: str, rows: Sequence[Row]) -> Table:
+    first = rows[0]
+    return Table(
+        id=id_,
+        caption="Metric, time and memory by size",
+        columns=[
+            Column(title="Method"),
+            Column(title="Protocol"),
+            Column(title=first["size_name"] or "size", why="The size n of the structure", numeric=True),
+            Column(title="ln n!", why="Logarithm of the number of permutations of n", numeric=True),
+            Column(
+                title=f"{first['metric']} {arrow(first['direction'])}",
+                why="Mean ± standard error over seeds",
+                numeric=True,
+            ),
+            Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
+            Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
+            Column(title="Seeds", why="Runs that gave a value", numeric=True),
+        ],
+        rows=[
+            [
+                method_cell(row, _label_without_size(row)),
+                Cell(text=row["protocol"], sort=row["protocol"]),
+                Cell(text=str(row["size"]), sort=row["size"]),
+                number(
+                    row["log_group_size"],
+                    f"{row['log_group_size'] or 0:.1f}",
+                    why_missing="The group has no factor S_n",
+                ),
+                missing("No run gave a finite value")
+                if row["mean"] is None
+                else Cell(text=estimate(row["mean"], row["stderr"]), sort=row["mean"]),
+                number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
+                number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
+                Cell(text=str(row["seeds"]), sort=row["seeds"]),
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,68 @@
+"""The report's files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.collate import Tables
+from harness.errors import SymbenchError
+from harness.report.curves import sample_curves
+from harness.report.failures import MOST_TRACEBACKS, failures, left_out
+from harness.report.leaderboard import leaderboard
+from harness.report.origin import environments, reproduction
+from harness.report.overview import overview
+from harness.report.rendering import render_html, render_markdown
+from harness.report.sizes import size_curves
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+
+def write_report(tables: Tables, store: Store, out: Path) -> list[Path]:
+    """``leaderboard.html`` and ``leaderboard.md`` in ``out``, each whole or not at all.
+
+    Raises :class:`SymbenchError` where ``out`` cannot be written.
+    """
+    contents = report_contents(tables, store_name=_relative(store.root, out))
+    written = {"leaderboard.html": render_html(contents), "leaderboard.md": render_markdown(contents)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return [_write(out / name, text) for name, text in written.items()]
+    except OSError as error:
+        raise SymbenchError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
+
+
+def report_contents(tables: Tables, *, store_name: str) -> dict[str, Any]:
+    """What both templates show."""
+    failed = failures(tables.runs)
+    return {
+        "overview": overview(tables),
+        "leaderboard": leaderboard(tables),
+        "curves": sample_curves(tables),
+        "sizes": size_curves(tables),
+        "failures": failed[:MOST_TRACEBACKS],
+        "failures_left_out": list(left_out(failed)),
+        "environments": environments(tables.runs),
+        "reproduction": reproduction(tables.runs),
+        "store_name": store_name,
+    }
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _relative(store: Path, out: Path) -> str:
+    """The store as seen from the report, so that a report moved with its store still says where it is."""
+    try:
+        return os.path.relpath(store, out)
+    except ValueError:  # on another drive
+        return str(store)
