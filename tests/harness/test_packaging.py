@@ -37,7 +37,7 @@ def tracked() -> list[str]:
 
 
 def needed(names: list[str]) -> dict[str, Requirement]:
-    """The requirements, and those of what they require, but for the parts of CUDA that torch brings where it has them."""
+    """The requirements, and those of what they require, but for the parts of CUDA that torch may bring."""
     found: dict[str, Requirement] = {}
     waiting = [Requirement(name) for name in names]
     while waiting:
