@@ -145,7 +145,7 @@ def locate(suite: Path | str) -> Path:
     if bundled.is_file():
         return bundled
     names = sorted(file.stem for file in FOLDER.glob("*.yaml"))
-    hint = f": {registry.nearest(str(suite), names)}" if names else "; give the path of a YAML file"
+    hint = f": {registry.nearest(str(suite), names)}" if names else ": give the path of a YAML file."
     raise SymbenchError(f"There is no suite file '{suite}'{hint}")
 
 
