@@ -66,7 +66,7 @@ def figure(
     title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: tuple[Sequence[float], Sequence[float]] | None = None
 ) -> Figure:
     """Bands lie below all curves. ``guide`` is a dashed reference curve (x, y)."""
-    means = [value for line in lines for value in line.y if value is not None]
+    means = [value for line in lines for value in line.y if value is not None and value > 0]
     floor = min(means) / 3 if y.log and means else None
     bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
     traces = [*bands, *(_curve(line, x, y) for line in lines)]

@@ -25,7 +25,7 @@ def render_html(contents: Mapping[str, Any]) -> str:
 
 def render_markdown(contents: Mapping[str, Any]) -> str:
     environment = _environment(autoescape=False)
-    environment.filters["md"] = markdown_text
+    environment.filters |= {"md": markdown_text, "md_title": _markdown_title}
     rendered = environment.get_template("leaderboard.md.j2").render(**contents)
     return re.sub(r"\n{3,}", "\n\n", rendered).strip() + "\n"
 
@@ -34,6 +34,10 @@ def markdown_text(value: str) -> str:
     """Text that no Markdown reader takes for markup, on one line."""
     escaped = re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", html.escape(str(value), quote=False))
     return " ".join(escaped.split())
+
+
+def _markdown_title(value: str) -> str:
+    return markdown_text(value).replace('"', "&quot;")
 
 
 def _json_script(value: Any) -> Markup:

@@ -75,6 +75,8 @@
     });
   }
 
+  document.addEventListener("click", event => event.target.closest?.("td.missing")?.classList.toggle("open"));
+
   const contents = document.querySelector(".contents details");
   if (matchMedia("(max-width: 899px)").matches) contents.open = false;
   draw();

@@ -1,0 +1,131 @@
+"""What stands beside the paper's numbers, and when the report says the two may be compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import registry
+from harness.collate import Tables, collate
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.report import published
+from harness.report.cells import Cell
+from harness.report.departures import departures
+from harness.report.leaderboard import Board, leaderboard
+from tests.harness.synthetic import make_record, renamed, write
+
+
+def tables_of(root: Path, *records: Record) -> Tables:
+    write(root / "store", *records)
+    return collate(Store(root / "store"))
+
+
+def cell(board: Board, method: str, column: str) -> Cell:
+    titles = [item.title.split()[0] for item in board.table.columns]
+    row = next(row for row in board.table.rows if row[0].text == method)
+    return row[titles.index(column)]
+
+
+def test_every_published_result_is_of_a_registered_pair_that_fits() -> None:
+    found = published._load().results
+    assert {(r.task, r.method, r.value) for r in found if r.value is not None} == {
+        ("nbody", "egnn", 0.0071),
+        ("nbody", "gnn-identity", 0.0107),
+        ("nbody", "gnn-frame", 0.0057),
+    }
+    for result in found:
+        task = registry.task(result.task)
+        assert registry.method(result.method).misfit(task, {"nodes": 5, **task.params}) is None
+        assert task.metric == result.metric
+        assert published.source(result)
+
+
+def test_quick_is_not_paper(tmp_path: Path) -> None:
+    (task,) = leaderboard(
+        tables_of(tmp_path, make_record(method="egnn"), make_record(method="gnn-frame", protocol="paper"))
+    )
+    paper, quick = task.boards
+    assert (paper.protocol, quick.protocol) == ("paper", "quick")
+    assert cell(quick, "egnn", "Paper").text == "0.0071"
+    assert cell(quick, "egnn", "Paper").note == "other protocol"
+    assert "protocol quick, not paper" in " ".join(quick.remarks)
+    assert cell(paper, "gnn-frame", "Paper").text == "0.0057"
+    assert cell(paper, "gnn-frame", "Paper").note == "same protocol"
+    assert "egnn 0.0071" in " ".join(paper.remarks)
+
+
+def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path: Path) -> None:
+    changed = make_record(method="egnn", protocol="paper", settings={"epochs": 10})
+    variant = make_record("exp_classify", "mlp-learned", "paper")
+    exp, nbody = leaderboard(tables_of(tmp_path, changed, variant))
+    assert cell(nbody.boards[0], "egnn", "Paper").note == "other settings"
+    assert nbody.boards[0].changed == "epochs=10"
+    assert cell(exp.boards[0], "mlp-learned", "Paper").text == "100 %"
+    assert cell(exp.boards[0], "mlp-learned", "Paper").note == "other data"
+    assert exp.boards[0].chips == ("generated variant of the data",)
+
+
+def test_the_papers_number_holds_for_five_particles_only(tmp_path: Path) -> None:
+    (task,) = leaderboard(tables_of(tmp_path, make_record(method="egnn", task_params={"nodes": 8})))
+    assert "Paper" not in [column.title for column in task.boards[0].table.columns]
+    assert task.boards[0].chips == ("nodes = 8",)
+
+
+def test_sizes_are_ranked_apart_and_the_main_contest_comes_first(tmp_path: Path) -> None:
+    records = [make_record(method=method) for method in ("egnn", "gnn-haar", "gnn-frame")]
+    records += [make_record(method="egnn", value=0.001, task_params={"nodes": n}) for n in (4, 8)]
+    (task,) = leaderboard(tables_of(tmp_path, *records))
+    assert [board.chips for board in task.boards] == [("nodes = 5",), ("nodes = 4",), ("nodes = 8",)]
+    assert [board.is_main for board in task.boards] == [True, False, False]
+    assert len(task.boards[0].table.rows) == 3
+
+
+def test_rows_say_what_was_changed(tmp_path: Path) -> None:
+    (task,) = leaderboard(
+        tables_of(
+            tmp_path, make_record(method="gnn-haar"), make_record(method="gnn-haar", settings={"train_samples": 7})
+        )
+    )
+    assert sorted(row[0].note for row in task.boards[0].table.rows) == ["", "train_samples=7"]
+
+
+def test_departures_need_a_known_method_of_the_same_version() -> None:
+    spec = make_record(method="gnn-learned", base={"width": 32}, settings={"lr": 0.5}).spec.to_dict()
+    assert departures(spec) == {"base.width": 32, "settings.lr": 0.5}
+    assert departures(make_record().spec.to_dict()) == {}
+    assert departures(spec | {"method": "unheard_of"}) is None
+    assert departures(spec | {"task_version": "0"}) is None
+
+
+def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> None:
+    record = renamed(make_record(method="gnn-haar"), method="other-thing", base_model="other", sampler="thing")
+    (task,) = leaderboard(tables_of(tmp_path, record, make_record(method="gnn-learned")))
+    assert cell(task.boards[0], "other-thing", "Base").text == "other"
+    assert cell(task.boards[0], "other-thing", "Sampler").text == "thing"
+    assert cell(task.boards[0], "gnn-learned", "Sampler").text == "probabilistic symmetrization"
+
+
+def test_a_failed_method_is_last_and_says_so(tmp_path: Path) -> None:
+    records = [make_record(method="egnn", seed=seed, error="It broke.") for seed in (0, 1)]
+    (task,) = leaderboard(tables_of(tmp_path, *records, make_record(method="gnn-haar")))
+    board = task.boards[0]
+    assert [row[0].text for row in board.table.rows] == ["gnn-haar", "egnn"]
+    assert cell(board, "egnn", "mse").note == "every run failed"
+    assert cell(board, "egnn", "Failed").text == "2"
+
+
+def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
+    from harness.report.writing import report_contents
+    from tests.harness.synthetic import demo_records
+
+    bare = make_record(method="gnn-haar", seed=9, value=None, provenance={}, cost={"parameters": float("nan")})
+    contents = report_contents(tables_of(tmp_path, *demo_records(), bare), store_name="store")
+    tables = [contents["overview"].table, contents["environments"], contents["reproduction"]]
+    tables += [board.table for task in contents["leaderboard"] for board in task.boards]
+    tables += [table for task in contents["curves"] for table in task.tables]
+    tables += [task.table for task in contents["sizes"]]
+    cells = [item for table in tables for row in table.rows for item in row]
+    assert len(cells) > 1000
+    assert all(item.text for item in cells)
+    assert all(item.why or item.note for item in cells if item.mark == "missing")
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)

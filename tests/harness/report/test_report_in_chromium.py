@@ -1,0 +1,237 @@
+"""The page as a reader sees it: headless Chromium, from a file, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from harness.collate import collate
+from harness.records.store import Store
+from harness.report import write_report
+from tests.harness.synthetic import demo_records, make_record, renamed, write
+
+NASTY = '<script>document.title="owned"</script> & "q" Ω'
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not chromium or not driver:
+        reason = "chromium and chromedriver are needed to look at the page, and one of them is not installed"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    options = Options()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = Store(tmp_path_factory.mktemp("page") / "results" / "store")
+    nasty = [
+        renamed(make_record("graph8c", "mlp-haar", seed=seed, value=7.0), method=NASTY, base_model=NASTY)
+        for seed in (0, 1)
+    ]
+    write(store.root, *demo_records(), *nasty)
+    return write_report(collate(store), store, store.root.parent)[0]
+
+
+def load(browser: webdriver.Chrome, page: Path, width: int, scheme: str = "light") -> None:
+    browser.get_log("browser")
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 30).until(
+        lambda driver: driver.execute_script(
+            "return document.readyState === 'complete' && "
+            "[...document.querySelectorAll('figure')].every(f => f.querySelector('.main-svg'))"
+        )
+    )
+
+
+def script(browser: webdriver.Chrome, code: str, *values: Any) -> Any:
+    return browser.execute_script(code, *values)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_everything_is_drawn_and_nothing_is_fetched(
+    browser: webdriver.Chrome, page: Path, width: int, scheme: str
+) -> None:
+    load(browser, page, width, scheme)
+    figures = browser.find_elements(By.TAG_NAME, "figure")
+    assert len(figures) == 3 * 2 + 3
+    for figure in figures:
+        assert figure.find_elements(By.CSS_SELECTOR, ".main-svg")
+        assert figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace path.js-line")
+        assert 200 < figure.rect["width"] <= width
+    empty = script(
+        browser, "return [...document.querySelectorAll('table')].filter(t => !t.tBodies[0].rows.length).length"
+    )
+    assert len(browser.find_elements(By.TAG_NAME, "table")) == 1 + 3 + 4 + 2 * 3 + 1 + 2
+    assert empty == 0
+    assert script(browser, "return performance.getEntriesByType('resource').map(entry => entry.name)") == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert browser.title == "symbench leaderboard"
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_the_page_does_not_overflow(browser: webdriver.Chrome, page: Path, width: int) -> None:
+    load(browser, page, width)
+    script(browser, "document.querySelectorAll('details').forEach(item => item.open = true)")
+    assert script(browser, "return document.documentElement.scrollWidth") <= width
+    outside = script(
+        browser,
+        "return [...document.querySelectorAll('main *')].filter(node => !node.closest('.scroll, pre, svg, .plot'))"
+        ".filter(node => node.getBoundingClientRect().right > innerWidth + 1).map(node => node.outerHTML.slice(0, 99))",
+    )
+    assert outside == []
+
+
+def column(browser: webdriver.Chrome, table: str, index: int) -> list[str | None]:
+    return script(
+        browser,
+        "const rows = [...document.getElementById(arguments[0]).tBodies[0].rows];"
+        "return rows.map(row => row.cells[arguments[1]].dataset.sort)",
+        table,
+        index,
+    )
+
+
+def press(browser: webdriver.Chrome, table: str, index: int) -> None:
+    script(
+        browser,
+        "document.getElementById(arguments[0]).tHead.rows[0].cells[arguments[1]].firstChild.click()",
+        table,
+        index,
+    )
+
+
+def test_columns_sort_both_ways_with_missing_last(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    board = browser.find_elements(By.CSS_SELECTOR, "#leaderboard table")[2].get_attribute("id") or ""
+    before = column(browser, board, 1)
+    known = [float(value) for value in before if value is not None]
+    assert None in before and known == sorted(known)
+    press(browser, board, 1)
+    press(browser, board, 1)
+    after = column(browser, board, 1)
+    assert after[-1] is None
+    assert [float(value or "nan") for value in after[:-1]] == sorted(known, reverse=True)
+    press(browser, board, 0)
+    names = [name or "" for name in column(browser, board, 0)]
+    assert names == sorted(names) and len(names) == len(before)
+    heads = script(browser, "return [...document.querySelectorAll(`#${arguments[0]} [aria-sort]`)].length", board)
+    assert heads == 1
+
+
+def test_a_head_stays_in_view_while_its_table_scrolls(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 390)
+    moved = script(
+        browser,
+        "const box = document.querySelector('#leaderboard .scroll'); box.scrollTop = 120; box.scrollLeft = 200;"
+        "const at = node => node.getBoundingClientRect(); const edge = at(box);"
+        "return [box.scrollTop, at(box.querySelector('thead th')).top - edge.top,"
+        " at(box.querySelectorAll('tbody th')[6]).left - edge.left]",
+    )
+    assert moved[0] > 0
+    assert abs(moved[1]) <= 2 and abs(moved[2]) <= 2
+
+
+def test_a_dash_tells_its_reason_when_pressed(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 390)
+    dash = browser.find_elements(By.CSS_SELECTOR, "#leaderboard td.missing .unseen")[0]
+    assert dash.rect["width"] <= 1
+    script(browser, "arguments[0].parentNode.click()", dash)
+    assert dash.rect["width"] > 50
+    assert dash.text == "No confirmed published number for this method on this task"
+
+
+def test_names_stay_text(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    legend = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".legend span")]
+    assert NASTY in legend
+    assert NASTY in [item.text for item in browser.find_elements(By.CSS_SELECTOR, "tbody th code")]
+    assert browser.title == "symbench leaderboard"
+
+
+STROKES = (
+    "return [...document.querySelector('.group').querySelectorAll('.plot')[0].querySelectorAll('.trace path.js-line')]"
+    ".map(path => getComputedStyle(path).stroke)"
+)
+
+
+def test_the_legend_hides_and_shows_a_curve_in_all_figures_of_its_group(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    group = "document.querySelector('.group')"
+    count = f"return [...{group}.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)"
+    before = script(browser, count)
+    press_legend = (
+        f"[...{group}.querySelectorAll('.legend button')].find(b => b.textContent.includes('gin_id-haar')).click()"
+    )
+    script(browser, press_legend)
+    hidden = script(browser, count)
+    assert all(fewer < many for fewer, many in zip(hidden, before, strict=True))
+    script(browser, press_legend)
+    assert script(browser, count) == before
+
+
+def test_figures_follow_the_readers_colour_scheme(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400, "light")
+    learned = {"light": "rgb(15, 98, 192)", "dark": "rgb(90, 169, 255)"}
+    assert learned["light"] in script(browser, STROKES)
+    features = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    WebDriverWait(browser, 10).until(lambda driver: learned["dark"] in script(driver, STROKES))
+    assert learned["light"] not in script(browser, STROKES)
+
+
+def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results" / "store")
+    records = [
+        renamed(
+            make_record(method="gnn-haar", seed=seed, value=1.0 + number / 100),
+            method=f"plugin-{number:03}",
+            base_model=f"b{number % 7}",
+        )
+        for number in range(100)
+        for seed in (0, 1)
+    ]
+    write(store.root, *records)
+    page = write_report(collate(store), store, store.root.parent)[0]
+    load(browser, page, 390)
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".legend li")) == 16
+    remarks = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".group .remark")]
+    assert "16 of 100 curves are drawn, the best at their largest k; the table has all." in remarks
+    for table in script(
+        browser, "return [...document.querySelectorAll('#leaderboard table, #samples table')].map(t => t.id)"
+    ):
+        assert len(column(browser, table, 0)) == 100
+    assert script(browser, "return document.documentElement.scrollWidth") <= 390
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
