@@ -27,9 +27,11 @@ import psutil
 import harness
 from harness.errors import SymbenchError
 
+# The launch itself says what became of every run, also of those whose answers it no longer waits for.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
 PRELOAD = ("torch", "torch_geometric")
 OBJECT_STORE_BYTES = 128 * 1024**2
-CONNECT_SECONDS = 25.0
+PROBE_SECONDS = 15.0
 GONE_SECONDS = 10.0
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
@@ -69,7 +71,7 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
                 RAY_AUTH_TOKEN_PATH=str(token),
                 RAY_AUTH_TOKEN=None,
                 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-                RAY_USAGE_STATS_ENABLED="0",
+                **QUIET,
                 RAY_task_oom_retries="1",
                 RAY_preload_python_modules=",".join(preload),
             )
@@ -92,7 +94,7 @@ def _joined(address: str) -> Iterator[None]:
     nothing = f"No Ray cluster answers at --address {address}"
     hint = "start one with 'ray start --head', or leave --address out to run on this machine."
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_environment(RAY_USAGE_STATS_ENABLED="0"))
+        stack.enter_context(_environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
         if not _answers(address):
             raise SymbenchError(f"{nothing}: {hint}")
@@ -230,7 +232,7 @@ def _answers(address: str) -> bool:
         return True
     try:
         command = [sys.executable, "-c", _PROBE, address]
-        return subprocess.run(command, capture_output=True, timeout=CONNECT_SECONDS - 5).returncode == 0
+        return subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
     except subprocess.TimeoutExpired:
         return False
 

@@ -1,0 +1,53 @@
+"""What the runs of the execution tests do instead of training. Workers import this through PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+
+import tasks
+from harness.execution.perform import perform
+from harness.records.store import Store
+from harness.spec import Job, Resources, RunSpec
+from harness.training.outcome import Hooks, Outcome
+
+
+def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    """Does what ``spec.base["act"]`` names; ``checkpoint`` remembers that an earlier try came to its middle."""
+    assert checkpoint is not None
+    hooks.log(0, {"loss": 1.0})
+    match spec.base["act"]:
+        case "die_once" if not checkpoint.exists():
+            checkpoint.write_text("half way")
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "write_and_die":
+            perform(Job(spec=spec, suite="tests"), Store(checkpoint.parents[1]), None, execute=nothing)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "no_json":
+            return Outcome(metrics={"unseparated": object()})  # type: ignore[dict-item]
+        case "raise":
+            raise ValueError("this run is\nbroken")
+        case "sleep":
+            time.sleep(spec.base["seconds"])
+        case "print":
+            print("printed by a run")
+    checkpoint.unlink(missing_ok=True)
+    hooks.log(1, {"loss": 0.5})
+    path = Path(tasks.__file__)
+    return Outcome(
+        metrics={"unseparated": 0.0, "pid": os.getpid(), "threads": torch.get_num_threads(), "seed": spec.seed},
+        cost={"parameters": 1},
+        notes=(str(path.resolve()), os.getcwd(), resources.__class__.__module__),
+    )
+
+
+def nothing(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    """A run that costs nothing but its record."""
+    hooks.log(0, {"loss": 1.0})
+    return Outcome(metrics={"unseparated": 0.0})

@@ -1,0 +1,214 @@
+"""Jobs on a real local Ray: what becomes of runs that die, raise, hang or ask for too much."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import tasks
+from harness.errors import SymbenchError
+from harness.execution.cluster import cluster
+from harness.execution.launch import LaunchResult
+from harness.execution.worker import Briefing
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.spec import Job, Resources
+
+MakeJob = Callable[..., Job]
+FOLDER = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def ray_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One local Ray for all tests here; at the end none of its processes may be left."""
+    this = psutil.Process()
+    before = set(this.children(recursive=True))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(FOLDER))
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        with cluster(None, preload=["torch"]):
+            yield
+        assert set(this.children(recursive=True)) - before == set()
+
+
+@pytest.fixture
+def store(tmp_path: Path, ray_up: None) -> Store:
+    return Store(tmp_path)
+
+
+def go(
+    jobs: list[Job],
+    store: Store,
+    watcher: Any,
+    *,
+    executor: str = "symbench_test_executors:act",
+    slots: int | None = None,
+) -> LaunchResult:
+    """A launch without its MLflow side, which costs each new worker seconds."""
+    from harness.execution.dispatch import dispatch
+
+    result = LaunchResult(launch_id="one")
+    store.write_launch("one", {})
+    briefing = Briefing(root=store.root, launch_id="one", executor=executor, command=["symbench"])
+    dispatch(jobs, store, briefing, watcher, slots=slots, on_end=result.add)
+    return result
+
+
+def read(store: Store, job: Job) -> Record:
+    record = store.read(job.spec.digest)
+    assert record is not None
+    return record
+
+
+def test_every_job_gets_a_record_from_a_few_workers(store: Store, watcher: Any, job: MakeJob) -> None:
+    jobs = [job(seed=seed) for seed in range(12)]
+    result = go(jobs, store, watcher)
+    digests = {run.spec.digest for run in jobs}
+    assert set(result.succeeded) == digests
+    assert result.failed == {}
+    assert store.statuses() == dict.fromkeys(digests, "succeeded")
+    assert watcher.starts == dict.fromkeys(digests, 1)
+    assert sorted(watcher.ends) == sorted((digest, "succeeded", None) for digest in digests)
+    records = list(store.records())
+    assert len({record.metrics["pid"] for record in records}) <= 2
+    assert os.getpid() not in {record.metrics["pid"] for record in records}
+    assert {record.notes[0] for record in records} == {os.path.realpath(tasks.__file__)}
+    assert all(store.history(digest).height == 2 for digest in digests)
+
+
+def test_a_worker_that_dies_once_is_replaced_and_its_run_goes_on(store: Store, watcher: Any, job: MakeJob) -> None:
+    dying, other = job("die_once"), job(seed=1)
+    result = go([dying, other], store, watcher)
+    assert set(result.succeeded) == {dying.spec.digest, other.spec.digest}
+    assert watcher.starts == {dying.spec.digest: 2, other.spec.digest: 1}
+    assert len(watcher.ends) == 2
+    assert "its worker died" in watcher.notes[0]
+
+
+def test_a_run_that_kills_its_worker_three_times_is_recorded_as_failed(
+    store: Store, watcher: Any, job: MakeJob, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dying, others = job("die"), [job(seed=seed) for seed in range(3)]
+    result = go([dying, *others], store, watcher)
+    sentence = "The worker process died 3 times (killed or out of memory)."
+    assert result.failed == {dying.spec.digest: sentence}
+    assert set(result.succeeded) == {run.spec.digest for run in others}
+    failure = read(store, dying).failure
+    assert failure is not None
+    assert failure.sentence == sentence
+    assert watcher.starts[dying.spec.digest] == 3
+    assert [end for end in watcher.ends if end[1] == "failed"] == [(dying.spec.digest, "failed", sentence)]
+    time.sleep(1)  # Ray would say something of dead workers about now
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_that_dies_after_its_record_was_written_is_no_failure(
+    store: Store, watcher: Any, job: MakeJob
+) -> None:
+    run = job("write_and_die")
+    assert go([run], store, watcher).succeeded == [run.spec.digest]
+    assert watcher.starts[run.spec.digest] == 1
+
+
+def test_a_run_that_raises_is_a_failed_record_and_is_not_tried_again(store: Store, watcher: Any, job: MakeJob) -> None:
+    raising, other = job("raise"), job(seed=1)
+    result = go([raising, other], store, watcher)
+    assert result.failed == {raising.spec.digest: "ValueError: this run is"}
+    failure = read(store, raising).failure
+    assert failure is not None
+    assert "raise ValueError" in failure.traceback
+    assert watcher.starts[raising.spec.digest] == 1
+    again = go([job("raise")], store, watcher)
+    assert again.failed == result.failed
+    assert store.statuses() == {raising.spec.digest: "failed", other.spec.digest: "succeeded"}
+
+
+def test_what_cannot_be_recorded_is_recorded_as_that(store: Store, watcher: Any, job: MakeJob) -> None:
+    run = job("no_json")
+    sentence = go([run], store, watcher).failed[run.spec.digest]
+    assert sentence.startswith("TypeError")
+    assert store.statuses() == {run.spec.digest: "failed"}
+
+
+def test_an_overdue_run_is_ended_and_recorded(store: Store, watcher: Any, job: MakeJob) -> None:
+    slow = job("sleep", seconds=300, resources=Resources(timeout=1.0))
+    others = [job(seed=seed, resources=Resources(timeout=60.0)) for seed in range(4)]
+    began = time.monotonic()
+    result = go([slow, *others], store, watcher)
+    assert time.monotonic() - began < 60
+    assert result.failed == {slow.spec.digest: "The run took longer than its timeout of 1 s and was ended."}
+    assert len(result.succeeded) == 4
+    assert read(store, slow).provenance["resources"]["timeout"] == 1.0
+    assert watcher.starts[slow.spec.digest] == 1
+
+
+def test_runs_that_no_node_can_hold_are_refused_at_once_and_the_others_run(
+    store: Store, watcher: Any, job: MakeJob
+) -> None:
+    greedy = job(resources=Resources(gpus=4))
+    huge = job(seed=1, resources=Resources(memory=10**15))
+    other = job(seed=2)
+    result = go([greedy, huge, other], store, watcher)
+    assert result.succeeded == [other.spec.digest]
+    assert "No node has what a run asks for (1 CPU, 4 GPUs; the largest has " in result.failed[greedy.spec.digest]
+    assert "GiB of memory" in result.failed[huge.spec.digest]
+    assert watcher.starts == {other.spec.digest: 1}
+    assert [end[0] for end in watcher.ends[:2]] == [greedy.spec.digest, huge.spec.digest]
+
+
+def test_runs_of_several_shapes_take_turns_and_get_their_threads(store: Store, watcher: Any, job: MakeJob) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    shapes = [0.5, float(cpus), 1.0, 0.5]
+    jobs = [job(seed=seed, resources=Resources(cpus=share)) for seed, share in enumerate(shapes)]
+    result = go(jobs, store, watcher)
+    assert len(result.succeeded) == len(jobs)
+    for run in jobs:
+        assert read(store, run).metrics["threads"] == max(1, int(run.resources.cpus))
+
+
+def test_no_more_runs_at_once_than_slots(store: Store, watcher: Any, job: MakeJob) -> None:
+    jobs = [job("sleep", seed=seed, seconds=0.3) for seed in range(4)]
+    assert len(go(jobs, store, watcher, slots=1).succeeded) == 4
+    spans = sorted((record.started, record.finished) for record in store.records())
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_an_executor_that_cannot_be_imported_is_one_sentence(store: Store, watcher: Any, job: MakeJob) -> None:
+    with pytest.raises(SymbenchError, match=r"^Workers cannot start: ModuleNotFoundError: No module named 'nowhere'"):
+        go([job()], store, watcher, executor="nowhere:execute")
+    assert store.statuses() == {}
+
+
+def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, watcher: Any, job: MakeJob) -> None:
+    (store.root / "histories").rmdir()
+    (store.root / "histories").write_text("in the way")
+    with pytest.raises(SymbenchError, match=r"cannot be (written|created)"):
+        go([job(seed=seed) for seed in range(50)], store, watcher)
+
+
+def test_nothing_listens_beyond_loopback(store: Store, watcher: Any, job: MakeJob) -> None:
+    go([job()], store, watcher)
+    listening = [
+        end
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]
+        for end in listening_ends(process)
+    ]
+    assert len(listening) >= 3
+    for end in listening:
+        address = ipaddress.ip_address(end)
+        assert (getattr(address, "ipv4_mapped", None) or address).is_loopback, listening
+
+
+def listening_ends(process: psutil.Process) -> list[str]:
+    try:
+        return [end.laddr.ip for end in process.net_connections("inet") if end.status == psutil.CONN_LISTEN]
+    except psutil.NoSuchProcess:  # a worker that has gone meanwhile
+        return []

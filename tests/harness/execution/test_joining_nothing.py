@@ -1,0 +1,58 @@
+"""Addresses where no Ray cluster is: one sentence, soon."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from harness.errors import SymbenchError
+from harness.execution.cluster import cluster
+
+
+@pytest.fixture
+def mute_server() -> Iterator[int]:
+    """A port that accepts and says nothing, as a firewall or another service may."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        kept: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    kept.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        for connection in kept:
+            connection.close()
+
+
+def refusal(address: str) -> tuple[str, float]:
+    began, environment, folder = time.monotonic(), dict(os.environ), os.getcwd()
+    with pytest.raises(SymbenchError) as caught, cluster(address):
+        pass
+    assert dict(os.environ) == environment
+    assert os.getcwd() == folder
+    return str(caught.value), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no.such.host.invalid:6379", "nonsense", "auto"]
+)
+def test_nothing_is_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1" if address == "auto" else "")
+    sentence, seconds = refusal(address)
+    assert sentence.startswith(f"No Ray cluster answers at --address {address}: start one with 'ray start --head'")
+    assert seconds < 30
+
+
+def test_something_else_is_there(mute_server: int) -> None:
+    sentence, seconds = refusal(f"127.0.0.1:{mute_server}")
+    assert sentence.startswith(f"No Ray cluster answers at --address 127.0.0.1:{mute_server}")
+    assert seconds < 30
