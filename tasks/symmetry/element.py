@@ -36,7 +36,10 @@ class Element(ABC):
 
     @abstractmethod
     def act(self, values: Tensor, representation: Representation) -> Tensor:
-        """rho(g) on ``values`` ``[B, K or 1, ...]``, the result ``[B, K, ...]`` (or unchanged where g does nothing)."""
+        """rho(g) on ``values`` ``[B, K or 1, ...]``, the result ``[B, K, ...]`` (or unchanged where g does nothing).
+
+        One element a structure may also act on K values each.
+        """
 
 
 @dataclass(frozen=True)

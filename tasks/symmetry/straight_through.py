@@ -35,16 +35,15 @@ def permute_edges(
 
 
 def _gather_nodes(values: Tensor, index: Tensor) -> Tensor:
-    samples = index.shape[1]
-    expanded = values.expand(-1, samples, -1, -1)
-    return expanded.gather(2, index[..., None].expand(-1, -1, -1, values.shape[-1]))
+    samples = max(index.shape[1], values.shape[1])
+    places = index[..., None].expand(-1, samples, -1, values.shape[-1])
+    return values.expand(-1, samples, -1, -1).gather(2, places)
 
 
 def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
-    batch, samples, nodes = index.shape
-    flat = values.expand(-1, samples, -1, -1, -1).reshape(batch, samples, nodes * nodes, -1)
+    nodes = index.shape[-1]
     pairs = (index[..., :, None] * nodes + index[..., None, :]).flatten(2)
-    return _gather_nodes(flat, pairs).reshape(batch, samples, nodes, nodes, -1)
+    return _gather_nodes(values.flatten(2, 3), pairs).unflatten(2, (nodes, nodes))
 
 
 def _sum_to(gradient: Tensor, samples: int) -> Tensor:

@@ -1,0 +1,28 @@
+"""What all tests share: helpers beside this file, a cache of generated data for the session, hypothesis without haste."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("symbench", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("symbench")
+
+
+@pytest.fixture(scope="session")
+def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder for the session, so that a set is generated once."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYMBENCH_DATA", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def fixed_chance() -> None:
+    """Whatever a test draws from torch's global generator is the same every time."""
+    torch.manual_seed(0)

@@ -1,0 +1,131 @@
+"""Soft permutations and straight-through gradients against a plain reference with dense matrices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tasks.symmetry.element import Permutation
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
+
+
+def reference_soft_permutation(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
+    """P_soft ``[M, N, N]`` (rows: places, columns: nodes) by log-space Sinkhorn on SoftSort's logits."""
+    order = sort_descending(scores, mask)
+    in_order = scores.gather(-1, order)
+    logits = -(scores[:, None, :] - in_order[:, :, None]).abs() / temperature
+    pairs = mask[:, :, None] & mask[:, None, :]
+    logits = logits.masked_fill(~pairs, -1e30)
+    for _ in range(steps):
+        for axis in (-1, -2):
+            logits = (logits - logits.logsumexp(axis, keepdim=True)).masked_fill(~pairs, -1e30)
+    return logits.exp() * pairs
+
+
+def reference_entropy(soft: Tensor, mask: Tensor) -> Tensor:
+    means = []
+    for matrix, keep in zip(soft, mask, strict=True):
+        block = matrix[keep][:, keep].clamp_min(1e-12)
+        rows, columns = block / block.sum(1, keepdim=True), block / block.sum(0, keepdim=True)
+        means.append((-(rows * rows.log()).sum(1) - (columns * columns.log()).sum(0)).mean())
+    return torch.stack(means).mean()
+
+
+def scores_and_mask(seed: int, rows: int = 4, nodes: int = 7) -> tuple[Tensor, Tensor]:
+    noise = torch.Generator().manual_seed(seed)
+    scores = torch.randn(rows, nodes, generator=noise, dtype=torch.float64) * 0.3
+    mask = torch.arange(nodes) < torch.randint(1, nodes + 1, (rows, 1), generator=noise)
+    return (scores * mask).requires_grad_(), mask
+
+
+def relaxed(scores: Tensor, mask: Tensor, temperature: float) -> Permutation:
+    order = sort_descending(scores, mask)
+    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20)
+    return Permutation.from_images(order[None], soft.mT[None])
+
+
+def straight_through(scores: Tensor, mask: Tensor, temperature: float) -> Tensor:
+    """The matrix of g^-1: P_hard - stop_gradient(P_soft) + P_soft."""
+    soft = reference_soft_permutation(scores, mask, temperature, 20)
+    hard = torch.nn.functional.one_hot(sort_descending(scores, mask), scores.shape[-1]).double()
+    return hard - soft.detach() + soft
+
+
+@given(seed=st.integers(0, 10_000), temperature=st.sampled_from([0.01, 0.1, 1.0]))
+def test_values_and_gradients_of_the_soft_permutation(seed: int, temperature: float) -> None:
+    scores, mask = scores_and_mask(seed)
+    weights = torch.randn(4, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
+    order = sort_descending(scores, mask)
+    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20)
+    in_node_order = torch.zeros_like(soft).scatter(-1, order[:, None].expand_as(soft), soft)
+    expected = reference_soft_permutation(scores, mask, temperature, 20)
+    torch.testing.assert_close(in_node_order, expected, atol=1e-8, rtol=0)
+    (gradient,) = torch.autograd.grad((in_node_order * weights).sum(), scores)
+    (expected_gradient,) = torch.autograd.grad((expected * weights).sum(), scores)
+    torch.testing.assert_close(gradient, expected_gradient, atol=1e-6, rtol=1e-6)
+
+
+def test_the_soft_identity_has_true_gradients() -> None:
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    scores = torch.tensor([[0.9, 0.4, 0.1, -0.3, -0.8], [0.7, 0.0, -0.4, 0.0, 0.0]], dtype=torch.float64)
+    scores.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: soft_identity(s, mask, 0.5, 5), (scores,))
+
+
+@given(seed=st.integers(0, 10_000))
+def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(seed: int) -> None:
+    scores, mask = scores_and_mask(seed)
+    soft = soft_identity(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200)
+    torch.testing.assert_close(soft.sum(-1), mask.double(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(soft.sum(-2), mask.double(), atol=1e-6, rtol=0)
+    assert not soft[~(mask[:, :, None] & mask[:, None])].any()
+
+
+def test_single_precision_survives_far_and_equal_scores() -> None:
+    scores = torch.tensor([[1.0, 1.0, 0.0, -1.0]])
+    soft = soft_identity(scores, torch.ones(1, 4, dtype=torch.bool), 0.001, 20)
+    expected = torch.eye(4)
+    expected[:2, :2] = 0.5
+    torch.testing.assert_close(soft[0], expected)
+
+
+@given(seed=st.integers(0, 10_000), temperature=st.sampled_from([0.01, 0.3]))
+def test_entropy(seed: int, temperature: float) -> None:
+    scores, mask = scores_and_mask(seed)
+    soft = reference_soft_permutation(scores, mask, temperature, 20)
+    ours, expected = permutation_entropy(soft, mask), reference_entropy(soft, mask)
+    torch.testing.assert_close(ours, expected)
+    (gradient,) = torch.autograd.grad(ours, scores, retain_graph=True)
+    (expected_gradient,) = torch.autograd.grad(expected, scores)
+    torch.testing.assert_close(gradient, expected_gradient, atol=1e-8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("representation", [Representation.NODE_SCALARS, Representation.EDGE_SCALARS])
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("shared", [False, True])
+@given(seed=st.integers(0, 10_000))
+def test_gathering_has_the_values_and_gradients_of_the_straight_through_matrix(
+    representation: Representation, inverse: bool, shared: bool, seed: int
+) -> None:
+    scores, mask = scores_and_mask(seed)
+    noise = torch.Generator().manual_seed(seed + 1)
+    shape = (1, 1 if shared else 4, 7, *((7,) if representation is Representation.EDGE_SCALARS else ()), 2)
+    values = torch.randn(shape, generator=noise, dtype=torch.float64, requires_grad=True)
+    element = relaxed(scores, mask, 0.3)
+    out = (element.inverse() if inverse else element).act(values, representation)
+    matrix = straight_through(scores, mask, 0.3)
+    matrix = matrix if inverse else matrix.mT
+    if representation is Representation.EDGE_SCALARS:
+        expected = torch.einsum("kip,bkpqc,kjq->bkijc", matrix, values.expand(1, 4, 7, 7, 2), matrix)
+    else:
+        expected = torch.einsum("kip,bkpc->bkic", matrix, values.expand(1, 4, 7, 2))
+    torch.testing.assert_close(out, expected)
+    weights = torch.randn(out.shape, generator=noise, dtype=torch.float64)
+    ours = torch.autograd.grad((out * weights).sum(), (scores, values))
+    theirs = torch.autograd.grad((expected * weights).sum(), (scores, values))
+    for gradient, expected_gradient in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(gradient, expected_gradient, atol=1e-6, rtol=1e-6)
