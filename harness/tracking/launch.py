@@ -1,0 +1,99 @@
+"""The driver's side of the mirror: a suite's experiment and one parent run per launch."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.tracking import content
+from harness.tracking.connection import connect, experiment, is_server, origin, reason, shown, within
+from harness.tracking.content import Home
+from harness.tracking.writing import end_unfinished
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DATABASE_SECONDS = 60.0
+SERVER_SECONDS = 15.0
+FINISH_SECONDS = 10.0
+
+Status = Literal["succeeded", "failed", "interrupted"]
+_STATUSES = {"succeeded": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerHandle:
+    """What a worker needs to mirror its runs. ``lost`` says why it cannot; ``store`` names the records' store."""
+
+    uri: str
+    suite: str
+    launch_id: str
+    store: str
+    experiment_id: str = ""
+    parent_run_id: str = ""
+    lost: str | None = None
+
+    @property
+    def home(self) -> Home:
+        return Home(self.launch_id, self.parent_run_id, self.store)
+
+
+class LaunchTracker:
+    """One launch in MLflow. ``handle`` goes to the workers, also where MLflow is ``lost``: they then mirror nothing."""
+
+    def __init__(self, handle: TrackerHandle) -> None:
+        self.handle = handle
+
+    @property
+    def lost(self) -> str | None:
+        """Why MLflow cannot be used, in one line."""
+        return self.handle.lost
+
+    @staticmethod
+    def start(uri: str, suite: str, launch_id: str, store_root: Path) -> LaunchTracker:
+        """Creates the database, the experiment and the parent run where they do not exist.
+
+        Never raises, and takes at most a bounded time. The caller holds the store's lock: what MLflow believes to be
+        running of this store was killed.
+        """
+        handle = TrackerHandle(uri=uri, suite=suite, launch_id=launch_id, store=origin(store_root))
+        seconds = SERVER_SECONDS if is_server(uri) else DATABASE_SECONDS
+        try:
+            return LaunchTracker(within(seconds, lambda: _open(handle, store_root)))
+        except Exception as error:  # MLflow and what is below it raise many kinds, and none may stop a launch
+            lost = f"MLflow at {shown(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
+            return LaunchTracker(replace(handle, lost=lost))
+
+    def finish(self, status: Status) -> None:
+        """Ends the parent run, and marks as killed what its workers left running. Never raises."""
+        if self.lost:
+            return
+        try:
+            within(FINISH_SECONDS, lambda: self._close(status))
+        except Exception as error:  # as in start
+            _log.warning("the launch could not be ended in MLflow (%s)", reason(error))
+
+    def _close(self, status: Status) -> None:
+        client = connect(self.handle.uri)
+        client.set_terminated(self.handle.parent_run_id, _STATUSES[status])
+        end_unfinished(client, self.handle.experiment_id, self.handle.store)
+
+
+def open_parent(client: MlflowClient, experiment_id: str, suite: str, launch_id: str, store: str, name: str) -> str:
+    """The id of a new run that stands for a launch."""
+    tags = {"symbench.suite": suite, content.LAUNCH: launch_id, content.STORE: store}
+    return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+
+
+def _open(handle: TrackerHandle, store_root: Path) -> TrackerHandle:
+    client = connect(handle.uri)
+    experiment_id = experiment(client, handle.uri, handle.suite, store_root)
+    end_unfinished(client, experiment_id, handle.store)
+    parent = open_parent(
+        client, experiment_id, handle.suite, handle.launch_id, handle.store, f"launch {handle.launch_id}"
+    )
+    return replace(handle, experiment_id=experiment_id, parent_run_id=parent)

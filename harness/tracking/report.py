@@ -1,0 +1,58 @@
+"""One record as a page of Markdown."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.records.record import Record
+
+
+def report(record: Record) -> str:
+    """What ran, what came out, what it cost, where, and why it failed if it did."""
+    spec, about, provenance = record.spec, record.description, record.provenance
+    sections = [
+        f"# {_cell(spec.task)} x {_cell(spec.method)}, seed {spec.seed}: {record.status}",
+        _table(
+            ("run", record.digest),
+            [
+                ("suite", record.suite),
+                ("protocol", spec.protocol),
+                ("group", about.group),
+                ("base model", about.base_model),
+                ("sampler", about.sampler or "none"),
+                ("variant", about.variant or "none"),
+                ("started", record.started),
+                ("finished", record.finished),
+            ],
+        ),
+    ]
+    if record.failure:
+        sections.append(f"## Failure\n\n{_cell(record.failure.sentence)}")
+    sections += _values("Test metrics", record.metrics)
+    if record.curve:
+        rows = [(point.samples, point.value, point.value_error, point.variance) for point in record.curve]
+        header = ("group samples", f"{about.metric}", "standard error", "variance of the estimate")
+        sections.append(f"## Sample complexity\n\n{_table(header, rows)}")
+    sections += _values("Cost", record.cost)
+    if record.notes:
+        sections.append("## Notes\n\n" + "\n".join(f"- {_cell(note)}" for note in record.notes))
+    where = ("host", "device", "symbench_version", "git_commit", "git_dirty", "wall_seconds")
+    sections += _values("Provenance", {name: provenance[name] for name in where if name in provenance})
+    return "\n\n".join(sections) + "\n"
+
+
+def _values(title: str, values: Mapping[str, Any]) -> list[str]:
+    return [f"## {title}\n\n{_table(('name', 'value'), values.items())}"] if values else []
+
+
+def _table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """Text that stays one cell and no markup, whatever it is called."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

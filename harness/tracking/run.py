@@ -1,0 +1,148 @@
+"""The worker's side of the mirror: one run, sent by a thread of its own while the run goes on."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.records.record import Description, Record
+from harness.spec import Job
+from harness.tracking import content
+from harness.tracking.connection import connect, is_local_file, load, outages, reason, shown
+from harness.tracking.launch import TrackerHandle
+from harness.tracking.writing import BATCH, close_run, open_run, send
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PERIOD_SECONDS = 3.0
+LOAD_SECONDS = 60.0
+FINISH_SECONDS = 10.0
+CAPACITY = 20_000
+ATTEMPTS = 3
+
+_log = logging.getLogger(__name__)
+
+
+class RunTracker:
+    """Mirrors one run. No method raises or waits for MLflow, but :meth:`finish` up to :data:`FINISH_SECONDS`, and
+    in the first run of a process until MLflow is imported.
+
+    A call every :data:`PERIOD_SECONDS` at most, of 1000 metrics at most; what comes faster waits in a queue of
+    :data:`CAPACITY` metrics that loses its oldest ones. Whatever MLflow lacks in the end, the record has, and
+    :func:`harness.tracking.sync.sync` completes it.
+    """
+
+    def __init__(self, handle: TrackerHandle, job: Job, description: Description) -> None:
+        self._handle, self._job, self._description = handle, job, description
+        self._started = _now()
+        self._queue: deque[tuple[str, Any, int, int]] = deque(maxlen=CAPACITY)
+        self.dropped = 0
+        self._last: tuple[Record, Mapping[str, str]] | None = None
+        self._loaded, self._ended, self._abandoned = threading.Event(), threading.Event(), threading.Event()
+        self.lost = _obstacle(handle)
+        self._thread = threading.Thread(target=self._mirror, name=f"mlflow-{job.spec.digest}", daemon=True)
+        if not self.lost:
+            self._thread.start()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Queues metrics at a step."""
+        if self.lost:
+            return
+        now = _now()
+        for name, value in values.items():
+            self.dropped += len(self._queue) == CAPACITY
+            self._queue.append((name, value, now, step))
+
+    def finish(self, record: Record, artifacts: Mapping[str, str]) -> None:
+        """Sends the rest and ends the run; ``artifacts`` are texts by file name, beside the spec, record and report."""
+        if self._thread.ident is None:
+            return
+        self._last = record, dict(artifacts)
+        self._ended.set()
+        self._loaded.wait(LOAD_SECONDS)
+        self._thread.join(FINISH_SECONDS)
+        if self._thread.is_alive():
+            self._abandoned.set()
+            outages.report(self._handle.uri)
+            self._lose(f"no answer within {FINISH_SECONDS:g} s")
+
+    def _lose(self, why: str) -> None:
+        self.lost = why
+        self._queue.clear()
+        digest, uri = self._job.spec.digest, shown(self._handle.uri)
+        _log.warning("run %s is not whole in MLflow at %s (%s): 'symbench sync' completes it", digest, uri, why)
+
+    def _mirror(self) -> None:
+        try:
+            self._follow()
+        except _Abandoned:
+            return
+        except Exception as error:  # MLflow and what is below it raise many kinds, and none may reach the run
+            if not self._abandoned.is_set():
+                self._lose(reason(error))
+
+    def _follow(self) -> None:
+        load()
+        self._loaded.set()
+        client = connect(self._handle.uri)
+        run_id, params, batch, failures = "", content.params(self._job.spec), list[content.Point](), 0
+        while not self._ended.is_set():
+            try:
+                run_id = run_id or self._open(client)
+                batch = batch or self._take(BATCH)
+                if batch or params:
+                    send(client, run_id, batch, params)
+                params, batch, failures = {}, [], 0
+            except Exception as error:  # a server that restarts is worth a second try
+                failures += 1
+                _log.info("MLflow did not take the metrics of run %s: %s", self._job.spec.digest, reason(error))
+                if failures == ATTEMPTS:
+                    raise
+            self._ended.wait(PERIOD_SECONDS)
+        self._proceed()
+        self._close(client, run_id or self._open(client), batch, params)
+
+    def _open(self, client: MlflowClient) -> str:
+        handle = self._handle
+        return open_run(client, handle.experiment_id, self._job, self._description, handle.home, self._started)
+
+    def _close(self, client: MlflowClient, run_id: str, batch: list[content.Point], params: Mapping[str, str]) -> None:
+        assert self._last is not None
+        record, artifacts = self._last
+        points = [*batch, *self._take(CAPACITY)]
+        whole = not self.dropped
+        close_run(client, run_id, record, points, params, artifacts, whole=whole, proceed=self._proceed)
+        if not whole:
+            self._lose(f"{self.dropped} metrics came too fast")
+
+    def _take(self, count: int) -> list[content.Point]:
+        return [content.point(*self._queue.popleft()) for _ in range(min(count, len(self._queue)))]
+
+    def _proceed(self) -> None:
+        if self._abandoned.is_set():
+            raise _Abandoned
+
+
+class _Abandoned(Exception):
+    """The run no longer waits for its mirror."""
+
+
+def _obstacle(handle: TrackerHandle) -> str | None:
+    if handle.lost:
+        return handle.lost
+    if outages.lasts(handle.uri):
+        return "MLflow did not answer a short while ago"
+    driver = handle.store.partition(":")[0]
+    if is_local_file(handle.uri) and driver != socket.gethostname():
+        return f"its database is a file on {driver}"
+    return None
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

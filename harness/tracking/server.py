@@ -1,0 +1,178 @@
+"""MLflow's pages over a store, on this machine only, for as long as somebody looks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import FrameType
+from typing import IO
+from urllib.parse import quote
+
+import psutil
+
+from harness.errors import SymbenchError
+from harness.records.store import Store
+from harness.tracking import content
+from harness.tracking.connection import SETTINGS, connect, is_server, reason, shown
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+COMPARED = 100
+"""Runs on the comparison page: with more it shows nothing that the chart page does not."""
+
+
+def serve(store: Store, port: int, announce: Callable[[str], None] = print) -> None:
+    """Shows the store's MLflow until Ctrl-C or a signal to end; port 0 takes a free one.
+
+    ``announce`` is told the addresses. Where ``MLFLOW_TRACKING_URI`` names a server, that one is only pointed at.
+    Raises :class:`SymbenchError` where the port is taken or MLflow cannot be used.
+    """
+    uri = store.mlflow_uri
+    if is_server(uri):
+        announce(pages(uri, uri))
+        return
+    with interrupted_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        try:
+            announce("MLflow starts ...")
+            with running(uri, store.root, port) as (url, process):
+                announce(f"{pages(url, uri)}\nCtrl-C ends it.")
+                while process.poll() is None:  # Polars' own handler for Ctrl-C makes a waitpid go on
+                    time.sleep(0.2)
+        except KeyboardInterrupt:
+            return
+        raise SymbenchError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
+
+
+def pages(url: str, uri: str) -> str:
+    """Where to look, in two or three lines."""
+    lines = [f"MLflow:           {shown(url)}"]
+    if compare := compare_url(url, uri):
+        lines.append(f"Compare the runs: {shown(compare)}")
+    return "\n".join(lines)
+
+
+def compare_url(url: str, uri: str) -> str | None:
+    """The page that compares the newest finished runs of the suite that ran last; ``None`` where nothing was logged.
+
+    ``url`` is where the pages are, ``uri`` where the runs are read. Raises :class:`SymbenchError` where they cannot be.
+    """
+    try:
+        client = connect(uri)
+        suites = [item for item in client.search_experiments() if item.name.startswith(content.experiment_name(""))]
+        found = client.search_runs(
+            [item.experiment_id for item in suites] or ["0"],
+            f"attributes.status = 'FINISHED' and tags.`{content.DIGEST}` LIKE '%'",
+            max_results=COMPARED,
+            order_by=["attributes.start_time DESC"],
+        )
+    except Exception as error:  # MLflow and what is below it raise many kinds
+        raise SymbenchError(
+            f"MLflow at {shown(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
+        ) from error
+    if not found:
+        return None
+    experiment_id = found[0].info.experiment_id
+    runs = [run.info.run_id for run in found if run.info.experiment_id == experiment_id]
+    wanted = [f"{name}={quote(json.dumps(ids))}" for name, ids in (("runs", runs), ("experiments", [experiment_id]))]
+    return f"{url.rstrip('/')}/#/compare-runs?{'&'.join(wanted)}"
+
+
+@contextmanager
+def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A server's address and process. All its processes have ended when this is left."""
+    port = _free(port)
+    artifacts = (store_root / "mlartifacts").as_uri()
+    words = [
+        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
+        "--backend-store-uri", uri, "--default-artifact-root", artifacts, "--no-serve-artifacts",
+    ]  # fmt: skip
+    environment = {**SETTINGS, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with ExitStack() as stack:
+        log = stack.enter_context(TemporaryFile())
+        process = subprocess.Popen(
+            words, cwd=store_root, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        stack.callback(_end, process)
+        url = f"http://{HOST}:{port}"
+        _await(f"{url}/health", process, log)
+        yield url, process
+
+
+def _free(port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SymbenchError(
+                f"Port {port} cannot be used ({error.strerror}): choose another --port, or 0 for any free one."
+            ) from error
+        return probe.getsockname()[1]
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with opener.open(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    raise SymbenchError(f"MLflow's server did not start ({lines[-1].strip()}): look at it with 'symbench doctor'.")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the whole process group: the server's workers are its children."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, ending)
+        until = time.monotonic() + STOP_SECONDS
+        while process.poll() is None or _lives(process.pid):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _lives(group: int) -> bool:
+    """Whether a process of the group still runs; one that nobody has waited for does not."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
+
+
+@contextmanager
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """The first of these signals raises ``KeyboardInterrupt`` in the block, and later ones do not disturb its end."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for later in signals:
+            signal.signal(later, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

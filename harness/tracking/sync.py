@@ -1,0 +1,212 @@
+"""Rebuilds what MLflow lacks of a store."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.spec import Job
+from harness.tracking import content
+from harness.tracking.connection import connect, experiment, origin, reason, shown
+from harness.tracking.content import Home
+from harness.tracking.launch import open_parent
+from harness.tracking.writing import BATCH, close_run, open_run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+THREADS = 4
+FAILURES = 3
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SyncResult:
+    """How many records were ``logged``, found there (``skipped``) or could not be logged (``failed``, and the reason
+    of the first), and how many outdated runs of this store were deleted from MLflow (``replaced``)."""
+
+    logged: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    failed: int = 0
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        counts = (
+            f"MLflow: {self.logged} runs logged, {self.replaced} outdated ones deleted, {self.skipped} already there"
+        )
+        if self.reason is None:
+            return counts
+        return f"{counts}, {self.failed} not logged ({self.reason}): the same command tries them again"
+
+
+class _Mirror(NamedTuple):
+    """A run in MLflow. ``of`` is the moment when the record that it wholly mirrors was finished, if it is whole."""
+
+    run_id: str
+    of: str | None
+    start: int
+    store: str | None
+
+
+class _Todo(NamedTuple):
+    record: Record
+    experiment_id: str
+    home: Home
+
+
+def sync(store: Store, uri: str) -> SyncResult:
+    """Logs every record that MLflow lacks, and deletes what it has of this store that is half-logged or outdated.
+
+    A record is told by its digest and the moment it was finished, so a second call logs nothing. A run that goes on
+    meanwhile is left alone. Never raises for what MLflow does.
+    """
+    from filelock import FileLock
+
+    with FileLock(store.root / "sync.lock"):
+        try:
+            return _Sync(store, uri, connect(uri)).run()
+        except Exception as error:  # MLflow and what is below it raise many kinds
+            failed = len(store.statuses())
+            return SyncResult(failed=failed, reason=f"MLflow at {shown(uri)} cannot be used: {reason(error)}")
+
+
+class _Sync:
+    def __init__(self, store: Store, uri: str, client: MlflowClient) -> None:
+        self._store, self._uri, self._client = store, uri, client
+        self._origin = origin(store.root)
+        self._launches = _launches(store.root)
+        self._name = f"sync {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        self._suites: dict[str, _Suite] = {}
+        self._failures: list[str] = []
+        self._lock = threading.Lock()
+
+    def run(self) -> SyncResult:
+        todo: list[_Todo] = []
+        outdated: dict[str, list[str]] = {}
+        records = 0
+        for record in self._store.records():
+            records += 1
+            suite = self._suite(record.suite)
+            mirrors = suite.mirrors.get(record.digest, [])
+            current = next((mirror for mirror in mirrors if mirror.of == record.finished), None)
+            if current is None:
+                todo.append(_Todo(record, suite.experiment_id, suite.home(self._launch_of(record))))
+            outdated[record.digest] = [
+                mirror.run_id for mirror in mirrors if mirror is not current and self._is_outdated(mirror, record)
+            ]
+        with ThreadPoolExecutor(THREADS) as pool:
+            logged = set(filter(None, pool.map(self._write, todo)))
+        missing = {item.record.digest for item in todo} - logged
+        stale = [run_id for digest, run_ids in outdated.items() if digest not in missing for run_id in run_ids]
+        for run_id in stale:
+            self._client.delete_run(run_id)
+        return SyncResult(
+            logged=len(logged),
+            replaced=len(stale),
+            skipped=records - len(todo),
+            failed=len(missing),
+            reason=self._failures[0] if self._failures else None,
+        )
+
+    def _suite(self, name: str) -> _Suite:
+        if name not in self._suites:
+            experiment_id = experiment(self._client, self._uri, name, self._store.root)
+            self._suites[name] = _Suite(self._client, experiment_id, name, self._origin, self._name)
+        return self._suites[name]
+
+    def _launch_of(self, record: Record) -> str | None:
+        """The latest launch of that run before it began."""
+        begin = datetime.fromisoformat(record.started)
+        launches = [launch for launch in self._launches.get(record.digest, []) if launch.started <= begin]
+        return max(launches, key=lambda launch: launch.started).id if launches else None
+
+    def _is_outdated(self, mirror: _Mirror, record: Record) -> bool:
+        """Ours, and begun before the record was finished: a later one is a retry that goes on."""
+        return mirror.store == self._origin and mirror.start < content.milliseconds(record.finished)
+
+    def _write(self, item: _Todo) -> str | None:
+        if len(self._failures) >= FAILURES:
+            return None
+        record = item.record
+        try:
+            start = content.milliseconds(record.started)
+            points = content.history_points(self._store.history(record.digest).iter_rows(), record.started)
+            job = Job(spec=record.spec, suite=record.suite)
+            run_id = open_run(self._client, item.experiment_id, job, record.description, item.home, start)
+            close_run(self._client, run_id, record, points, content.params(record.spec))
+        except Exception as error:  # as in sync: the next call tries this one again
+            _log.info("run %s could not be logged to MLflow", record.digest, exc_info=True)
+            with self._lock:
+                self._failures.append(reason(error))
+            return None
+        return record.digest
+
+
+class _Suite:
+    """What MLflow has of a suite: mirrors by digest and parents by launch."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, suite: str, store: str, name: str) -> None:
+        self.experiment_id = experiment_id
+        self.mirrors: dict[str, list[_Mirror]] = {}
+        self._client, self._name, self._store, self._id = client, suite, store, name
+        self._parents: dict[str, str] = {}
+        for run_id, status, start, tags in _runs(client, experiment_id):
+            if digest := tags.get(content.DIGEST):
+                of = tags.get(content.FINISHED) if status in ("FINISHED", "FAILED") else None
+                self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, tags.get(content.STORE)))
+            elif launch := tags.get(content.LAUNCH):
+                self._parents[launch] = run_id
+
+    def home(self, launch: str | None) -> Home:
+        """Below the launch's parent run; what no launch made hangs below a run for this sync."""
+        launch_id = launch or self._id
+        if launch_id not in self._parents:
+            name = f"launch {launch}" if launch else self._id
+            parent = open_parent(self._client, self.experiment_id, self._name, launch_id, self._store, name)
+            self._client.set_terminated(parent)
+            self._parents[launch_id] = parent
+        return Home(launch_id, self._parents[launch_id], self._store)
+
+
+def _runs(client: MlflowClient, experiment_id: str) -> Iterator[tuple[str, str, int, Mapping[str, str]]]:
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], max_results=BATCH, page_token=token)
+        for run in page:
+            tags = {name: text for name, text in run.data.tags.items() if name.startswith("symbench.")}
+            yield run.info.run_id, run.info.status, run.info.start_time, tags
+        token = page.token
+        if not token:
+            return
+
+
+class _Launch(NamedTuple):
+    id: str
+    started: datetime
+
+
+def _launches(root: Path) -> Mapping[str, list[_Launch]]:
+    """The launches of each digest, as far as the store tells."""
+    found: dict[str, list[_Launch]] = {}
+    for path in sorted((root / "launches").glob("*.json")):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            launch = _Launch(path.stem, datetime.fromisoformat(values["started"]))
+            digests = list(values["digests"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("the launch file %s tells nothing (%s)", path, error)
+            continue
+        for digest in digests:
+            found.setdefault(digest, []).append(launch)
+    return found

@@ -1,0 +1,201 @@
+"""Whatever MLflow does, a run goes on, ends in bounded time, and is completed later."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.records.history import HistoryRow
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.spec import Job
+from harness.tracking import LaunchTracker, RunTracker, SyncResult, TrackerHandle, launch, run, sync
+from harness.tracking.connection import SETTINGS, load, origin, within
+from harness.tracking.server import running
+
+
+@pytest.fixture
+def make_handle(store: Store) -> Callable[[str], TrackerHandle]:
+    def make(uri: str) -> TrackerHandle:
+        return TrackerHandle(
+            uri=uri, suite="quick", launch_id="x", store=origin(store.root), experiment_id="1", parent_run_id="0" * 32
+        )
+
+    return make
+
+
+def test_a_server_that_never_answers_costs_one_bounded_wait(
+    black_hole: str,
+    store: Store,
+    make_handle: Callable[[str], TrackerHandle],
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(launch, "SERVER_SECONDS", 1.0)
+    monkeypatch.setattr(run, "FINISH_SECONDS", 1.0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+
+    began = time.monotonic()
+    lost = LaunchTracker.start(black_hole, "quick", "x", store.root)
+    assert time.monotonic() - began < 2.0
+    assert lost.lost is not None and "no answer within 1 s" in lost.lost and "symbench sync" in lost.lost
+    assert lost.handle.lost == lost.lost
+
+    tracker = RunTracker(make_handle(black_hole), make_job(), make_record().description)
+    waits = []
+    for step in range(500):
+        began = time.perf_counter()
+        tracker.log(step, {"loss": 1.0, "accuracy": 0.5})
+        waits.append(time.perf_counter() - began)
+    assert statistics.median(waits) < 1e-3
+    assert sum(waits) < 0.5
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        tracker.finish(make_record(), {})
+    assert 0.9 < time.monotonic() - began < 2.0
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "symbench sync" in caplog.text
+
+    began = time.monotonic()
+    following = RunTracker(make_handle(black_hole), make_job(1), make_record().description)
+    following.log(0, {"loss": 1.0})
+    following.finish(make_record(), {})
+    assert time.monotonic() - began < 0.1
+    assert following.lost
+
+
+def test_a_lost_handle_mirrors_nothing(
+    store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record]
+) -> None:
+    tracker = LaunchTracker.start("nonsense://nowhere", "quick", "x", store.root)
+    assert tracker.lost
+    follower = RunTracker(tracker.handle, make_job(), make_record().description)
+    follower.log(0, {"loss": 1.0})
+    follower.finish(make_record(), {})
+    tracker.finish("succeeded")
+    assert follower.lost == tracker.lost
+
+
+def test_a_server_killed_midway_neither_slows_the_run_nor_loses_it(
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    mlflow_runs: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "PERIOD_SECONDS", 0.2)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    job, record = make_job(), make_record(finished="2099-01-01T00:00:00.000+00:00")
+    rows = [HistoryRow(step, "loss", float(step), step / 100) for step in range(200)]
+    with running(store.mlflow_uri, store.root, 0) as (url, server):
+        tracker = LaunchTracker.start(url, "quick", "x", store.root)
+        assert tracker.lost is None
+        follower = RunTracker(tracker.handle, job, make_record().description)
+        began = time.monotonic()
+        for row in rows:
+            if row.step == 100:
+                until = time.monotonic() + 20
+                while not any(found.data.metrics for found in mlflow_runs(store.mlflow_uri)):
+                    assert time.monotonic() < until
+                    time.sleep(0.05)
+                os.killpg(server.pid, signal.SIGKILL)
+                began = time.monotonic()
+            follower.log(row.step, {row.name: row.value})
+        assert time.monotonic() - began < 0.1
+        began = time.monotonic()
+        follower.finish(record, {})
+        assert time.monotonic() - began < run.FINISH_SECONDS + 1
+        assert follower.lost
+        tracker.finish("succeeded")
+    store.write(record, rows)
+    assert [found.info.status for found in mlflow_runs(store.mlflow_uri)] == ["RUNNING"]
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1)
+    (whole,) = mlflow_runs(store.mlflow_uri)
+    assert (whole.info.status, whole.data.metrics["loss"]) == ("FINISHED", 199.0)
+
+
+def test_a_flood_drops_the_oldest_metrics_and_sync_brings_them(
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    mlflow_runs: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "CAPACITY", 100)
+    job, record = make_job(), make_record(finished="2099-01-01T00:00:00.000+00:00")
+    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "x", store.root)
+    follower = RunTracker(tracker.handle, job, record.description)
+    while not mlflow_runs(store.mlflow_uri):
+        time.sleep(0.1)
+    time.sleep(0.5)
+    for step in range(1000):
+        follower.log(step, {"loss": float(step)})
+    follower.finish(record, {})
+    assert follower.dropped == 900
+    (partial,) = mlflow_runs(store.mlflow_uri)
+    assert partial.info.status == "FINISHED" and "symbench.finished" not in partial.data.tags
+    assert partial.data.metrics["loss"] == 999.0
+    store.write(record, [HistoryRow(step, "loss", float(step), step / 100) for step in range(1000)])
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1)
+
+
+def test_a_locked_database_ends_in_time(
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(launch, "FINISH_SECONDS", 1.0)
+    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "x", store.root)
+    blocker = sqlite3.connect(store.root / "mlflow.db")
+    blocker.execute("BEGIN EXCLUSIVE")
+    began = time.monotonic()
+    follower = RunTracker(tracker.handle, make_job(), make_record().description)
+    follower.log(0, {"loss": 1.0})
+    follower.finish(make_record(), {})
+    tracker.finish("succeeded")
+    assert 1.8 < time.monotonic() - began < 4.0
+    assert follower.lost
+    blocker.close()
+
+
+def test_a_database_file_of_another_machine_is_not_touched(
+    make_handle: Callable[[str], TrackerHandle],
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    tmp_path: Path,
+) -> None:
+    handle = replace(make_handle(f"sqlite:///{tmp_path / 'far.db'}"), store="driver-host:/shared/store")
+    follower = RunTracker(handle, make_job(), make_record().description)
+    follower.finish(make_record(), {})
+    assert follower.lost == "its database is a file on driver-host"
+    assert not (tmp_path / "far.db").exists()
+
+
+def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    load()
+    assert {name: os.environ[name] for name in SETTINGS} == SETTINGS | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "77"}
+
+
+def test_within_hands_on_what_the_action_does() -> None:
+    assert within(5.0, lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        within(5.0, lambda: 1 // 0)
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
+        within(0.05, lambda: time.sleep(0.3))
