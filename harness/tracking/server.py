@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
@@ -32,8 +33,10 @@ STOP_SECONDS = 10.0
 COMPARED = 100
 """Runs on the comparison page: with more it shows nothing that the chart page does not."""
 
+_to_terminal = partial(print, flush=True)
 
-def serve(store: Store, port: int, announce: Callable[[str], None] = print) -> None:
+
+def serve(store: Store, port: int, announce: Callable[[str], None] = _to_terminal) -> None:
     """Shows the store's MLflow until Ctrl-C or a signal to end; port 0 takes a free one.
 
     ``announce`` is told the addresses. Where ``MLFLOW_TRACKING_URI`` names a server, that one is only pointed at.

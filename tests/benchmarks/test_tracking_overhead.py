@@ -90,6 +90,7 @@ def test_a_store_that_is_rebuilt(
     again = time.perf_counter() - began
     with capsys.disabled():
         print(
-            f"\nsync of {RUNS} runs of {len(rows)} metrics into a new database: {RUNS / first:.1f} runs/s ({first:.1f} s); "
+            f"\nsync of {RUNS} runs of {len(rows)} metrics each into a new database: "
+            f"{RUNS / first:.1f} runs/s ({first:.1f} s); "
             f"again, with nothing to do: {again * 1000:.0f} ms"
         )

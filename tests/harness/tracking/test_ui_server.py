@@ -44,36 +44,42 @@ def test_the_pages_are_on_loopback_alone_and_all_processes_end(
     record = put()
     sync(store, store.mlflow_uri)
     environment = {**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])}
-    user = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(store.root)], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
-    )
-    assert user.stdout is not None
-    lines = [user.stdout.readline() for _ in range(4)]
-    url, compare = lines[1].split()[-1], lines[2].split()[-1]
-    family = psutil.Process(user.pid).children(recursive=True)
+    words = [sys.executable, "-c", SERVE, str(store.root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as user:
+        assert user.stdout is not None
+        try:
+            lines = [user.stdout.readline() for _ in range(4)]
+            url, compare = lines[1].split()[-1], lines[2].split()[-1]
+            family = psutil.Process(user.pid).children(recursive=True)
 
-    listening = [item for process in family for item in process.net_connections("inet") if item.status == "LISTEN"]
-    assert {item.laddr.ip for item in listening} == {"127.0.0.1"}
-    assert len(family) == 2
-    assert urllib.request.urlopen(f"{url}/health", timeout=10).read() == b"OK"
+            listening = [
+                item for process in family for item in process.net_connections("inet") if item.status == "LISTEN"
+            ]
+            assert {item.laddr.ip for item in listening} == {"127.0.0.1"}
+            assert len(family) == 2
+            assert urllib.request.urlopen(f"{url}/health", timeout=10).read() == b"OK"
 
-    query = urllib.parse.parse_qs(compare.partition("?")[2])
-    (run_id,) = json.loads(query["runs"][0])
-    assert compare.startswith(f"{url}/#/compare-runs?")
-    run = connect(url).get_run(run_id)
-    assert run.data.tags["symbench.digest"] == record.digest
-    assert [run.info.experiment_id] == json.loads(query["experiments"][0])
-    with urllib.request.urlopen(f"{url}/get-artifact?path=report.md&run_uuid={run_id}", timeout=10) as page:
-        assert page.read().startswith(b"# nbody x gnn-haar")
+            query = urllib.parse.parse_qs(compare.partition("?")[2])
+            (run_id,) = json.loads(query["runs"][0])
+            assert compare.startswith(f"{url}/#/compare-runs?")
+            run = connect(url).get_run(run_id)
+            assert run.data.tags["symbench.digest"] == record.digest
+            assert [run.info.experiment_id] == json.loads(query["experiments"][0])
+            with urllib.request.urlopen(f"{url}/get-artifact?path=report.md&run_uuid={run_id}", timeout=10) as page:
+                assert page.read().startswith(b"# nbody x gnn-haar")
 
-    _is_the_same_through_the_server(url, store, make_job(7), make_record, tmp_path)
+            _is_the_same_through_the_server(url, store, make_job(7), make_record, tmp_path)
 
-    user.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    user.send_signal(signal.SIGINT)
-    assert user.wait(30) == 0
-    assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert not list(tmp_path.glob("ml*"))
+            user.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+            user.send_signal(signal.SIGINT)
+            assert user.wait(30) == 0
+            assert not [
+                process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+            ]
+            assert not list(tmp_path.glob("ml*"))
+        finally:
+            user.terminate()
 
 
 def _is_the_same_through_the_server(
