@@ -48,6 +48,7 @@ GRAPH8C = TaskCard(
         Recipe(method="gin", base={"width": 64, "layers": 3, "activation": "tanh", "final_activation": True}),
         Recipe(method="learned", sampler=S_N_SAMPLER),
         Recipe(method="canonical", sampler=S_N_SAMPLER),
+        Recipe(method="transformer", protocol="quick", base={"layers": 2}, settings={"initialisations": 1}),
     ),
 )
 
@@ -131,6 +132,7 @@ NBODY = TaskCard(
         Recipe(method="learned", sampler=NBODY_SAMPLER),
         Recipe(method="canonical", sampler=NBODY_SAMPLER),
         Recipe(method="transformer", protocol="paper", settings={"test_samples": 200}),
+        Recipe(method="transformer", protocol="quick", base={"layers": 2}),
     ),
 )  # fmt: skip
 

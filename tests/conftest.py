@@ -1,4 +1,4 @@
-"""What all tests share: helpers beside this file, a cache of generated data for the session, hypothesis without haste."""
+"""What all tests share: generated data, made once a session; fixed chance; hypothesis without haste."""
 
 from __future__ import annotations
 

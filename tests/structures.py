@@ -9,7 +9,9 @@ from tasks.nbody import charged_particles
 from tasks.symmetry.structure import Structure
 
 
-def random_graphs(batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = torch.float64, padded: bool = True) -> Structure:
+def random_graphs(
+    batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = torch.float64, padded: bool = True
+) -> Structure:
     """Erdos-Renyi graphs; with ``padded``, of different sizes."""
     noise = torch.Generator().manual_seed(seed)
     smallest = max(2, nodes // 2) if padded else nodes

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
-from structures import cycle, random_graphs, random_particles
 from torch import Tensor
 
 from baselines.build import load
@@ -20,6 +19,7 @@ from tasks.symmetry.group import group
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
+from tests.structures import cycle, random_graphs, random_particles
 
 CARDS = {card.name: card for card in SAMPLERS}
 EUCLIDEAN = [("O(3)",), ("SO(3)",), ("E(3)",), ("SE(3)",)]

@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from structures import random_graphs, random_particles
 from torch import Tensor
 
 from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
 from tasks.symmetry.group import Group, OrthogonalGroup, SymmetricGroup, group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
+from tests.structures import random_graphs, random_particles
 
 GROUPS = [("S_n",), ("O(3)",), ("SO(3)",), ("E(3)",), ("SE(3)",), ("S_n", "O(3)"), ("S_n", "SE(3)")]
 REPRESENTATIONS = list(Representation)

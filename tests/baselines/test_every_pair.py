@@ -1,0 +1,129 @@
+"""Every registered method on every task that it fits: it builds, takes a step, and is as symmetric as it claims."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+
+from baselines.build import build, load
+from baselines.model import Model
+from harness.registry import method, methods, resolve, task, tasks
+from tasks.symmetry.element import Element, Product
+from tasks.symmetry.group import group
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Structure
+from tasks.task import SeparationTask, SupervisedTask
+
+PAIRS = [(t, m) for t in tasks() for m in methods() if methods()[m].misfit(tasks()[t], tasks()[t].params) is None]
+SMALL = {"nbody": {"train": 20, "validation": 20, "test": 20}}
+REPEATS = (2, 8, 32)
+ROUNDS = 4
+EXAMPLES = 12
+
+pytestmark = pytest.mark.usefixtures("generated_data")
+
+
+@cache
+def problem(name: str) -> SupervisedTask | SeparationTask:
+    spec = resolve(name, next(m for t, m in PAIRS if t == name), "quick", 0, task_params=SMALL.get(name))
+    return load(task(name).implementation)(spec.task_params)
+
+
+def structures(name: str, dtype: torch.dtype) -> Structure:
+    found = problem(name)
+    whole = found.structures() if isinstance(found, SeparationTask) else found.data("test").inputs
+    spread = torch.linspace(0, len(whole) - 1, EXAMPLES).long()
+    return whole[spread].to("cpu", dtype)
+
+
+def model_for(task_name: str, method_name: str, dtype: torch.dtype) -> Model:
+    spec = resolve(task_name, method_name, "quick", 0, task_params=SMALL.get(task_name))
+    card = method(method_name)
+    torch.manual_seed(0)
+    symmetry = card.symmetrized_group(task(task_name))
+    return build(card, problem(task_name).signature, symmetry, spec.base, spec.sampler).to(dtype)
+
+
+@pytest.mark.parametrize(("task_name", "method_name"), PAIRS)
+def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> None:
+    model = model_for(task_name, method_name, torch.float64).train()
+    x = structures(task_name, torch.float64)
+    found = problem(task_name)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+
+    def loss() -> torch.Tensor:
+        prediction = model(x, 2, torch.Generator().manual_seed(1))
+        if isinstance(found, SeparationTask):
+            return prediction.value.square().mean()
+        targets = found.data("test").targets[torch.linspace(0, len(found.data("test")) - 1, EXAMPLES).long()]
+        return found.loss(prediction.value, targets.double())
+
+    before = loss()
+    before.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert gradients and all(torch.isfinite(g).all() for g in gradients)
+    norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
+    optimizer.param_groups[0]["lr"] = 1e-3 / max(norm, 1.0)
+    optimizer.step()
+    if method(method_name).sampler is None or method(method_name).sampler.name in ("identity", "haar", "frame"):
+        assert loss() < before  # a learned sampler's gradient is straight-through: no descent is promised
+
+
+@pytest.mark.parametrize(("task_name", "method_name"), PAIRS)
+def test_equivariance_error(task_name: str, method_name: str) -> None:
+    """Exactly symmetric, or an error that falls as 1 / sqrt(k); without symmetrization, neither."""
+    model = model_for(task_name, method_name, torch.float64).eval()
+    x = structures(task_name, torch.float64)
+    g = group(task(task_name).group).random(x, 1, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        errors = [equivariance_error(model, x, g, repeats) for repeats in REPEATS]
+        if model.deterministic and method_name.endswith("identity"):
+            assert errors[0] > 1e-6
+        elif model.deterministic:
+            assert errors[0] < 1e-10
+            single = model.float()
+            moved = x.to("cpu", torch.float32)
+            assert equivariance_error(single, moved, _as_single(g), 1) < 1e-4
+        elif max(errors) > 1e-5:  # below, what breaks ties (1e-6) is all that is left
+            assert -0.75 < slope(REPEATS, errors) < -0.25
+
+
+def equivariance_error(model: Model, x: Structure, g: Element, repeats: int) -> float:
+    """|phi(g x) - rho(g) phi(x)| / |phi(x)| (root mean square over rounds), both sides means of ``repeats`` draws."""
+    output = Representation.NODE_POINTS if x.points.shape[-1] else Representation.GRAPH_SCALARS
+    squares = []
+    for seed in range(1 if model.deterministic else ROUNDS):
+        here = mean_of_draws(model, x, repeats, seed=2 * seed)
+        moved = mean_of_draws(model, x.acted(g), repeats, seed=2 * seed + 1)
+        expected = g.act(here[:, None], output)[:, 0]
+        squares.append(((moved - expected).norm() / expected.norm()).item() ** 2)
+    return math.sqrt(sum(squares) / len(squares))
+
+
+def mean_of_draws(model: Model, x: Structure, repeats: int, seed: int) -> torch.Tensor:
+    noise = torch.Generator().manual_seed(seed)
+    if model.fixed_samples is None:
+        return model(x, repeats, noise, chunk=16).value
+    count = 1 if model.deterministic else repeats
+    copies = x[torch.arange(len(x)).repeat(count)]
+    return model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0)
+
+
+def slope(samples: tuple[int, ...], errors: list[float]) -> float:
+    """The exponent of a power law, by least squares in logarithms."""
+    x = torch.tensor(samples, dtype=torch.float64).log()
+    y = torch.tensor(errors, dtype=torch.float64).log()
+    return (((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()).item()
+
+
+def _as_single(element: Element) -> Element:
+    if isinstance(element, Product):
+        return Product(tuple(_as_single(factor) for factor in element.factors))
+    floats = {
+        name: v.float() for name, v in vars(element).items() if isinstance(v, torch.Tensor) and v.is_floating_point()
+    }
+    return replace(element, **floats)  # type: ignore[type-var]

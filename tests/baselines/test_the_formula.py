@@ -1,0 +1,181 @@
+"""The one formula against direct enumeration, and that how it is computed never shows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from baselines.build import build
+from baselines.model import Model
+from baselines.samplers.sampler import Sample, Sampler
+from baselines.symmetrized import Symmetrized
+from harness.registry import method
+from tasks.symmetry.element import Linear, Permutation
+from tasks.symmetry.group import group
+from tasks.symmetry.noise import Generator, Noise
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+from tests.structures import random_graphs, random_particles
+
+
+class Fixed(Sampler):
+    """The given elements with the given weights."""
+
+    def __init__(self, sample: Sample) -> None:
+        super().__init__(group(("S_n",)))
+        self.sample = sample
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return (torch.zeros(len(x), samples),)
+
+    def forward(self, x: Structure, noise: Noise) -> Sample:
+        return self.sample
+
+
+class FirstNodesEdges(nn.Module):
+    """A function that depends on order: the features of node 0, weighted by its edges."""
+
+    def forward(self, x: Structure) -> Tensor:
+        return (x.edge_scalars[:, 0] * x.node_scalars.cumsum(1)).sum(1)
+
+
+def test_all_of_s5() -> None:
+    """Averaging over every permutation equals the plain mean over relabelled copies, written as loops."""
+    x = random_graphs(2, 5, padded=False)
+    everything = torch.tensor(list(itertools.permutations(range(5))))
+    element = Permutation.from_images(everything.expand(2, -1, -1))
+    base = FirstNodesEdges()
+    model = Symmetrized(base, Fixed(Sample(element)), Representation.GRAPH_SCALARS).eval()
+    expected = []
+    for features, edges in zip(x.node_scalars, x.edge_scalars, strict=True):
+        values = []
+        for order in itertools.permutations(range(5)):
+            relabelled = Structure.build(
+                torch.ones(1, 5, dtype=torch.bool),
+                node_scalars=features[list(order)][None],
+                edge_scalars=edges[list(order)][:, list(order)][None],
+            )
+            values.append(base(relabelled)[0])
+        expected.append(torch.stack(values).mean(0))
+    torch.testing.assert_close(model(x, 120).value, torch.stack(expected))
+
+
+def test_quadrature_on_so2() -> None:
+    """On a grid of angles the mean of x_1^2 over rotations of the plane is half the squared norm."""
+    angles = torch.arange(64, dtype=torch.float64) * (2 * torch.pi / 64)
+    cosine, sine = angles.cos(), angles.sin()
+    matrices = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
+    x = Structure.build(torch.ones(3, 1, dtype=torch.bool), points=torch.randn(3, 1, 2, 1, dtype=torch.float64))
+    square = FirstCoordinateSquared()
+    model = Symmetrized(square, Fixed(Sample(Linear(matrices.expand(3, -1, -1, -1)))), Representation.GRAPH_SCALARS)
+    expected = x.points.square().sum((1, 2)) / 2
+    torch.testing.assert_close(model.eval()(x, 64).value, expected)
+
+
+class FirstCoordinateSquared(nn.Module):
+    def forward(self, x: Structure) -> Tensor:
+        return x.points[:, 0, 0].square()
+
+
+def test_weights() -> None:
+    x = random_graphs(2, 4, padded=False)
+    element = group(("S_n",)).random(x, 3, torch.Generator().manual_seed(0))
+    weight = torch.tensor([[1.0, 2.0, 5.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    base = FirstNodesEdges()
+    values = base(x.acted(element.inverse())).unflatten(0, (2, 3))
+    expected = (values * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+    model = Symmetrized(base, Fixed(Sample(element, weight)), Representation.GRAPH_SCALARS)
+    torch.testing.assert_close(model.eval()(x, 3).value, expected)
+    torch.testing.assert_close(model.train()(x, 3).value, expected)
+    torch.testing.assert_close(model.train()(x, 3, chunk=2).value, expected)
+
+
+SAMPLED = ["haar", "frame", "learned"]
+
+
+def model_for(name: str, x: Structure, symmetry: tuple[str, ...], sampler: Mapping[str, Any] | None = None) -> Model:
+    card = method(name)
+    particles = x.points.shape[-1] > 0
+    output = Representation.NODE_POINTS if particles else Representation.GRAPH_SCALARS
+    signature = Signature.of(x, output, 1)
+    assert card.sampler is not None
+    torch.manual_seed(0)
+    return build(card, signature, symmetry, card.base.params, {**card.sampler.params, **(sampler or {})}).double()
+
+
+@pytest.mark.parametrize("sampler", SAMPLED)
+@pytest.mark.parametrize("particles", [False, True])
+@given(chunk=st.integers(1, 9))
+def test_chunks_change_no_prediction(sampler: str, particles: bool, chunk: int) -> None:
+    x = random_particles(3, 4) if particles else random_graphs(3, 6)
+    model = model_for(f"mlp-{sampler}", x, ("S_n", "E(3)") if particles else ("S_n",)).eval()
+    whole = model(x, 8, torch.Generator().manual_seed(1)).value
+    torch.testing.assert_close(model(x, 8, torch.Generator().manual_seed(1), chunk=chunk).value, whole)
+    drawn = model.draws(x, 8, torch.Generator().manual_seed(1), chunk=chunk)
+    torch.testing.assert_close(drawn.mean(1), whole)
+
+
+@pytest.mark.parametrize("sampler", SAMPLED)
+def test_chunks_change_no_gradient(sampler: str) -> None:
+    x = random_graphs(3, 6)
+    model = model_for(f"mlp-{sampler}", x, ("S_n",)).train()
+    gradients = []
+    for chunk in (None, 1, 3):
+        model.zero_grad()
+        prediction = model(x, 7, torch.Generator().manual_seed(1), chunk=chunk)
+        penalty = 0 if prediction.penalty is None else prediction.penalty
+        (prediction.value.square().mean() + penalty).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for other in gradients[1:]:
+        for gradient, expected in zip(other, gradients[0], strict=True):
+            torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("sampler", ["identity", *SAMPLED, "canonical"])
+def test_padding_and_batch_order_do_not_leak(sampler: str) -> None:
+    """More absent nodes, or other graphs in the batch, leave the law of predictions as it is."""
+    x = random_graphs(4, 6)
+    padded = x.padded(9)
+    model = model_for(f"gin_id-{sampler}", padded, ("S_n",)).eval()
+    order = torch.tensor([2, 0, 3, 1])
+    with torch.no_grad():
+        one = model.draws(padded[:1], 4000, torch.Generator().manual_seed(1))[0]
+        among = model.draws(padded[order], 4000, torch.Generator().manual_seed(2))[1]
+    if model.deterministic:
+        torch.testing.assert_close(one, among)
+        return
+    spread = (one.var(0) / len(one) + among.var(0) / len(among)).sqrt() if len(one) > 1 else torch.full((1,), 1e-3)
+    assert ((one.mean(0) - among.mean(0)).abs() <= 5 * spread + 1e-12).all()
+
+
+@pytest.mark.parametrize("sampler", ["haar", "learned"])
+def test_single_and_double_precision_agree(sampler: str) -> None:
+    x = random_graphs(3, 6)
+    model = model_for(f"mlp-{sampler}", x, ("S_n",)).eval()
+    with torch.no_grad():
+        precise = model(x, 500, torch.Generator().manual_seed(1)).value
+        single = model.float()(x.to("cpu", torch.float32), 500, torch.Generator().manual_seed(2)).value
+    assert (precise - single).abs().max() < 0.05 * (1 + precise.abs().max())
+
+
+def test_a_deterministic_method_has_one_draw() -> None:
+    x = random_particles(3, 5)
+    model = model_for("gnn-frame", x, ("E(3)",)).eval()
+    assert model.deterministic and model.fixed_samples == 8
+    draws = model.draws(x, 50)
+    assert draws.shape[:2] == (3, 1)
+    torch.testing.assert_close(draws[:, 0], model(x, 3).value)
+
+
+def test_the_group_to_symmetrize_over_can_be_chosen() -> None:
+    x = random_particles(3, 5)
+    model = model_for("mlp-frame", x, ("S_n", "E(3)"), {"group": ["SE(3)"]}).eval()
+    assert isinstance(model, Symmetrized)
+    assert model.sampler.group.name == "SE(3)" and model.fixed_samples == 4

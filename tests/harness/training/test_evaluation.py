@@ -1,0 +1,49 @@
+"""Curves over group samples are unbiased, and costs are what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from harness.training.evaluate import curve, estimates
+from harness.training.memory import peak_memory
+
+CPU = torch.device("cpu")
+
+
+def mean_error(predictions: Tensor, targets: Tensor) -> float:
+    return (predictions - targets).square().mean().item()
+
+
+def test_curve_on_a_known_law() -> None:
+    """Draws from Normal(mu, 4): the variance of the k-sample mean is 4 / k, the squared error 4 / k on top."""
+    targets = torch.randn(400, 3, dtype=torch.float64)
+    draws = targets[:, None] + 2 * torch.randn(400, 128, 3, dtype=torch.float64)
+    for point in curve(draws, targets, mean_error, (1, 4, 16, 64)):
+        assert point.variance == pytest.approx(4 / point.samples, rel=0.1)
+        assert point.value == pytest.approx(4 / point.samples, rel=0.1)
+        assert point.value_error < 0.1 * point.value
+
+
+def test_estimates_use_every_draw_once() -> None:
+    draws = torch.arange(12.0).reshape(1, 12, 1)
+    torch.testing.assert_close(estimates(draws, 4)[:, 0, 0], torch.tensor([1.5, 5.5, 9.5]))
+    assert estimates(draws, 5).shape[0] == 2
+
+
+def test_peak_memory_counts_what_is_alive_at_once() -> None:
+    x = torch.ones(1000, 250)  # a million bytes
+
+    def chain() -> None:
+        y = x * 2
+        for _ in range(5):
+            y = y + 1
+
+    def hoard() -> None:
+        kept = [x * 2 for _ in range(5)]
+        assert len(kept) == 5
+
+    assert peak_memory(chain, CPU) == 2_000_000
+    assert peak_memory(hoard, CPU) == 5_000_000
+    assert peak_memory(lambda: x.view(-1).add_(1), CPU) == 0

@@ -1,0 +1,219 @@
+"""The training loop: resumed equals uninterrupted, chance is accounted for, selection looks at validation only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines.build import build
+from baselines.model import Model
+from harness.registry import method
+from harness.spec import Resources, RunSpec
+from harness.training import checkpoint
+from harness.training.execute import execute
+from harness.training.fit import Fit, NotFinite
+from harness.training.outcome import Outcome, Silence
+from harness.training.seeds import derive, generator
+from tasks.protocol import Protocol
+from tests.harness.training.small_problems import EdgeCount, particles_spec
+
+pytestmark = pytest.mark.usefixtures("generated_data")
+CPU = torch.device("cpu")
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, dict[str, float]]] = []
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.rows.append((step, dict(values)))
+
+
+class Interruption(Exception):
+    """A kill, as seen from inside."""
+
+
+class Interrupter(Recorder):
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        super().log(step, values)
+        if step == self.epoch:
+            raise Interruption
+
+
+def graph_model(name: str, seed: int = 0) -> Model:
+    card, task = method(name), EdgeCount({})
+    torch.manual_seed(seed)
+    sampler = card.sampler.params if card.sampler else {}
+    return build(card, task.signature, ("S_n",), card.base.params, sampler)
+
+
+def fit(model: Model, hooks: Recorder | None = None, path: Path | None = None, **settings: object) -> Fit:
+    protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
+    return Fit(
+        model, EdgeCount({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or Silence(), path=path,
+        digest="d", checkpoint_seconds=0.0,
+    )  # fmt: skip
+
+
+def timeless(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if "second" not in name}
+
+
+def without_timing(outcome: Outcome) -> tuple[object, ...]:
+    return dict(outcome.metrics), outcome.curve, outcome.cost["parameters"], outcome.cost["peak_memory_bytes"]
+
+
+@pytest.mark.parametrize("name", ["gin", "mlp-learned", "gin_id-haar"])
+@pytest.mark.parametrize("settings", [{}, {"schedule": "linear", "warmup_epochs": 2, "optimizer": "adamw"}])
+def test_resumed_equals_uninterrupted(name: str, settings: dict[str, object], tmp_path: Path) -> None:
+    """Killed in the middle and started again: the same weights, history and choice, bit for bit."""
+    whole = Recorder()
+    uninterrupted = graph_model(name)
+    fit(uninterrupted, whole, **settings).run()
+    path = tmp_path / "state.pt"
+    with pytest.raises(Interruption):
+        fit(graph_model(name), Interrupter(3), path, **settings).run()
+    resumed, again = graph_model(name, seed=99), Recorder()
+    progress = fit(resumed, again, path, **settings).run()
+    assert again.rows == whole.rows
+    assert progress.epoch == 6
+    for ours, expected in zip(resumed.state_dict().values(), uninterrupted.state_dict().values(), strict=True):
+        assert torch.equal(ours, expected)
+
+
+def test_a_run_killed_by_its_watcher_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    spec = particles_spec("mlp-learned")
+    expected = execute(spec, resources=Resources(), hooks=Silence())
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, {"digest": "of another run"})
+    outcome = execute(spec, resources=Resources(), hooks=Silence(), checkpoint=path)
+    assert without_timing(outcome) == without_timing(expected)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["egnn", "transformer-learned", "gnn-frame", "mlp-canonical"])
+def test_same_digest_same_numbers(name: str) -> None:
+    spec = particles_spec(name)
+    first = execute(spec, resources=Resources(), hooks=Silence())
+    torch.rand(17)  # whatever happened in the process before
+    again = execute(RunSpec.from_dict(spec.to_dict()), resources=Resources(), hooks=Silence())
+    assert without_timing(again) == without_timing(first)
+    other = execute(particles_spec(name, seed=1), resources=Resources(), hooks=Silence())
+    assert other.metrics["mse"] != first.metrics["mse"]
+
+
+def test_chunks_are_no_part_of_the_outcome() -> None:
+    spec = particles_spec("gnn-haar", train_samples=6, test_samples=8)
+    whole = execute(spec, resources=Resources(), hooks=Silence()).metrics
+    chunked = execute(spec, resources=Resources(chunk=2), hooks=Silence()).metrics
+    assert chunked["mse"] == pytest.approx(whole["mse"], rel=1e-4)
+
+
+def test_training_learns() -> None:
+    rows = Recorder()
+    fit(graph_model("gin"), rows, epochs=60, lr=1e-2).run()
+    losses = [values["validation/loss"] for _, values in rows.rows]
+    assert min(losses) < 0.1 * losses[0]
+
+
+def test_the_best_validation_epoch_is_kept() -> None:
+    """A learning rate that ends in ruin: the weights kept are those of the best epoch, not the last."""
+    rows = Recorder()
+    model = graph_model("gin")
+    trained = fit(model, rows, epochs=12, lr=0.3)
+    progress = trained.run()
+    losses = [values["validation/loss"] for _, values in rows.rows]
+    assert progress.best_epoch == losses.index(min(losses))
+    model.eval()
+    predictions = model(trained.validation.inputs, 1).value
+    kept = trained.task.loss(predictions, trained.validation.targets).item()
+    assert kept == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_patience_ends_training() -> None:
+    rows = Recorder()
+    progress = fit(graph_model("gin"), rows, epochs=400, lr=0.3, patience=3).run()
+    assert progress.epoch == progress.best_epoch + 4 < 400
+
+
+def test_validation_is_made_as_often_as_asked() -> None:
+    rows = Recorder()
+    fit(graph_model("gin"), rows, epochs=7, validate_every=3).run()
+    assert [step for step, values in rows.rows if "validation/loss" in values] == [2, 5, 6]
+
+
+def test_learning_rate_warms_up_and_decays() -> None:
+    rows = Recorder()
+    fit(graph_model("gin"), rows, epochs=6, warmup_epochs=2, schedule="linear", lr=1.0e-4).run()
+    rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
+    # 4 steps an epoch: the rate after the last step of each epoch is the next step's
+    assert rates == pytest.approx([5 / 8, 1.0, 3 / 4, 1 / 2, 1 / 4, 0.0])
+
+
+def test_gradients_are_clipped() -> None:
+    wild, tame = graph_model("gin"), graph_model("gin")
+    fit(wild, epochs=1, lr=1.0, optimizer="adam").run()
+    fit(tame, epochs=1, lr=1.0, optimizer="adam", clip_norm=1e-12).run()
+    start = graph_model("gin")
+    moved = [(a - b).norm().item() for a, b in zip(tame.parameters(), start.parameters(), strict=True)]
+    assert sum(moved) < sum((a - b).norm().item() for a, b in zip(wild.parameters(), start.parameters(), strict=True))
+
+
+def test_drop_last_leaves_incomplete_batches_out() -> None:
+    assert fit(graph_model("gin"), batch_size=15).steps_per_epoch == 3
+    assert fit(graph_model("gin"), batch_size=15, drop_last=True).steps_per_epoch == 2
+    with pytest.raises(ValueError, match="drop_last leaves no batch"):
+        fit(graph_model("gin"), batch_size=41, drop_last=True)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_says_so() -> None:
+    with pytest.raises(NotFinite, match="try a lower lr"):
+        fit(graph_model("gin"), epochs=50, lr=1e30).run()
+
+
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(RuntimeError, match="torch sees none"):
+        execute(particles_spec("egnn"), resources=Resources(gpus=0.5), hooks=Silence())
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_is_left_alone(
+    damage: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.pt"
+    checkpoint.save(path, {"digest": "d", "numbers": torch.arange(4)})
+    loaded = checkpoint.load(path, "d", CPU)
+    assert loaded is not None and torch.equal(loaded["numbers"], torch.arange(4))
+    path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
+    assert checkpoint.load(path, "d", CPU) is None
+    assert "cannot be read" in caplog.text
+
+
+def test_checkpoints_execute_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save({"digest": "d", "model": Protocol(epochs=1)}, path)
+    assert checkpoint.load(path, "d", CPU) is None
+
+
+def test_streams_of_chance_are_separate_and_repeatable() -> None:
+    assert derive(0, "noise", 1) == derive(0, "noise", 1)
+    assert len({derive(seed, purpose, epoch) for seed in range(5) for purpose in "ab" for epoch in range(5)}) == 50
+    assert torch.equal(*(torch.rand(3, generator=generator(CPU, 0, "x")) for _ in range(2)))
+
+
+def test_moved_test_sets_show_who_has_learned_a_pose() -> None:
+    symmetric = execute(particles_spec("egnn"), resources=Resources(), hooks=Silence()).metrics
+    assert symmetric["mse_moved"] == pytest.approx(symmetric["mse"], rel=1e-4)
+    posed = execute(particles_spec("mlp-identity"), resources=Resources(), hooks=Silence()).metrics
+    assert abs(posed["mse_moved"] / posed["mse"] - 1) > 1e-3
+    assert math.isfinite(posed["mse_moved"])
