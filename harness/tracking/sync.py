@@ -16,7 +16,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
 from harness.tracking import content
-from harness.tracking.connection import connect, experiment, origin, reason, shown
+from harness.tracking.connection import connect, experiment, is_server, origin, reason, shown
 from harness.tracking.content import Home
 from harness.tracking.launch import open_parent
 from harness.tracking.writing import BATCH, close_run, open_run
@@ -24,7 +24,9 @@ from harness.tracking.writing import BATCH, close_run, open_run
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-THREADS = 4
+SERVER_THREADS = 4
+"""To a server most of the time is waiting; a bare database gets one, since there all of it is Python's own work."""
+
 FAILURES = 3
 
 _log = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ class _Sync:
             outdated[record.digest] = [
                 mirror.run_id for mirror in mirrors if mirror is not current and self._is_outdated(mirror, record)
             ]
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(SERVER_THREADS if is_server(self._uri) else 1) as pool:
             logged = set(filter(None, pool.map(self._write, todo)))
         missing = {item.record.digest for item in todo} - logged
         stale = [run_id for digest, run_ids in outdated.items() if digest not in missing for run_id in run_ids]
