@@ -8,6 +8,7 @@ only through its private module state; both are set here, for as long as the clu
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import secrets
@@ -31,15 +32,20 @@ from harness.errors import SymbenchError
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
 PRELOAD = ("torch", "torch_geometric")
 OBJECT_STORE_BYTES = 128 * 1024**2
-PROBE_SECONDS = 15.0
+PROBE_SECONDS = 20.0
 GONE_SECONDS = 10.0
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
 
 _PROBE = """
 import sys
-from ray._raylet import GcsClient
-GcsClient(address=sys.argv[1])
+address = sys.argv[1]
+if address.startswith("ray://"):
+    import ray
+    ray.init(address)
+else:
+    from ray._raylet import GcsClient
+    GcsClient(address=address)
 """
 
 
@@ -91,20 +97,18 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
-    nothing = f"No Ray cluster answers at --address {address}"
-    hint = "start one with 'ray start --head', or leave --address out to run on this machine."
     with contextlib.ExitStack() as stack:
         stack.enter_context(_environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
-        if not _answers(address):
-            raise SymbenchError(f"{nothing}: {hint}")
+        if (refusal := _refusal(address)) is not None:
+            raise SymbenchError(refusal)
         stack.enter_context(_shut_down())
         try:
             with contextlib.chdir(_project_root()):
                 _init(address=address)
         except Exception as error:  # Ray has no common class for the many ways in which joining fails
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise SymbenchError(f"{nothing} ({lines[0]}): {hint}") from error
+            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({lines[0]}).") from error
         yield
 
 
@@ -217,24 +221,31 @@ def _uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _answers(address: str) -> bool:
-    """Whether something speaks Ray there. A process of its own asks: Ray's client may end the process that fails."""
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or _running_here() or "auto"
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+def _refusal(address: str) -> str | None:
+    """Why that cluster cannot be joined, in one sentence; ``None`` where it answers.
+
+    A process of its own asks, for a bounded time: Ray's client may end the process that fails, or never return.
+    """
+    nothing = f"No Ray cluster answers at --address {address}: start one with 'ray start --head', or leave it out."
+    where = (os.environ.get("RAY_ADDRESS") or _running_here() or "") if address == "auto" else address
+    host, _, port = where.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        return False
+        return nothing
+    if where.startswith("ray://") and importlib.util.find_spec("grpc") is None:
+        return f"--address {address} needs Ray's client: install 'ray[client]', or join by host:port."
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError:
-        return False
-    if address.startswith("ray://"):
-        return True
-    try:
-        command = [sys.executable, "-c", _PROBE, address]
-        return subprocess.run(command, capture_output=True, timeout=PROBE_SECONDS).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE, where], capture_output=True, timeout=PROBE_SECONDS, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return nothing
+    if "InvalidAuthToken" in probe.stderr:
+        return (
+            f"The Ray cluster at --address {address} asks for a token: "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it."
+        )
+    return None if probe.returncode == 0 else nothing
 
 
 def _running_here() -> str | None:

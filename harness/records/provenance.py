@@ -30,7 +30,7 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
     import torch
 
     commit, dirty = git_state(Path(harness.__file__).parent)
-    device, device_type = _device()
+    device, device_type = _device(job.resources.gpus)
     return {
         "symbench_version": _version("symbench"),
         "git_commit": commit,
@@ -87,11 +87,11 @@ def _packages() -> dict[str, str]:
     return {name: found for name in PACKAGES if (found := _version(name)) is not None}
 
 
-def _device() -> tuple[str, str]:
-    """The accelerator that this process may use, else its processor: name and type."""
+def _device(gpus: float) -> tuple[str, str]:
+    """Name and type of the accelerator that was granted, else of the processor."""
     import torch
 
-    if torch.cuda.is_available():
+    if gpus > 0 and torch.cuda.is_available():
         return torch.cuda.get_device_name(), "cuda"
     return _processor(), "cpu"
 

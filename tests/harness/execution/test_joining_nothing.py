@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import harness.execution.cluster as module
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
 
@@ -42,17 +44,23 @@ def refusal(address: str) -> tuple[str, float]:
     return str(caught.value), time.monotonic() - began
 
 
-@pytest.mark.parametrize(
-    "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no.such.host.invalid:6379", "nonsense", "auto"]
-)
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "nonsense", "auto"])
 def test_nothing_is_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1" if address == "auto" else "")
     sentence, seconds = refusal(address)
     assert sentence.startswith(f"No Ray cluster answers at --address {address}: start one with 'ray start --head'")
-    assert seconds < 30
+    assert seconds < 15
 
 
-def test_something_else_is_there(mute_server: int) -> None:
+@pytest.mark.skipif(importlib.util.find_spec("grpc") is not None, reason="Ray's client is installed")
+def test_the_client_protocol_needs_an_extra() -> None:
+    sentence, _ = refusal("ray://127.0.0.1:1")
+    assert sentence == "--address ray://127.0.0.1:1 needs Ray's client: install 'ray[client]', or join by host:port."
+
+
+def test_something_else_is_there(mute_server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module.PROBE_SECONDS + 5 < 30
+    monkeypatch.setattr(module, "PROBE_SECONDS", 2.0)
     sentence, seconds = refusal(f"127.0.0.1:{mute_server}")
     assert sentence.startswith(f"No Ray cluster answers at --address 127.0.0.1:{mute_server}")
-    assert seconds < 30
+    assert seconds < 15

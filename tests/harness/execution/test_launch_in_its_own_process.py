@@ -174,11 +174,15 @@ def test_a_cluster_that_is_there_is_joined_and_left_running(
     try:
         jobs = [["die_once", 0, {}], ["nothing", 1, {}], ["raise", 2, {}]]
         wish = {"jobs": jobs, "address": "127.0.0.1:6400"}
-        result = result_of(
-            driver(tmp_path / "store", wish, *NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER, str(folder))
-        )
+        before = (*NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER, str(folder))
+        result = result_of(driver(tmp_path / "store", wish, *before))
+        without_token = (*before, "env", "--unset=RAY_AUTH_MODE", "--unset=RAY_AUTH_TOKEN_PATH")
+        turned_away = driver(tmp_path / "store", wish | {"jobs": [["nothing", 9, {}]]}, *without_token)
+        _, err = turned_away.communicate(timeout=60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert len(result["succeeded"]) == 2
     assert list(result["failed"].values()) == ["ValueError: this run is"]
     assert result["environment_kept"]
+    assert turned_away.returncode != 0
+    assert "The Ray cluster at --address 127.0.0.1:6400 asks for a token: set RAY_AUTH_MODE=token" in err

@@ -130,6 +130,7 @@ def test_each_run_gets_the_threads_it_is_granted(tmp_path: Path, job: MakeJob) -
         torch.set_num_threads(before)
 
 
+@pytest.mark.filterwarnings("ignore:a doubtful value")
 def test_a_run_whose_log_cannot_be_written_still_runs(tmp_path: Path, job: MakeJob) -> None:
     store, run = Store(tmp_path), job()
     store.log_path(run.spec.digest).mkdir()
