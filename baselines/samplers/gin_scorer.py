@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -46,15 +48,31 @@ class GINLayer(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, width),
             nn.BatchNorm1d(width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(width, width),
             nn.BatchNorm1d(width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
 
     def forward(self, h: Tensor, adjacency: Tensor) -> Tensor:
-        gathered = torch.sparse.mm(adjacency, h.flatten(1)).view_as(h)
-        return self.mlp((gathered + (1 + self.eps) * h).flatten(0, 1)).view_as(h)
+        gathered = _Aggregate.apply(h.flatten(1), adjacency, self.eps)
+        return self.mlp(gathered.view(-1, h.shape[-1])).view_as(h)
+
+
+class _Aggregate(torch.autograd.Function):
+    """A h + (1 + eps) h for a symmetric sparse A ``[R, R]`` and h ``[R, W]``, without copies of h in between."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, adjacency: Tensor, eps: Tensor) -> Tensor:
+        ctx.save_for_backward(h, adjacency, eps)
+        return torch.sparse.mm(adjacency, h).addcmul_(h, 1 + eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = gradients
+        h, adjacency, eps = ctx.saved_tensors
+        through = torch.sparse.mm(adjacency, gradient).addcmul_(gradient, 1 + eps)
+        return through, None, torch.dot(gradient.flatten(), h.flatten())
 
 
 def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:

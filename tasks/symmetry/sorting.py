@@ -7,6 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.symmetry.line_kernel import LineKernel, line_kernel
+
+ENTRY_FLOOR = 1e-12
+
 
 def sort_descending(scores: Tensor, mask: Tensor) -> Tensor:
     """Nodes ``[..., N]`` in descending order of score; those that do not exist stay last, in place."""
@@ -26,53 +30,64 @@ def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps
 class _SoftIdentity(torch.autograd.Function):
     """Sinkhorn's scalings a, b of a kernel K, so that P = diag(a) K diag(b), with their exact gradient.
 
-    K is symmetric with a unit diagonal, so a and b stay within [1/N, N] and no logarithm is needed. The gradient of
-    every normalisation with respect to log K is K times a rank-one matrix: one product of two thin matrices in all.
+    K is symmetric with a unit diagonal, so a and b stay within [1/N, N] and no logarithm is needed. Each normalisation
+    is one product of K with a vector, which takes linear time on a line; only P itself is ever laid out as a matrix.
     """
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
-        keep = mask.to(scores.dtype)[..., None]
-        absent = 1 - keep
-        kernel = (scores[:, :, None] - scores[:, None, :]).abs_().mul_(-1 / temperature).exp_()
-        kernel.mul_(keep).mul_(keep.mT)
-        columns, rows_at, columns_at = keep, [], []
+        keep = mask.double()
+        kernel = line_kernel(scores.double() / temperature, keep)
+        rows_at, columns_at, columns = [], [], keep
         for _ in range(steps):
-            rows = keep / (kernel @ columns + absent)
             columns_at.append(columns)
-            columns = keep / (kernel @ rows + absent)
-            rows_at.append(rows)
-        soft = kernel * rows * columns.mT
-        ctx.save_for_backward(kernel, soft, columns, torch.cat(rows_at, -1), torch.cat(columns_at, -1))
+            rows_at.append(_normaliser(kernel, columns, keep))
+            columns = _normaliser(kernel, rows_at[-1], keep)
+        soft = (scores[:, :, None] - scores[:, None, :]).abs_().mul_(-1 / temperature).exp_()
+        soft.mul_(rows_at[-1].to(scores.dtype)[:, :, None]).mul_(columns.to(scores.dtype)[:, None, :])
+        ctx.save_for_backward(soft)
+        ctx.kernel, ctx.rows_at, ctx.columns_at, ctx.columns = kernel, rows_at, columns_at, columns
         ctx.temperature = temperature
         return soft
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        kernel, soft, columns, rows_at, columns_at = ctx.saved_tensors
-        steps = rows_at.shape[-1]
-        log_soft_gradient = gradients[0] * soft
-        # With a = rows, b = columns: gradients of log a and log b, from the last normalisation back to the first.
-        log_rows = log_soft_gradient.sum(-1, keepdim=True)
-        log_columns = log_soft_gradient.sum(-2).unsqueeze(-1)
-        left, right = [], []
-        for step in range(steps - 1, -1, -1):
-            rows, before = rows_at[..., step, None], columns_at[..., step, None]
-            through_columns = -log_columns * columns
-            left.append(rows)
-            right.append(through_columns)
-            log_rows = log_rows + rows * (kernel @ through_columns)
-            through_rows = -log_rows * rows
-            left.append(through_rows)
-            right.append(before)
-            log_columns = before * (kernel @ through_rows)
-            log_rows, columns = torch.zeros_like(log_rows), before
-        log_kernel = (torch.cat(left, -1) @ torch.cat(right, -1).mT).mul_(kernel).add_(log_soft_gradient)
-        # Scores fall along the axis: the distance grows with s_(i) above the diagonal of row i, falls below it.
-        order = torch.ones_like(kernel[0]).triu(1)
-        signed = log_kernel.mul_(order - order.mT)
-        scores_gradient = (signed.sum(-2) - signed.sum(-1)) / ctx.temperature
-        return scores_gradient, None, None, None
+        (soft,) = ctx.saved_tensors
+        log_soft = gradients[0] * soft
+        # Gradients of log a (rows) and log b (columns), from the last normalisation back to the first.
+        log_rows, log_columns = log_soft.sum(-1).double(), log_soft.sum(-2).double()
+        points = _through_distances(log_soft)
+        columns = ctx.columns
+        for rows, before in zip(reversed(ctx.rows_at), reversed(ctx.columns_at), strict=True):
+            into_columns = -log_columns * columns
+            through, moved = _through_product(ctx.kernel, rows, into_columns)
+            into_rows = -(log_rows + rows * through) * rows
+            points += moved
+            through, moved = _through_product(ctx.kernel, before, into_rows)
+            log_rows, log_columns, columns = torch.zeros_like(log_rows), before * through, before
+            points += moved
+        return (points / ctx.temperature).to(soft.dtype), None, None, None
+
+
+def _normaliser(kernel: LineKernel, scaling: Tensor, keep: Tensor) -> Tensor:
+    """1 / (K scaling) where a node exists, else zero."""
+    before, after = kernel.halves(scaling)
+    return keep / (scaling + before + after + (1 - keep))
+
+
+def _through_product(kernel: LineKernel, scaling: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of K scaling, weighted by ``gradient``: with respect to ``scaling`` and to the points of K."""
+    before, after = kernel.halves(gradient)
+    scaling_before, scaling_after = kernel.halves(scaling)
+    moved = scaling * (before - after) + gradient * (scaling_before - scaling_after)
+    return gradient + before + after, moved
+
+
+def _through_distances(log_kernel: Tensor) -> Tensor:
+    """Gradient of sums over -|t_i - t_j| weighted by ``log_kernel`` ``[M, N, N]``, for t in descending order."""
+    order = torch.ones_like(log_kernel[0]).triu(1)
+    signed = log_kernel * (order - order.mT)
+    return (signed.sum(-2) - signed.sum(-1)).double()
 
 
 def permutation_entropy(soft: Tensor, mask: Tensor) -> Tensor:
@@ -80,13 +95,36 @@ def permutation_entropy(soft: Tensor, mask: Tensor) -> Tensor:
 
     Entries are clamped at 1e-12 and rows and columns renormalised (Kim et al. 2023). ``mask`` is ``[M, N]``.
     """
-    keep = mask.to(soft.dtype)
-    pairs = keep[:, :, None] * keep[:, None, :]
-    entries = soft.clamp_min(1e-12) * pairs
-    weighted = torch.special.entr(entries)  # -p log p
-    entropy = soft.new_zeros(())
-    for axis in (-1, -2):
-        total = entries.sum(axis) + (1 - keep)
-        # -sum (p / t) log (p / t) = (-sum p log p) / t + log t
-        entropy = entropy + ((weighted.sum(axis) / total + total.log()) * keep).sum(-1)
-    return (entropy / keep.sum(-1)).mean()
+    return _PermutationEntropy.apply(soft, mask)
+
+
+class _PermutationEntropy(torch.autograd.Function):
+    """-sum (p / t) log (p / t) = log t - (sum p log p) / t for every row and column of total t, and its gradient.
+
+    Rows and columns share one p log p, and the gradient with respect to p is linear in log p: three passes over the
+    matrices where automatic differentiation takes a dozen.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor, mask: Tensor) -> Tensor:
+        keep = mask.to(soft.dtype)
+        entries = soft.clamp_min(ENTRY_FLOOR).mul_(keep[:, :, None]).mul_(keep[:, None])
+        logs = entries.clamp_min(ENTRY_FLOOR).log_()
+        products = entries * logs
+        weight = keep / keep.sum(-1, keepdim=True) / len(keep)  # of each node in the mean
+        entropy = soft.new_zeros(())
+        saved = []
+        for axis in (-1, -2):
+            total, product = entries.sum(axis) + (1 - keep), products.sum(axis)
+            entropy = entropy + (weight * (total.log() - product / total)).sum()
+            # d/dp = (1 - log p - 1) / t + (sum p log p) / t^2, each times the weight
+            saved += [weight / total, weight * product / total.square()]
+        ctx.save_for_backward(soft, logs, *saved)
+        return entropy
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        soft, logs, row_slope, row_offset, column_slope, column_offset = ctx.saved_tensors
+        slope = row_slope[:, :, None] + column_slope[:, None]
+        gradient = (row_offset[:, :, None] + column_offset[:, None]).addcmul_(slope, logs, value=-1)
+        return gradient.mul_(soft >= ENTRY_FLOOR).mul_(gradients[0]), None
