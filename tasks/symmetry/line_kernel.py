@@ -46,7 +46,7 @@ class DenseKernel:
 
 
 def line_kernel(points: Tensor, keep: Tensor) -> LineKernel:
-    """The kernel of float64 ``points`` ``[M, N]`` in descending order; ``keep`` is one where a point exists, else zero."""
+    """The kernel of float64 ``points`` ``[M, N]`` in descending order; ``keep`` is 1 where a point exists, else 0."""
     highest = points.masked_fill(keep == 0, -torch.inf).amax(-1, keepdim=True)
     lowest = points.masked_fill(keep == 0, torch.inf).amin(-1, keepdim=True)
     centred = (points - (highest + lowest) / 2) * keep
