@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,9 +28,19 @@ NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 @pytest.fixture
-def driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def temporary() -> Iterator[Path]:
+    """The drivers' temporary folder: its path is short, for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="sb", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, temporary: Path
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a launch; ``before`` are words of a command that runs it."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{FOLDER}")
+    monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://")  # what these tests are about needs no MLflow
     started: list[subprocess.Popen[str]] = []
 
@@ -65,7 +76,7 @@ def until_some_are_done(store: Path, count: int, process: subprocess.Popen[str])
 
 
 def test_a_launch_from_a_folder_with_other_tasks_in_it_leaves_nothing_behind(
-    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     for name in ("tasks", "harness"):
@@ -73,14 +84,13 @@ def test_a_launch_from_a_folder_with_other_tasks_in_it_leaves_nothing_behind(
         decoy.mkdir(parents=True)
         (decoy / "__init__.py").write_text("raise ImportError('the wrong package')")
     store = tmp_path / "store"
-    temporary = set(Path("/tmp").glob("symbench-*"))
     process = driver(store, {"jobs": [["nothing", 0, {}], ["die_once", 1, {}]]}, cwd=tmp_path / "elsewhere")
     result = result_of(process)
     assert len(result["succeeded"]) == 2
     assert result["left"] == []
     assert result["environment_kept"]
     assert result["folder_kept"]
-    assert set(Path("/tmp").glob("symbench-*")) <= temporary
+    assert list(temporary.glob("symbench-*")) == []
     for record in Store(store).records():
         assert record.notes[0] == os.path.realpath(tasks.__file__)
     account = json.loads((store / "launches" / f"{result['launch_id']}.json").read_text())
@@ -92,8 +102,9 @@ def test_a_launch_from_a_folder_with_other_tasks_in_it_leaves_nothing_behind(
     assert account["mlflow_parent"]
 
 
-def test_ctrl_c_keeps_what_is_finished_and_frees_store_and_machine(
-    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path
+@pytest.mark.parametrize("asked_by", ["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_launch_keeps_what_is_finished_and_frees_store_and_machine(
+    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, temporary: Path, asked_by: str
 ) -> None:
     store = tmp_path / "store"
     jobs = [["nothing", 0, {}], *(["sleep", seed, {"seconds": 120}] for seed in range(1, 6))]
@@ -101,12 +112,16 @@ def test_ctrl_c_keeps_what_is_finished_and_frees_store_and_machine(
     until_some_are_done(store, 1, process)
     started = psutil.Process(process.pid).children(recursive=True)
     assert len(started) >= 5
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    if asked_by == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the whole group
+    else:
+        process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert err.rstrip().endswith("KeyboardInterrupt") == (asked_by == "Ctrl-C"), err
     _, alive = psutil.wait_procs(started, timeout=5)
     assert alive == []
+    assert list(temporary.glob("symbench-*")) == []
     opened = Store(store)
     assert list(opened.statuses().values()) == ["succeeded"]
     with opened.lock():
@@ -166,23 +181,18 @@ exec "$@"
 @pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs namespaces of its own")
 @pytest.mark.skipif(shutil.which("ip") is None, reason="needs the command ip to bring up loopback")
 def test_a_cluster_that_is_there_is_joined_and_left_running(
-    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    folder = Path("/tmp") / f"sb{os.getpid()}"  # short, for Ray's sockets
-    folder.mkdir()
-    try:
-        jobs = [["die_once", 0, {}], ["nothing", 1, {}], ["raise", 2, {}]]
-        wish = {"jobs": jobs, "address": "127.0.0.1:6400"}
-        before = (*NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER, str(folder))
-        result = result_of(driver(tmp_path / "store", wish, *before))
-        without_token = (*before, "env", "--unset=RAY_AUTH_MODE", "--unset=RAY_AUTH_TOKEN_PATH")
-        turned_away = driver(tmp_path / "store", wish | {"jobs": [["nothing", 9, {}]]}, *without_token)
-        _, err = turned_away.communicate(timeout=60)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    jobs = [["die_once", 0, {}], ["nothing", 1, {}], ["raise", 2, {}]]
+    wish = {"jobs": jobs, "address": "127.0.0.1:6400"}
+    before = (*NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER, str(temporary))
+    result = result_of(driver(tmp_path / "store", wish, *before))
     assert len(result["succeeded"]) == 2
     assert list(result["failed"].values()) == ["ValueError: this run is"]
     assert result["environment_kept"]
+    without_token = (*before, "env", "--unset=RAY_AUTH_MODE", "--unset=RAY_AUTH_TOKEN_PATH")
+    turned_away = driver(tmp_path / "store", wish | {"jobs": [["nothing", 9, {}]]}, *without_token)
+    _, err = turned_away.communicate(timeout=60)
     assert turned_away.returncode != 0
     assert "The Ray cluster at --address 127.0.0.1:6400 asks for a token: set RAY_AUTH_MODE=token" in err
