@@ -1,14 +1,16 @@
-"""Addresses where no Ray cluster is: one sentence, soon."""
+"""Joining and leaving a cluster: what is not there is said soon, and what was started is ended."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 import harness.execution.cluster as module
@@ -64,3 +66,18 @@ def test_something_else_is_there(mute_server: int, monkeypatch: pytest.MonkeyPat
     sentence, seconds = refusal(f"127.0.0.1:{mute_server}")
     assert sentence.startswith(f"No Ray cluster answers at --address 127.0.0.1:{mute_server}")
     assert seconds < 15
+
+
+def test_a_process_that_does_not_go_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GONE_SECONDS", 0.5)
+    ours = subprocess.Popen(["sleep", "60"])
+    try:
+        with module._processes_given_back():
+            agent = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
+            assert psutil.pid_exists(agent.pid)
+        assert not psutil.pid_exists(agent.pid)
+        agent.wait()
+        assert ours.poll() is None
+    finally:
+        ours.kill()
+        ours.wait()
