@@ -157,11 +157,15 @@ def run(
         planned = planning.plan(loaded, opened, only or ())
         if planned.todo:
             from harness.execution.launch import launch
+            from harness.tracking import sync as sync_records
 
             progress = progress_for(Console(soft_wrap=True))
             progress.begin(len(planned.todo), len(planned.done))
             try:
                 launch(planned.todo, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
+                mirrored = sync_records(opened, opened.mlflow_uri)  # what no worker lived to log
+                if mirrored.failed:
+                    progress.note(f"{mirrored}: run 'symbench sync' later.")
             except KeyboardInterrupt:
                 progress.note(
                     "Interrupted: every finished run has its record, and the same command goes on from there."

@@ -61,11 +61,11 @@ def perform(
     reset_peak_rss()
     watchers = _Watchers(tracker)
     started, since = _now(), time.monotonic()
+    checkpoint = store.checkpoint_path(job.spec.digest)
     outcome, failure = Outcome(metrics={}), None
     with _run_log(store.log_path(job.spec.digest)):
         _log.info("run %s starts: %s x %s, seed %d", job.spec.digest, job.spec.task, job.spec.method, job.spec.seed)
         try:
-            checkpoint = store.checkpoint_path(job.spec.digest)
             outcome = execute(job.spec, resources=job.resources, hooks=watchers, checkpoint=checkpoint)
         except Exception as error:  # whatever a task or a method raises is this run's result
             failure = Failure(sentence=sentence_of(error), traceback=traceback.format_exc())
@@ -87,6 +87,8 @@ def perform(
         failure=failure,
     )
     store.write(record, watchers.history.rows)
+    if failure is None:  # only now is nothing lost with it
+        checkpoint.unlink(missing_ok=True)
     watchers.finish(record, _artifacts(store.log_path(record.digest)))
     return record
 

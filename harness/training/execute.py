@@ -24,16 +24,13 @@ from tasks.task import Dataset, SeparationTask, SupervisedTask
 def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None) -> Outcome:
     """Runs ``spec`` with ``resources``; goes on from ``checkpoint`` where that file holds the run's state.
 
-    Raises whatever the task, the method or the loop raises; the checkpoint then stays for the next try.
+    Raises whatever the task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
     """
     device = device_for(resources.gpus)
     with precision(device, spec.settings):
         problem = load(task(spec.task).implementation)(spec.task_params)
         runner = _separate if isinstance(problem, SeparationTask) else _train
-        outcome = runner(spec, problem, device, resources.chunk, hooks, checkpoint)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return outcome
+        return runner(spec, problem, device, resources.chunk, hooks, checkpoint)
 
 
 def new_model(spec: RunSpec, problem: SupervisedTask | SeparationTask) -> Model:

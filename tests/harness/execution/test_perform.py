@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 
 from harness.errors import SymbenchError
 from harness.execution.perform import perform, sentence_of
+from harness.records.history import HistoryRow
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
@@ -94,6 +95,28 @@ def test_a_run_that_raises_becomes_a_failed_record(tmp_path: Path, job: MakeJob)
     assert store.history(record.digest)["value"].to_list() == [9.0]
     assert "broken" in store.log_path(record.digest).read_text()
     assert len(tracker.finished) == 1
+
+
+def test_the_checkpoint_goes_once_the_record_is_kept(tmp_path: Path, job: MakeJob) -> None:
+    store, run = Store(tmp_path), job()
+    checkpoint = store.checkpoint_path(run.spec.digest)
+
+    def leaves_a_checkpoint(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        assert checkpoint is not None
+        checkpoint.write_bytes(b"state")
+        return Outcome(metrics={"unseparated": 0.0})
+
+    with pytest.MonkeyPatch.context() as full_disk:
+        full_disk.setattr(Store, "write", _no_space)
+        with pytest.raises(SymbenchError, match="disk is full"):
+            perform(run, store, None, execute=leaves_a_checkpoint)
+    assert checkpoint.exists()
+    perform(run, store, None, execute=leaves_a_checkpoint)
+    assert not checkpoint.exists()
+
+
+def _no_space(store: Store, record: Record, history: Sequence[HistoryRow]) -> None:
+    raise SymbenchError("The disk is full.")
 
 
 @pytest.mark.parametrize("breaks", ["log", "finish"])
