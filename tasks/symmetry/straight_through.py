@@ -7,6 +7,7 @@ identity Q turns every matrix product of the forward pass into a gather.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ def permute_nodes(
     if relaxation is None or not torch.is_grad_enabled():
         moved = _gather_nodes(flat, preimages)
     else:
-        moved = _PermuteNodes.apply(flat, images, preimages, relaxation, relaxes_target)
+        moved = _Permute.apply(flat, images, preimages, relaxation, relaxes_target)
     return moved.reshape(*moved.shape[:3], *values.shape[3:])
 
 
@@ -31,7 +32,7 @@ def permute_edges(
     """``out[b, k, g(i), g(j)] = values[b, k, i, j]`` for values ``[B, K or 1, N, N, E]``."""
     if relaxation is None or not torch.is_grad_enabled():
         return _gather_edges(values, preimages)
-    return _PermuteEdges.apply(values, images, preimages, relaxation, relaxes_target)
+    return _Permute.apply(values, images, preimages, relaxation, relaxes_target)
 
 
 def _gather_nodes(values: Tensor, index: Tensor) -> Tensor:
@@ -46,41 +47,14 @@ def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
     return _gather_nodes(values.flatten(2, 3), pairs).unflatten(2, (nodes, nodes))
 
 
-def _sum_to(gradient: Tensor, samples: int) -> Tensor:
-    return gradient.sum(1, keepdim=True) if samples == 1 else gradient
+class _Permute(torch.autograd.Function):
+    """Nodes ``[B, K or 1, N, C]`` or, told by their number of axes, edges ``[B, K or 1, N, N, E]``."""
 
-
-class _PermuteNodes(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor, relaxes_target: bool
     ) -> Tensor:
-        out = _gather_nodes(values, preimages)
-        ctx.save_for_backward(images, out if relaxes_target else values)
-        ctx.relaxes_target = relaxes_target
-        ctx.samples = values.shape[1]
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        images, kept = ctx.saved_tensors
-        pulled = None if ctx.relaxes_target and not ctx.needs_input_grad[0] else _gather_nodes(gradient, images)
-        values_gradient = _sum_to(pulled, ctx.samples) if pulled is not None and ctx.needs_input_grad[0] else None
-        if ctx.relaxes_target:  # out = Q^T (M values): dQ = (M values) gradient^T
-            relaxation_gradient = kept @ gradient.mT
-        else:  # out = M (Q values): dQ = (M^T gradient) values^T
-            assert pulled is not None
-            relaxation_gradient = pulled @ kept.mT
-        return values_gradient, None, None, relaxation_gradient, None
-
-
-class _PermuteEdges(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor, relaxes_target: bool
-    ) -> Tensor:
-        out = _gather_edges(values, preimages)
+        out = _gather(values)(values, preimages)
         ctx.save_for_backward(images, out if relaxes_target else values)
         ctx.relaxes_target = relaxes_target
         ctx.samples = values.shape[1]
@@ -91,12 +65,30 @@ class _PermuteEdges(torch.autograd.Function):
         (gradient,) = gradients
         images, kept = ctx.saved_tensors
         needs_values = ctx.needs_input_grad[0]
-        pulled = _gather_edges(gradient, images) if needs_values or not ctx.relaxes_target else None
-        values_gradient = _sum_to(pulled, ctx.samples) if pulled is not None and needs_values else None
-        if ctx.relaxes_target:  # out = Q^T Y Q with Y = M values M^T
-            left, right = (kept.movedim(-1, 2), gradient.movedim(-1, 2))
-        else:  # out = M (Q values Q^T) M^T: dQ transposed against the case above
+        # M^T times the gradient; where Q acts on what is permuted already, its own gradient does without.
+        pulled = _gather(gradient)(gradient, images) if needs_values or not ctx.relaxes_target else None
+        values_gradient = None
+        if pulled is not None and needs_values:
+            values_gradient = pulled.sum(1, keepdim=True) if ctx.samples == 1 else pulled
+        if ctx.relaxes_target:
+            relaxation_gradient = _relaxation_gradient(kept, gradient)
+        else:
             assert pulled is not None
-            left, right = (pulled.movedim(-1, 2), kept.movedim(-1, 2))
-        relaxation_gradient = (left @ right.mT + left.mT @ right).sum(2)
+            relaxation_gradient = _relaxation_gradient(pulled, kept)
         return values_gradient, None, None, relaxation_gradient, None
+
+
+def _gather(values: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    return _gather_nodes if values.dim() == 4 else _gather_edges
+
+
+def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
+    """Gradient of Q ``[B, K, N, N]`` at the identity.
+
+    Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges, permuted on both
+    sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V.
+    """
+    if left.dim() == 4:
+        return left @ right.mT
+    left, right = left.movedim(-1, 2), right.movedim(-1, 2)
+    return (left @ right.mT + left.mT @ right).sum(2)
