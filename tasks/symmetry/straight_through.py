@@ -85,8 +85,8 @@ def _gather(values: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
 def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
     """Gradient of Q ``[B, K, N, N]`` at the identity.
 
-    Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges, permuted on both
-    sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V.
+    Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges, permuted on
+    both sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V.
     """
     if left.dim() == 4:
         return left @ right.mT
