@@ -38,6 +38,8 @@ class TaskCard:
     changes whenever the same settings would give other numbers, so that no old record is taken for a new one.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
+    ``control`` names the metric that says whether ``metric`` may be believed: ``<metric>_moved`` is the same metric on
+    inputs moved by the group; any other counts what a sound run has none of.
     """
 
     name: str
@@ -47,6 +49,7 @@ class TaskCard:
     output: Output
     metric: str
     direction: Literal["max", "min"]
+    control: str | None = None
     version: str
     source: str
     implementation: str

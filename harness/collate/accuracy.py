@@ -11,7 +11,8 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
     """One row per setting, also where every run failed.
 
     ``seeds`` counts the runs that gave a finite value, ``failed`` those that failed, ``undefined`` those that ended
-    well with no finite value. Units: seconds, bytes, group samples per example.
+    well with no finite value. ``control`` is the metric beside it (:class:`~tasks.cards.TaskCard`), null where the runs
+    recorded none; ``control_seeds`` counts the runs that did. Units: seconds, bytes, group samples per example.
     """
     failed = pl.col("status") == "failed"
     return (
@@ -20,6 +21,10 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
             mean("value").alias("mean"),
             stderr("value").alias("stderr"),
             count("value").alias("seeds"),
+            pl.col("control_name").drop_nulls().first(),
+            mean("control").alias("control_mean"),
+            stderr("control").alias("control_stderr"),
+            count("control").alias("control_seeds"),
             failed.sum().cast(pl.Int64).alias("failed"),
             (~failed & pl.col("value").is_null()).sum().cast(pl.Int64).alias("undefined"),
             pl.col("parameters").max(),

@@ -13,7 +13,7 @@ import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, read_row
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Changes whenever the same record would give another row, so that no old cache is taken for a new one."""
 
 STAMP: dict[str, pl.DataType | type[pl.DataType]] = {

@@ -45,6 +45,8 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "metric": pl.String,
     "direction": pl.String,
     "value": pl.Float64,
+    "control_name": pl.String,
+    "control": pl.Float64,
     "metrics": pl.String,
     "curve": CURVE,
     "train_samples": pl.Int64,
@@ -96,6 +98,7 @@ class _Description(_Part):
     kind: str
     base_model: str
     sampler: str | None
+    control: str | None = None
     variant: str | None = None
     size_name: str | None = None
     size: Int64 | None = None
@@ -178,6 +181,8 @@ def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
         "metric": described.metric,
         "direction": described.direction,
         "value": _finite(record.metrics.get(described.metric)),
+        "control_name": described.control,
+        "control": _finite(record.metrics.get(described.control)) if described.control else None,
         "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
         "curve": curve,
         "train_samples": _whole(record.spec.settings.get("train_samples")),

@@ -14,6 +14,7 @@ def describe(spec: RunSpec) -> Description:
         group=task_card.group_name,
         metric=task_card.metric,
         direction=task_card.direction,
+        control=task_card.control,
         kind=method_card.kind,
         base_model=method_card.base.name,
         sampler=method_card.sampler.name if method_card.sampler else None,

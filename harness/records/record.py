@@ -22,6 +22,7 @@ class Description:
     kind: Literal["symmetrized", "equivariant"]
     base_model: str
     sampler: str | None
+    control: str | None = None
     variant: str | None = None
     size_name: str | None = None
     size: int | None = None

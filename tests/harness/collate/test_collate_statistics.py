@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.collate import Tables, collate
-from harness.records.record import Record
+from harness.records.record import Description, Record
 from harness.records.store import Store
 from tests.harness.synthetic import make_record, write
 
@@ -48,6 +49,43 @@ def test_mean_and_standard_error_are_those_of_numpy(values: list[float | None], 
         assert row["stderr"] is None
     else:
         assert row["stderr"] == pytest.approx(known.std(ddof=1) / math.sqrt(len(known)), rel=1e-6, abs=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(finite, st.none() | finite), min_size=1, max_size=6))
+def test_the_control_is_pooled_as_the_metric_is(seeds: list[tuple[float, float | None]]) -> None:
+    records = [
+        make_record(seed=seed, value=value, control=math.nan if control is None else control)
+        for seed, (value, control) in enumerate(seeds)
+    ]
+    tables = collated(*records, make_record(seed=99, error="It broke."))
+    row = tables.accuracy.row(0, named=True)
+    known = np.array([control for _, control in seeds if control is not None])
+    assert (row["control_name"], row["control_seeds"]) == ("mse_moved", len(known))
+    assert tables.runs.sort("seed")["control"].to_list() == [*(control for _, control in seeds), None]
+    if len(known) == 0:
+        assert row["control_mean"] is None
+    else:
+        assert row["control_mean"] == pytest.approx(known.mean(), rel=1e-9, abs=1e-9)
+    if len(known) < 2:
+        assert row["control_stderr"] is None
+    else:
+        assert row["control_stderr"] == pytest.approx(known.std(ddof=1) / math.sqrt(len(known)), rel=1e-6, abs=1e-9)
+
+
+def test_records_from_before_controls_pool_with_later_ones() -> None:
+    old = [replace(make_record(seed=seed), description=without_control()) for seed in (0, 1)]
+    tables = collated(*old)
+    assert tables.runs.select("control_name", "control").unique().rows() == [(None, None)]
+    assert tables.accuracy.select("control_name", "control_mean", "control_seeds").row(0) == (None, None, 0)
+    mixed = collated(*old, make_record(seed=2, control=0.25)).accuracy
+    assert mixed.select("seeds", "control_name", "control_mean", "control_seeds").row(0) == (3, "mse_moved", 0.25, 1)
+
+
+def without_control() -> Description:
+    """As it was written before a description had a control."""
+    described = make_record().to_dict()["description"]
+    return Description(**{name: value for name, value in described.items() if name != "control"})
 
 
 @settings(max_examples=15, deadline=None)

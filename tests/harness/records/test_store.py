@@ -32,7 +32,13 @@ from tasks.protocol import Protocol
 
 ROWS = [HistoryRow(0, "loss", 1.5, 0.1), HistoryRow(1, "loss", float("nan"), 0.2)]
 DESCRIPTION = Description(
-    group="S_n", metric="accuracy", direction="max", kind="equivariant", base_model="gin", sampler=None
+    group="S_n",
+    metric="accuracy",
+    direction="max",
+    kind="equivariant",
+    base_model="gin",
+    sampler=None,
+    control="accuracy_moved",
 )
 
 
@@ -153,13 +159,14 @@ def test_a_record_written_before_a_setting_existed_still_counts(tmp_path: Path) 
     store = Store(tmp_path)
     store.write(succeeded(), ROWS)
     values = json.loads(path_of(store, succeeded()).read_text())
-    del values["spec"]["settings"]["curve_size"]
+    del values["spec"]["settings"]["curve_size"], values["description"]["control"]
     values["digest"] = "e" * 16
     store.record_path("e" * 16, "succeeded").write_text(json.dumps(values) + "\n")
     assert store.statuses()["e" * 16] == "succeeded"
     record = store.read("e" * 16)
     assert record is not None
     assert record.metrics == {"accuracy": 0.5}
+    assert record.description.control is None
 
 
 def test_long_records_are_read_whole(tmp_path: Path) -> None:
