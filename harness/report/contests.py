@@ -30,6 +30,12 @@ class Contest:
     chips: tuple[str, ...]
     rows: tuple[Row, ...]
     is_main: bool
+    control: str | None = None
+
+    @property
+    def ranks_by_worse(self) -> bool:
+        """Whether the control is the metric itself on moved inputs: same unit, same direction."""
+        return self.control == f"{self.metric}_moved"
 
 
 def contests(rows: Iterable[Row]) -> list[Contest]:
@@ -56,9 +62,15 @@ def contests(rows: Iterable[Row]) -> list[Contest]:
                 chips=tuple(_chips(key, params, varying, several_versions)),
                 rows=tuple(members),
                 is_main=all(other.protocol != key["protocol"] for other in found),
+                control=_control(members),
             )
         )
     return found
+
+
+def _control(rows: Iterable[Row]) -> str | None:
+    """The control that rows recorded; ``None`` where no row has a value of one."""
+    return next((row["control_name"] for row in rows if row.get("control_mean") is not None), None)
 
 
 def _rank(key: Row, rows: list[Row]) -> tuple[Any, ...]:
@@ -81,7 +93,7 @@ def _rank(key: Row, rows: list[Row]) -> tuple[Any, ...]:
 
 def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versions: bool) -> Iterable[str]:
     if key["variant"]:
-        yield f"{key['variant']} variant of the data"
+        yield key["variant"]
     card = registry.tasks().get(key["task"])
     unusual = {name for name, value in card.params.items() if value != "auto"} if card else set()
     shown = {

@@ -12,7 +12,7 @@ import polars as pl
 from harness import registry
 from harness.collate import Tables
 from harness.collate.labels import describe
-from harness.report import published
+from harness.report import controls, published
 from harness.report.cells import Cell, Column, Table, missing, number, text
 from harness.report.contests import Contest, Row, contests
 from harness.report.departures import departures
@@ -26,11 +26,15 @@ Changes = Mapping[str, Mapping[str, Any] | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One contest's table, and what a reader must know to read it. ``changed`` holds for every row."""
+    """One contest's table, and what a reader must know to read it.
+
+    ``changed`` holds for every row; ``control`` says what the column beside the score is.
+    """
 
     protocol: str
     chips: tuple[str, ...]
     changed: str
+    control: str
     is_main: bool
     table: Table
     remarks: tuple[str, ...]
@@ -92,12 +96,14 @@ def _board(id_: str, contest: Contest, changes: Changes) -> Board:
     known = [changes[row["setting"]] for row in contest.rows]
     common = _common(known)
     papers = published.results(contest.task, contest.metric, contest.params)
-    best_first = sorted(contest.rows, key=lambda row: _order(row, contest.direction))
-    marks = standings([row["mean"] for row in best_first], [row["stderr"] for row in best_first], contest.direction)
+    best_first = controls.order(contest, contest.rows)
+    scores = [controls.score(row, contest) for row in best_first]
+    marks = standings([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
     rows = [
         [
             method_cell(row, _row_note(row, changes[row["setting"]], common)),
             _value_cell(row, mark),
+            *([controls.cell(row, contest)] if contest.control else []),
             *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
             text(base_title(row["method"], row["base_model"]), why_missing="not recorded"),
             text(sampler_title(row["sampler"]), why_missing="not recorded"),
@@ -115,6 +121,7 @@ def _board(id_: str, contest: Contest, changes: Changes) -> Board:
         protocol=contest.protocol,
         chips=contest.chips,
         changed=describe(common),
+        control=controls.explanation(contest),
         is_main=contest.is_main,
         table=Table(id=id_, caption=title, columns=_columns(contest, bool(papers)), rows=rows),
         remarks=tuple(_remarks(contest, papers)),
@@ -130,6 +137,7 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
             why=f"Mean ± standard error over seeds; {better(contest.direction)}",
             numeric=True,
         ),
+        *([controls.column(contest)] if contest.control else []),
         *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
         Column(title="Base model"),
         Column(title="Sampler", why="Where group elements come from"),
@@ -160,7 +168,7 @@ def _value_cell(row: Row, mark: str) -> Cell:
         return Cell(text="–", note=why, mark="missing")  # noqa: RUF001
     shown = estimate(row["mean"], row["stderr"])
     if mark == "best":
-        return Cell(text=shown, sort=row["mean"], mark="best", why="The best mean of this table")
+        return Cell(text=shown, sort=row["mean"], mark="best", why="The best of this table")
     if mark == "tied":
         return Cell(
             text=shown, sort=row["mean"], mark="tied", why="Within one standard error of the best", note="≈ best"
@@ -207,11 +215,6 @@ def _common(changes: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
 
 def _no_cost(row: Row) -> str:
     return "Not measured: no run succeeded" if row["seeds"] + row["undefined"] == 0 else "Not measured"
-
-
-def _order(row: Row, direction: str) -> tuple[bool, float, str]:
-    mean = row["mean"]
-    return mean is None, 0.0 if mean is None else -mean if direction == "max" else mean, row["method"]
 
 
 def _remarks(contest: Contest, papers: Mapping[str, published.Published]) -> Iterable[str]:

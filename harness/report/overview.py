@@ -63,7 +63,7 @@ def _warnings(tables: Tables) -> Iterable[str]:
             "published settings, so their numbers are not the paper's and prove nothing about it."
         )
     for variant, names in sorted(_variants(runs).items()):
-        yield f"{listed(names)} ran on a {variant} variant of the data, not on the official set."
+        yield f"Data of {listed(names)}: {variant}, not the official set."
     if dirty := runs["git_dirty"].fill_null(False).sum():
         yield f"{counted(int(dirty), 'run')} used code that differs from its commit: git alone cannot reproduce that."
     if runs["device"].n_unique() > 1:

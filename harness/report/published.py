@@ -73,5 +73,5 @@ def differences(protocol: str, variant: str | None, changes: Mapping[str, Any] |
     elif changes:
         reasons["settings"] = "settings changed from the published ones"
     if variant:
-        reasons["data"] = f"{variant} variant of the data, not the official set"
+        reasons["data"] = f"{variant}, not the official set"
     return reasons

@@ -69,7 +69,7 @@ def _group(id_: str, task: str, protocol: str, rows: Sequence[Row]) -> FigureGro
     return FigureGroup(
         id=id_,
         title=f"{task}, {protocol_chip}",
-        chips=(protocol_chip, *sorted({f"{row['variant']} variant of the data" for row in rows if row["variant"]})),
+        chips=(protocol_chip, *sorted({row["variant"] for row in rows if row["variant"]})),
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),

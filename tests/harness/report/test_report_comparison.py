@@ -62,7 +62,7 @@ def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path:
     assert nbody.boards[0].changed == "epochs=10"
     assert cell(exp.boards[0], "mlp-learned", "Paper").text == "100 %"
     assert cell(exp.boards[0], "mlp-learned", "Paper").note == "other data"
-    assert exp.boards[0].chips == ("generated variant of the data",)
+    assert exp.boards[0].chips == ("generated variant of EXP",)
 
 
 def test_the_papers_number_holds_for_five_particles_only(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_the_markdown_says_what_the_page_says(demo: tuple[str, str]) -> None:
     for text in demo:
         for said in (
             "Protocol quick",
-            "generated variant of the data",
+            "generated variant of EXP, not the official set",
             "out of memory",
             "probabilistic symmetrization",
         ):

@@ -1,0 +1,129 @@
+"""The control beside a score: what tells whether a score means what it seems to mean.
+
+A control that is the metric itself on moved inputs decides the ranking with it; any other stands beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from harness.report.cells import Cell, Column, missing
+from harness.report.contests import Contest, Row
+from harness.report.formats import counted, estimate
+
+NOT_SYMMETRIC = "not symmetric: scores drop on moved inputs"
+DROPS = "scores drop on moved inputs"
+_WHY = {
+    NOT_SYMMETRIC: "The plain score is better by more than chance: it is read off the order or the pose of the data",
+    DROPS: "The plain score is better by more than two standard errors, though the method is symmetric on average: "
+    "chance, or a fault",
+}
+_MEANINGS = {
+    "false_separations": "how many structures were told apart from a relabelled copy of themselves (0 in a sound "
+    "run), which random embeddings do by chance",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a row is ranked by; ``mean`` is ``None`` for a row that cannot be ranked."""
+
+    mean: float | None
+    stderr: float | None
+
+
+def score(row: Row, contest: Contest) -> Score:
+    """The worse of plain and moved where the control is the moved metric, else the plain metric.
+
+    Where other rows of the contest have a moved score, a row without one is not ranked: it might be the best by reading
+    the label off the order of its data.
+    """
+    plain = Score(mean=row["mean"], stderr=row["stderr"])
+    if not contest.ranks_by_worse:
+        return plain
+    moved = Score(mean=_control(row, contest), stderr=row["control_stderr"])
+    if plain.mean is None or moved.mean is None:
+        return Score(mean=None, stderr=None)
+    return moved if _gap(row, contest) > 0 else plain
+
+
+def drop(row: Row, contest: Contest) -> str:
+    """A few words where the score on moved inputs is worse by more than chance, else nothing."""
+    if not contest.ranks_by_worse or row["mean"] is None or _control(row, contest) is None:
+        return ""
+    symmetric = row["sampler"] != "identity"
+    gap, error = _gap(row, contest), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
+    if gap <= (2 * error or 0.05 * abs(row["mean"])) or (symmetric and not error):
+        return ""
+    return DROPS if symmetric else NOT_SYMMETRIC
+
+
+def column(contest: Contest) -> Column:
+    name = contest.control or ""
+    if contest.ranks_by_worse:
+        why = f"{contest.metric} on the test set moved by random group elements; mean ± standard error over seeds"
+        return Column(title="Moved inputs", why=why, numeric=True)
+    why = f"Mean ± standard error over seeds: {_MEANINGS.get(name, 'should be 0')}"
+    return Column(title=_title(name), why=why, numeric=True)
+
+
+def cell(row: Row, contest: Contest) -> Cell:
+    value = _control(row, contest)
+    if value is None:
+        return missing("Not measured: no run gave a value" if row["mean"] is None else "Not recorded by these runs")
+    partly = row["control_seeds"] < row["seeds"]
+    words = [note for note in (drop(row, contest), f"{counted(row['control_seeds'], 'seed')} only" * partly) if note]
+    return Cell(
+        text=estimate(value, row["control_stderr"]),
+        sort=value,
+        note="; ".join(words),
+        why=_WHY.get(drop(row, contest), ""),
+    )
+
+
+def explanation(contest: Contest) -> str:
+    """One sentence for the reader of the table; empty where the contest has no control."""
+    if contest.control is None:
+        return ""
+    if contest.ranks_by_worse:
+        return (
+            f"Moved inputs: {contest.metric} on the test set moved by random group elements, where a symmetric method "
+            "scores the same; rows are ranked by the worse of the two means."
+        )
+    meaning = _MEANINGS.get(contest.control, "should be 0")
+    return (
+        f"{_title(contest.control)}: {meaning}; rows are ranked by {contest.metric} alone, which says little where "
+        "this is far from 0."
+    )
+
+
+def order(contest: Contest, rows: Iterable[Row]) -> list[Row]:
+    """Best first, equals by their control where that is no score; then rows that are not ranked, then those without
+    a value."""
+    return sorted(rows, key=partial(_place, contest))
+
+
+def _place(contest: Contest, row: Row) -> tuple[bool, bool, float, float, str]:
+    sign = -1.0 if contest.direction == "max" else 1.0
+    ranked = score(row, contest).mean
+    value = row["mean"] if ranked is None else ranked
+    control = _control(row, contest)
+    beside = math.inf if contest.ranks_by_worse or control is None else control
+    return row["mean"] is None, ranked is None, sign * (value or 0.0), beside, row["method"]
+
+
+def _control(row: Row, contest: Contest) -> float | None:
+    return row["control_mean"] if row["control_name"] == contest.control else None
+
+
+def _gap(row: Row, contest: Contest) -> float:
+    """By how much the plain score is better than the moved one."""
+    gap: float = row["mean"] - row["control_mean"]
+    return gap if contest.direction == "max" else -gap
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
