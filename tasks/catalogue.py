@@ -97,7 +97,12 @@ EXP_CLASSIFY = TaskCard(
         ),
         Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
-        Recipe(method="mlp", protocol="quick", base={"widths": [256, 256, 10]}),
+        Recipe(
+            method="mlp",
+            protocol="quick",
+            base={"widths": [256, 512, 256, 10]},
+            settings={"epochs": 60, "batch_size": 50, "train_samples": 4, "warmup_epochs": 5, "validate_every": 5},
+        ),
         Recipe(method="gin_id", protocol="quick", settings={"epochs": 6}),
         Recipe(method="gin", protocol="quick", settings={"epochs": 6}),
     ),

@@ -131,14 +131,14 @@ class GeometricQ(QNetwork):
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         lead = (len(x), samples)
-        vectors = normal((*lead, x.nodes, x.geometry.shape[-1], x.geometry.shape[-2]), x.points, generator)
+        vectors = normal((*lead, *x.geometry.shape[1:]), x.points, generator)
         ties = uniform((*lead, x.nodes), x.points, generator)
         ranks = normal((*lead, x.points.shape[2], x.points.shape[2]), x.points, generator)
         return vectors, ties, ranks
 
     def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
         vectors, ties, ranks = noise
-        features = self.trunk((x.geometry.mT[:, None] + scale * vectors).flatten(0, 1))
+        features = self.trunk((x.geometry[:, None] + scale * vectors).flatten(0, 1))
         scores = self.permutation(features).view_as(ties) + TIE_NOISE * ties if self.permutation else None
         matrix = self.rotation(features).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
         return QOutput(scores, matrix)

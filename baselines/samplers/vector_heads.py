@@ -26,7 +26,7 @@ class EdgeBlock(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         pooled = self.pool(self.block(edge_features(vectors, self.neighbours)), axis=2)
         # Whole vectors are dropped: dropping coordinates would break equivariance.
-        return pooled * self.dropout(torch.ones_like(pooled[..., :1]))
+        return pooled * self.dropout(torch.ones_like(pooled[..., :1, :]))
 
 
 class PermutationHead(nn.Module):
@@ -41,9 +41,9 @@ class PermutationHead(nn.Module):
         self.score = nn.Linear(2 * 3 * 2 * hidden, 1)
 
     def forward(self, first: Tensor) -> Tensor:
-        both = torch.cat([first, self.second(first)], -2)
+        both = torch.cat([first, self.second(first)], -1)
         third = self.third(both)
-        globally = torch.cat([third, third.mean(1, keepdim=True).expand_as(third)], -2)
+        globally = torch.cat([third, third.mean(1, keepdim=True).expand_as(third)], -1)
         frame = self.frame(globally)
         furthest = invariants(globally, frame).amax(1, keepdim=True)
         own = invariants(both, frame)
@@ -60,4 +60,4 @@ class RotationHead(nn.Module):
         self.vectors = VNLinear(hidden, dimension)
 
     def forward(self, first: Tensor) -> Tensor:
-        return self.vectors(self.pool(first, axis=1)).mT
+        return self.vectors(self.pool(first, axis=1))

@@ -36,7 +36,7 @@ def sampler(name: str, names: tuple[str, ...], x: Structure, **params: object) -
 def moved_noise(element: Element, noise: Noise) -> Noise:
     """The noise of a geometric q, moved as the input is: vectors turn, per-node parts follow their nodes."""
     vectors, ties, ranks = noise
-    turned_vectors = element.act(vectors.mT, Representation.NODE_VECTORS).mT
+    turned_vectors = element.act(vectors, Representation.NODE_VECTORS)
     ties = element.act(ties[..., None], Representation.NODE_SCALARS)[..., 0]
     linear = element.factors[-1] if isinstance(element, Product) else element
     turned = linear.act(ranks[:, :, None], Representation.NODE_VECTORS)[:, :, 0]
