@@ -132,6 +132,7 @@ def _guide(x: Sequence[float], y: Sequence[float]) -> go.Scatter:
         mode="lines+text",
         text=["∝ 1/k", *([""] * (len(x) - 1))],
         textposition="top right",
+        cliponaxis=False,
         line={"dash": "dash", "width": 1.25},
         hoverinfo="skip",
         meta={"role": "guide"},
