@@ -95,17 +95,19 @@ def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versi
     if key["variant"]:
         yield key["variant"]
     card = registry.tasks().get(key["task"])
-    unusual = {name for name, value in card.params.items() if value != "auto"} if card else set()
-    shown = {
-        name: value
-        for name, value in params.items()
-        if name in varying or (card and name in unusual and card.params[name] != value)
-    }
-    if shown:
+    other = unusual(key["task"], params)
+    if shown := {name: value for name, value in params.items() if name in varying or name in other}:
         yield describe(shown).replace("=", " = ")
     if several_versions or (card and key["task_version"] != card.version):
         now = f", now {card.version}" if card and key["task_version"] != card.version else ""
         yield f"task version {key['task_version']}{now}"
+
+
+def unusual(task: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a task that are not its card's (``auto`` stands for any)."""
+    card = registry.tasks().get(task)
+    usual = card.params if card else {}
+    return {name: value for name, value in params.items() if usual.get(name, value) not in (value, "auto")}
 
 
 def _varying(params: list[Mapping[str, Any]]) -> set[str]:

@@ -34,6 +34,13 @@ def plain(value: float | None) -> str:
     return f"{value:,.{places}f}"
 
 
+def small(value: float) -> str:
+    """Three significant digits, below 0.001 as ``1.23e-04``: a column of variances keeps one form."""
+    if value == 0:
+        return "0"
+    return f"{value:.2e}" if abs(value) < 1e-3 else f"{value:#.3g}"
+
+
 def seconds(value: float | None) -> str:
     """A time per example: ``35 µs``, ``1.2 ms``, ``3.4 s``."""
     if value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +10,15 @@ import polars as pl
 
 from harness import registry
 from harness.collate import Tables
-from harness.collate.labels import describe
 from harness.report import controls, published
 from harness.report.cells import Cell, Column, Table, missing, number, text
 from harness.report.contests import Contest, Row, contests
-from harness.report.departures import departures
 from harness.report.formats import counted, duration, estimate, memory, plain, seconds
 from harness.report.looks import look
+from harness.report.notes import Notes, run_notes, told
 from harness.report.ranking import standings
+from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.titles import arrow, base_title, better, group_title, method_title, sampler_title, task_title
-
-Changes = Mapping[str, Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +48,9 @@ class TaskBoards:
 
 def leaderboard(tables: Tables) -> list[TaskBoards]:
     """One entry per task, in the registry's order, then by name."""
-    changes = changed_settings(tables.runs)
+    changes, notes = changed_settings(tables.runs), run_notes(tables.runs)
     return [
-        _task(number, task, rows, changes)
+        _task(number, task, rows, changes, notes)
         for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
     ]
 
@@ -67,13 +64,7 @@ def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
 
 
-def changed_settings(runs: pl.DataFrame) -> Changes:
-    """By setting: what departs from the published settings (``None`` where that cannot be told)."""
-    specs = runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
-    return {setting: departures(json.loads(spec)) for setting, spec in specs.iter_rows()}
-
-
-def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes) -> TaskBoards:
+def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes, notes: Notes) -> TaskBoards:
     found = contests(rows)
     card = registry.tasks().get(task)
     first = found[0]
@@ -88,20 +79,19 @@ def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes) -
         name=task,
         title=task_title(task),
         facts=" · ".join(facts),
-        boards=tuple(_board(f"board-{place}-{n}", contest, changes) for n, contest in enumerate(found, start=1)),
+        boards=tuple(_board(f"board-{place}-{n}", contest, changes, notes) for n, contest in enumerate(found, start=1)),
     )
 
 
-def _board(id_: str, contest: Contest, changes: Changes) -> Board:
-    known = [changes[row["setting"]] for row in contest.rows]
-    common = _common(known)
+def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
+    common = shared(contest.rows, changes)
     papers = published.results(contest.task, contest.metric, contest.params)
     best_first = controls.order(contest, contest.rows)
     scores = [controls.score(row, contest) for row in best_first]
     marks = standings([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
     rows = [
         [
-            method_cell(row, _row_note(row, changes[row["setting"]], common)),
+            method_cell(row, note(row, changes, common)),
             _value_cell(row, mark),
             *([controls.cell(row, contest)] if contest.control else []),
             *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
@@ -120,11 +110,11 @@ def _board(id_: str, contest: Contest, changes: Changes) -> Board:
     return Board(
         protocol=contest.protocol,
         chips=contest.chips,
-        changed=describe(common),
+        changed=changed_sentence(contest.protocol, common),
         control=controls.explanation(contest),
         is_main=contest.is_main,
         table=Table(id=id_, caption=title, columns=_columns(contest, bool(papers)), rows=rows),
-        remarks=tuple(_remarks(contest, papers)),
+        remarks=(*told(contest.rows, notes), *_remarks(contest, papers)),
     )
 
 
@@ -196,21 +186,6 @@ def _paper_cell(result: published.Published | None, contest: Contest, changes: M
         else published.source(result)
     )
     return Cell(text=result.shown, sort=result.value, note=note, why=why)
-
-
-def _row_note(row: Row, changes: Mapping[str, Any] | None, common: Mapping[str, Any]) -> str:
-    if changes is None:
-        return row["setting_label"] or ""
-    return describe({name: value for name, value in changes.items() if name not in common})
-
-
-def _common(changes: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """The changes that every row shares."""
-    found = list(changes)
-    known = [values for values in found if values is not None]
-    if len(known) < len(found) or not known:
-        return {}
-    return {name: value for name, value in known[0].items() if all(name in c and c[name] == value for c in known)}
 
 
 def _no_cost(row: Row) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.collate import Tables
 from harness.report.cells import Cell, Column, Table, missing, number
-from harness.report.contests import Row
+from harness.report.contests import Row, unusual
 from harness.report.curves import series_of
 from harness.report.figures import MOST_SERIES, Axis, FigureGroup, Line, Series, figure, suits_log
-from harness.report.formats import estimate, memory, seconds
+from harness.report.formats import estimate, listed, memory, seconds
 from harness.report.leaderboard import by_task, method_cell
 from harness.report.published import PROTOCOL
+from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.titles import arrow, better, task_title
 
 Curve = list[Row]
@@ -21,31 +24,68 @@ Curve = list[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProtocolSizes:
+    """``remarks`` hold for figures and table."""
+
+    protocol: str
+    group: FigureGroup
+    table: Table
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSizes:
     id: str
     title: str
-    groups: tuple[FigureGroup, ...]
-    table: Table
+    protocols: tuple[ProtocolSizes, ...]
 
 
 def size_curves(tables: Tables) -> list[TaskSizes]:
     """One entry per task with a method that ran on at least two sizes."""
+    changes = changed_settings(tables.runs)
     return [
-        _task(f"sizes-{place}", task, rows)
+        _task(f"sizes-{place}", task, rows, changes)
         for place, (task, rows) in enumerate(by_task(tables.scaling).items(), start=1)
     ]
 
 
-def _task(id_: str, task: str, rows: Sequence[Row]) -> TaskSizes:
+def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes) -> TaskSizes:
     protocols = sorted({row["protocol"] for row in rows}, key=lambda name: (name != PROTOCOL, name))
-    groups = (_group(f"{id_}-{n}", task, name, rows) for n, name in enumerate(protocols, start=1))
-    return TaskSizes(id=id_, title=task_title(task), groups=tuple(groups), table=_table(f"{id_}-table", rows))
+    parts = (
+        _protocol(f"{id_}-{n}", task, name, [row for row in rows if row["protocol"] == name], changes)
+        for n, name in enumerate(protocols, start=1)
+    )
+    return TaskSizes(id=id_, title=task_title(task), protocols=tuple(parts))
 
 
-def _group(id_: str, task: str, protocol: str, rows: Sequence[Row]) -> FigureGroup:
-    curves = _curves(row for row in rows if row["protocol"] == protocol)
+def _protocol(id_: str, task: str, protocol: str, rows: Sequence[Row], changes: Changes) -> ProtocolSizes:
+    every = _curves(rows)
+    curves = [curve for curve in every if len(curve) > 1] or every
+    kept = [row for curve in curves for row in curve]
+    known = {row["setting"]: _with_params(row, changes[row["setting"]]) for row in kept}
+    common = shared(kept, known)
+    labels = {row["setting"]: note(row, known, common) for row in kept}
+    changed = changed_sentence(protocol, common)
+    alone = sorted({curve[0]["method"] for curve in every if curve not in curves})
+    left_out = f"Not here but on the leaderboard: runs whose settings have one size only ({listed(alone, 12)})."
+    return ProtocolSizes(
+        protocol=protocol,
+        group=_group(f"{id_}-figures", task, protocol, curves, labels),
+        table=_table(f"{id_}-table", kept, labels),
+        remarks=(*([changed] if changed else []), *([left_out] if alone else [])),
+    )
+
+
+def _with_params(row: Row, known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The changes of a setting together with those of its task's parameters other than the size."""
+    params = unusual(row["task"], json.loads(row["task_params"]))
+    own = {f"task_params.{name}": value for name, value in params.items() if name != row["size_name"]}
+    return None if known is None else {**known, **own}
+
+
+def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: Mapping[str, str]) -> FigureGroup:
     shown = curves[:MOST_SERIES]
-    series = series_of({**curve[0], "setting_label": _label_without_size(curve[0])} for curve in shown)
+    series = series_of((curve[0] for curve in shown), labels)
     first = shown[0][0]
     sizes = {row["size"]: row["log_group_size"] for curve in shown for row in curve}
     ticks = sorted(sizes)
@@ -69,7 +109,7 @@ def _group(id_: str, task: str, protocol: str, rows: Sequence[Row]) -> FigureGro
     return FigureGroup(
         id=id_,
         title=f"{task}, {protocol_chip}",
-        chips=(protocol_chip, *sorted({row["variant"] for row in rows if row["variant"]})),
+        chips=(protocol_chip, *sorted({curve[0]["variant"] for curve in shown if curve[0]["variant"]})),
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
@@ -104,11 +144,6 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     return sorted(curves, key=lambda curve: (-len(curve), curve[0]["method"], curve[0]["series"]))
 
 
-def _label_without_size(row: Row) -> str:
-    parts = (row["setting_label"] or "").split(", ")
-    return ", ".join(part for part in parts if not part.startswith(f"{row['size_name']}="))
-
-
 def _line(series: Series, curve: Curve, value: str, error: str, scale: float = 1.0) -> Line:
     return Line(
         series=series,
@@ -118,14 +153,13 @@ def _line(series: Series, curve: Curve, value: str, error: str, scale: float = 1
     )
 
 
-def _table(id_: str, rows: Sequence[Row]) -> Table:
+def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
     first = rows[0]
     return Table(
         id=id_,
         caption="Metric, time and memory by size",
         columns=[
             Column(title="Method"),
-            Column(title="Protocol"),
             Column(title=first["size_name"] or "size", why="The size n of the structure", numeric=True),
             Column(title="ln n!", why="Logarithm of the number of permutations of n", numeric=True),
             Column(
@@ -139,8 +173,7 @@ def _table(id_: str, rows: Sequence[Row]) -> Table:
         ],
         rows=[
             [
-                method_cell(row, _label_without_size(row)),
-                Cell(text=row["protocol"], sort=row["protocol"]),
+                method_cell(row, labels[row["setting"]]),
                 Cell(text=str(row["size"]), sort=row["size"]),
                 number(
                     row["log_group_size"],

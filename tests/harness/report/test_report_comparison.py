@@ -59,7 +59,7 @@ def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path:
     variant = make_record("exp_classify", "mlp-learned", "paper")
     exp, nbody = leaderboard(tables_of(tmp_path, changed, variant))
     assert cell(nbody.boards[0], "egnn", "Paper").note == "other settings"
-    assert nbody.boards[0].changed == "epochs=10"
+    assert nbody.boards[0].changed.endswith("of paper in every row: epochs=10")
     assert cell(exp.boards[0], "mlp-learned", "Paper").text == "100 %"
     assert cell(exp.boards[0], "mlp-learned", "Paper").note == "other data"
     assert exp.boards[0].chips == ("generated variant of EXP",)
@@ -122,8 +122,8 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
     contents = report_contents(tables_of(tmp_path, *demo_records(), bare), store_name="store")
     tables = [contents["overview"].table, contents["environments"], contents["reproduction"]]
     tables += [board.table for task in contents["leaderboard"] for board in task.boards]
-    tables += [table for task in contents["curves"] for table in task.tables]
-    tables += [task.table for task in contents["sizes"]]
+    tables += [table for task in contents["curves"] for contest in task.contests for table in contest.tables]
+    tables += [part.table for task in contents["sizes"] for part in task.protocols]
     cells = [item for table in tables for row in table.rows for item in row]
     assert len(cells) > 1000
     assert all(item.text for item in cells)

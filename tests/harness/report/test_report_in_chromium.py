@@ -94,7 +94,7 @@ def test_everything_is_drawn_and_nothing_is_fetched(
     empty = script(
         browser, "return [...document.querySelectorAll('table')].filter(t => !t.tBodies[0].rows.length).length"
     )
-    assert len(browser.find_elements(By.TAG_NAME, "table")) == 1 + 3 + 4 + 2 * 3 + 1 + 2
+    assert len(browser.find_elements(By.TAG_NAME, "table")) == 1 + 3 + 4 + 2 * (3 + 4) + 1 + 2
     assert empty == 0
     assert script(browser, "return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
