@@ -52,7 +52,7 @@ class VNBlock(nn.Module):
 
 
 class VNMaxPool(nn.Module):
-    """For each channel, of the vectors along an axis the one furthest along its learned direction (ties: their mean)."""
+    """For each channel, of the vectors along an axis the one furthest along its direction, or the mean of those."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -10,10 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from baselines.model import Model
@@ -25,22 +22,28 @@ from tasks.symmetry.group import Group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask
 
-Pairs = NDArray[np.int64]  # [P, 2], places of structures
+BLOCK = 512
 
 _log = logging.getLogger(__name__)
 
 
-def close_pairs(embeddings: Tensor, threshold: float) -> Pairs:
-    """All pairs with an L1 distance of at most ``threshold`` between embeddings ``[M, C]``: exact, by a k-d tree."""
-    found = cKDTree(embeddings.double().cpu().numpy()).query_pairs(threshold, p=1, output_type="ndarray")
-    return found.astype(np.int64).reshape(-1, 2)
+def close_pairs(embeddings: Tensor, threshold: float) -> Tensor:
+    """Places ``[P, 2]`` of all pairs with an L1 distance of at most ``threshold`` between embeddings ``[M, C]``.
+
+    Block by block: the matrix of all distances is never laid out.
+    """
+    values = embeddings.double()
+    found = []
+    for start in range(0, len(values), BLOCK):
+        distances = torch.cdist(values[start : start + BLOCK], values[start:], p=1)
+        found.append((distances <= threshold).triu(1).nonzero() + start)
+    return torch.cat(found)
 
 
-def still_close(pairs: Pairs, embeddings: Tensor, threshold: float) -> Pairs:
-    """Those of ``pairs`` that these embeddings do not separate either."""
-    values = embeddings.double().cpu().numpy()
-    distance = np.abs(values[pairs[:, 0]] - values[pairs[:, 1]]).sum(-1)
-    return pairs[distance <= threshold]
+def still_close(pairs: Tensor, embeddings: Tensor, threshold: float) -> Tensor:
+    """Those of ``pairs`` ``[P, 2]`` that these embeddings do not separate either."""
+    first, second = embeddings.double()[pairs].unbind(1)
+    return pairs[(first - second).abs().sum(-1) <= threshold]
 
 
 @dataclass
@@ -48,7 +51,7 @@ class Unseparated:
     """The pairs that no initialisation so far has separated."""
 
     threshold: float
-    pairs: Pairs | None = None
+    pairs: Tensor | None = None
 
     def add(self, embeddings: Tensor) -> int:
         """Takes one initialisation's embeddings ``[M, C]`` into account; returns the number of pairs left."""
@@ -125,10 +128,10 @@ class Separation:
         for repeat in range(repeats):
             left = Unseparated(self.threshold)
             counts.append([left.add(of[repeat]) for of in embeddings][-1])
-        values = np.asarray(counts, dtype=np.float64)
+        values = torch.tensor(counts, dtype=torch.float64)
         variance = torch.stack(embeddings).double().var(1).mean().item() if repeats > 1 else 0.0
-        error = float(values.std(ddof=1) / repeats**0.5) if repeats > 1 else 0.0
-        return CurvePoint(samples=samples, value=float(values.mean()), value_error=error, variance=variance)
+        error = values.std().item() / repeats**0.5 if repeats > 1 else 0.0
+        return CurvePoint(samples=samples, value=values.mean().item(), value_error=error, variance=variance)
 
     def _embed(self, model: Model, structures: Structure, initialisation: int, purpose: str) -> Tensor:
         noise = generator(self.device, self.seed, purpose, initialisation)
