@@ -21,7 +21,7 @@ from tasks.task import SeparationTask, SupervisedTask
 PAIRS = [(t, m) for t in tasks() for m in methods() if methods()[m].misfit(tasks()[t], tasks()[t].params) is None]
 SMALL = {"nbody": {"train": 20, "validation": 20, "test": 20}}
 REPEATS = (2, 8, 32)
-ROUNDS = 4
+ROUNDS = 16
 EXAMPLES = 12
 
 pytestmark = pytest.mark.usefixtures("generated_data")
@@ -89,7 +89,7 @@ def test_equivariance_error(task_name: str, method_name: str) -> None:
             moved = x.to("cpu", torch.float32)
             assert equivariance_error(single, moved, _as_single(g), 1) < 1e-4
         elif max(errors) > 1e-5:  # below, what breaks ties (1e-6) is all that is left
-            assert -0.75 < slope(REPEATS, errors) < -0.25
+            assert -0.7 < slope(REPEATS, errors) < -0.3
 
 
 def equivariance_error(model: Model, x: Structure, g: Element, repeats: int) -> float:
