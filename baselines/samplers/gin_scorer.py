@@ -65,13 +65,13 @@ class _Aggregate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, h: Tensor, adjacency: Tensor, eps: Tensor) -> Tensor:
         ctx.save_for_backward(h, adjacency, eps)
-        return torch.sparse.mm(adjacency, h).addcmul_(h, 1 + eps)
+        return (h * (1 + eps)).addmm_(adjacency, h)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
         h, adjacency, eps = ctx.saved_tensors
-        through = torch.sparse.mm(adjacency, gradient).addcmul_(gradient, 1 + eps)
+        through = (gradient * (1 + eps)).addmm_(adjacency, gradient)
         return through, None, torch.dot(gradient.flatten(), h.flatten())
 
 
