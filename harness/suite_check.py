@@ -20,8 +20,11 @@ GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sa
 
 
 def sentence(error: ValidationError, file: SuiteFile, at: Loc = ()) -> str:
-    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands."""
-    details = min(error.errors(), key=lambda item: file.line((*at, *item["loc"])))
+    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands.
+
+    What is missing comes last: the key that it was misspelt as says more.
+    """
+    details = min(error.errors(), key=lambda item: (item["type"] == "missing", file.line((*at, *item["loc"]))))
     return _at(file.where((*at, *_place(details))), _complaint(details))
 
 

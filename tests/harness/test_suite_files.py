@@ -329,3 +329,10 @@ def test_twenty_thousand_runs_expand_in_seconds(loaded: Load) -> None:
     assert len(jobs) >= 20_000
     assert len({job.spec.digest for job in jobs}) == len(jobs)
     assert time.perf_counter() - began < 10
+
+
+def test_a_misspelt_key_is_named_rather_than_the_one_it_leaves_missing(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text("protocol: quick\nseeds: 1\nexperimnts:\n  - {tasks: [graph8c], methods: [gin]}\n")
+    with pytest.raises(SymbenchError, match=r"suite\.yaml, line 3: there is no key 'experimnts'.*'experiments'"):
+        load(path)
