@@ -38,7 +38,7 @@ GRAPH8C = TaskCard(
     implementation="tasks.graph8c:Graph8c",
     max_nodes=lambda params: 8,
     protocols={
-        "paper": Protocol(initialisations=100, test_samples=10, curve_size=11_117),
+        "paper": Protocol(initialisations=100, test_samples=10, curve_size=500),
         "quick": Protocol(initialisations=3, test_samples=10, batch_size=200, curve_size=500),
     },
     recipes=(
