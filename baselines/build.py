@@ -9,7 +9,7 @@ from typing import Any
 from baselines.cards import MethodCard
 from baselines.model import Equivariant, Model
 from baselines.symmetrized import Symmetrized
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Signature
 
 

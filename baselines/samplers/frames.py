@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.element import Element, Linear, Permutation, Product
-from tasks.symmetry.group import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
+from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
 from tasks.symmetry.noise import Generator, Noise, uniform
 from tasks.symmetry.structure import Signature, Structure
 

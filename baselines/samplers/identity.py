@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from baselines.samplers.sampler import Sample, Sampler
-from tasks.symmetry.group import Group
+from tasks.symmetry.groups import Group
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Signature, Structure
 

@@ -14,7 +14,7 @@ from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.samplers.vector_heads import EdgeBlock, PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Linear, Permutation, Product
-from tasks.symmetry.group import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
+from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
 from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.orthogonal import gram_schmidt
 from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending

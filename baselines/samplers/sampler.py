@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from tasks.symmetry.element import Element
-from tasks.symmetry.group import Group
+from tasks.symmetry.groups import Group
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Structure
 

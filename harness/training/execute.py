@@ -17,7 +17,7 @@ from harness.training.fit import Fit
 from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.task import Dataset, SeparationTask, SupervisedTask
 
 

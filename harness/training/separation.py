@@ -18,7 +18,7 @@ from harness.training.evaluate import draw, estimates, predict
 from harness.training.outcome import CurvePoint, Hooks
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
-from tasks.symmetry.group import Group
+from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask
 

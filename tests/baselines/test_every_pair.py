@@ -13,7 +13,7 @@ from baselines.build import build, load
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task, tasks
 from tasks.symmetry.element import Element, Product
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask, SupervisedTask

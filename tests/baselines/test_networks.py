@@ -8,7 +8,7 @@ import torch
 from baselines.build import load
 from baselines.cards import BaseCard
 from baselines.catalogue import BASES, EQUIVARIANT
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tests.structures import random_graphs, random_particles

@@ -15,7 +15,7 @@ from baselines.samplers.frames import FrameSampler, spectral_signature
 from baselines.samplers.learned import LearnedSampler
 from baselines.samplers.sampler import Sampler
 from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

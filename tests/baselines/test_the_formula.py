@@ -18,7 +18,7 @@ from baselines.samplers.sampler import Sample, Sampler
 from baselines.symmetrized import Symmetrized
 from harness.registry import method
 from tasks.symmetry.element import Linear, Permutation
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

@@ -20,7 +20,7 @@ from harness.training.execute import execute
 from harness.training.outcome import Silence
 from harness.training.separation import Separation, Unseparated
 from tasks.protocol import Protocol
-from tasks.symmetry.group import group
+from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import SeparationTask

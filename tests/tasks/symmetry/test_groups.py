@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
-from tasks.symmetry.group import Group, OrthogonalGroup, SymmetricGroup, group
+from tasks.symmetry.groups import Group, OrthogonalGroup, SymmetricGroup, group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
 from tests.structures import random_graphs, random_particles

@@ -1,0 +1,40 @@
+"""E(d) and SE(d)."""
+
+from __future__ import annotations
+
+from tasks.symmetry.element import Linear, Rigid
+from tasks.symmetry.groups.group import Group
+from tasks.symmetry.groups.orthogonal import OrthogonalGroup, identity_matrix
+from tasks.symmetry.noise import Generator, Noise, normal
+from tasks.symmetry.structure import Structure
+
+
+class EuclideanGroup(Group):
+    """E(d), or SE(d) where ``special``: isometries of space."""
+
+    def __init__(self, dimension: int, special: bool = False) -> None:
+        self.dimension = dimension
+        self.special = special
+        self.rotations = OrthogonalGroup(dimension, special)
+
+    @property
+    def name(self) -> str:
+        return f"{'SE' if self.special else 'E'}({self.dimension})"
+
+    def identity(self, x: Structure) -> Rigid:
+        return Rigid(identity_matrix(x, self.dimension), x.points.new_zeros(len(x), 1, self.dimension))
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return self.rotations.noise(x, samples, generator)
+
+    def uniform(self, x: Structure, noise: Noise) -> Rigid:
+        return about_centroid(self.rotations.uniform(x, noise), x)
+
+    def random(self, x: Structure, samples: int, generator: Generator) -> Rigid:
+        rotation = self.rotations.random(x, samples, generator)
+        return Rigid(rotation.matrix, normal((len(x), samples, self.dimension), x.points, generator))
+
+
+def about_centroid(rotation: Linear, x: Structure) -> Rigid:
+    """The isometry that takes the origin to the centroid of ``x`` after rotating: its inverse centres ``x``."""
+    return Rigid(rotation.matrix, x.centroid[:, None].expand(-1, rotation.samples, -1))
