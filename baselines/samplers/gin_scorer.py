@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from tasks.symmetry.structure import Structure
 
@@ -45,18 +46,29 @@ class GINLayer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.eps = nn.Parameter(torch.rand(()))
-        self.mlp = nn.Sequential(
-            nn.Linear(width, width),
-            nn.BatchNorm1d(width),
-            nn.ReLU(inplace=True),
-            nn.Linear(width, width),
-            nn.BatchNorm1d(width),
-            nn.ReLU(inplace=True),
-        )
+        self.mlp = nn.Sequential(NormalisedLinear(width), NormalisedLinear(width))
 
     def forward(self, h: Tensor, adjacency: Tensor) -> Tensor:
         gathered = _Aggregate.apply(h.flatten(1), adjacency, self.eps)
         return self.mlp(gathered.view(-1, h.shape[-1])).view_as(h)
+
+
+class NormalisedLinear(nn.Module):
+    """Linear, BatchNorm, ReLU; in evaluation the first two are one affine map."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, width)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        if self.training:
+            return self.norm(self.linear(h)).relu_()
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None
+        scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
+        bias = (self.linear.bias - mean) * scale + self.norm.bias
+        return linear(h, self.linear.weight * scale[:, None], bias).relu_()
 
 
 class _Aggregate(torch.autograd.Function):

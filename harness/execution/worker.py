@@ -62,7 +62,10 @@ class Worker:
                 f"The node {socket.gethostname()} does not see the store {root}: "
                 "put the store where all nodes of the cluster see it under the same path (--store)."
             )
+        from harness.training.memory import keep_freed_memory
+
         _ = self._store, self._execute
+        keep_freed_memory()
         return greeting()
 
     def run(self, job: Job) -> Ending:

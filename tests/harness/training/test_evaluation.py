@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -47,3 +51,27 @@ def test_peak_memory_counts_what_is_alive_at_once() -> None:
     assert peak_memory(chain, CPU) == 2_000_000
     assert peak_memory(hoard, CPU) == 5_000_000
     assert peak_memory(lambda: x.view(-1).add_(1), CPU) == 0
+
+
+PAGE_FAULTS = """
+import resource, torch
+from harness.training.memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        torch.ones(12_000_000)  # above the largest block that glibc keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+print(faults(), keep_freed_memory(), (faults(), faults())[1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")
+def test_freed_memory_is_kept() -> None:
+    """The pages of a large tensor are faulted in once, not each time that one is made."""
+    done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True, timeout=60)
+    before, kept, after = done.stdout.split()
+    assert kept == "True"
+    assert int(after) < 0.1 * int(before)
