@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from tasks.graphs import constant_and_degree
@@ -27,13 +29,23 @@ def random_graphs(
     )
 
 
-def random_particles(batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Structure:
-    """Charged particles in 3D, off the origin."""
+def random_particles(
+    batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = torch.float64, dimension: int = 3
+) -> Structure:
+    """Charged particles in space, off the origin."""
     noise = torch.Generator().manual_seed(seed)
-    position = torch.randn(batch, nodes, 3, generator=noise, dtype=dtype) + 2
-    velocity = torch.randn(batch, nodes, 3, generator=noise, dtype=dtype)
+    position = torch.randn(batch, nodes, dimension, generator=noise, dtype=dtype) + 2
+    velocity = torch.randn(batch, nodes, dimension, generator=noise, dtype=dtype)
     charge = torch.randint(0, 2, (batch, nodes), generator=noise).to(dtype) * 2 - 1
     return charged_particles(position, velocity, charge)
+
+
+def random_momenta(batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Structure:
+    """Particles in space-time whose vectors are four-momenta ``(E, p)``; the masses are positive."""
+    x = random_particles(batch, nodes, seed, dtype, dimension=4)
+    momentum = x.vectors[:, :, 1:]
+    energy = (momentum.square().sum(2, keepdim=True) + 0.1).sqrt()
+    return replace(x, vectors=torch.cat([energy, momentum], 2))
 
 
 def cycle(nodes: int, dtype: torch.dtype = torch.float64) -> Structure:

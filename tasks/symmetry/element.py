@@ -92,11 +92,15 @@ class Linear(Element):
     def samples(self) -> int:
         return self.matrix.shape[1]
 
-    def inverse(self) -> Linear:
-        return Linear(self.matrix.mT)
+    @property
+    def inverse_matrix(self) -> Tensor:
+        return self.matrix.mT
 
-    def compose(self, other: Linear) -> Linear:
-        return Linear(self.matrix @ other.matrix)
+    def inverse(self) -> Self:
+        return type(self)(self.inverse_matrix)
+
+    def compose(self, other: Self) -> Self:
+        return type(self)(self.matrix @ other.matrix)
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
         if not representation.is_geometric:
@@ -105,8 +109,8 @@ class Linear(Element):
 
 
 @dataclass(frozen=True)
-class Rigid(Element):
-    """Isometries x -> R x + t: ``matrix`` ``[B, K, D, D]`` and ``translation`` ``[B, K, D]``."""
+class Affine(Element):
+    """x -> A x + t: invertible ``matrix`` A ``[B, K, D, D]``, ``translation`` t ``[B, K, D]``; vectors only see A."""
 
     matrix: Tensor
     translation: Tensor
@@ -115,19 +119,34 @@ class Rigid(Element):
     def samples(self) -> int:
         return self.matrix.shape[1]
 
-    def inverse(self) -> Rigid:
-        transpose = self.matrix.mT
-        return Rigid(transpose, -(transpose @ self.translation[..., None]).squeeze(-1))
+    @property
+    def inverse_matrix(self) -> Tensor:
+        return torch.linalg.inv_ex(self.matrix).inverse  # unlike inv, without waiting for the device
 
-    def compose(self, other: Rigid) -> Rigid:
+    def inverse(self) -> Self:
+        matrix = self.inverse_matrix
+        return type(self)(matrix, -(matrix @ self.translation[..., None]).squeeze(-1))
+
+    def compose(self, other: Self) -> Self:
         moved = (self.matrix @ other.translation[..., None]).squeeze(-1) + self.translation
-        return Rigid(self.matrix @ other.matrix, moved)
+        return type(self)(self.matrix @ other.matrix, moved)
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
-        rotated = Linear(self.matrix).act(values, representation)
+        if not representation.is_geometric:
+            return values
+        moved = self.matrix[:, :, None] @ values
         if representation is not Representation.NODE_POINTS:
-            return rotated
-        return rotated + self.translation[:, :, None, :, None]
+            return moved
+        return moved + self.translation[:, :, None, :, None]
+
+
+@dataclass(frozen=True)
+class Rigid(Affine):
+    """Isometries x -> R x + t: the ``matrix`` is orthogonal."""
+
+    @property
+    def inverse_matrix(self) -> Tensor:
+        return self.matrix.mT
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
+from tasks.symmetry.groups.affine import AffineGroup
 from tasks.symmetry.groups.euclidean import EuclideanGroup, about_centroid
-from tasks.symmetry.groups.group import Group
+from tasks.symmetry.groups.group import GeometricGroup, Group, NodeGroup
+from tasks.symmetry.groups.hyperoctahedral import HyperoctahedralGroup
+from tasks.symmetry.groups.lorentz import LorentzGroup
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
+from tasks.symmetry.groups.plane import PlaneGroup
 from tasks.symmetry.groups.product import ProductGroup, factors
+from tasks.symmetry.groups.sequence import SequenceGroup
+from tasks.symmetry.groups.similarity import SimilarityGroup
 from tasks.symmetry.groups.symmetric import SymmetricGroup
+from tasks.symmetry.groups.unitary import UnitaryGroup
 
 __all__ = [
+    "AffineGroup",
     "EuclideanGroup",
+    "GeometricGroup",
     "Group",
+    "HyperoctahedralGroup",
+    "LorentzGroup",
+    "NodeGroup",
     "OrthogonalGroup",
+    "PlaneGroup",
     "ProductGroup",
+    "SequenceGroup",
+    "SimilarityGroup",
     "SymmetricGroup",
+    "UnitaryGroup",
     "about_centroid",
     "factors",
     "group",
 ]
+
+SINGLE: dict[str, Callable[[], Group]] = {
+    "S_n": SymmetricGroup,
+    "C_n": SequenceGroup,
+    "D_n": lambda: SequenceGroup(reversals=True),
+    "SO+(1,3)": LorentzGroup,
+}
+FAMILIES: dict[str, Callable[[int], Group]] = {  # # is a number
+    "O(#)": OrthogonalGroup,
+    "SO(#)": lambda d: OrthogonalGroup(d, special=True),
+    "E(#)": EuclideanGroup,
+    "SE(#)": lambda d: EuclideanGroup(d, special=True),
+    "Sim(#)": SimilarityGroup,
+    "SSim(#)": lambda d: SimilarityGroup(d, special=True),
+    "Aff(#)": AffineGroup,
+    "U(#)": UnitaryGroup,
+    "SU(#)": lambda d: UnitaryGroup(d, special=True),
+    "C_#": PlaneGroup,
+    "D_#": lambda m: PlaneGroup(m, reflections=True),
+    "B_#": HyperoctahedralGroup,
+}
 
 
 def group(names: tuple[str, ...]) -> Group:
@@ -27,12 +67,11 @@ def group(names: tuple[str, ...]) -> Group:
 
 
 def _factor(name: str) -> Group:
-    if name == "S_n":
-        return SymmetricGroup()
-    kind, _, dimension = name.removesuffix(")").partition("(")
-    special = kind.startswith("S")
-    if dimension.isdigit() and kind in ("O", "SO"):
-        return OrthogonalGroup(int(dimension), special)
-    if dimension.isdigit() and kind in ("E", "SE"):
-        return EuclideanGroup(int(dimension), special)
-    raise ValueError(f"there is no group '{name}': S_n, O(d), SO(d), E(d) and SE(d) are known")
+    if name in SINGLE:
+        return SINGLE[name]()
+    number = re.search(r"[1-9][0-9]*", name)
+    family = number and FAMILIES.get(name[: number.start()] + "#" + name[number.end() :])
+    if number and family:
+        return family(int(number[0]))
+    known = ", ".join([*SINGLE, *FAMILIES])
+    raise ValueError(f"there is no group '{name}'; known are {known}, where # is a number")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from tasks.symmetry.element import Linear, Rigid
-from tasks.symmetry.groups.group import Group
-from tasks.symmetry.groups.orthogonal import OrthogonalGroup, identity_matrix
-from tasks.symmetry.noise import Generator, Noise, normal
+from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
+from tasks.symmetry.groups.orthogonal import OrthogonalGroup
+from tasks.symmetry.noise import Generator, normal
 from tasks.symmetry.structure import Structure
 
 
-class EuclideanGroup(Group):
-    """E(d), or SE(d) where ``special``: isometries of space."""
+class EuclideanGroup(GeometricGroup):
+    """E(d), or SE(d) where ``special``: isometries of space. At rest, the centroid is the origin."""
 
     def __init__(self, dimension: int, special: bool = False) -> None:
         self.dimension = dimension
@@ -24,14 +26,14 @@ class EuclideanGroup(Group):
     def identity(self, x: Structure) -> Rigid:
         return Rigid(identity_matrix(x, self.dimension), x.points.new_zeros(len(x), 1, self.dimension))
 
-    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        return self.rotations.noise(x, samples, generator)
+    def rest_frame(self, x: Structure) -> Rigid:
+        return about_centroid(self.rotations.identity(x), x)
 
-    def uniform(self, x: Structure, noise: Noise) -> Rigid:
-        return about_centroid(self.rotations.uniform(x, noise), x)
+    def head_at_rest(self, x: Structure, frame: Tensor) -> Rigid:
+        return about_centroid(self.rotations.head_at_rest(x, frame), x)
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Rigid:
-        rotation = self.rotations.random(x, samples, generator)
+        rotation = self.rotations.head_at_rest(x, *self.rotations.noise(x, samples, generator))
         return Rigid(rotation.matrix, normal((len(x), samples, self.dimension), x.points, generator))
 
 

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from tasks.symmetry.element import Permutation
-from tasks.symmetry.groups.group import Group
-from tasks.symmetry.noise import Generator, Noise, uniform
+from tasks.symmetry.groups.group import NodeGroup
 from tasks.symmetry.sorting import sort_descending
 from tasks.symmetry.structure import Structure
 
 
-class SymmetricGroup(Group):
+class SymmetricGroup(NodeGroup):
     """S_n: permutations of the nodes that exist."""
 
     name = "S_n"
 
     def identity(self, x: Structure) -> Permutation:
-        places = torch.arange(x.nodes, device=x.mask.device).expand(len(x), 1, -1)
-        return Permutation(places, places)
+        return identity_permutation(x)
 
-    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        return (uniform((len(x), samples, x.nodes), x.edge_scalars, generator),)
+    def head(self, x: Structure, scores: Tensor) -> Permutation:
+        """g whose inverse puts nodes in descending order of their scores."""
+        return Permutation.from_images(sort_descending(scores, x.mask[:, None]))
 
-    def uniform(self, x: Structure, noise: Noise) -> Permutation:
-        return Permutation.from_images(sort_descending(noise[0], x.mask[:, None]))
 
-    def random(self, x: Structure, samples: int, generator: Generator) -> Permutation:
-        return self.uniform(x, self.noise(x, samples, generator))
+def identity_permutation(x: Structure) -> Permutation:
+    """``[B, 1]`` of it."""
+    places = torch.arange(x.nodes, device=x.mask.device).expand(len(x), 1, -1)
+    return Permutation(places, places)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,23 +12,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
-from tasks.symmetry.groups import Group, OrthogonalGroup, SymmetricGroup, group
+from tasks.symmetry.element import Affine, Element, Linear, Permutation, Product, Rigid
+from tasks.symmetry.groups import (
+    GeometricGroup,
+    Group,
+    NodeGroup,
+    OrthogonalGroup,
+    SymmetricGroup,
+    UnitaryGroup,
+    factors,
+    group,
+)
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
-from tests.structures import random_graphs, random_particles
+from tests.structures import random_graphs, random_momenta, random_particles
 
-GROUPS = [("S_n",), ("O(3)",), ("SO(3)",), ("E(3)",), ("SE(3)",), ("S_n", "O(3)"), ("S_n", "SE(3)")]
+GEOMETRIC = ["O(3)", "SO(3)", "E(3)", "SE(3)", "Sim(3)", "SSim(2)", "Aff(3)", "U(2)", "SU(2)", "C_5", "D_4", "B_3"]
+GEOMETRIC += ["SO+(1,3)"]
+ON_NODES = ["S_n", "C_n", "D_n"]
+PRODUCTS = [("S_n", "O(3)"), ("S_n", "SE(3)"), ("D_n", "Aff(3)")]
+GROUPS = [(name,) for name in ON_NODES + GEOMETRIC] + PRODUCTS
 REPRESENTATIONS = list(Representation)
 
 
+def structures_for(symmetry: Group, batch: int = 2, seed: int = 0) -> Structure:
+    """Particles of the dimension that the group acts on, of momenta that have a rest frame in space-time."""
+    if symmetry.name == "SO+(1,3)":
+        return random_momenta(batch, 5, seed)
+    dimension = next((f.dimension for f in factors(symmetry) if isinstance(f, GeometricGroup)), 3)
+    return random_particles(batch, 5, seed, dimension=dimension)
+
+
 def values_of(x: Structure, representation: Representation) -> Tensor:
-    batch, nodes = x.mask.shape
+    batch, nodes, dimension, _ = x.points.shape
     shapes = {
         Representation.GRAPH_SCALARS: (batch, 1, 4),
         Representation.NODE_SCALARS: (batch, 1, nodes, 2),
-        Representation.NODE_POINTS: (batch, 1, nodes, 3, 2),
-        Representation.NODE_VECTORS: (batch, 1, nodes, 3, 2),
+        Representation.NODE_POINTS: (batch, 1, nodes, dimension, 2),
+        Representation.NODE_VECTORS: (batch, 1, nodes, dimension, 2),
         Representation.EDGE_SCALARS: (batch, 1, nodes, nodes, 2),
     }
     return torch.randn(shapes[representation], dtype=torch.float64)
@@ -37,21 +60,27 @@ def parts(element: Element) -> list[Tensor]:
         return [part for factor in element.factors for part in parts(factor)]
     if isinstance(element, Permutation):
         return [element.images.double()]
-    if isinstance(element, Rigid):
+    if isinstance(element, Affine):
         return [element.matrix, element.translation]
     assert isinstance(element, Linear)
     return [element.matrix]
 
 
 def assert_same(one: Element, other: Element) -> None:
+    close(one, other, 1e-12)
+
+
+def close(one: Element, other: Element, tolerance: float) -> None:
+    assert type(one) is type(other)
     for a, b in zip(parts(one), parts(other), strict=True):
-        torch.testing.assert_close(*torch.broadcast_tensors(a, b), atol=1e-12, rtol=0)
+        torch.testing.assert_close(*torch.broadcast_tensors(a, b), atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("names", GROUPS)
 @given(seed=st.integers(0, 2**31))
 def test_axioms(names: tuple[str, ...], seed: int) -> None:
-    x, symmetry = random_particles(2, 5), group(names)
+    symmetry = group(names)
+    x = structures_for(symmetry)
     a, b, c = (symmetry.random(x, 3, torch.Generator().manual_seed(seed + i)) for i in range(3))
     identity = symmetry.identity(x)
     assert_same(a.compose(b).compose(c), a.compose(b.compose(c)))
@@ -62,10 +91,10 @@ def test_axioms(names: tuple[str, ...], seed: int) -> None:
 
 
 @pytest.mark.parametrize("names", GROUPS)
-@pytest.mark.parametrize("representation", REPRESENTATIONS)
-@given(seed=st.integers(0, 2**31))
-def test_actions_are_homomorphisms(names: tuple[str, ...], representation: Representation, seed: int) -> None:
-    x, symmetry = random_particles(2, 5), group(names)
+@given(seed=st.integers(0, 2**31), representation=st.sampled_from(REPRESENTATIONS))
+def test_actions_are_homomorphisms(names: tuple[str, ...], seed: int, representation: Representation) -> None:
+    symmetry = group(names)
+    x = structures_for(symmetry)
     a, b = (symmetry.random(x, 2, torch.Generator().manual_seed(seed + i)) for i in range(2))
     values = values_of(x, representation)
     torch.testing.assert_close(
@@ -98,33 +127,194 @@ def test_points_move_under_translations_and_vectors_do_not() -> None:
     torch.testing.assert_close(moved.geometry, x.geometry)
 
 
-@pytest.mark.parametrize("dimension", [2, 3, 5])
-@pytest.mark.parametrize("special", [False, True])
-def test_haar_moments_of_rotations(dimension: int, special: bool) -> None:
-    """E[R] = 0 and E[(tr R)^2] = 1 (2 on SO(2)): within 5 standard errors of 40,000 draws."""
-    x = random_particles(1, 4)
+@pytest.mark.parametrize("name", GEOMETRIC)
+@given(seed=st.integers(0, 2**31))
+def test_heads_are_equivariant(name: str, seed: int) -> None:
+    """From a frame that moves with x, and from one that is seen from the rest frame of x."""
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = structures_for(symmetry, seed=seed % 1000)
+    noise = torch.Generator().manual_seed(seed)
+    g = symmetry.random(x, 1, noise)
+    moved = x.acted(g)
+    frame = torch.randn(2, 3, symmetry.dimension, symmetry.dimension, generator=noise, dtype=torch.float64)
+    expected = g.compose(symmetry.head(x, frame))
+    close(symmetry.head(moved, turned(g, frame)), expected, 1e-10)
+
+    left_over = symmetry.rest_frame(moved).inverse().compose(g).compose(symmetry.rest_frame(x))
+    expected = g.compose(symmetry.head_at_rest(x, frame))
+    close(symmetry.head_at_rest(moved, turned(left_over, frame)), expected, 1e-10)
+
+
+def turned(g: Element, frame: Tensor) -> Tensor:
+    return g.act(frame[:, :, None], Representation.NODE_VECTORS)[:, :, 0]
+
+
+@pytest.mark.parametrize("name", ON_NODES)
+@given(seed=st.integers(0, 2**31))
+def test_heads_on_nodes_are_equivariant(name: str, seed: int) -> None:
+    symmetry = group((name,))
+    assert isinstance(symmetry, NodeGroup)
+    x = random_graphs(3, 6, seed=seed % 1000)
+    noise = torch.Generator().manual_seed(seed)
+    g = symmetry.random(x, 1, noise)
+    scores = torch.randn(3, 4, 6, generator=noise, dtype=torch.float64)
+    moved = g.act(scores[..., None], Representation.NODE_SCALARS).squeeze(-1)
+    close(symmetry.head(x.acted(g), moved), g.compose(symmetry.head(x, scores)), 0)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_what_a_rest_frame_leaves_is_orthogonal(name: str) -> None:
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = structures_for(symmetry, batch=20)
+    g = symmetry.random(x, 1, torch.Generator().manual_seed(3))
+    left_over = symmetry.rest_frame(x.acted(g)).inverse().compose(g).compose(symmetry.rest_frame(x))
+    matrix, *translation = parts(left_over)
+    torch.testing.assert_close(matrix.mT @ matrix, torch.eye(symmetry.dimension, dtype=torch.float64).expand_as(matrix))
+    for values in translation:
+        torch.testing.assert_close(values, torch.zeros_like(values), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in GEOMETRIC if name != "Aff(3)"])
+def test_group_averaging_stays_in_the_group(name: str) -> None:
+    """Its elements, the random ones and the heads all pass the group's own test."""
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = structures_for(symmetry, batch=4)
+    noise = symmetry.noise(x, 50, torch.Generator().manual_seed(4))
+    random = symmetry.random(x, 50, torch.Generator().manual_seed(5))
+    for element in (symmetry.uniform(x, noise), symmetry.head(x, noise[0]), random):
+        assert_belongs(name, parts(element)[0])
+
+
+def assert_belongs(name: str, matrix: Tensor) -> None:
+    def same(one: Tensor, other: Tensor) -> None:
+        torch.testing.assert_close(one, other.expand_as(one), atol=1e-10, rtol=1e-10)
+
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+    if name == "SO+(1,3)":
+        form = torch.diag(torch.tensor([1.0, -1, -1, -1], dtype=matrix.dtype))
+        same(matrix.mT @ form @ matrix, form)
+        assert (matrix[..., 0, 0] >= 1).all()
+    elif "Sim" in name:
+        scale = (matrix.mT @ matrix)[..., :1, :1]
+        assert (scale > 0).all()
+        same(matrix.mT @ matrix, scale * identity)
+    else:
+        same(matrix.mT @ matrix, identity)
+    if name in ("SO(3)", "SE(3)", "SSim(2)", "SU(2)", "C_5", "SO+(1,3)"):
+        assert (torch.linalg.det(matrix) > 0).all()
+    if "U(" in name:
+        half = matrix.shape[-1] // 2
+        times_i = torch.cat([-identity[half:], identity[:half]])
+        same(times_i @ matrix, matrix @ times_i)
+    if name == "SU(2)":
+        same(torch.linalg.det(complex_matrix(matrix)), torch.ones((), dtype=torch.complex128))
+    if name == "B_3":
+        same(matrix.abs().sum(-1), torch.ones((), dtype=matrix.dtype))
+        same(matrix.abs().amax(-1), torch.ones((), dtype=matrix.dtype))
+    if name[:2] in ("C_", "D_"):
+        turns = torch.atan2(matrix[..., 1, 0], matrix[..., 0, 0]) * int(name[2:]) / (2 * math.pi)
+        same(turns, turns.round())
+
+
+def complex_matrix(matrix: Tensor) -> Tensor:
+    half = matrix.shape[-1] // 2
+    return torch.complex(matrix[..., :half, :half], matrix[..., half:, :half])
+
+
+def test_lorentz_boosts_to_rest_and_leaves_other_momenta_alone() -> None:
+    symmetry = group(("SO+(1,3)",))
+    assert isinstance(symmetry, GeometricGroup)
+    x = random_momenta(5, 4)
+    at_rest = x.acted(symmetry.rest_frame(x).inverse()).vectors.sum((1, 3))
+    assert (at_rest[:, 0] > 0).all()
+    torch.testing.assert_close(at_rest[:, 1:], torch.zeros(5, 3, dtype=torch.float64), atol=1e-12, rtol=0)
+    spacelike = replace(x, vectors=x.vectors.flip(2))
+    spacelike.vectors[:, :, 0] = 0
+    assert_same(symmetry.rest_frame(spacelike), symmetry.identity(x))
+
+
+@pytest.mark.parametrize("name", ["E(3)", "Sim(3)", "Aff(3)"])
+def test_at_rest_points_are_centred_scaled_and_white(name: str) -> None:
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = random_particles(3, 6)
+    seen = x.acted(symmetry.rest_frame(x).inverse())
+    torch.testing.assert_close(seen.centroid, torch.zeros_like(seen.centroid), atol=1e-12, rtol=0)
+    if name == "Sim(3)":
+        torch.testing.assert_close(seen.points.square().sum((1, 2, 3)) / 6, torch.ones(3, dtype=torch.float64))
+    if name == "Aff(3)":
+        vectors = seen.geometry.transpose(2, 3).flatten(1, 2)
+        moments = vectors.mT @ vectors / vectors.shape[1]
+        torch.testing.assert_close(moments, torch.eye(3, dtype=torch.float64).expand_as(moments))
+
+
+@pytest.mark.parametrize("name", ["Sim(3)", "Aff(3)", "SO+(1,3)"])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_degenerate_inputs_have_finite_elements(name: str, rank: int) -> None:
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    line = torch.arange(4, dtype=torch.float64)[:, None, None] * rank * torch.ones(symmetry.dimension, 1).double()
+    x = Structure.build(torch.ones(1, 4, dtype=torch.bool), points=line[None] + 1)
+    element = symmetry.head_at_rest(x, torch.randn(1, 2, symmetry.dimension, symmetry.dimension).double())
+    assert all(part.isfinite().all() for part in parts(element) + parts(element.inverse()))
+    assert all(part.isfinite().all() for part in (x.acted(element.inverse()).points, x.acted(element).points))
+
+
+def test_the_affine_group_says_that_it_has_no_haar_measure() -> None:
+    symmetry, x = group(("S_n", "Aff(3)")), random_particles(2, 5)
+    with pytest.raises(ValueError, match=r"Aff\(3\) has no Haar probability measure.*canonicalization or a learned"):
+        symmetry.noise(x, 2, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["O(2)", "O(3)", "O(5)", "SO(2)", "SO(3)", "SO(5)", "U(1)", "U(2)", "U(3)", "SU(2)", "SU(3)"]
+)
+def test_haar_moments(name: str) -> None:
+    """E[R] = 0 and E[|tr R|^2] = 1 (2 on SO(2)): within 5 standard errors of 40,000 draws."""
+    symmetry = group((name,))
+    assert isinstance(symmetry, OrthogonalGroup | UnitaryGroup)
+    x = random_particles(1, 4, dimension=symmetry.dimension)
     draws = 40_000
-    symmetry = OrthogonalGroup(dimension, special)
     matrices = symmetry.random(x, draws, torch.Generator().manual_seed(1)).matrix[0]
-    identity = torch.eye(dimension, dtype=torch.float64).expand_as(matrices)
-    torch.testing.assert_close(matrices.mT @ matrices, identity, atol=1e-10, rtol=0)
+    if isinstance(symmetry, UnitaryGroup):
+        matrices = complex_matrix(matrices)
+    identity = torch.eye(matrices.shape[-1], dtype=matrices.dtype).expand_as(matrices)
+    torch.testing.assert_close(matrices.mH @ matrices, identity, atol=1e-10, rtol=0)
     determinant = torch.linalg.det(matrices)
-    assert (determinant > 0).all() if special else abs(determinant.mean().item()) < 5 / draws**0.5
+    expected_determinant = 1.0 if symmetry.special else 0.0
+    assert (determinant.mean() - expected_determinant).abs() < 5 / draws**0.5
     assert (matrices.mean(0).abs() < 5 * matrices.std(0) / draws**0.5).all()
-    squares = matrices.diagonal(dim1=-2, dim2=-1).sum(-1).square()
-    expected = 2.0 if special and dimension == 2 else 1.0
-    assert abs(squares.mean() - expected) < 5 * squares.std() / draws**0.5
+    squares = matrices.diagonal(dim1=-2, dim2=-1).sum(-1).abs().square()
+    expected = 2.0 if name == "SO(2)" else 1.0
+    assert (squares.mean() - expected).abs() <= 5 * squares.std() / draws**0.5 + 1e-10
 
 
-def test_haar_permutations_are_uniform() -> None:
-    """All 24 permutations of 4 nodes equally often: chi-squared below its 99.9 % point (23 degrees of freedom)."""
-    x = random_graphs(1, 4, padded=False)
-    draws = 24_000
-    images = SymmetricGroup().random(x, draws, torch.Generator().manual_seed(2)).images[0]
-    counts = (images * torch.tensor([64, 16, 4, 1])).sum(-1).unique(return_counts=True)[1]
-    assert len(counts) == math.factorial(4)
-    expected = draws / 24
-    assert ((counts - expected) ** 2 / expected).sum() < 49.7
+# Each with its number of elements and the 99.9 % point of chi-squared for one degree of freedom less.
+@pytest.mark.parametrize(
+    ("name", "order", "limit"),
+    [
+        ("S_n", 24, 49.7),
+        ("C_n", 4, 16.3),
+        ("D_n", 8, 24.3),
+        ("C_5", 5, 18.5),
+        ("D_4", 8, 24.3),
+        ("D_1", 2, 10.8),
+        ("B_3", 48, 82.7),
+    ],
+)
+def test_finite_groups_are_drawn_uniformly(name: str, order: int, limit: float) -> None:
+    """All elements (of S_4 and its subgroups, on nodes) equally often: chi-squared below its 99.9 % point."""
+    symmetry = group((name,))
+    x = replace(structures_for(symmetry, batch=1)[:1], mask=torch.tensor([[True] * 4 + [False]]))
+    draws = 1_000 * order
+    element = symmetry.random(x, draws, torch.Generator().manual_seed(2))
+    values = parts(element)[0][0].flatten(1)
+    distinct, counts = values.round(decimals=6).add(0.0).unique(dim=0, return_counts=True)
+    assert len(distinct) == order
+    assert ((counts - 1_000) ** 2 / 1_000).sum() < limit
 
 
 @pytest.mark.parametrize("names", [("E(3)",), ("S_n", "SE(3)")])
@@ -134,13 +324,14 @@ def test_group_averaging_takes_translations_to_the_centroid(names: tuple[str, ..
     torch.testing.assert_close(x.acted(element.inverse()).centroid, torch.zeros(12, 3, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("name", ["S_m", "O", "E(x)", "GL(3)", ""])
+@pytest.mark.parametrize("name", ["S_m", "O", "E(x)", "GL(3)", "", "C_0", "D_m", "SO+(1,4)", "O(3)3", "B(3)", "O(#)"])
 def test_unknown_groups_are_named(name: str) -> None:
-    with pytest.raises(ValueError, match=f"no group '{name}'".replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(ValueError, match=re.escape(f"no group '{name}'")):
         group((name,))
 
 
-def test_products_name_their_factors() -> None:
-    symmetry: Group = group(("S_n", "E(3)"))
-    assert symmetry.name == "S_n x E(3)"
-    assert group(("SO(2)",)).name == "SO(2)"
+@pytest.mark.parametrize("names", GROUPS)
+def test_names_are_read_back(names: tuple[str, ...]) -> None:
+    symmetry = group(names)
+    assert tuple(factor.name for factor in factors(symmetry)) == names
+    assert symmetry.name == " x ".join(names)

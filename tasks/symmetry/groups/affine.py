@@ -1,0 +1,69 @@
+"""Aff(d): all changes of coordinates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.element import Affine
+from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
+from tasks.symmetry.groups.orthogonal import OrthogonalGroup
+from tasks.symmetry.noise import Generator, Noise, normal
+from tasks.symmetry.structure import Structure
+
+RIDGE = 64  # times the machine's precision and the mean variance
+
+
+class AffineGroup(GeometricGroup):
+    """Aff(d) = GL(d) semi-direct R^d: x -> A x + t for any invertible A.
+
+    At rest, the centroid is the origin and the second moments of ``x.geometry`` are the identity (white): what is
+    left is O(d). Where points and vectors do not span space nothing in ``x`` tells how to scale the directions they
+    lack, and no map from ``x`` alone is equivariant; a small ridge then keeps h finite.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self.dimension = dimension
+        self.rotations = OrthogonalGroup(dimension)
+
+    @property
+    def name(self) -> str:
+        return f"Aff({self.dimension})"
+
+    def identity(self, x: Structure) -> Affine:
+        return Affine(identity_matrix(x, self.dimension), x.points.new_zeros(len(x), 1, self.dimension))
+
+    def rest_frame(self, x: Structure) -> Affine:
+        vectors = x.geometry.transpose(2, 3).flatten(1, 2)  # [B, N * (P + V), D]
+        count = (x.node_counts * x.geometry.shape[-1])[:, None, None]
+        moments = vectors.mT @ vectors / count
+        size = moments.diagonal(dim1=-2, dim2=-1).mean(-1)
+        ridge = torch.where(size > 0, RIDGE * torch.finfo(size.dtype).eps * size, 1.0)
+        root = torch.linalg.cholesky_ex(moments + torch.diag_embed(ridge[:, None].expand(-1, self.dimension))).L
+        return Affine(root[:, None], x.centroid[:, None])
+
+    def head_at_rest(self, x: Structure, frame: Tensor) -> Affine:
+        """By QR: with :meth:`head`, that of a d-frame in the metric which the second moments of ``x`` are."""
+        rotation = self.rotations.head_at_rest(x, frame)
+        return self.rest_frame(x).compose(Affine(rotation.matrix, torch.zeros_like(frame[..., 0])))
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        raise ValueError(self._no_haar_measure)
+
+    def uniform(self, x: Structure, noise: Noise) -> Affine:
+        raise ValueError(self._no_haar_measure)
+
+    @property
+    def _no_haar_measure(self) -> str:
+        return (
+            f"{self.name} has no Haar probability measure, so there is no group averaging over it: "
+            "take canonicalization or a learned sampler (probabilistic symmetrization)"
+        )
+
+    def random(self, x: Structure, samples: int, generator: Generator) -> Affine:
+        """Matrices of singular values near 1 (their logarithms have deviation 1/4), so that precision is kept."""
+        rotations = (self.rotations.noise(x, samples, generator)[0] for _ in range(2))
+        left, right = (self.rotations.head_at_rest(x, noise).matrix for noise in rotations)
+        scales = (normal((len(x), samples, 1, self.dimension), x.points, generator) / 4).exp()
+        translation = normal((len(x), samples, self.dimension), x.points, generator)
+        return Affine((left * scales) @ right, translation)

@@ -1,0 +1,76 @@
+"""SO+(1,3): rotations and boosts of space-time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.element import Linear
+from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
+from tasks.symmetry.groups.orthogonal import OrthogonalGroup
+from tasks.symmetry.noise import Generator, normal
+from tasks.symmetry.structure import Structure
+
+
+@dataclass(frozen=True)
+class LorentzTransformation(Linear):
+    """Matrices L ``[B, K, 4, 4]`` with L^T eta L = eta = diag(1, -1, -1, -1): time is the first coordinate."""
+
+    @property
+    def inverse_matrix(self) -> Tensor:
+        signs = self.matrix.new_ones(4)
+        signs[1:] = -1
+        return signs[:, None] * self.matrix.mT * signs
+
+
+class LorentzGroup(GeometricGroup):
+    """SO+(1,3): Lorentz transformations that keep the directions of time and the handedness of space.
+
+    At rest, the total momentum has no space part: what is left is SO(3), and group averaging takes Haar measure on
+    that. The total momentum is the sum over nodes of all vectors or, of a structure without vectors, of all points.
+    It has a rest frame where it is timelike; where it is not, no boost is made, which is not equivariant.
+    """
+
+    name = "SO+(1,3)"
+    dimension = 4
+    rotations = OrthogonalGroup(3, special=True)
+
+    def identity(self, x: Structure) -> LorentzTransformation:
+        return LorentzTransformation(identity_matrix(x, self.dimension))
+
+    def rest_frame(self, x: Structure) -> LorentzTransformation:
+        momentum = (x.vectors if x.vectors.shape[-1] else x.points).sum((1, 3))
+        mass_squared = momentum[:, 0].square() - momentum[:, 1:].square().sum(-1)
+        timelike = mass_squared > torch.finfo(momentum.dtype).eps * momentum[:, 0].square()
+        mass = torch.where(timelike, mass_squared, 1.0).sqrt() * torch.where(momentum[:, 0] < 0, -1.0, 1.0)
+        return _boost((momentum[:, 1:] / mass[:, None] * timelike[:, None])[:, None])
+
+    def head_at_rest(self, x: Structure, frame: Tensor) -> LorentzTransformation:
+        """Of the first three columns: with :meth:`head`, Minkowski-Gram-Schmidt after the total momentum."""
+        rotation = self.rotations.head_at_rest(x, frame[..., 1:, :3])
+        return self.rest_frame(x).compose(_rotation(rotation))
+
+    def random(self, x: Structure, samples: int, generator: Generator) -> LorentzTransformation:
+        """A Haar rotation, then a boost of which the space part of the four-velocity has deviation 1/2."""
+        rotation = self.rotations.head_at_rest(x, *self.rotations.noise(x, samples, generator))
+        return _boost(normal((len(x), samples, 3), x.points, generator) / 2).compose(_rotation(rotation))
+
+
+def _boost(velocity: Tensor) -> LorentzTransformation:
+    """From rest to the four-velocity of this space part ``[B, K, 3]``."""
+    energy = (1 + velocity.square().sum(-1, keepdim=True)).sqrt()
+    outer = velocity[..., :, None] * velocity[..., None, :] / (1 + energy[..., None])
+    space = outer + torch.eye(3, dtype=velocity.dtype, device=velocity.device)
+    first = torch.cat([energy, velocity], -1)
+    rest = torch.cat([velocity[..., None, :], space], -2)
+    return LorentzTransformation(torch.cat([first[..., None], rest], -1))
+
+
+def _rotation(rotation: Linear) -> LorentzTransformation:
+    """Of space alone."""
+    matrix = torch.nn.functional.pad(rotation.matrix, (1, 0, 1, 0))
+    time = matrix.new_zeros(4)
+    time[0] = 1
+    return LorentzTransformation(matrix + torch.diag(time))

@@ -1,0 +1,38 @@
+"""U(d) and SU(d)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.element import Linear
+from tasks.symmetry.groups.group import CompactGroup, identity_matrix
+from tasks.symmetry.orthogonal import gram_schmidt
+from tasks.symmetry.structure import Structure
+
+
+class UnitaryGroup(CompactGroup):
+    """U(d), or SU(d) where ``special``, on C^d as R^2d: d real parts, then d imaginary parts.
+
+    U = A + i B is the orthogonal matrix [[A, -B], [B, A]], so that structures and networks stay real.
+    """
+
+    def __init__(self, complex_dimension: int, special: bool = False) -> None:
+        self.complex_dimension = complex_dimension
+        self.dimension = 2 * complex_dimension
+        self.special = special
+
+    @property
+    def name(self) -> str:
+        return f"{'SU' if self.special else 'U'}({self.complex_dimension})"
+
+    def identity(self, x: Structure) -> Linear:
+        return Linear(identity_matrix(x, self.dimension))
+
+    def head_at_rest(self, x: Structure, frame: Tensor) -> Linear:
+        """Of the first d columns, as complex vectors."""
+        real, imaginary = frame[..., : self.complex_dimension].chunk(2, -2)
+        unitary = gram_schmidt(torch.complex(real, imaginary), self.special)
+        top = torch.cat([unitary.real, -unitary.imag], -1)
+        bottom = torch.cat([unitary.imag, unitary.real], -1)
+        return Linear(torch.cat([top, bottom], -2))
