@@ -150,6 +150,33 @@ def turned(g: Element, frame: Tensor) -> Tensor:
     return g.act(frame[:, :, None], Representation.NODE_VECTORS)[:, :, 0]
 
 
+@pytest.mark.parametrize("name", GEOMETRIC)
+@given(seed=st.integers(0, 2**31))
+def test_a_network_equivariant_under_rotations_canonicalizes_at_rest(name: str, seed: int) -> None:
+    """Whatever the group, a frame that O(D)-equivariant formulas make of ``h(x)^-1 x`` is enough."""
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = structures_for(symmetry, seed=seed % 1000)
+    g = symmetry.random(x, 1, torch.Generator().manual_seed(seed))
+
+    def canonicalization(x: Structure) -> Element:
+        vectors = x.acted(symmetry.rest_frame(x).inverse()).geometry.transpose(2, 3).flatten(1, 2)
+        lengths = vectors.norm(dim=-1, keepdim=True)
+        columns = [(vectors * (power * lengths).cos()).mean(1) for power in range(1, symmetry.dimension + 1)]
+        return symmetry.head_at_rest(x, torch.stack(columns, -1)[:, None])
+
+    close(canonicalization(x.acted(g)), g.compose(canonicalization(x)), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["O(3)", "SO(3)", "SE(3)", "Sim(3)", "Aff(3)", "U(2)", "SU(2)", "SO+(1,3)"])
+def test_heads_have_true_gradients(name: str) -> None:
+    symmetry = group((name,))
+    assert isinstance(symmetry, GeometricGroup)
+    x = structures_for(symmetry, batch=1)
+    frame = torch.randn(1, 2, symmetry.dimension, symmetry.dimension, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda frame: parts(symmetry.head(x, frame))[0], frame)
+
+
 @pytest.mark.parametrize("name", ON_NODES)
 @given(seed=st.integers(0, 2**31))
 def test_heads_on_nodes_are_equivariant(name: str, seed: int) -> None:
