@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,7 +33,10 @@ class BaseCard:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerCard:
-    """Where group elements come from: p(g given x)."""
+    """Where group elements come from: p(g given x).
+
+    ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
+    """
 
     name: str
     title: str
@@ -42,6 +45,7 @@ class SamplerCard:
     implementation: str
     single: bool = False
     params: Params = field(default_factory=dict)
+    choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
-from tasks.cards import Input
+from tasks.cards import Input, TaskCard
 
 EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
 GRAPH: frozenset[Input] = frozenset({"node_scalars", "edges"})
@@ -85,7 +85,10 @@ EGNN = BaseCard(
 )
 
 LEARNED_PARAMS = {
+    "q": None,  # what the input calls for: the first of the choices
+    "noise": None,  # what is published for the input: the first of the choices
     "noise_scale": 1.0,
+    "fixed_noise": False,
     "temperature": 0.1,
     "sinkhorn_steps": 20,
     "width": 64,
@@ -94,6 +97,17 @@ LEARNED_PARAMS = {
     "entropy_weight": 0.1,
     "group": None,
 }
+
+
+def q_networks(task: TaskCard) -> tuple[str, ...]:
+    """The networks that can be q on the inputs of ``task``, the usual one first."""
+    return ("vector_neurons",) if task.inputs & GEOMETRY else ("gin", "deepsets", "transformer")
+
+
+def noise_laws(task: TaskCard) -> tuple[str, ...]:
+    """The laws of noise that the symmetry of ``task`` leaves as they are, the published one first."""
+    return ("normal",) if task.inputs & GEOMETRY else ("uniform", "normal", "structured")
+
 
 IDENTITY = SamplerCard(
     name="identity",
@@ -124,18 +138,20 @@ CANONICAL = SamplerCard(
     name="canonical",
     title="learned canonicalization",
     single=True,
-    version="1",
+    version="2",
     source="Kaba et al. 2023, arXiv 2211.06489",
     implementation="baselines.samplers.canonical:CanonicalSampler",
-    params={name: value for name, value in LEARNED_PARAMS.items() if name != "noise_scale"},
+    params={name: value for name, value in LEARNED_PARAMS.items() if "noise" not in name},
+    choices={"q": q_networks},
 )
 LEARNED = SamplerCard(
     name="learned",
     title="probabilistic symmetrization",
-    version="1",
+    version="2",
     source=PAPER,
     implementation="baselines.samplers.learned:LearnedSampler",
     params=LEARNED_PARAMS,
+    choices={"q": q_networks, "noise": noise_laws},
 )
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, CANONICAL, LEARNED)

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from baselines.cards import MethodCard
+from baselines.cards import MethodCard, SamplerCard
 from harness.errors import SymbenchError
 from harness.spec import RunSpec
 from tasks.cards import TaskCard
@@ -104,6 +104,7 @@ def resolve(
     if method_card.sampler is not None:
         layers = [_known(recipe.sampler, method_card.sampler.params) for recipe in recipes]
         method_sampler = _overlay("sampler", method_card.sampler.params, *layers, sampler or {})
+        method_sampler = _chosen(method_sampler, method_card.sampler, task_card)
     elif sampler:
         raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
     return RunSpec(
@@ -132,6 +133,20 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
                 raise SymbenchError(f"There is no {what} setting '{name}': {nearest(name, merged)}")
         merged |= layer
     return merged
+
+
+def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
+    """The parameters with the usual choice written out where none is made."""
+    chosen = dict(params)
+    for name, names in sampler.choices.items():
+        allowed = names(task_card)
+        chosen[name] = allowed[0] if params[name] is None else params[name]
+        if chosen[name] not in allowed:
+            raise SymbenchError(
+                f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
+                f"{nearest(str(chosen[name]), allowed)}"
+            )
+    return chosen
 
 
 def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:

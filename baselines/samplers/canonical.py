@@ -16,4 +16,4 @@ class CanonicalSampler(LearnedSampler):
     fixed_samples = 1
 
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group, signature, {**params, "noise_scale": 0.0})
+        super().__init__(group, signature, {**params, "noise": None, "noise_scale": 0.0, "fixed_noise": False})

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.samplers.chance import Chance, Drawn, Fixed
 from baselines.samplers.gin_scorer import GINScorer
+from baselines.samplers.graph_noise import NOISE
+from baselines.samplers.node_scorers import DeepSetsScorer, TransformerScorer
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.samplers.vector_heads import EdgeBlock, PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Linear, Permutation, Product
 from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
-from tasks.symmetry.noise import Generator, Noise, normal, uniform
+from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.orthogonal import gram_schmidt
 from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
 from tasks.symmetry.structure import Signature, Structure
@@ -23,19 +26,35 @@ from tasks.symmetry.structure import Signature, Structure
 TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
+SCORERS: Mapping[str, type[nn.Module]] = {
+    "gin": GINScorer,
+    "deepsets": DeepSetsScorer,
+    "transformer": TransformerScorer,
+}
 
 
 class LearnedSampler(Sampler):
-    """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant."""
+    """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant.
+
+    With ``fixed_noise`` an input has the same noise at every epoch and in evaluation: a function of its own scalars,
+    which no group element changes, and of a seed that is drawn with the weights (see :class:`Fixed`). Then the law
+    moves with the input over the draw of that seed only.
+    """
+
+    noise_seed: Tensor
 
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__(group)
         self.noise_scale = float(params["noise_scale"])
         self.network = _network(group, signature, params)
+        self.deterministic = bool(params["fixed_noise"])
+        if self.deterministic:
+            self.register_buffer("noise_seed", torch.randint(2**62, ()))
         self.relaxation = Relaxation(params)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        return self.network.noise(x, samples, generator)
+        chance = Fixed(x, self.noise_seed) if self.deterministic else Drawn(generator)
+        return self.network.noise(x, samples, chance)
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
         output = self.network(x, noise, self.noise_scale)
@@ -95,7 +114,7 @@ class QNetwork(nn.Module, ABC):
     """An equivariant network on an input and noise; ``scale`` multiplies the noise (the paper's eta)."""
 
     @abstractmethod
-    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
         """Noise of scale 1, that which breaks ties included."""
 
     @abstractmethod
@@ -104,15 +123,17 @@ class QNetwork(nn.Module, ABC):
 
 
 class GraphQ(QNetwork):
-    """q for S_n on graphs; uniform noise on node features."""
+    """q for S_n on graphs: a scorer of nodes by the name ``q`` with the law ``noise`` on their features."""
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
-        self.scorer = GINScorer(signature.node_scalars, params["width"], params["layers"])
+        scorer = SCORERS[params["q"] or "gin"]
+        self.scorer = scorer(signature.node_scalars, params["width"], params["layers"])
+        self.features = NOISE[params["noise"] or "uniform"]
 
-    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        features = uniform((len(x), samples, *x.node_scalars.shape[1:]), x.node_scalars, generator)
-        return features, uniform((len(x), samples, x.nodes), x.node_scalars, generator)
+    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
+        features = self.features(x, samples, chance)
+        return features, chance.uniform((len(x), samples, x.nodes), x.node_scalars)
 
     def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
         features, ties = noise
@@ -120,7 +141,10 @@ class GraphQ(QNetwork):
 
 
 class GeometricQ(QNetwork):
-    """q for rotations, and for permutations with them, on points and vectors; normal noise on both."""
+    """q for rotations, and for permutations with them, on points and vectors; normal noise on both.
+
+    Absent nodes are nobody's neighbours and count nowhere; where the task has none the mask is not looked at.
+    """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any], permutes: bool, rotates: bool) -> None:
         super().__init__()
@@ -128,19 +152,21 @@ class GeometricQ(QNetwork):
         self.trunk = EdgeBlock(signature.geometry, width // 3, neighbours)
         self.permutation = PermutationHead(width, neighbours) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if rotates else None
+        self.padded = signature.padded
 
-    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
         lead = (len(x), samples)
-        vectors = normal((*lead, *x.geometry.shape[1:]), x.points, generator)
-        ties = uniform((*lead, x.nodes), x.points, generator)
-        ranks = normal((*lead, x.points.shape[2], x.points.shape[2]), x.points, generator)
+        vectors = chance.normal((*lead, *x.geometry.shape[1:]), x.points)
+        ties = chance.uniform((*lead, x.nodes), x.points)
+        ranks = chance.normal((*lead, x.points.shape[2], x.points.shape[2]), x.points)
         return vectors, ties, ranks
 
     def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
         vectors, ties, ranks = noise
-        features = self.trunk((x.geometry[:, None] + scale * vectors).flatten(0, 1))
-        scores = self.permutation(features).view_as(ties) + TIE_NOISE * ties if self.permutation else None
-        matrix = self.rotation(features).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
+        mask = x.mask.repeat_interleave(vectors.shape[1], 0) if self.padded else None
+        features = self.trunk((x.geometry[:, None] + scale * vectors).flatten(0, 1), mask)
+        scores = self.permutation(features, mask).view_as(ties) + TIE_NOISE * ties if self.permutation else None
+        matrix = self.rotation(features, mask).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
         return QOutput(scores, matrix)
 
 

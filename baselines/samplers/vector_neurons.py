@@ -2,14 +2,28 @@
 
 Tensors are ``[..., D, C]`` with channels C of D-dimensional vectors, so that a map between channels is a plain matrix
 product on the last axis. PyG and e3nn have no such layers.
+
+``mask`` ``[...]`` says which lists of vectors exist, ``None`` that all do. What comes out where none exists is finite
+and means nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+Mask = Tensor | None
+
 EPSILON = 1e-6
+
+
+def on_existing(function: Callable[[Tensor], Tensor], rows: Tensor, mask: Mask) -> Tensor:
+    """``function`` of ``[R, C]``, those of ``rows`` ``[..., C]`` that exist; zero for the others."""
+    if mask is None:
+        return function(rows.flatten(0, -2)).view_as(rows)
+    return rows.new_zeros(rows.shape).index_put((mask,), function(rows[mask]))
 
 
 class VNLinear(nn.Linear):
@@ -26,9 +40,9 @@ class VNBatchNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm1d(channels)
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
         norms = ((vectors * vectors).sum(-2) + EPSILON**2).sqrt()  # linalg.norm is slow across an inner axis
-        normalised = self.norm(norms.flatten(0, -2)).view_as(norms)
+        normalised = on_existing(self.norm, norms, mask)
         return vectors * (normalised / norms)[..., None, :]
 
 
@@ -42,8 +56,8 @@ class VNBlock(nn.Module):
         self.directions = VNLinear(channels, 1 if shared_direction else out)
         self.slope = slope
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        features = self.norm(self.features(vectors))
+    def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
+        features = self.norm(self.features(vectors), mask)
         directions = self.directions(vectors)
         along = (features * directions).sum(-2, keepdim=True)
         squared = (directions * directions).sum(-2, keepdim=True) + EPSILON
@@ -58,9 +72,11 @@ class VNMaxPool(nn.Module):
         super().__init__()
         self.directions = VNLinear(channels, channels)
 
-    def forward(self, vectors: Tensor, axis: int) -> Tensor:
+    def forward(self, vectors: Tensor, axis: int, mask: Mask = None) -> Tensor:
         with torch.no_grad():  # which one is furthest has no gradient
             along = (vectors * self.directions(vectors)).sum(-2, keepdim=True)
+            if mask is not None:
+                along = along.masked_fill(~mask[..., None, None], -torch.inf)
             furthest = (along == along.amax(axis, keepdim=True)).to(vectors.dtype)
             share = furthest / furthest.sum(axis, keepdim=True)
         return (vectors * share).sum(axis)
@@ -77,8 +93,9 @@ class VNFrame(nn.Module):
             VNLinear(channels // 4, 3),
         )
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        return self.frame(vectors)
+    def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
+        first, second, linear = self.frame
+        return linear(second(first(vectors, mask), mask))
 
 
 def invariants(vectors: Tensor, frame: Tensor) -> Tensor:
@@ -86,14 +103,21 @@ def invariants(vectors: Tensor, frame: Tensor) -> Tensor:
     return (frame.mT @ vectors).flatten(-2)
 
 
-def edge_features(vectors: Tensor, neighbours: int) -> Tensor:
+def edge_features(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple[Tensor, Mask]:
     """``[M, N, k, D, 2 C]``: (neighbour - self, self) for the k nearest points by flattened vectors, self among them.
 
-    Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``.
+    Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``. Beside them the mask
+    ``[M, N, k]`` of neighbours that exist: a point has fewer than k where there are fewer points.
     """
     flat = vectors.flatten(2)
-    nearest = torch.cdist(flat, flat).topk(min(neighbours, vectors.shape[1]), largest=False).indices
+    distances = torch.cdist(flat, flat)
+    if mask is not None:
+        distances = distances.masked_fill(~mask[:, None], torch.inf)
+    nearest = distances.topk(min(neighbours, vectors.shape[1]), largest=False).indices
     places = nearest.flatten(1)[..., None].expand(-1, -1, flat.shape[-1])
     gathered = flat.gather(1, places).view(*nearest.shape, *vectors.shape[2:])
     itself = vectors[:, :, None].expand_as(gathered)
-    return torch.cat([gathered - itself, itself], -1)
+    edges = torch.cat([gathered - itself, itself], -1)
+    if mask is None:
+        return edges, None
+    return edges, mask[:, :, None] & mask.gather(1, nearest.flatten(1)).view(nearest.shape)

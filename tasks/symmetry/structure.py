@@ -144,7 +144,10 @@ class Structure:
 
 @dataclass(frozen=True)
 class Signature:
-    """The shapes that a model reads and puts out: what a network is built for."""
+    """The shapes that a model reads and puts out: what a network is built for.
+
+    ``padded`` says that structures may have absent nodes: without, a network need not look at the mask.
+    """
 
     nodes: int
     node_scalars: int
@@ -154,9 +157,11 @@ class Signature:
     dimension: int
     output: Representation
     output_channels: int
+    padded: bool = True
 
     @staticmethod
     def of(structure: Structure, output: Representation, output_channels: int) -> Signature:
+        """The signature of all structures that ``structure`` stands for: some are padded where any of its are."""
         return Signature(
             nodes=structure.nodes,
             node_scalars=structure.node_scalars.shape[-1],
@@ -166,6 +171,7 @@ class Signature:
             dimension=structure.points.shape[2],
             output=output,
             output_channels=output_channels,
+            padded=not bool(structure.mask.all()),
         )
 
     @property

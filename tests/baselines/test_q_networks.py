@@ -1,0 +1,113 @@
+"""The networks that can be q: equivariant jointly in input and noise, blind to padding, different from each other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from baselines.catalogue import LEARNED
+from baselines.samplers.learned import LearnedSampler
+from harness.errors import SymbenchError
+from harness.registry import resolve
+from tasks.symmetry.element import Permutation
+from tasks.symmetry.groups import group
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+from tests.structures import random_graphs
+
+NETWORKS = ("gin", "deepsets", "transformer")
+S_N = group(("S_n",))
+
+
+def learned(x: Structure, **params: object) -> LearnedSampler:
+    signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
+    return LearnedSampler(S_N, signature, {**LEARNED.params, "width": 16, **params}).double().eval()
+
+
+def scores(sampler: LearnedSampler, x: Structure, noise: tuple[Tensor, ...]) -> Tensor:
+    found = sampler.network(x, noise, 1.0).scores
+    assert found is not None
+    return found * x.mask[:, None]
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+@given(seed=st.integers(0, 10_000))
+def test_scores_follow_the_nodes(q: str, seed: int) -> None:
+    torch.manual_seed(seed)
+    x = random_graphs(3, 7, seed=seed)
+    sampler = learned(x, q=q)
+    noise = sampler.noise(x, 2, None)
+    g = S_N.random(x, 1, None)
+    moved = tuple(g.act(part, Representation.NODE_SCALARS) for part in (noise[0], noise[1][..., None]))
+    expected = g.act(scores(sampler, x, noise)[..., None], Representation.NODE_SCALARS)[..., 0]
+    of_moved = scores(sampler, x.acted(g), (moved[0], moved[1][..., 0]))
+    torch.testing.assert_close(of_moved, expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+@pytest.mark.parametrize("training", [False, True])
+def test_padding_changes_no_score(q: str, training: bool) -> None:
+    x = random_graphs(4, 6)
+    sampler = learned(x, q=q).train(training)
+    features, ties = sampler.noise(x.padded(9), 2, None)
+    padded = scores(sampler, x.padded(9), (features, ties))
+    here = scores(sampler, x, (features[:, :, :6], ties[:, :, :6]))
+    torch.testing.assert_close(padded[..., :6], here, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+def test_gradients_reach_every_parameter_that_scores_depend_on(q: str) -> None:
+    x = random_graphs(4, 6)
+    sampler = learned(x, q=q).train()
+    weights = torch.randn(4, 2, 6, dtype=torch.float64)
+    (scores(sampler, x, sampler.noise(x, 2, None)) * weights).sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in sampler.parameters())
+    assert sum(p.grad.abs().sum() > 0 for p in sampler.parameters() if p.grad is not None) > 4
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+def test_only_a_set_network_is_blind_to_edges(q: str) -> None:
+    x = random_graphs(3, 6, padded=False)
+    other = Structure.build(x.mask, node_scalars=x.node_scalars, edge_scalars=x.edge_scalars.roll(1, 0))
+    sampler = learned(x, q=q)
+    noise = sampler.noise(x, 2, None)
+    assert torch.equal(scores(sampler, x, noise), scores(sampler, other, noise)) == (q == "deepsets")
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+def test_tied_nodes_are_ordered_by_chance(q: str) -> None:
+    """Without noise, twins (nodes with equal features and equal edges) have equal scores but for what breaks ties."""
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    x = Structure.build(
+        mask,
+        node_scalars=torch.ones(1, 4, 2, dtype=torch.float64),
+        edge_scalars=torch.zeros(1, 4, 4, 1, dtype=torch.float64),
+    )
+    sampler = learned(x, q=q, noise_scale=0.0)
+    element = sampler(x, sampler.noise(x, 4000, torch.Generator().manual_seed(1))).element
+    assert isinstance(element, Permutation)
+    counts = torch.nn.functional.one_hot(element.images[0], 4).double().sum(0)
+    assert (((counts - 1000) ** 2 / 1000).sum(1) < 21.1).all()  # the 99.99 % point with 3 degrees of freedom
+
+
+def test_the_usual_network_is_written_out() -> None:
+    assert resolve("graph8c", "mlp-learned", "quick", 0).sampler["q"] == "gin"
+    assert resolve("nbody", "mlp-canonical", "quick", 0).sampler["q"] == "vector_neurons"
+    chosen = resolve("graph8c", "mlp-learned", "quick", 0, sampler={"q": "deepsets"})
+    assert chosen.sampler["q"] == "deepsets"
+    assert chosen.digest != resolve("graph8c", "mlp-learned", "quick", 0).digest
+
+
+def test_a_network_that_does_not_exist_is_named() -> None:
+    with pytest.raises(SymbenchError, match=r"no q 'deepset' on the task 'graph8c': did you mean 'deepsets'\?"):
+        resolve("graph8c", "mlp-learned", "quick", 0, sampler={"q": "deepset"})
+    with pytest.raises(SymbenchError, match=r"no q 'gin' on the task 'nbody': known: vector_neurons"):
+        resolve("nbody", "mlp-learned", "quick", 0, sampler={"q": "gin"})
+
+
+def test_heads_divide_the_width_of_a_transformer() -> None:
+    with pytest.raises(ValueError, match="multiple of that, not 18"):
+        learned(random_graphs(1, 4), q="transformer", width=18)
