@@ -134,6 +134,14 @@ FRAME = SamplerCard(
     implementation="baselines.samplers.frames:FrameSampler",
     params={"group": None, "exact": True},
 )
+MINIMAL_FRAME = SamplerCard(
+    name="minimal_frame",
+    title="minimal frame",
+    version="1",
+    source="Lin et al. 2024",
+    implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
+    params={"group": None, "exact": False},
+)
 CANONICAL = SamplerCard(
     name="canonical",
     title="learned canonicalization",
@@ -154,7 +162,7 @@ LEARNED = SamplerCard(
     choices={"q": q_networks, "noise": noise_laws},
 )
 
-SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, CANONICAL, LEARNED)
+SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
 BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER)
 EQUIVARIANT: tuple[BaseCard, ...] = (GIN, EGNN)
 

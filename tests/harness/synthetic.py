@@ -147,7 +147,15 @@ def demo_records(seeds: int = 2) -> list[Record]:
     """All three tasks, every method that fits, sizes 4..32 for n-body, several kinds of failure."""
     chance = random.Random(0)
     records: list[Record] = []
-    quality = {"identity": 2.2, "haar": 1.6, "frame": 1.1, "canonical": 1.3, "learned": 0.8, None: 0.7}
+    quality = {
+        "identity": 2.2,
+        "haar": 1.6,
+        "frame": 1.1,
+        "minimal_frame": 1.2,
+        "canonical": 1.3,
+        "learned": 0.8,
+        None: 0.7,
+    }
     scale = {"graph8c": 9000.0, "nbody": 0.03, "exp_classify": 0.0}
 
     def value(task: str, sampler: str | None) -> float:

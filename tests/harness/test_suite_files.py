@@ -53,9 +53,9 @@ def test_a_suite_is_tasks_x_methods_x_grid_x_seeds(loaded: Load) -> None:
     jobs, misfits = suite.expand()
     assert suite.name == "mine"
     assert misfits == []
-    assert len(jobs) == len({job.spec.digest for job in jobs}) == 6 * 2 * 2
-    assert Counter(job.spec.task_params["nodes"] for job in jobs) == {4: 12, 8: 12}
-    assert Counter(job.spec.seed for job in jobs) == {0: 12, 1: 12}
+    assert len(jobs) == len({job.spec.digest for job in jobs}) == 7 * 2 * 2
+    assert Counter(job.spec.task_params["nodes"] for job in jobs) == {4: 14, 8: 14}
+    assert Counter(job.spec.seed for job in jobs) == {0: 14, 1: 14}
     assert {job.suite for job in jobs} == {"mine"}
 
 
@@ -98,8 +98,7 @@ def test_equal_runs_are_merged_and_the_first_counts(loaded: Load) -> None:
     experiment = "  - {{tasks: nbody, methods: {}, resources: {{cpus: {}}}}}\n"
     text = "protocol: quick\nexperiments:\n" + experiment.format("egnn", 1) + experiment.format('[egnn, "gnn-*"]', 2)
     jobs, _ = loaded(text).expand()
-    assert len(jobs) == 6
-    assert [job.resources.cpus for job in jobs] == [1, 2, 2, 2, 2, 2]
+    assert [job.resources.cpus for job in jobs] == [1, 2, 2, 2, 2, 2, 2]
 
 
 def test_a_grid_over_what_only_some_methods_have_gives_the_others_once(loaded: Load) -> None:
@@ -314,7 +313,7 @@ def test_quick_covers_what_the_demo_shows() -> None:
     bases = {registry.method(name).base.name for name in methods}
     assert {job.spec.task for job in jobs} == {"graph8c", "exp_classify", "nbody"}
     assert {"gin", "egnn", "mlp", "gin_id", "gnn", "transformer"} <= bases
-    assert samplers == {"identity", "haar", "frame", "canonical", "learned"}
+    assert samplers == {"identity", "haar", "frame", "minimal_frame", "canonical", "learned"}
     assert {job.spec.task_params["nodes"] for job in jobs if job.spec.task == "nbody"} >= {4, 8, 16, 32}
     assert {job.spec.protocol for job in jobs} == {"quick"}
     assert len({job.spec.seed for job in jobs}) >= 2

@@ -1,0 +1,88 @@
+"""Minimal frames: as few elements as canonical forms allow, most often one (Lin et al. 2024)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from baselines.samplers.colour_refinement import refined, refined_colours
+from baselines.samplers.frames import FrameSampler, Rotations, chosen, framed_points
+from baselines.samplers.hashing import hashed, mixed
+from tasks.symmetry.element import Permutation
+from tasks.symmetry.groups import Group
+from tasks.symmetry.structure import Signature, Structure
+
+ODD_TOLERANCE = 1e-4
+
+
+class MinimalFrameSampler(FrameSampler):
+    """One element of an equivariant frame in which only what the input leaves open is left to chance.
+
+    Rotations: the principal axes of the points, each pointing to where the first odd statistic (see
+    :func:`directions`) says. Where all are even the sign stays open; SO(d) closes one such sign by the determinant,
+    or turns the first axis where none is open. With ``exact`` all sign choices are tried, repeats included, which
+    costs 2^d elements and leaves no chance in them. Degenerate points are as for :class:`FrameSampler`.
+    Permutations: a canonical order by colour refinement. While colours are shared, a node drawn uniformly from the
+    lowest shared colour gets a colour of its own. Where shared colours are orbits, as for almost all graphs, every
+    outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be.
+    """
+
+    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__(group, signature, params)
+        self.fixed_samples = 2**signature.dimension if self.exact else 1
+
+    def _order(self, x: Structure, noise: Tensor) -> Permutation:
+        return individualised_order(x, noise)
+
+    def _signed(self, x: Structure, group: Rotations, axes: Tensor, choice: Tensor) -> Tensor:
+        known = directions(x, group, axes)
+        signs = torch.where(
+            known == 0, chosen(list(itertools.product((1.0, -1.0), repeat=group.dimension)), choice), known
+        )
+        if group.special:
+            determinant = torch.linalg.det(axes).sign() * signs.prod(-1)
+            turned = one_hot((known == 0).int().argmax(-1), group.dimension)  # an open sign, else the first
+            signs = torch.where(turned == 1, signs * determinant[..., None], signs)
+        return axes * signs[..., None, :]
+
+
+def directions(x: Structure, group: Rotations, axes: Tensor) -> Tensor:
+    """``[B, K, D]``: the sign that makes an odd statistic along each of the ``axes`` positive, 0 where all vanish.
+
+    The first that does not vanish counts, of sums over nodes of coordinates, of their cubes and of coordinates times
+    squared lengths, each for every channel of points and vectors; none depends on the order of nodes.
+    """
+    geometry = torch.cat([framed_points(x, group), x.vectors], -1)  # [B, N, D, C]
+    lengths = geometry.square().sum(2, keepdim=True).sqrt()
+    along = axes.mT[:, :, None] @ geometry[:, None]  # [B, K, N, D, C]
+    odd = torch.cat([along.sum(2), along.pow(3).sum(2), (along * lengths[:, None].square()).sum(2)], -1)
+    size = torch.cat([lengths.sum(1), lengths.pow(3).sum(1), lengths.pow(3).sum(1)], -1)[:, None]
+    tells = odd.abs() > ODD_TOLERANCE * size
+    first = tells.int().argmax(-1, keepdim=True)
+    return (odd.gather(-1, first).sign() * tells.gather(-1, first)).squeeze(-1)
+
+
+def individualised_order(x: Structure, noise: Tensor) -> Permutation:
+    """Nodes in the order of colours that are refined until none is shared; ``noise`` ``[B, K, N]`` draws."""
+    samples = noise.shape[1]
+    mask, edges = x.mask.repeat_interleave(samples, 0), hashed(x.edge_scalars).repeat_interleave(samples, 0)
+    colours = refined_colours(x).repeat_interleave(samples, 0)
+    while (shared := _shared(colours, mask)).any():
+        lowest = colours.masked_fill(~shared, torch.iinfo(colours.dtype).max).amin(-1, keepdim=True)
+        drawn = noise.flatten(0, 1).masked_fill(~shared | (colours != lowest), -torch.inf).argmax(-1)
+        alone = (one_hot(drawn, x.nodes) == 1) & shared
+        colours = refined(torch.where(alone, mixed(colours), colours), edges, mask)
+    last = torch.iinfo(colours.dtype).min
+    order = colours.masked_fill(~mask, last).argsort(dim=-1, descending=True, stable=True)
+    return Permutation.from_images(order.unflatten(0, (len(x), samples)))
+
+
+def _shared(colours: Tensor, mask: Tensor) -> Tensor:
+    """``[M, N]``: nodes whose colour another node of the same structure has."""
+    same = (colours[:, :, None] == colours[:, None]) & mask[:, None]
+    return (same.sum(-1) > 1) & mask
