@@ -15,6 +15,7 @@ import typer
 from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
+    from harness.checking import Verdict
     from harness.planning import Plan
     from harness.records.store import Store
 
@@ -177,6 +178,36 @@ def run(
 
 
 @app.command()
+def check(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as symbench methods lists them.")],
+    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is meant.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as sampler.noise_scale=0.1."),
+    ] = None,
+    samples: Annotated[
+        str, typer.Option(metavar="K,K,...", help="Numbers of group elements to compare.")
+    ] = "1,4,16,64",
+    as_json: JsonOption = False,
+) -> None:
+    """Test whether a method, with random weights, is as symmetric as it claims. Exit code 0 only if it is."""
+    counts = _whole_numbers(samples)
+
+    from dataclasses import asdict
+
+    from harness import checking
+
+    found = checking.subject(method, task, overrides or ())
+    verdicts = checking.check(found, counts)
+    if as_json:
+        typer.echo(json.dumps({"method": method, "task": task, "checks": [asdict(v) for v in verdicts]}, indent=1))
+    else:
+        _print_verdicts(f"{method} on {task}", verdicts)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command()
 def collate(store: StoreOption = STORE) -> None:
     """Collect the records into the tables runs, accuracy, sample_complexity and scaling (Parquet and CSV)."""
     from harness.collate import collate as collate_tables
@@ -296,6 +327,26 @@ def _plan_values(found: Plan) -> dict[str, Any]:
         "runs": [{"digest": job.spec.digest, "state": found.state(job), **job.spec.to_dict()} for job in found.jobs],
         "misfits": [pair._asdict() for pair in found.misfits],
     }
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise SymbenchError(f"--samples {text}: write whole numbers with commas, such as 1,4,16,64.") from None
+
+
+def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("k", "equivariance error", title=title, title_justify="left")
+    numbers = verdicts[0].numbers
+    for count, error in zip(numbers["samples"], numbers["errors"], strict=True):
+        table.add_row(str(count), f"{error:.2e}")
+    Console(soft_wrap=True).print(table)
+    for verdict in verdicts:
+        typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")
 
 
 def _print_plan(found: Plan) -> None:

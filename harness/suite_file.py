@@ -94,14 +94,8 @@ class SuiteFile:
                 self._refuse_twice(value, inside)
 
     def _set(self, override: str) -> None:
-        name, equals, text = override.partition("=")
-        if not equals or not name.strip():
-            raise SymbenchError(f"--set {override}: write it as --set key=value, for example --set seeds=1.")
-        try:
-            value = yaml.load(text, _Loader)
-        except yaml.YAMLError as error:
-            raise SymbenchError(f"--set {override}: the value is no YAML.") from error
-        loc = self._place(name.strip(), value, override)
+        name, value = parsed(override)
+        loc = self._place(name, value, override)
         for known in [*self._lines]:
             if known[: len(loc)] == loc:
                 del self._lines[known]
@@ -129,6 +123,17 @@ class SuiteFile:
                 inside[key] = value
             inside, rest = inside[key], tail
         return loc
+
+
+def parsed(override: str) -> tuple[str, Any]:
+    """The key and the value of ``key=value``, the latter read as YAML."""
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise SymbenchError(f"--set {override}: write it as --set key=value, for example --set seeds=1.")
+    try:
+        return name.strip(), yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise SymbenchError(f"--set {override}: the value is no YAML.") from error
 
 
 def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:

@@ -1,0 +1,195 @@
+"""Is a method as symmetric as it claims? The checks of ``symbench check`` with their verdicts in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from baselines.build import build, load
+from baselines.cards import MethodCard
+from baselines.model import Model
+from baselines.samplers.identity import IdentitySampler
+from baselines.samplers.sampler import Sampler
+from baselines.symmetrized import Symmetrized
+from harness import registry
+from harness.errors import SymbenchError
+from harness.spec import RunSpec
+from harness.suite import fitting, point
+from harness.suite_file import parsed
+from harness.training.checks import SIGNIFICANCE, Equivariance, Law, equivariance, law
+from harness.training.seeds import derive, generator
+from tasks.cards import TaskCard
+from tasks.sources.cache import DataError
+from tasks.symmetry.element import Element, Product
+from tasks.symmetry.groups import Group, ProductGroup, factors, group
+from tasks.symmetry.structure import Signature, Structure
+from tasks.task import SeparationTask
+
+Claim = Literal["exact", "in law", "nothing"]
+
+PROTOCOL = "quick"
+EXAMPLES = 12
+ROUNDS = 16
+DRAWS = 500
+CPU = torch.device("cpu")
+SECTIONS = ("task_params", "base", "sampler", "settings")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found, whether that is what the method claims, and one sentence about it."""
+
+    check: str
+    passed: bool
+    sentence: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+class Subject(NamedTuple):
+    """A method built for a task, with random weights, in float64 and evaluation mode, and inputs for it."""
+
+    task: TaskCard
+    method: MethodCard
+    spec: RunSpec
+    signature: Signature
+    model: Model
+    inputs: Structure
+
+    @property
+    def claim(self) -> Claim:
+        """What kind of symmetry the method is meant to have."""
+        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
+            return "nothing"
+        return "exact" if self.model.deterministic else "in law"
+
+
+def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> Subject:
+    """The pair with the settings of the protocol ``quick`` and ``key=value`` overrides, such as ``base.width=8``.
+
+    Raises :class:`SymbenchError` with one sentence for unknown names, misfits and settings that do not work.
+    """
+    card, problem_card = registry.method(method_name), registry.task(task_name)
+    spec = _resolved(card, problem_card, overrides)
+    if reason := card.misfit(problem_card, spec.task_params):
+        raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
+    try:
+        problem = load(problem_card.implementation)(spec.task_params)
+        torch.manual_seed(derive(spec.seed, "initialisation"))
+        symmetry = card.symmetrized_group(problem_card)
+        model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
+    except DataError as error:
+        raise SymbenchError(str(error)) from error
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise SymbenchError(
+            f"{card.name} on {problem_card.name} cannot be built with these settings: {why}."
+        ) from error
+    whole = problem.structures() if isinstance(problem, SeparationTask) else problem.data("test").inputs
+    spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
+    return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
+
+
+def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> RunSpec:
+    # A check needs a few examples: generating the published number of them would take longer than the check.
+    few = {name: EXAMPLES for name in ("train", "validation", "test") if name in problem.params}
+    chosen: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS} | {"task_params": few}
+    protocol = PROTOCOL if PROTOCOL in problem.protocols else next(iter(problem.protocols))
+    for override in overrides:
+        name, value = parsed(override)
+        section, _, key = name.partition(".")
+        if name == "protocol":
+            protocol = str(value)
+        elif section in SECTIONS and key:
+            chosen[section] |= _checked(section, key, value, override)
+        else:
+            known = "protocol, task_params.NAME, base.NAME, sampler.NAME and settings.NAME"
+            raise SymbenchError(f"--set {override}: a check takes {known}.")
+    defaults = {"task_params": problem.params, "base": card.base.params}
+    defaults["sampler"] = card.sampler.params if card.sampler else {}
+    for section, known_params in defaults.items():
+        chosen[section] |= fitting(chosen[section], known_params)  # whole numbers become floats where they should
+    return registry.resolve(problem.name, card.name, protocol, 0, **chosen)
+
+
+def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any]:
+    try:
+        return dict(getattr(point(f"{section}.{key}", value), section))
+    except ValidationError as error:
+        raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].lower()}.") from error
+
+
+def check(found: Subject, samples: Sequence[int]) -> list[Verdict]:
+    """The verdicts of the checks that apply; ``samples`` are the numbers of group elements to compare."""
+    if len(set(samples)) < 2 or min(samples) < 1:
+        raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
+    verdicts = [equivariance_verdict(found, sorted(set(samples)))]
+    return [*verdicts, law_verdict(found)] if isinstance(found.model, Symmetrized) else verdicts
+
+
+def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
+    """How far the method is from equivariance under random elements of the task's group."""
+    g = group(found.task.group).random(found.inputs, 1, generator(CPU, 0, "move"))
+    measured = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
+    return _of_equivariance(measured, found.claim, found.task)
+
+
+def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
+    """Whether the law of a symmetrized method's group elements moves with the input."""
+    assert isinstance(found.model, Symmetrized)
+    moved, left = _move(found.model.sampler, found)
+    return _of_law(law(found.model.sampler, found.inputs, moved, left, draws), found.claim)
+
+
+def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
+    """g'x, where g' moves by the sampler's group and by what the base model respects, and g' in the sampler's group."""
+    own = factors(sampler.group)
+    names = {factor.name for factor in own}
+    respected = [name for name in found.task.group if name in found.method.base.respects and name not in names]
+    parts: tuple[Group, ...] = (*own, *(group((name,)) for name in respected))
+    whole = ProductGroup(parts).random(found.inputs, 1, generator(CPU, 0, "move the law"))
+    left = whole.factors[: len(own)]
+    return found.inputs.acted(whole), left[0] if len(left) == 1 else Product(left)
+
+
+def _of_equivariance(found: Equivariance, claim: Claim, problem: TaskCard) -> Verdict:
+    numbers = asdict(found) | {"symmetry": found.symmetry, "claim": claim}
+    trend = ""
+    if found.slope is not None and found.bias is not None:
+        trend = (
+            f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; chance alone: p = {found.bias:.2g})"
+        )
+    saying = {
+        "exact": f"exactly symmetric under {problem.group_name}: the error is {max(found.errors):.0e} in float64"
+        + ("" if found.single is None else f" and {found.single:.0e} in float32"),
+        "Monte Carlo": f"symmetric under {problem.group_name} in law: the error falls as 1 / sqrt(k){trend}",
+        "none": f"not symmetric under {problem.group_name}: the error is {found.errors[-1]:.0e} "
+        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
+    }[found.symmetry]
+    passed = {
+        "exact": found.symmetry == "exact",
+        "in law": found.symmetry != "none",
+        "nothing": found.symmetry == "none",
+    }[claim]
+    return Verdict("equivariance", passed, f"{saying}{_against(claim, passed)}.", numbers)
+
+
+def _of_law(found: Law, claim: Claim) -> Verdict:
+    passed, numbers = found.agrees == (claim != "nothing"), asdict(found) | {"agrees": found.agrees}
+    says = "have the law of" if found.agrees else "do not have the law of"
+    if found.statistics == 0:
+        return Verdict("law", passed, "the one element for g'x is g' times the one for x.", numbers)
+    sentence = (
+        f"the elements drawn for g'x {says} g' times those drawn for x (p = {found.p_value:.2g} over "
+        f"{found.statistics} statistics of {found.draws} draws, {SIGNIFICANCE:g} needed)"
+    )
+    return Verdict("law", passed, f"{sentence}{_against(claim, passed)}.", numbers)
+
+
+def _against(claim: Claim, passed: bool) -> str:
+    if claim == "nothing":
+        return ", as expected without symmetrization" if passed else ", although nothing symmetrizes it"
+    return "" if passed else f", although the method claims to be symmetric ({claim})"
