@@ -69,7 +69,8 @@ def test_every_pin_is_exact_plain_and_within_its_range() -> None:
 
 
 def test_every_import_is_a_stated_dependency() -> None:
-    stated = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    texts = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["vision"]]
+    stated = {canonicalize_name(Requirement(text).name) for text in texts}
     provided = packages_distributions()
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
