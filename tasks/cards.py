@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tasks.protocol import Protocol
 
 Input = Literal["node_scalars", "edges", "points", "vectors"]
-Output = Literal["graph_scalars", "node_scalars", "node_points"]
+Output = Literal["graph_scalars", "node_scalars", "node_points", "edge_scalars"]
 Params = Mapping[str, Any]
 
 

@@ -1,0 +1,13 @@
+"""The registered tasks with the published settings of every experiment (facts: Kim et al. 2023, arXiv 2306.02866).
+
+``paper`` is the published protocol to the letter; ``quick`` is cut to fit two CPU cores and proves nothing by itself.
+One module for each family; none imports torch.
+"""
+
+from __future__ import annotations
+
+from tasks.cards import TaskCard
+from tasks.catalogue.geometry import NBODY
+from tasks.catalogue.graphs import EXP_CLASSIFY, GRAPH8C
+
+TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP_CLASSIFY, NBODY)
