@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
-from tasks.cards import Input, TaskCard
+from tasks.cards import Input, Output, TaskCard
 
 EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
 GRAPH: frozenset[Input] = frozenset({"node_scalars", "edges"})
 GEOMETRY: frozenset[Input] = frozenset({"points", "vectors"})
+SCALARS: frozenset[Output] = frozenset({"graph_scalars", "node_scalars", "edge_scalars"})
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 
 MLP = BaseCard(
@@ -15,7 +16,7 @@ MLP = BaseCard(
     title="MLP",
     needs=frozenset(),
     reads=GRAPH | GEOMETRY,
-    writes=frozenset({"graph_scalars", "node_points"}),
+    writes=SCALARS | {"node_points"},
     respects=frozenset(),
     version="1",
     source=f"{PAPER}, section 4.1",
@@ -27,7 +28,7 @@ GIN_ID = BaseCard(
     title="GIN with identifiers",
     needs=GRAPH,
     reads=GRAPH,
-    writes=frozenset({"graph_scalars"}),
+    writes=SCALARS,
     respects=frozenset(),
     version="1",
     source=f"{PAPER}, section 4.1; Murphy et al. 2019",
@@ -51,7 +52,7 @@ TRANSFORMER = BaseCard(
     title="Transformer",
     needs=frozenset({"edges"}),
     reads=GRAPH | GEOMETRY,
-    writes=frozenset({"graph_scalars", "node_points"}),
+    writes=SCALARS | {"node_points"},
     respects=frozenset(),
     version="1",
     source=f"Vaswani et al. 2017; {PAPER}, section 4.2",
@@ -64,7 +65,7 @@ GIN = BaseCard(
     title="GIN",
     needs=GRAPH,
     reads=GRAPH,
-    writes=frozenset({"graph_scalars"}),
+    writes=SCALARS,
     respects=frozenset({"S_n"}),
     version="1",
     source="Xu et al. 2019",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.readout import present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -27,7 +28,8 @@ def perceptron(widths: Sequence[int], activation: str, final_activation: bool = 
 class MLP(nn.Module):
     """Reads ``reads`` of a structure (``None``: all there is), flattened and padded to the signature's nodes.
 
-    Graph scalars come out ``[B, C]``; points come out ``[B, N, D, 1]`` as displacements of the first input point.
+    Scalars come out ``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]`` (of graphs, nodes, pairs of nodes); points come out
+    ``[B, N, D, 1]`` as displacements of the first input point.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
@@ -40,8 +42,12 @@ class MLP(nn.Module):
         }
         self.reads = [name for name in sizes if sizes[name] and (params["reads"] is None or name in params["reads"])]
         self.signature = signature
-        points = signature.output is Representation.NODE_POINTS
-        self.shape = (nodes, signature.dimension, signature.output_channels) if points else (signature.output_channels,)
+        within: Mapping[Representation, tuple[int, ...]] = {
+            Representation.NODE_SCALARS: (nodes,),
+            Representation.NODE_POINTS: (nodes, signature.dimension),
+            Representation.EDGE_SCALARS: (nodes, nodes),
+        }
+        self.shape = (*within.get(signature.output, ()), signature.output_channels)
         widths = [sum(sizes[name] for name in self.reads), *params["widths"], math.prod(self.shape)]
         self.layers = perceptron(widths, params["activation"], params["final_activation"])
 
@@ -53,4 +59,6 @@ class MLP(nn.Module):
         }
         row = torch.cat([fields[name]().flatten(1) for name in self.reads], 1)
         out = self.layers(row).unflatten(1, self.shape)
-        return x.points[..., :1] + out if self.signature.output is Representation.NODE_POINTS else out
+        if self.signature.output is Representation.NODE_POINTS:
+            return x.points[..., :1] + out
+        return present(out, x, self.signature.output)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.readout import present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -19,7 +20,8 @@ class PairTransformer(nn.Module):
     """All tokens carry edge scalars, diagonal ones node features too; node outputs are read off the diagonal.
 
     Points ``[B, N, D, 1]`` come out as displacements of the first input point; graph scalars ``[B, C]`` are the mean
-    over the nodes that exist. Position embeddings make it sensitive to the order of nodes.
+    over the nodes that exist; scalars of nodes are ``[B, N, C]`` and those of pairs ``[B, N, N, C]``. Position
+    embeddings make it sensitive to the order of nodes.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
@@ -43,10 +45,14 @@ class PairTransformer(nn.Module):
         tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
         absent = ~(x.mask[:, :, None] & x.mask[:, None]).flatten(1)
         h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
+        if self.output is Representation.EDGE_SCALARS:
+            return present(self.head(h).unflatten(1, (x.nodes, x.nodes)), x, self.output)
         diagonal = torch.arange(x.nodes, device=h.device) * (x.nodes + 1)
         out = self.head(h[:, diagonal])
         if self.output is Representation.NODE_POINTS:
             return x.points[..., :1] + out[..., None]
+        if self.output is Representation.NODE_SCALARS:
+            return present(out, x, self.output)
         keep = x.mask[..., None].to(out.dtype)
         return (out * keep).sum(1) / keep.sum(1)
 

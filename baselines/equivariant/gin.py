@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGINConv
 
 from baselines.bases.mlp import ACTIVATIONS, perceptron
+from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
 
 
 class GIN(nn.Module):
-    """``layers`` GIN layers of one linear map each, sum pooling, a head: graph scalars ``[B, C]``.
+    """``layers`` GIN layers of one linear map each, and a head on their sum, on nodes or on pairs of nodes.
 
     eps is trained and starts uniform on [0, 1) (Kim et al. 2023).
     """
@@ -22,6 +23,7 @@ class GIN(nn.Module):
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
         width = params["width"]
+        self.output = signature.output
         inputs = [signature.node_scalars, *[width] * (params["layers"] - 1)]
         self.convolutions = nn.ModuleList(
             DenseGINConv(nn.Linear(channels, width), eps=torch.rand(()).item(), train_eps=True) for channels in inputs
@@ -34,4 +36,4 @@ class GIN(nn.Module):
         h, adjacency = x.node_scalars, x.adjacency
         for convolution in self.convolutions:
             h = self.activation(convolution(h, adjacency, x.mask))
-        return self.head(h.sum(1))
+        return read_out(h, x, self.output, self.head)
