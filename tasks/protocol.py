@@ -10,11 +10,14 @@ from typing import Literal
 class Protocol:
     """Optimiser, schedule, budget and group samples of one run.
 
-    Sizes count examples, ``*_samples`` count group elements per example (the paper's k). A ``None`` size means the
-    whole split. ``initialisations`` is read by separation tasks only, which do not train.
+    Training ends after ``epochs``, or after ``max_steps`` where that is sooner; the learning rate warms up over
+    ``warmup_epochs`` and ``warmup_steps`` together. Sizes count examples, ``*_samples`` count group
+    elements per example (the paper's k). A ``None`` size means the whole split. ``initialisations`` is read by
+    separation tasks only, which do not train.
     """
 
     epochs: int = 0
+    max_steps: int | None = None
     batch_size: int = 100
     drop_last: bool = False
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -22,6 +25,7 @@ class Protocol:
     weight_decay: float = 0.0
     schedule: Literal["constant", "linear"] = "constant"
     warmup_epochs: int = 0
+    warmup_steps: int = 0
     clip_norm: float | None = None
     patience: int | None = None
     validate_every: int = 1
@@ -44,8 +48,10 @@ class Protocol:
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.epochs < 0 or self.warmup_epochs < 0:
-            raise ValueError("epochs and warmup_epochs cannot be negative")
+        if min(self.epochs, self.warmup_epochs, self.warmup_steps) < 0:
+            raise ValueError("epochs, warmup_epochs and warmup_steps cannot be negative")
+        if self.max_steps is not None and self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}")
         if self.lr <= 0:
             raise ValueError(f"lr must be positive, not {self.lr}")
         if self.curve_repeats < 2:

@@ -51,7 +51,7 @@ def _train(
     )  # fmt: skip
     progress = fit.run()
     test = problem.data("test").first(protocol.test_size).to(device, dtype)
-    trained = fit.steps_per_epoch * protocol.batch_size * progress.epoch
+    trained = fit.trained_steps * protocol.batch_size
     batch = test.inputs[: protocol.batch_size]
     return Outcome(
         metrics=_test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)},

@@ -81,7 +81,7 @@ class Fit:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model."""
         self._resume()
         saved = time.monotonic()
-        while self.progress.epoch < self.protocol.epochs and not self._out_of_patience():
+        while self.trained_steps < self.steps and not self._out_of_patience():
             self._epoch()
             self.progress.epoch += 1
             if self.path and time.monotonic() - saved > self.checkpoint_seconds:
@@ -95,12 +95,23 @@ class Fit:
         whole, rest = divmod(len(self.train), self.protocol.batch_size)
         return whole if self.protocol.drop_last or not rest else whole + 1
 
+    @property
+    def steps(self) -> int:
+        """Steps of the whole budget; the last epoch ends where it does."""
+        steps = self.protocol.epochs * self.steps_per_epoch
+        return steps if self.protocol.max_steps is None else min(steps, self.protocol.max_steps)
+
+    @property
+    def trained_steps(self) -> int:
+        """Steps behind us."""
+        return min(self.progress.epoch * self.steps_per_epoch, self.steps)
+
     def _epoch(self) -> None:
         epoch = self.progress.epoch
         start = time.perf_counter()
         values = self._train_epoch(epoch)
         self.progress.train_seconds += time.perf_counter() - start
-        last = epoch + 1 == self.protocol.epochs
+        last = (epoch + 1) * self.steps_per_epoch >= self.steps
         if (epoch + 1) % self.protocol.validate_every == 0 or last:
             values |= self._validate(epoch)
         self.progress.history.append((epoch, values))
@@ -111,11 +122,12 @@ class Fit:
         torch.manual_seed(derive(self.seed, "dropout", epoch))
         noise = generator(self.device, self.seed, "noise", epoch)
         order = torch.randperm(len(self.train), generator=generator(torch.device("cpu"), self.seed, "order", epoch))
+        steps = min(self.steps_per_epoch, self.steps - self.trained_steps)
         totals: dict[str, torch.Tensor] = {}
-        for part in batches(len(self.train), self.protocol.batch_size)[: self.steps_per_epoch]:
+        for part in batches(len(self.train), self.protocol.batch_size)[:steps]:
             for name, value in self._step(self.train[order[part].to(self.device)], noise).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
-        means = {f"train/{name}": (total / self.steps_per_epoch).item() for name, total in totals.items()}
+        means = {f"train/{name}": (total / steps).item() for name, total in totals.items()}
         if not math.isfinite(means["train/loss"]):
             raise NotFinite(
                 f"The training loss is {means['train/loss']} in epoch {epoch}: try a lower lr or clip_norm."
@@ -155,13 +167,12 @@ class Fit:
         return checks >= self.protocol.patience
 
     def _learning_rate_factor(self, step: int) -> float:
-        warmup = self.protocol.warmup_epochs * self.steps_per_epoch
+        warmup = self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
         if step < warmup:
             return (step + 1) / warmup
         if self.protocol.schedule == "constant":
             return 1.0
-        total = self.protocol.epochs * self.steps_per_epoch
-        return max(0.0, (total - step) / max(1, total - warmup))
+        return max(0.0, (self.steps - step) / max(1, self.steps - warmup))
 
     def _state(self) -> checkpoint.State:
         return {

@@ -72,7 +72,9 @@ def without_timing(outcome: Outcome) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", ["gin", "mlp-learned", "gin_id-haar"])
-@pytest.mark.parametrize("settings", [{}, {"schedule": "linear", "warmup_epochs": 2, "optimizer": "adamw"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"schedule": "linear", "warmup_epochs": 2, "optimizer": "adamw", "max_steps": 22}]
+)
 def test_resumed_equals_uninterrupted(name: str, settings: dict[str, object], tmp_path: Path) -> None:
     """Killed in the middle and started again: the same weights, history and choice, bit for bit."""
     whole = Recorder()
@@ -155,6 +157,17 @@ def test_learning_rate_warms_up_and_decays() -> None:
     rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
     # 4 steps an epoch: the rate after the last step of each epoch is the next step's
     assert rates == pytest.approx([5 / 8, 1.0, 3 / 4, 1 / 2, 1 / 4, 0.0])
+
+
+def test_a_budget_of_steps_ends_within_an_epoch() -> None:
+    rows = Recorder()
+    trained = fit(graph_model("gin"), rows, epochs=9, max_steps=10, warmup_steps=2, schedule="linear", lr=1.0e-4)
+    progress = trained.run()
+    assert (trained.steps, trained.trained_steps, progress.epoch) == (10, 10, 3)
+    rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
+    assert rates == pytest.approx([6 / 8, 2 / 8, 0.0])  # after 4, 8 and 10 steps
+    assert "validation/loss" in rows.rows[-1][1]
+    assert fit(graph_model("gin"), epochs=2, max_steps=10).steps == 8  # whichever ends first
 
 
 def test_gradients_are_clipped() -> None:
