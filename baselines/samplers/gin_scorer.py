@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
+from baselines.samplers.batch_norm import BatchNorm, Mask
+from tasks.symmetry.shapes import may_follow_data
 from tasks.symmetry.structure import Structure
 
 
@@ -15,7 +17,8 @@ class GINScorer(nn.Module):
     """Scores ``[B, K, N]`` from node scalars with noise ``[B, K, N, C]`` added.
 
     A virtual node with a learned feature is joined to every node and to itself, receives no noise and is dropped at
-    the end. Only nodes that exist are computed, all K samples of a graph at once on one sparse adjacency.
+    the end. All K samples of a graph are computed at once. Where shapes may follow the data only nodes that exist are
+    computed, on one sparse adjacency of all graphs side by side; elsewhere every graph has its own dense one.
     """
 
     def __init__(self, channels: int, width: int, layers: int) -> None:
@@ -26,6 +29,9 @@ class GINScorer(nn.Module):
         self.head = nn.Linear(width, 1)
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
+        return self._on_existing(x, noise) if may_follow_data(noise) else self._on_all(x, noise)
+
+    def _on_existing(self, x: Structure, noise: Tensor) -> Tensor:
         samples = noise.shape[1]
         batch, node = x.mask.nonzero(as_tuple=True)
         real = x.node_scalars[batch, node][:, None] + noise[batch, :, node]
@@ -39,18 +45,40 @@ class GINScorer(nn.Module):
             (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
         )
 
+    def _on_all(self, x: Structure, noise: Tensor) -> Tensor:
+        """Rows ``[B, N + 1, K, W]``, those of virtual nodes last."""
+        real = (x.node_scalars[:, None] + noise).transpose(1, 2)
+        virtual = self.virtual_node.expand(len(x), 1, noise.shape[1], -1)
+        h = self.embed(torch.cat([real, virtual], 1))
+        exist = pad(x.mask, (0, 1), value=True)
+        joined = exist.to(h.dtype)
+        adjacency = torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
+        for layer in self.layers:
+            h = layer(h, adjacency, exist[..., None].expand(h.shape[:-1]))
+        return self.head(h)[:, :-1, :, 0].transpose(1, 2) * x.mask[:, None]
+
 
 class GINLayer(nn.Module):
-    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, Linear, BatchNorm, ReLU, on ``[R, K, W]``."""
+    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, Linear, BatchNorm, ReLU, on ``[..., R, K, W]``.
+
+    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.eps = nn.Parameter(torch.rand(()))
-        self.mlp = nn.Sequential(NormalisedLinear(width), NormalisedLinear(width))
+        self.mlp = nn.ModuleList([NormalisedLinear(width), NormalisedLinear(width)])
 
-    def forward(self, h: Tensor, adjacency: Tensor) -> Tensor:
-        gathered = _Aggregate.apply(h.flatten(1), adjacency, self.eps)
-        return self.mlp(gathered.view(-1, h.shape[-1])).view_as(h)
+    def forward(self, h: Tensor, adjacency: Tensor, mask: Mask = None) -> Tensor:
+        rows = h.flatten(-2)
+        if adjacency.is_sparse:
+            gathered = _Aggregate.apply(rows, adjacency, self.eps)
+        else:
+            gathered = rows * (1 + self.eps) + adjacency @ rows
+        h = gathered.view(h.shape)
+        for linear_map in self.mlp:
+            h = linear_map(h, mask)
+        return h
 
 
 class NormalisedLinear(nn.Module):
@@ -59,11 +87,11 @@ class NormalisedLinear(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, width)
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = BatchNorm(width)
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, mask: Mask = None) -> Tensor:
         if self.training:
-            return self.norm(self.linear(h)).relu_()
+            return self.norm(self.linear(h), mask).relu_()
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None and variance is not None
         scale = self.norm.weight * (variance + self.norm.eps).rsqrt()

@@ -26,6 +26,7 @@ from tasks.symmetry.structure import Signature, Structure
 TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
+UNIT_SPREAD = 2**0.5  # two entries of a unit vector differ by no more
 SCORERS: Mapping[str, type[nn.Module]] = {
     "gin": GINScorer,
     "deepsets": DeepSetsScorer,
@@ -98,7 +99,7 @@ class Relaxation:
         if not (torch.is_grad_enabled() and scores.requires_grad):
             return Permutation.from_images(order)
         in_order = scores.gather(-1, order)
-        soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), self.temperature, self.steps)
+        soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), self.temperature, self.steps, UNIT_SPREAD)
         return Permutation.from_images(order, soft.view(*scores.shape, -1).mT)
 
 

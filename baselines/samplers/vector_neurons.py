@@ -14,14 +14,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-Mask = Tensor | None
+from baselines.samplers.batch_norm import BatchNorm, Mask
+from tasks.symmetry.shapes import may_follow_data
 
 EPSILON = 1e-6
 
 
 def on_existing(function: Callable[[Tensor], Tensor], rows: Tensor, mask: Mask) -> Tensor:
-    """``function`` of ``[R, C]``, those of ``rows`` ``[..., C]`` that exist; zero for the others."""
-    if mask is None:
+    """``function`` of each row of ``rows`` ``[..., C]`` that exists; the others are left out where that is possible."""
+    if mask is None or not may_follow_data(rows):
         return function(rows.flatten(0, -2)).view_as(rows)
     return rows.new_zeros(rows.shape).index_put((mask,), function(rows[mask]))
 
@@ -38,12 +39,11 @@ class VNBatchNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = BatchNorm(channels)
 
     def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
         norms = ((vectors * vectors).sum(-2) + EPSILON**2).sqrt()  # linalg.norm is slow across an inner axis
-        normalised = on_existing(self.norm, norms, mask)
-        return vectors * (normalised / norms)[..., None, :]
+        return vectors * (self.norm(norms, mask) / norms)[..., None, :]
 
 
 class VNBlock(nn.Module):

@@ -45,10 +45,13 @@ class DenseKernel:
         return tuple((half @ vector[..., None]).squeeze(-1) for half in (self.lower, self.upper))  # type: ignore[return-value]
 
 
-def line_kernel(points: Tensor, keep: Tensor) -> LineKernel:
-    """The kernel of float64 ``points`` ``[M, N]`` in descending order; ``keep`` is 1 where a point exists, else 0."""
+def line_kernel(points: Tensor, keep: Tensor, spread: float) -> LineKernel:
+    """The kernel of float64 ``points`` ``[M, N]`` in descending order; ``keep`` is 1 where a point exists, else 0.
+
+    No two points of a row are further apart than ``spread``: looking for that here would wait for the device.
+    """
     highest = points.masked_fill(keep == 0, -torch.inf).amax(-1, keepdim=True)
     lowest = points.masked_fill(keep == 0, torch.inf).amin(-1, keepdim=True)
     centred = (points - (highest + lowest) / 2) * keep
-    kind = ScanKernel if centred.abs().max() < LARGEST_EXPONENT else DenseKernel
+    kind = ScanKernel if spread / 2 < LARGEST_EXPONENT else DenseKernel
     return kind(centred, keep)

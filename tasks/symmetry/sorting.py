@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -17,14 +18,15 @@ def sort_descending(scores: Tensor, mask: Tensor) -> Tensor:
     return scores.masked_fill(~mask, -torch.inf).argsort(dim=-1, descending=True, stable=True)
 
 
-def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
+def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps: int, spread: float) -> Tensor:
     """Sinkhorn-normalised SoftSort of scores ``[M, N]`` that are sorted already (descending): ``[M, N, N]``.
 
     ``P[i, j]`` starts as exp(-|s_(i) - s_(j)| / temperature) (Prillo and Eisenschlos 2020) and is normalised ``steps``
     times over rows, then columns (Sinkhorn 1964). Times the hard permutation it is the paper's P_soft. Entries of
-    nodes that do not exist are zero. ``mask`` is ``[M, N]``.
+    nodes that do not exist are zero. ``mask`` is ``[M, N]``; no two scores of a row may differ by more than ``spread``.
     """
-    return _SoftIdentity.apply(sorted_scores, mask, temperature, steps)
+    soft, _ = _SoftIdentity.apply(sorted_scores, mask, temperature, steps, spread)
+    return soft
 
 
 class _SoftIdentity(torch.autograd.Function):
@@ -32,41 +34,47 @@ class _SoftIdentity(torch.autograd.Function):
 
     K is symmetric with a unit diagonal, so a and b stay within [1/N, N] and no logarithm is needed. Each normalisation
     is one product of K with a vector, which takes linear time on a line; only P itself is ever laid out as a matrix.
+    Beside P come all scalings ``[2 steps + 1, M, N]``, b and a in turns: the backward pass goes through them.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
+    def forward(scores: Tensor, mask: Tensor, temperature: float, steps: int, spread: float) -> tuple[Tensor, Tensor]:
         keep = mask.double()
-        kernel = line_kernel(scores.double() / temperature, keep)
-        rows_at, columns_at, columns = [], [], keep
-        for _ in range(steps):
-            columns_at.append(columns)
-            rows_at.append(_normaliser(kernel, columns, keep))
-            columns = _normaliser(kernel, rows_at[-1], keep)
+        kernel = _kernel(scores, keep, temperature, spread)
+        scalings = [keep]
+        for _ in range(2 * steps):
+            scalings.append(_normaliser(kernel, scalings[-1], keep))
+        rows, columns = (scaling.to(scores.dtype) for scaling in scalings[-2:])
         soft = (scores[:, :, None] - scores[:, None, :]).abs_().mul_(-1 / temperature).exp_()
-        soft.mul_(rows_at[-1].to(scores.dtype)[:, :, None]).mul_(columns.to(scores.dtype)[:, None, :])
-        ctx.save_for_backward(soft)
-        ctx.kernel, ctx.rows_at, ctx.columns_at, ctx.columns = kernel, rows_at, columns_at, columns
-        ctx.temperature = temperature
-        return soft
+        soft.mul_(rows[:, :, None]).mul_(columns[:, None, :])
+        return soft, torch.stack(scalings)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        scores, mask, ctx.temperature, _, ctx.spread = inputs
+        soft, scalings = output
+        ctx.mark_non_differentiable(scalings)
+        ctx.save_for_backward(scores, mask, soft, scalings)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (soft,) = ctx.saved_tensors
+        scores, mask, soft, scalings = ctx.saved_tensors
+        kernel = _kernel(scores, mask.double(), ctx.temperature, ctx.spread)
         log_soft = gradients[0] * soft
-        # Gradients of log a (rows) and log b (columns), from the last normalisation back to the first.
-        log_rows, log_columns = log_soft.sum(-1).double(), log_soft.sum(-2).double()
         points = _through_distances(log_soft)
-        columns = ctx.columns
-        for rows, before in zip(reversed(ctx.rows_at), reversed(ctx.columns_at), strict=True):
-            into_columns = -log_columns * columns
-            through, moved = _through_product(ctx.kernel, rows, into_columns)
-            into_rows = -(log_rows + rows * through) * rows
-            points += moved
-            through, moved = _through_product(ctx.kernel, before, into_rows)
-            log_rows, log_columns, columns = torch.zeros_like(log_rows), before * through, before
-            points += moved
-        return (points / ctx.temperature).to(soft.dtype), None, None, None
+        # Gradients of the logarithms, from the last normalisation (columns) back to the first; rows have their own too.
+        log_scaling, log_before = log_soft.sum(-2).double(), log_soft.sum(-1).double()
+        for scaling, before in itertools.pairwise(reversed(scalings.unbind(0))):
+            through, moved = _through_product(kernel, before, -log_scaling * scaling)
+            points = points + moved
+            log_scaling, log_before = log_before + before * through, torch.zeros_like(log_before)
+        return (points / ctx.temperature).to(soft.dtype), None, None, None, None
+
+
+def _kernel(scores: Tensor, keep: Tensor, temperature: float, spread: float) -> LineKernel:
+    return line_kernel(scores.double() / temperature, keep, spread / temperature)
 
 
 def _normaliser(kernel: LineKernel, scaling: Tensor, keep: Tensor) -> Tensor:
@@ -95,32 +103,40 @@ def permutation_entropy(soft: Tensor, mask: Tensor) -> Tensor:
 
     Entries are clamped at 1e-12 and rows and columns renormalised (Kim et al. 2023). ``mask`` is ``[M, N]``.
     """
-    return _PermutationEntropy.apply(soft, mask)
+    return _PermutationEntropy.apply(soft, mask)[0]
 
 
 class _PermutationEntropy(torch.autograd.Function):
     """-sum (p / t) log (p / t) = log t - (sum p log p) / t for every row and column of total t, and its gradient.
 
     Rows and columns share one p log p, and the gradient with respect to p is linear in log p: three passes over the
-    matrices where automatic differentiation takes a dozen.
+    matrices where automatic differentiation takes a dozen. Beside the entropy come log p and that line's slopes and
+    offsets, for the backward pass.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, soft: Tensor, mask: Tensor) -> Tensor:
+    def forward(soft: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         keep = mask.to(soft.dtype)
         entries = soft.clamp_min(ENTRY_FLOOR).mul_(keep[:, :, None]).mul_(keep[:, None])
         logs = entries.clamp_min(ENTRY_FLOOR).log_()
         products = entries * logs
         weight = keep / keep.sum(-1, keepdim=True) / len(keep)  # of each node in the mean
         entropy = soft.new_zeros(())
-        saved = []
+        lines = []
         for axis in (-1, -2):
             total, product = entries.sum(axis) + (1 - keep), products.sum(axis)
             entropy = entropy + (weight * (total.log() - product / total)).sum()
             # d/dp = (1 - log p - 1) / t + (sum p log p) / t^2, each times the weight
-            saved += [weight / total, weight * product / total.square()]
-        ctx.save_for_backward(soft, logs, *saved)
-        return entropy
+            lines += [weight / total, weight * product / total.square()]
+        return entropy, logs, *lines
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, ...]) -> None:
+        soft, _ = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(soft, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

@@ -50,15 +50,17 @@ def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
 class _Permute(torch.autograd.Function):
     """Nodes ``[B, K or 1, N, C]`` or, told by their number of axes, edges ``[B, K or 1, N, N, E]``."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor, relaxes_target: bool
-    ) -> Tensor:
-        out = _gather(values)(values, preimages)
-        ctx.save_for_backward(images, out if relaxes_target else values)
-        ctx.relaxes_target = relaxes_target
+    def forward(values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor, relaxes_target: bool) -> Tensor:
+        return _gather(values)(values, preimages)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        values, images, _, _, ctx.relaxes_target = inputs
         ctx.samples = values.shape[1]
-        return out
+        ctx.save_for_backward(images, output if ctx.relaxes_target else values)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:

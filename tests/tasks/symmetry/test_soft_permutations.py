@@ -12,6 +12,8 @@ from tasks.symmetry.element import Permutation
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
 
+SPREAD = 4.0
+
 
 def reference_soft_permutation(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
     """P_soft ``[M, N, N]`` (rows: places, columns: nodes) by log-space Sinkhorn on SoftSort's logits."""
@@ -44,7 +46,7 @@ def scores_and_mask(seed: int, rows: int = 4, nodes: int = 7) -> tuple[Tensor, T
 
 def relaxed(scores: Tensor, mask: Tensor, temperature: float) -> Permutation:
     order = sort_descending(scores, mask)
-    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20)
+    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20, SPREAD)
     return Permutation.from_images(order[None], soft.mT[None])
 
 
@@ -60,7 +62,7 @@ def test_values_and_gradients_of_the_soft_permutation(seed: int, temperature: fl
     scores, mask = scores_and_mask(seed)
     weights = torch.randn(4, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
     order = sort_descending(scores, mask)
-    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20)
+    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20, SPREAD)
     in_node_order = torch.zeros_like(soft).scatter(-1, order[:, None].expand_as(soft), soft)
     expected = reference_soft_permutation(scores, mask, temperature, 20)
     torch.testing.assert_close(in_node_order, expected, atol=1e-8, rtol=0)
@@ -73,13 +75,13 @@ def test_the_soft_identity_has_true_gradients() -> None:
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     scores = torch.tensor([[0.9, 0.4, 0.1, -0.3, -0.8], [0.7, 0.0, -0.4, 0.0, 0.0]], dtype=torch.float64)
     scores.requires_grad_()
-    assert torch.autograd.gradcheck(lambda s: soft_identity(s, mask, 0.5, 5), (scores,))
+    assert torch.autograd.gradcheck(lambda s: soft_identity(s, mask, 0.5, 5, SPREAD), (scores,))
 
 
 @given(seed=st.integers(0, 10_000))
 def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(seed: int) -> None:
     scores, mask = scores_and_mask(seed)
-    soft = soft_identity(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200)
+    soft = soft_identity(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200, SPREAD)
     torch.testing.assert_close(soft.sum(-1), mask.double(), atol=1e-6, rtol=0)
     torch.testing.assert_close(soft.sum(-2), mask.double(), atol=1e-6, rtol=0)
     assert not soft[~(mask[:, :, None] & mask[:, None])].any()
@@ -87,7 +89,7 @@ def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(seed: int
 
 def test_single_precision_survives_far_and_equal_scores() -> None:
     scores = torch.tensor([[1.0, 1.0, 0.0, -1.0]])
-    soft = soft_identity(scores, torch.ones(1, 4, dtype=torch.bool), 0.001, 20)
+    soft = soft_identity(scores, torch.ones(1, 4, dtype=torch.bool), 0.001, 20, SPREAD)
     expected = torch.eye(4)
     expected[:2, :2] = 0.5
     torch.testing.assert_close(soft[0], expected)

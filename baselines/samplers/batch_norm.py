@@ -1,0 +1,37 @@
+"""Batch normalisation over rows of which some do not exist."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from tasks.symmetry.shapes import may_follow_data
+
+Mask = Tensor | None
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Of rows ``[..., C]`` those count that exist by ``mask`` ``[...]`` (``None``: all).
+
+    What comes out for the others is finite and means nothing.
+    """
+
+    def forward(self, rows: Tensor, mask: Mask = None) -> Tensor:
+        if mask is None or not self.training:
+            return super().forward(rows.flatten(0, -2)).view_as(rows)
+        if may_follow_data(rows):
+            return rows.new_zeros(rows.shape).index_put((mask,), super().forward(rows[mask]))
+        keep = mask[..., None].to(rows.dtype)
+        axes = tuple(range(rows.dim() - 1))
+        count = keep.sum()
+        mean = (rows * keep).sum(axes) / count
+        centred = rows - mean
+        variance = (centred.square() * keep).sum(axes) / count
+        self._follow(mean.detach(), variance.detach() * (count / (count - 1)))
+        return centred * ((variance + self.eps).rsqrt() * self.weight) + self.bias
+
+    def _follow(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased_variance, self.momentum)
