@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from baselines.samplers.batch_norm import BatchNorm, Mask
+from baselines.layers.batch_norm import BatchNorm, Mask
 from tasks.symmetry.shapes import may_follow_data
 from tasks.symmetry.structure import Structure
 

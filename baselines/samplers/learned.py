@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.layers.vector_neurons import EdgeBlock
 from baselines.samplers.chance import Chance, Drawn, Fixed
 from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.graph_noise import NOISE
 from baselines.samplers.node_scorers import DeepSetsScorer, TransformerScorer
 from baselines.samplers.sampler import Sample, Sampler
-from baselines.samplers.vector_heads import EdgeBlock, PermutationHead, RotationHead
+from baselines.samplers.vector_heads import DROPOUT, PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Linear, Permutation, Product
 from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
 from tasks.symmetry.noise import Generator, Noise
@@ -150,7 +151,7 @@ class GeometricQ(QNetwork):
     def __init__(self, signature: Signature, params: Mapping[str, Any], permutes: bool, rotates: bool) -> None:
         super().__init__()
         width, neighbours = params["width"], params["neighbours"]
-        self.trunk = EdgeBlock(signature.geometry, width // 3, neighbours)
+        self.trunk = EdgeBlock(signature.geometry, width // 3, neighbours, DROPOUT)
         self.permutation = PermutationHead(width, neighbours) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if rotates else None
         self.padded = signature.padded

@@ -9,35 +9,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baselines.samplers.vector_neurons import (
+from baselines.layers.vector_neurons import (
+    EdgeBlock,
     Mask,
     VNBlock,
     VNFrame,
     VNLinear,
     VNMaxPool,
-    edge_features,
     invariants,
-    on_existing,
+    max_over_points,
+    mean_over_points,
 )
 
 DROPOUT = 0.08
-
-
-class EdgeBlock(nn.Module):
-    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours, dropout."""
-
-    def __init__(self, channels: int, out: int, neighbours: int) -> None:
-        super().__init__()
-        self.block = VNBlock(2 * channels, out)
-        self.pool = VNMaxPool(out)
-        self.dropout = nn.Dropout(DROPOUT)
-        self.neighbours = neighbours
-
-    def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
-        edges, edge_mask = edge_features(vectors, self.neighbours, mask)
-        pooled = self.pool(self.block(edges, edge_mask), axis=2, mask=edge_mask)
-        # Whole vectors are dropped: dropping coordinates would break equivariance.
-        return pooled * on_existing(self.dropout, torch.ones_like(pooled[..., 0, :]), mask)[..., None, :]
 
 
 class PermutationHead(nn.Module):
@@ -46,7 +30,7 @@ class PermutationHead(nn.Module):
     def __init__(self, width: int, neighbours: int) -> None:
         super().__init__()
         hidden = width // 3
-        self.second = EdgeBlock(hidden, hidden, neighbours)
+        self.second = EdgeBlock(hidden, hidden, neighbours, DROPOUT)
         self.third = VNBlock(2 * hidden, hidden, shared_direction=True)
         self.frame = VNFrame(2 * hidden)
         self.score = nn.Linear(2 * 3 * 2 * hidden, 1)
@@ -72,17 +56,3 @@ class RotationHead(nn.Module):
 
     def forward(self, first: Tensor, mask: Mask = None) -> Tensor:
         return self.vectors(self.pool(first, axis=1, mask=mask))
-
-
-def mean_over_points(values: Tensor, mask: Mask) -> Tensor:
-    """``[M, 1, ...]`` from ``[M, N, ...]``."""
-    if mask is None:
-        return values.mean(1, keepdim=True)
-    keep = mask[..., None, None].to(values.dtype)
-    return (values * keep).sum(1, keepdim=True) / keep.sum(1, keepdim=True)
-
-
-def max_over_points(values: Tensor, mask: Mask) -> Tensor:
-    """``[M, 1, C]`` from ``[M, N, C]``."""
-    existing = values if mask is None else values.masked_fill(~mask[..., None], -torch.inf)
-    return existing.amax(1, keepdim=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.samplers.batch_norm import BatchNorm
+from baselines.layers.batch_norm import BatchNorm
 from baselines.samplers.gin_scorer import GINScorer
 from tasks.symmetry.shapes import may_follow_data
 from tests.structures import random_graphs

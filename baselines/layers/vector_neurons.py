@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from baselines.samplers.batch_norm import BatchNorm, Mask
+from baselines.layers.batch_norm import BatchNorm, Mask
 from tasks.symmetry.shapes import may_follow_data
 
 EPSILON = 1e-6
@@ -103,21 +103,59 @@ def invariants(vectors: Tensor, frame: Tensor) -> Tensor:
     return (frame.mT @ vectors).flatten(-2)
 
 
-def edge_features(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple[Tensor, Mask]:
-    """``[M, N, k, D, 2 C]``: (neighbour - self, self) for the k nearest points by flattened vectors, self among them.
+def nearest_points(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple[Tensor, Mask]:
+    """The places ``[M, N, k]`` of the k nearest points of ``[M, N, D, C]`` by flattened vectors, self among them.
 
-    Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``. Beside them the mask
-    ``[M, N, k]`` of neighbours that exist: a point has fewer than k where there are fewer points.
+    Beside them the mask ``[M, N, k]`` of neighbours that exist: a point has fewer than k where there are fewer points.
     """
     flat = vectors.flatten(2)
     distances = torch.cdist(flat, flat)
     if mask is not None:
         distances = distances.masked_fill(~mask[:, None], torch.inf)
     nearest = distances.topk(min(neighbours, vectors.shape[1]), largest=False).indices
+    if mask is None:
+        return nearest, None
+    return nearest, mask[:, :, None] & mask.gather(1, nearest.flatten(1)).view(nearest.shape)
+
+
+def edge_features(vectors: Tensor, nearest: Tensor) -> Tensor:
+    """``[M, N, k, D, 2 C]``: (neighbour - self, self) for the places ``nearest`` ``[M, N, k]``.
+
+    Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``.
+    """
+    flat = vectors.flatten(2)
     places = nearest.flatten(1)[..., None].expand(-1, -1, flat.shape[-1])
     gathered = flat.gather(1, places).view(*nearest.shape, *vectors.shape[2:])
     itself = vectors[:, :, None].expand_as(gathered)
-    edges = torch.cat([gathered - itself, itself], -1)
+    return torch.cat([gathered - itself, itself], -1)
+
+
+class EdgeBlock(nn.Module):
+    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours, dropout."""
+
+    def __init__(self, channels: int, out: int, neighbours: int, dropout: float) -> None:
+        super().__init__()
+        self.block = VNBlock(2 * channels, out)
+        self.pool = VNMaxPool(out)
+        self.dropout = nn.Dropout(dropout)
+        self.neighbours = neighbours
+
+    def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
+        nearest, edge_mask = nearest_points(vectors, self.neighbours, mask)
+        pooled = self.pool(self.block(edge_features(vectors, nearest), edge_mask), axis=2, mask=edge_mask)
+        # Whole vectors are dropped: dropping coordinates would break equivariance.
+        return pooled * on_existing(self.dropout, torch.ones_like(pooled[..., 0, :]), mask)[..., None, :]
+
+
+def mean_over_points(values: Tensor, mask: Mask) -> Tensor:
+    """``[M, 1, ...]`` from ``[M, N, ...]``."""
     if mask is None:
-        return edges, None
-    return edges, mask[:, :, None] & mask.gather(1, nearest.flatten(1)).view(nearest.shape)
+        return values.mean(1, keepdim=True)
+    keep = mask[..., None, None].to(values.dtype)
+    return (values * keep).sum(1, keepdim=True) / keep.sum(1, keepdim=True)
+
+
+def max_over_points(values: Tensor, mask: Mask) -> Tensor:
+    """``[M, 1, C]`` from ``[M, N, C]``."""
+    existing = values if mask is None else values.masked_fill(~mask[..., None], -torch.inf)
+    return existing.amax(1, keepdim=True)

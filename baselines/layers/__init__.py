@@ -1,0 +1,1 @@
+"""Layers that networks and samplers are made of."""
