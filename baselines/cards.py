@@ -16,6 +16,8 @@ class BaseCard:
     """A network: what it needs and can read of a structure, what it can put out, which symmetries it has by itself.
 
     ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
+    ``resolve`` completes the parameters that depend on what can be had (pretrained weights); ``weights`` says of a
+    network that may be pretrained what it starts from.
     """
 
     name: str
@@ -29,6 +31,8 @@ class BaseCard:
     implementation: str
     params: Params = field(default_factory=dict)
     max_tokens: int | None = None
+    resolve: Callable[[Params], Params] = dict
+    weights: Callable[[Params], str | None] = lambda params: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from tasks.cards import Input, Output, TaskCard
 
@@ -59,6 +62,38 @@ TRANSFORMER = BaseCard(
     implementation="baselines.bases.transformer:PairTransformer",
     params={"width": 64, "layers": 8, "heads": 4},
     max_tokens=1024,
+)
+
+
+def _vit_weights(params: Mapping[str, Any]) -> dict[str, Any]:
+    from baselines.bases.vit_weights import resolved
+
+    return resolved(params)
+
+
+VIT = BaseCard(
+    name="vit",
+    title="Vision transformer",
+    needs=frozenset({"edges"}),
+    reads=GRAPH,
+    writes=frozenset({"graph_scalars", "node_scalars", "edge_scalars"}),
+    respects=frozenset(),
+    version="1",
+    source=f"Dosovitskiy et al. 2021; {PAPER}, sections 4.3 and 4.4",
+    implementation="baselines.bases.vit:VisionTransformer",
+    params={
+        "grid": 14,
+        "width": 768,
+        "layers": 12,
+        "heads": 12,
+        "weights": "auto",
+        "padding": "zeros",
+        "centred": False,
+        "patch_dropout": 0.0,
+        "patch_dropout_drawn": False,
+    },
+    resolve=_vit_weights,
+    weights=lambda params: {"imagenet21k": "ImageNet-21k weights", "random": "random weights"}.get(params["weights"]),
 )
 GIN = BaseCard(
     name="gin",
@@ -164,7 +199,7 @@ LEARNED = SamplerCard(
 )
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
-BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER)
+BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT)
 EQUIVARIANT: tuple[BaseCard, ...] = (GIN, EGNN)
 
 METHODS: tuple[MethodCard, ...] = (

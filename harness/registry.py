@@ -113,7 +113,7 @@ def resolve(
         task_params=task_card.resolve(_overlay("task_params", task_card.params, task_params or {})),
         method=method_card.name,
         method_version=method_card.version,
-        base=method_base,
+        base=method_card.base.resolve(method_base),
         sampler=method_sampler,
         seed=seed,
         protocol=protocol,

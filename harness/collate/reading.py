@@ -37,6 +37,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "method_version": pl.String,
     "kind": pl.String,
     "base_model": pl.String,
+    "weights": pl.String,
     "sampler": pl.String,
     "seed": pl.Int64,
     "protocol": pl.String,
@@ -100,6 +101,7 @@ class _Description(_Part):
     sampler: str | None
     control: str | None = None
     variant: str | None = None
+    weights: str | None = None
     size_name: str | None = None
     size: Int64 | None = None
 
@@ -173,6 +175,7 @@ def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
         "method_version": record.spec.method_version,
         "kind": described.kind,
         "base_model": described.base_model,
+        "weights": described.weights,
         "sampler": described.sampler,
         "seed": record.spec.seed,
         "protocol": record.spec.protocol,

@@ -24,6 +24,7 @@ class Description:
     sampler: str | None
     control: str | None = None
     variant: str | None = None
+    weights: str | None = None
     size_name: str | None = None
     size: int | None = None
 

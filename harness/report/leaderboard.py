@@ -141,12 +141,12 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
 
 
 def method_cell(row: Row, note: str = "") -> Cell:
-    """The method's name with its colour and marker."""
+    """The method's name with its colour and marker, and under it what a pretrained base model starts from."""
     return Cell(
         text=row["method"],
         sort=row["method"].lower(),
         why=method_title(row["method"]),
-        note=note,
+        note="; ".join(filter(None, (row["weights"], note))),
         code=True,
         look=look(row["sampler"], row["base_model"]),
     )

@@ -76,6 +76,7 @@ def opening_tags(job: Job, description: Description, home: Home) -> dict[str, st
             "symbench.base_model": description.base_model,
             "symbench.sampler": description.sampler,
             "symbench.variant": description.variant,
+            "symbench.weights": description.weights,
             "symbench.size": description.size,
             LAUNCH: home.launch,
             STORE: home.store,

@@ -20,7 +20,7 @@ def report(record: Record) -> str:
                 ("suite", record.suite),
                 ("protocol", spec.protocol),
                 ("group", about.group),
-                ("base model", about.base_model),
+                ("base model", f"{about.base_model}, {about.weights}" if about.weights else about.base_model),
                 ("sampler", about.sampler or "none"),
                 ("variant", about.variant or "none"),
                 ("started", record.started),

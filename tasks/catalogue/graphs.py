@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, S_N_SAMPLER
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER
 from tasks.protocol import Protocol
 
 
@@ -43,6 +43,7 @@ GRAPH8C = TaskCard(
         Recipe(method="learned", sampler=S_N_SAMPLER),
         Recipe(method="canonical", sampler=S_N_SAMPLER),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}, settings={"initialisations": 1}),
+        QUICK_VIT,
     ),
 )
 
@@ -98,5 +99,6 @@ EXP_CLASSIFY = TaskCard(
         ),
         Recipe(method="gin_id", protocol="quick", settings={"epochs": 6}),
         Recipe(method="gin", protocol="quick", settings={"epochs": 6}),
+        QUICK_VIT,
     ),
 )

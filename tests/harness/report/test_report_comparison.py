@@ -10,6 +10,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import published
 from harness.report.cells import Cell
+from harness.report.curves import sample_curves
 from harness.report.departures import departures
 from harness.report.leaderboard import Board, leaderboard
 from tests.harness.synthetic import make_record, renamed, write
@@ -103,6 +104,18 @@ def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> 
     assert cell(task.boards[0], "other-thing", "Base").text == "other"
     assert cell(task.boards[0], "other-thing", "Sampler").text == "thing"
     assert cell(task.boards[0], "gnn-learned", "Sampler").text == "probabilistic symmetrization"
+
+
+def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) -> None:
+    drawn = {"width": 64, "weights": "random"}
+    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "imagenet21k"}), weights="ImageNet-21k")
+    random = renamed(make_record("graph8c", "vit-learned", base=drawn), weights="random weights")
+    tables = tables_of(tmp_path, loaded, random)
+    rows = [board.table.rows for task in leaderboard(tables) for board in task.boards]
+    rows += [table.rows for task in sample_curves(tables) for contest in task.contests for table in contest.tables]
+    for table in rows:
+        notes = [row[0].note for row in table]
+        assert sorted(note.split("; ")[0] for note in notes) == ["ImageNet-21k", "random weights"]
 
 
 def test_a_failed_method_is_last_and_says_so(tmp_path: Path) -> None:
