@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from tasks.ragged import RaggedGraphs, RaggedPairs
 from tasks.symmetry.structure import Signature, Structure
 
 Split = Literal["train", "validation", "test"]
@@ -17,10 +18,14 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Structures and their targets ``[M, ...]``."""
+    """Structures and their targets ``[M, ...]``, floats also where they are classes.
 
-    inputs: Structure
-    targets: Tensor
+    Targets move with their structures as the task's outputs do. At nodes and pairs that do not exist, or have no
+    label, a class is -1.
+    """
+
+    inputs: Structure | RaggedGraphs
+    targets: Tensor | RaggedPairs
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -30,7 +35,8 @@ class Dataset:
 
     def first(self, size: int | None) -> Dataset:
         """The first ``size`` examples (``None``: all)."""
-        return Dataset(*self[:size])
+        targets = self.targets[:size] if isinstance(self.targets, Tensor) else self.targets.first(size)
+        return Dataset(self.inputs.first(size), targets)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Dataset:
         return Dataset(self.inputs.to(device, dtype), self.targets.to(device, dtype))

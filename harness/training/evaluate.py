@@ -11,7 +11,7 @@ from torch import Tensor
 from baselines.model import Model
 from harness.training.memory import peak_memory
 from harness.training.outcome import CurvePoint
-from tasks.symmetry.structure import Structure
+from tasks.symmetry.structure import Structure, Structures
 
 Metric = Callable[[Tensor, Tensor], float]
 TIMED_PREDICTIONS = 3
@@ -23,7 +23,12 @@ def batches(size: int, batch_size: int) -> list[slice]:
 
 @torch.no_grad()
 def predict(
-    model: Model, inputs: Structure, samples: int, batch_size: int, generator: torch.Generator, chunk: int | None = None
+    model: Model,
+    inputs: Structures,
+    samples: int,
+    batch_size: int,
+    generator: torch.Generator,
+    chunk: int | None = None,
 ) -> Tensor:
     """Predictions ``[M, ...]`` in evaluation mode."""
     model.eval()
@@ -33,7 +38,12 @@ def predict(
 
 @torch.no_grad()
 def draw(
-    model: Model, inputs: Structure, samples: int, batch_size: int, generator: torch.Generator, chunk: int | None = None
+    model: Model,
+    inputs: Structures,
+    samples: int,
+    batch_size: int,
+    generator: torch.Generator,
+    chunk: int | None = None,
 ) -> Tensor:
     """Single-sample predictions ``[M, K, ...]`` in evaluation mode."""
     model.eval()

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from baselines.build import build, load
 from baselines.model import Model
@@ -18,6 +19,7 @@ from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
 from tasks.symmetry.groups import group
+from tasks.symmetry.structure import Structures
 from tasks.task import Dataset, SeparationTask, SupervisedTask
 
 
@@ -73,14 +75,15 @@ def _test_metrics(
     one that has learned the order or the pose of its data does not.
     """
     protocol = spec.settings
+    plain = test.inputs, test.targets[:]
     moved = _moved(spec, problem, test)
     rounds: list[dict[str, float]] = []
     for repeat in range(protocol.test_repeats):
         noise = generator(test.targets.device, spec.seed, "test", repeat)
         rounds.append({})
-        for suffix, data in (("", test), ("_moved", moved)):
-            predictions = predict(model, data.inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
-            found = problem.metrics(predictions, data.targets)
+        for suffix, (inputs, targets) in (("", plain), ("_moved", moved)):
+            predictions = predict(model, inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
+            found = problem.metrics(predictions, targets)
             rounds[-1] |= {f"{name}{suffix}": value for name, value in found.items()}
     values = {name: torch.tensor([one[name] for one in rounds], dtype=torch.float64) for name in rounds[0]}
     means = {name: value.mean().item() for name, value in values.items()}
@@ -89,11 +92,11 @@ def _test_metrics(
     return means | {f"{name}_std": value.std().item() for name, value in values.items()}
 
 
-def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> Dataset:
+def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> tuple[Structures, Tensor]:
     """Every test example and its target moved by a random element of the task's group."""
     noise = generator(test.targets.device, spec.seed, "moved")
-    elements = group(task(spec.task).group).random(test.inputs, 1, noise)
-    return Dataset(test.inputs.acted(elements), elements.act(test.targets[:, None], problem.signature.output)[:, 0])
+    elements = group(task(spec.task).group).random(test.inputs.outline, 1, noise)
+    return test.inputs.acted(elements), elements.act(test.targets[:][:, None], problem.signature.output)[:, 0]
 
 
 def _test_curve(
@@ -102,15 +105,16 @@ def _test_curve(
     protocol, name = spec.settings, task(spec.task).metric
     noise = generator(part.targets.device, spec.seed, "curve")
 
-    def metric(predictions: torch.Tensor, targets: torch.Tensor) -> float:
-        return problem.metrics(predictions, targets)[name]
+    def metric(predictions: Tensor, truth: Tensor) -> float:
+        return problem.metrics(predictions, truth)[name]
 
+    targets = part.targets[:]
     repeats = 1 if model.deterministic else protocol.curve_repeats
     if model.fixed_samples is not None:
         own = [draw(model, part.inputs, 1, protocol.batch_size, noise)[:, 0] for _ in range(repeats)]
-        return flat_curve(torch.stack(own), part.targets, metric, protocol.curve_samples)
+        return flat_curve(torch.stack(own), targets, metric, protocol.curve_samples)
     draws = draw(model, part.inputs, repeats * max(protocol.curve_samples), protocol.batch_size, noise, chunk)
-    return curve(draws, part.targets, metric, protocol.curve_samples)
+    return curve(draws, targets, metric, protocol.curve_samples)
 
 
 def _separate(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -19,6 +18,8 @@ from harness.training.evaluate import batches, predict
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
 from tasks.protocol import Protocol
+from tasks.symmetry.noise import Generator
+from tasks.symmetry.structure import Structure
 from tasks.task import SupervisedTask
 
 CHECKPOINT_SECONDS = 30.0
@@ -125,7 +126,7 @@ class Fit:
         steps = min(self.steps_per_epoch, self.steps - self.trained_steps)
         totals: dict[str, torch.Tensor] = {}
         for part in batches(len(self.train), self.protocol.batch_size)[:steps]:
-            for name, value in self._step(self.train[order[part].to(self.device)], noise).items():
+            for name, value in self.step(self.train[order[part]], noise).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
         means = {f"train/{name}": (total / steps).item() for name, total in totals.items()}
         if not math.isfinite(means["train/loss"]):
@@ -134,7 +135,8 @@ class Fit:
             )
         return means | {"train/lr": self.optimizer.param_groups[0]["lr"]}
 
-    def _step(self, batch: tuple[Any, torch.Tensor], noise: torch.Generator) -> dict[str, torch.Tensor]:
+    def step(self, batch: tuple[Structure, torch.Tensor], noise: Generator) -> dict[str, torch.Tensor]:
+        """One step of the optimiser; nothing in it waits for the device."""
         inputs, targets = batch
         prediction = self.model(inputs, self.protocol.train_samples, noise, self.chunk)
         loss = self.task.loss(prediction.value, targets)
@@ -151,7 +153,7 @@ class Fit:
         """Validation draws the same group elements at every epoch, so that epochs compare by weights alone."""
         protocol = self.protocol
         noise = generator(self.device, self.seed, "validation")
-        inputs, targets = self.validation.inputs, self.validation.targets
+        inputs, targets = self.validation.inputs, self.validation.targets[:]
         predictions = predict(self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk)
         loss = self.task.loss(predictions, targets).item()
         if loss < self.progress.best_loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -31,8 +32,15 @@ class Element(ABC):
 
     def part(self, start: int, stop: int) -> Self:
         """The elements ``start`` to ``stop`` of each structure."""
+        return self._each(lambda values: values[:, start:stop])
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """The elements of the structures at these places of the batch."""
+        return self._each(lambda values: values[index])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: value[:, start:stop] for name, value in tensors.items()})  # type: ignore[type-var]
+        return replace(self, **{name: change(value) for name, value in tensors.items()})  # type: ignore[type-var]
 
     @abstractmethod
     def act(self, values: Tensor, representation: Representation) -> Tensor:
@@ -167,6 +175,9 @@ class Product(Element):
 
     def part(self, start: int, stop: int) -> Product:
         return Product(tuple(factor.part(start, stop) for factor in self.factors))
+
+    def __getitem__(self, index: Tensor | slice) -> Product:
+        return Product(tuple(factor[index] for factor in self.factors))
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
         for factor in self.factors:

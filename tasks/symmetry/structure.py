@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,19 @@ from tasks.symmetry.representation import Representation
 
 if TYPE_CHECKING:
     from tasks.symmetry.element import Element
+
+
+class Structures(Protocol):
+    """Structures that are taken by their places: a batch of them, or a store that pads what is taken."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Tensor | slice, /) -> Structure: ...
+
+    @property
+    def outline(self) -> Structure:
+        """What group elements are drawn for: the mask at least."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,15 @@ class Structure:
         """The structures at these places of the batch."""
         return Structure(*(getattr(self, item.name)[index] for item in fields(self)))
 
+    def first(self, size: int | None) -> Structure:
+        """The first ``size`` structures (``None``: all)."""
+        return self[:size]
+
+    @property
+    def outline(self) -> Structure:
+        """The structures themselves."""
+        return self
+
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Structure:
         """Moved to a device; ``dtype`` converts all but the mask."""
         moved = {item.name: getattr(self, item.name).to(device) for item in fields(self)}
@@ -160,8 +182,9 @@ class Signature:
     padded: bool = True
 
     @staticmethod
-    def of(structure: Structure, output: Representation, output_channels: int) -> Signature:
-        """The signature of all structures that ``structure`` stands for: some are padded where any of its are."""
+    def of(structures: Structures, output: Representation, output_channels: int) -> Signature:
+        """The signature of all that ``structures`` stand for: some are padded where any of them are."""
+        structure = structures[:1]
         return Signature(
             nodes=structure.nodes,
             node_scalars=structure.node_scalars.shape[-1],
@@ -171,7 +194,7 @@ class Signature:
             dimension=structure.points.shape[2],
             output=output,
             output_channels=output_channels,
-            padded=not bool(structure.mask.all()),
+            padded=not bool(structures.outline.mask.all()),
         )
 
     @property
