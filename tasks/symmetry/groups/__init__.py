@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tasks.symmetry.groups.affine import AffineGroup
 from tasks.symmetry.groups.euclidean import EuclideanGroup, about_centroid
-from tasks.symmetry.groups.group import GeometricGroup, Group, NodeGroup
+from tasks.symmetry.groups.group import FiniteGroup, GeometricGroup, Group, NodeGroup
 from tasks.symmetry.groups.hyperoctahedral import HyperoctahedralGroup
 from tasks.symmetry.groups.lorentz import LorentzGroup
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
@@ -21,6 +21,7 @@ from tasks.symmetry.groups.unitary import UnitaryGroup
 __all__ = [
     "AffineGroup",
     "EuclideanGroup",
+    "FiniteGroup",
     "GeometricGroup",
     "Group",
     "HyperoctahedralGroup",

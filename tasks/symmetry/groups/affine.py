@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Affine
+from tasks.symmetry.element import Affine, Linear
 from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
+from tasks.symmetry.names import no_haar_measure
 from tasks.symmetry.noise import Generator, Noise, normal
 from tasks.symmetry.structure import Structure
 
@@ -21,6 +22,8 @@ class AffineGroup(GeometricGroup):
     left is O(d). Where points and vectors do not span space nothing in ``x`` tells how to scale the directions they
     lack, and no map from ``x`` alone is equivariant; a small ridge then keeps h finite.
     """
+
+    translates = True
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -42,28 +45,23 @@ class AffineGroup(GeometricGroup):
         root = torch.linalg.cholesky_ex(moments + torch.diag_embed(ridge[:, None].expand(-1, self.dimension))).L
         return Affine(root[:, None], x.centroid[:, None])
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Affine:
+    def compact_head(self, frame: Tensor) -> Linear:
         """By QR: with :meth:`head`, that of a d-frame in the metric which the second moments of ``x`` are."""
-        rotation = self.rotations.head_at_rest(x, frame)
-        return self.rest_frame(x).compose(Affine(rotation.matrix, torch.zeros_like(frame[..., 0])))
+        return self.rotations.compact_head(frame)
+
+    def from_rest(self, x: Structure, compact: Linear) -> Affine:
+        return self.rest_frame(x).compose(Affine(compact.matrix, torch.zeros_like(compact.matrix[..., 0])))
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        raise ValueError(self._no_haar_measure)
+        raise ValueError(no_haar_measure(self.name))
 
     def uniform(self, x: Structure, noise: Noise) -> Affine:
-        raise ValueError(self._no_haar_measure)
-
-    @property
-    def _no_haar_measure(self) -> str:
-        return (
-            f"{self.name} has no Haar probability measure, so there is no group averaging over it: "
-            "take canonicalization or a learned sampler (probabilistic symmetrization)"
-        )
+        raise ValueError(no_haar_measure(self.name))
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Affine:
         """Matrices of singular values near 1 (their logarithms have deviation 1/4), so that precision is kept."""
         rotations = (self.rotations.noise(x, samples, generator)[0] for _ in range(2))
-        left, right = (self.rotations.head_at_rest(x, noise).matrix for noise in rotations)
+        left, right = (self.rotations.compact_head(noise).matrix for noise in rotations)
         scales = (normal((len(x), samples, 1, self.dimension), x.points, generator) / 4).exp()
         translation = normal((len(x), samples, self.dimension), x.points, generator)
         return Affine((left * scales) @ right, translation)

@@ -14,6 +14,8 @@ from tasks.symmetry.structure import Structure
 class EuclideanGroup(GeometricGroup):
     """E(d), or SE(d) where ``special``: isometries of space. At rest, the centroid is the origin."""
 
+    translates = True
+
     def __init__(self, dimension: int, special: bool = False) -> None:
         self.dimension = dimension
         self.special = special
@@ -29,11 +31,17 @@ class EuclideanGroup(GeometricGroup):
     def rest_frame(self, x: Structure) -> Rigid:
         return about_centroid(self.rotations.identity(x), x)
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Rigid:
-        return about_centroid(self.rotations.head_at_rest(x, frame), x)
+    def geometry_at_rest(self, x: Structure) -> Tensor:
+        return x.geometry
+
+    def compact_head(self, frame: Tensor) -> Linear:
+        return self.rotations.compact_head(frame)
+
+    def from_rest(self, x: Structure, compact: Linear) -> Rigid:
+        return about_centroid(compact, x)
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Rigid:
-        rotation = self.rotations.head_at_rest(x, *self.rotations.noise(x, samples, generator))
+        rotation = self.rotations.compact_head(*self.rotations.noise(x, samples, generator))
         return Rigid(rotation.matrix, normal((len(x), samples, self.dimension), x.points, generator))
 
 

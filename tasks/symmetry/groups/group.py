@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Element
+from tasks.symmetry.element import Element, Linear, Permutation
 from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.structure import Structure
+from tasks.symmetry.structure import Signature, Structure
 
 
 class Group(ABC):
@@ -20,6 +20,10 @@ class Group(ABC):
     @abstractmethod
     def name(self) -> str:
         """The name that cards and tables use."""
+
+    @abstractmethod
+    def check(self, signature: Signature) -> None:
+        """Raises ``ValueError``, which says what to do, where there is nothing for the group to act on."""
 
     @abstractmethod
     def identity(self, x: Structure) -> Element:
@@ -45,11 +49,21 @@ class Group(ABC):
 class NodeGroup(Group):
     """A group that permutes the nodes that exist."""
 
+    def check(self, signature: Signature) -> None:
+        """There are always nodes."""
+
     @abstractmethod
-    def head(self, x: Structure, scores: Tensor) -> Element:
+    def head(self, x: Structure, scores: Tensor) -> Permutation:
         """The permutation that node scores ``[B, K, N]`` stand for: ``head(g x, g scores) = g head(x, scores)``.
 
         Unique where no scores are tied. No gradient reaches the scores.
+        """
+
+    @abstractmethod
+    def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
+        """The same for scores of unit norm, with a soft identity behind it that makes gradients flow to them.
+
+        It tends to the identity as ``temperature`` does to 0; ``steps`` are of what normalises it, if anything does.
         """
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -71,17 +85,49 @@ class GeometricGroup(Group):
     """
 
     dimension: int  # D
+    translates: bool = False
+
+    def check(self, signature: Signature) -> None:
+        if signature.geometry == 0:
+            raise ValueError(f"{self.name} acts on points and vectors, and there are none")
+        if signature.dimension != self.dimension:
+            raise ValueError(
+                f"{self.name} acts on R^{self.dimension}, and points and vectors are in R^{signature.dimension}: "
+                "take a group of that dimension"
+            )
+        if self.translates and signature.points == 0:
+            raise ValueError(f"{self.name} moves points, and there are only vectors: take a group about the origin")
 
     @abstractmethod
+    def compact_head(self, frame: Tensor) -> Linear:
+        """The k in K that a matrix ``[B, K, D, D]`` of columns stands for, equivariant under K."""
+
+    @abstractmethod
+    def from_rest(self, x: Structure, compact: Linear) -> Element:
+        """h(x) k."""
+
+    def rest_frame(self, x: Structure) -> Element:
+        """h(x), one for every structure."""
+        return self.identity(x)
+
+    def geometry_at_rest(self, x: Structure) -> Tensor:
+        """``[B, N, D, P + V]``: the geometry of ``h(x)^-1 x``."""
+        return x.acted(self.rest_frame(x).inverse()).geometry
+
+    def covariants(self, vectors: Tensor) -> Tensor:
+        """``[..., D, C']``: these vectors ``[..., D, C]`` and others that K, though not all of O(D), moves with them.
+
+        A network that is equivariant under O(D) and reads them is equivariant under K alone: nothing but K is forced
+        on it. (Under SO(d), where the generalised cross product would be one, it stays equivariant under O(d).)
+        """
+        return vectors
+
     def head_at_rest(self, x: Structure, frame: Tensor) -> Element:
         """h(x) k for the k in K that a matrix ``[B, K, D, D]`` of columns seen from the rest frame stands for.
 
         This is what a sampler needs whose network reads ``h(x)^-1 x`` and is equivariant under K, or under O(D).
         """
-
-    def rest_frame(self, x: Structure) -> Element:
-        """h(x), one for every structure."""
-        return self.identity(x)
+        return self.from_rest(x, self.compact_head(frame))
 
     def head(self, x: Structure, frame: Tensor) -> Element:
         """The element for a matrix ``[B, K, D, D]`` whose columns are vectors that move with ``x``.
@@ -101,8 +147,24 @@ class GeometricGroup(Group):
 class CompactGroup(GeometricGroup):
     """A group of orthogonal matrices."""
 
+    def from_rest(self, x: Structure, compact: Linear) -> Linear:
+        return compact
+
+    def geometry_at_rest(self, x: Structure) -> Tensor:
+        return x.geometry
+
     def random(self, x: Structure, samples: int, generator: Generator) -> Element:
         return self.uniform(x, self.noise(x, samples, generator))
+
+
+class FiniteGroup(CompactGroup):
+    """A finite group of orthogonal matrices."""
+
+    size: int  # the number of elements
+
+    @abstractmethod
+    def matrices(self, like: Tensor) -> Tensor:
+        """All elements ``[size, D, D]``, each once, in the dtype and on the device of ``like``."""
 
 
 def identity_matrix(x: Structure, dimension: int) -> Tensor:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import torch
 from torch import Tensor
 
 from tasks.symmetry.element import Linear
-from tasks.symmetry.groups.group import CompactGroup, identity_matrix
+from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
 from tasks.symmetry.structure import Structure
 
 
-class HyperoctahedralGroup(CompactGroup):
+class HyperoctahedralGroup(FiniteGroup):
     """B_d, sign flips semi-direct S_d: the 2^d d! signed permutation matrices, on the coordinates of R^d."""
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
+        self.size = 2**dimension * math.factorial(dimension)
 
     @property
     def name(self) -> str:
@@ -23,10 +27,20 @@ class HyperoctahedralGroup(CompactGroup):
     def identity(self, x: Structure) -> Linear:
         return Linear(identity_matrix(x, self.dimension))
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> Linear:
         """g whose inverse makes the first column positive and descending, unique where no sizes are tied or zero."""
         column = frame[..., 0]
         order = column.abs().argsort(dim=-1, descending=True, stable=True)
         signs = torch.where(column.gather(-1, order) < 0, -1.0, 1.0).to(frame.dtype)
         places = torch.arange(self.dimension, device=order.device)
         return Linear((order[..., None, :] == places[:, None]) * signs[..., None, :])
+
+    def matrices(self, like: Tensor) -> Tensor:
+        orders = torch.tensor(list(itertools.permutations(range(self.dimension))), device=like.device)
+        signs = torch.tensor(list(itertools.product((1, -1), repeat=self.dimension)), device=like.device)
+        permutations = torch.eye(self.dimension, dtype=like.dtype, device=like.device)[orders]
+        return (permutations * signs[:, None, None].to(like.dtype)).flatten(0, 1)
+
+    def covariants(self, vectors: Tensor) -> Tensor:
+        """With v_i |v_i| for every coordinate."""
+        return torch.cat([vectors, vectors * vectors.abs()], -1)

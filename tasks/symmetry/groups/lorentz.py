@@ -47,14 +47,22 @@ class LorentzGroup(GeometricGroup):
         mass = torch.where(timelike, mass_squared, 1.0).sqrt() * torch.where(momentum[:, 0] < 0, -1.0, 1.0)
         return _boost((momentum[:, 1:] / mass[:, None] * timelike[:, None])[:, None])
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> LorentzTransformation:
+    def compact_head(self, frame: Tensor) -> LorentzTransformation:
         """Of the first three columns: with :meth:`head`, Minkowski-Gram-Schmidt after the total momentum."""
-        rotation = self.rotations.head_at_rest(x, frame[..., 1:, :3])
-        return self.rest_frame(x).compose(_rotation(rotation))
+        return _rotation(self.rotations.compact_head(frame[..., 1:, :3]))
+
+    def from_rest(self, x: Structure, compact: Linear) -> LorentzTransformation:
+        return self.rest_frame(x).compose(LorentzTransformation(compact.matrix))
+
+    def covariants(self, vectors: Tensor) -> Tensor:
+        """With the direction of time, which no rotation of space moves."""
+        time = torch.zeros_like(vectors[..., :1])
+        time[..., 0, :] = 1
+        return torch.cat([vectors, time], -1)
 
     def random(self, x: Structure, samples: int, generator: Generator) -> LorentzTransformation:
         """A Haar rotation, then a boost of which the space part of the four-velocity has deviation 1/2."""
-        rotation = self.rotations.head_at_rest(x, *self.rotations.noise(x, samples, generator))
+        rotation = self.rotations.compact_head(*self.rotations.noise(x, samples, generator))
         return _boost(normal((len(x), samples, 3), x.points, generator) / 2).compose(_rotation(rotation))
 
 

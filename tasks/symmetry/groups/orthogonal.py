@@ -24,5 +24,5 @@ class OrthogonalGroup(CompactGroup):
     def identity(self, x: Structure) -> Linear:
         return Linear(identity_matrix(x, self.dimension))
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> Linear:
         return Linear(gram_schmidt(frame, self.special))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from tasks.symmetry.element import Linear
-from tasks.symmetry.groups.group import CompactGroup, identity_matrix
+from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
 from tasks.symmetry.structure import Structure
 
 
-class PlaneGroup(CompactGroup):
+class PlaneGroup(FiniteGroup):
     """C_m, the rotations of R^2 by multiples of 2 pi / m, or D_m, with the reflections that keep an m-gon in place.
 
     One vertex of the polygon lies on the first axis: (x, y) -> (x, -y) is in D_m.
@@ -23,6 +23,7 @@ class PlaneGroup(CompactGroup):
     def __init__(self, order: int, reflections: bool = False) -> None:
         self.order = order
         self.reflections = reflections
+        self.size = 2 * order if reflections else order
 
     @property
     def name(self) -> str:
@@ -31,7 +32,7 @@ class PlaneGroup(CompactGroup):
     def identity(self, x: Structure) -> Linear:
         return Linear(identity_matrix(x, self.dimension))
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> Linear:
         """g that takes a wedge between the first axis and the next one of its kind to where the first column lies.
 
         The wedge is 2 pi / m wide for C_m and pi / m for D_m: as wide as makes g unique.
@@ -45,6 +46,21 @@ class PlaneGroup(CompactGroup):
         rotation = _rotation((steps + flip) * turn)
         sign = torch.where(flip, -1.0, 1.0).to(frame.dtype)
         return Linear(torch.cat([rotation[..., :1], rotation[..., 1:] * sign[..., None, None]], -1))
+
+    def matrices(self, like: Tensor) -> Tensor:
+        turns = torch.arange(self.order, dtype=like.dtype, device=like.device)
+        rotations = _rotation(turns * (2 * math.pi / self.order))
+        return torch.cat([rotations, rotations * rotations.new_tensor([1.0, -1.0])]) if self.reflections else rotations
+
+    def covariants(self, vectors: Tensor) -> Tensor:
+        """With |z| (conj(z) / |z|)^(m - 1) of each z in C = R^2 and, in C_m, a quarter turn of all these."""
+        length, angle = vectors.norm(dim=-2, keepdim=True), torch.atan2(vectors[..., 1:, :], vectors[..., :1, :])
+        power = (self.order - 1) * angle
+        all_of_them = torch.cat([vectors, torch.cat([length * power.cos(), -length * power.sin()], -2)], -1)
+        if self.reflections:
+            return all_of_them
+        first, second = all_of_them.split(1, -2)
+        return torch.cat([all_of_them, torch.cat([-second, first], -2)], -1)
 
 
 def _rotation(angle: Tensor) -> Tensor:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from tasks.symmetry.element import Product
-from tasks.symmetry.groups.group import Group
+from tasks.symmetry.groups.group import GeometricGroup, Group, NodeGroup
 from tasks.symmetry.noise import Generator, Noise
-from tasks.symmetry.structure import Structure
+from tasks.symmetry.structure import Signature, Structure
 
 
 class ProductGroup(Group):
     """A direct product of groups that act on different things."""
 
     def __init__(self, factors: tuple[Group, ...]) -> None:
+        for kind, where in ((NodeGroup, "nodes"), (GeometricGroup, "space")):
+            if len(clash := [factor.name for factor in factors if isinstance(factor, kind)]) > 1:
+                raise ValueError(f"{' and '.join(clash)} both act on {where}: a direct product takes one of them")
         self.factors = factors
 
     @property
     def name(self) -> str:
         return " x ".join(factor.name for factor in self.factors)
+
+    def check(self, signature: Signature) -> None:
+        for factor in self.factors:
+            factor.check(signature)
 
     def identity(self, x: Structure) -> Product:
         return Product(tuple(factor.identity(x) for factor in self.factors))

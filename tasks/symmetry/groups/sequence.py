@@ -26,12 +26,40 @@ class SequenceGroup(NodeGroup):
 
     def head(self, x: Structure, scores: Tensor) -> Permutation:
         """g whose inverse starts at the node of highest score and, in D_n, goes on to its higher neighbour."""
-        scores = scores.masked_fill(~x.mask[:, None], -torch.inf)
-        start = scores.argmax(-1, keepdim=True)
-        length = x.node_counts[:, None, None]
+        start = scores.masked_fill(~x.mask[:, None], -torch.inf).argmax(-1, keepdim=True)
         step = torch.ones_like(start)
         if self.reversals:
-            after, before = (scores.gather(-1, (start + side) % length) for side in (1, -1))
-            step = torch.where(after >= before, step, -step)
+            step = torch.where(self._rise(x, scores).gather(-1, start) >= 0, step, -step)
+        return self.element(x, start, step)
+
+    def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
+        """Behind it, the law over all elements that softmaxes make of what the head compares."""
+        element = self.head(x, scores.detach())
+        start = (scores / temperature).masked_fill(~x.mask[:, None], -torch.inf).softmax(-1)
+        laws = [(1, start)]
+        if self.reversals:
+            forwards = (self._rise(x, scores) / temperature).sigmoid()
+            laws = [(1, start * forwards), (-1, start * (1 - forwards))]
+        # The mean of the matrices of h: node i stands at place j where h starts at i - step j. Then g^-1 times it.
+        places = torch.arange(x.nodes, device=scores.device)
+        length = x.node_counts[:, None, None, None]
+        soft = sum(
+            law.gather(-1, ((element.images[..., None] - step * places) % length).flatten(2)).view(*law.shape, -1)
+            for step, law in laws
+        )
+        keep = (x.mask[:, :, None] & x.mask[:, None])[:, None]
+        return Permutation(element.images, element.preimages, soft * keep)
+
+    def element(self, x: Structure, start: Tensor, step: Tensor) -> Permutation:
+        """``j -> start + step j`` for ``start`` and ``step`` (1, or -1) ``[B, K, 1]``."""
         places = torch.arange(x.nodes, device=start.device)
-        return Permutation.from_images(torch.where(x.mask[:, None], (start + step * places) % length, places))
+        images = (start + step * places) % x.node_counts[:, None, None]
+        return Permutation.from_images(torch.where(x.mask[:, None], images, places))
+
+    @staticmethod
+    def _rise(x: Structure, scores: Tensor) -> Tensor:
+        """``[B, K, N]``: the score of the node after each, less that of the node before it."""
+        places = torch.arange(x.nodes, device=scores.device)
+        length = x.node_counts[:, None]
+        after, before = (((places + side) % length)[:, None].expand_as(scores) for side in (1, -1))
+        return scores.gather(-1, after) - scores.gather(-1, before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Affine
+from tasks.symmetry.element import Affine, Linear
 from tasks.symmetry.groups.euclidean import EuclideanGroup
 from tasks.symmetry.groups.group import GeometricGroup
 from tasks.symmetry.noise import Generator, normal
@@ -18,6 +18,8 @@ class SimilarityGroup(GeometricGroup):
     At rest, the centroid is the origin and the root mean square distance of the points from it is 1 (no scale is
     taken out where all points are one).
     """
+
+    translates = True
 
     def __init__(self, dimension: int, special: bool = False) -> None:
         self.dimension = dimension
@@ -34,8 +36,11 @@ class SimilarityGroup(GeometricGroup):
     def rest_frame(self, x: Structure) -> Affine:
         return _scaled(self.isometries.rest_frame(x), _size(x))
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Affine:
-        return _scaled(self.isometries.head_at_rest(x, frame), _size(x))
+    def compact_head(self, frame: Tensor) -> Linear:
+        return self.isometries.compact_head(frame)
+
+    def from_rest(self, x: Structure, compact: Linear) -> Affine:
+        return _scaled(self.isometries.from_rest(x, compact), _size(x))
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Affine:
         isometry = self.isometries.random(x, samples, generator)

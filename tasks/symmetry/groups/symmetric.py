@@ -7,8 +7,10 @@ from torch import Tensor
 
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups.group import NodeGroup
-from tasks.symmetry.sorting import sort_descending
+from tasks.symmetry.sorting import soft_identity, sort_descending
 from tasks.symmetry.structure import Structure
+
+UNIT_SPREAD = 2**0.5  # two entries of a unit vector differ by no more
 
 
 class SymmetricGroup(NodeGroup):
@@ -22,6 +24,14 @@ class SymmetricGroup(NodeGroup):
     def head(self, x: Structure, scores: Tensor) -> Permutation:
         """g whose inverse puts nodes in descending order of their scores."""
         return Permutation.from_images(sort_descending(scores, x.mask[:, None]))
+
+    def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
+        """Behind it, ``steps`` normalisations of SoftSort (see :func:`~tasks.symmetry.sorting.soft_identity`)."""
+        mask = x.mask[:, None].expand_as(scores)
+        order = sort_descending(scores, mask)
+        in_order = scores.gather(-1, order)
+        soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), temperature, steps, UNIT_SPREAD)
+        return Permutation.from_images(order, soft.view(*scores.shape, -1).mT)
 
 
 def identity_permutation(x: Structure) -> Permutation:

@@ -29,10 +29,15 @@ class UnitaryGroup(CompactGroup):
     def identity(self, x: Structure) -> Linear:
         return Linear(identity_matrix(x, self.dimension))
 
-    def head_at_rest(self, x: Structure, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> Linear:
         """Of the first d columns, as complex vectors."""
         real, imaginary = frame[..., : self.complex_dimension].chunk(2, -2)
         unitary = gram_schmidt(torch.complex(real, imaginary), self.special)
         top = torch.cat([unitary.real, -unitary.imag], -1)
         bottom = torch.cat([unitary.imag, unitary.real], -1)
         return Linear(torch.cat([top, bottom], -2))
+
+    def covariants(self, vectors: Tensor) -> Tensor:
+        """With i times each."""
+        real, imaginary = vectors.chunk(2, -2)
+        return torch.cat([vectors, torch.cat([-imaginary, real], -2)], -1)
