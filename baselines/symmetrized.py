@@ -66,7 +66,7 @@ class Symmetrized(Model):
         """The sum over samples of the weighted values ``[B, ...]`` and of the weights, broadcastable to it."""
         values = self._values(x, sample.element)
         if sample.weight is None:
-            return values.sum(1), values.new_tensor(float(sample.element.samples))
+            return values.sum(1), values.new_full((), sample.element.samples)
         weight = sample.weight.reshape(*sample.weight.shape, *[1] * (values.dim() - 2))
         return (weight * values).sum(1), weight.sum(1)
 
