@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from tasks.symmetry.noise import Generator
+from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Structure
 
 
@@ -30,9 +30,17 @@ class Model(nn.Module, ABC):
     deterministic: bool
     fixed_samples: int | None
 
-    @abstractmethod
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
         """The prediction for ``x`` with ``samples`` group elements, ``chunk`` of them at a time."""
+        return self.from_noise(x, self.noise(x, samples, generator), samples, chunk)
+
+    @abstractmethod
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        """All the chance in a prediction beside dropout; every part is ``[B, K, ...]``."""
+
+    @abstractmethod
+    def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
+        """The prediction that this noise stands for."""
 
     @abstractmethod
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
@@ -52,7 +60,10 @@ class Equivariant(Model):
         super().__init__()
         self.network = network
 
-    def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return ()
+
+    def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
         return Prediction(self.network(x))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:

@@ -33,8 +33,10 @@ class Symmetrized(Model):
         self.deterministic = sampler.deterministic
         self.fixed_samples = sampler.fixed_samples
 
-    def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
-        noise = self.sampler.noise(x, self._count(samples), generator)
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return self.sampler.noise(x, self._count(samples), generator)
+
+    def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
         if self.training:
             sample = self.sampler(x, noise)
             return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, sample.statistics)
@@ -42,7 +44,7 @@ class Symmetrized(Model):
         return Prediction(_mean_of(parts))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
-        noise = self.sampler.noise(x, self._count(samples), generator)
+        noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
             value, mass = self._weighted_sum(x, self.sampler(x, noise))
             return (value / mass)[:, None]

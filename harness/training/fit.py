@@ -123,6 +123,7 @@ class Fit:
         torch.manual_seed(derive(self.seed, "dropout", epoch))
         noise = generator(self.device, self.seed, "noise", epoch)
         order = torch.randperm(len(self.train), generator=generator(torch.device("cpu"), self.seed, "order", epoch))
+        order = order.to(self.device)
         steps = min(self.steps_per_epoch, self.steps - self.trained_steps)
         totals: dict[str, torch.Tensor] = {}
         for part in batches(len(self.train), self.protocol.batch_size)[:steps]:
