@@ -7,7 +7,7 @@ One module for each family; none imports torch.
 from __future__ import annotations
 
 from tasks.cards import TaskCard
-from tasks.catalogue.geometry import NBODY
+from tasks.catalogue.geometry import NBODY, SHAPES_O3, SHAPES_SE3
 from tasks.catalogue.graphs import EXP_CLASSIFY, GRAPH8C
 
-TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP_CLASSIFY, NBODY)
+TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP_CLASSIFY, NBODY, SHAPES_O3, SHAPES_SE3)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import PAPER
 from tasks.protocol import Protocol
@@ -43,3 +46,61 @@ NBODY = TaskCard(
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
     ),
 )  # fmt: skip
+
+SHAPES_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 8, "entropy_weight": 0.1}
+GENERATED_SHAPES = {"train": 2400, "validation": 600, "test": 1200}
+
+
+def _shapes_data(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``auto`` becomes the larger ModelNet in a data folder, else ``generated``, whose sizes are then written out."""
+    from tasks.sources.shapes import available
+
+    data = available() if params["data"] == "auto" else params["data"]
+    sizes = {split: size if params[split] is None else params[split] for split, size in GENERATED_SHAPES.items()}
+    return {**params, "data": data, **(sizes if data == "generated" else dict.fromkeys(sizes))}
+
+
+def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCard:
+    """No protocol is published for these poses: ``standard`` is ours."""
+    return TaskCard(
+        name=name,
+        title=title,
+        group=("S_n", symmetry),
+        inputs=frozenset({"points"}),
+        output="graph_scalars",
+        metric="accuracy",
+        direction="max",
+        control="accuracy_moved",
+        version="1",
+        source="Wu et al. 2015 (ModelNet); protocol and generated shapes are symbench's own",
+        implementation=implementation,
+        max_nodes=lambda params: int(params["points"]),
+        size=lambda params: int(params["points"]),
+        size_name="points",
+        params={
+            "data": "auto", "points": 64, "noise": 0.02, "occlusion": 0.25, "poses": "random",
+            **dict.fromkeys(GENERATED_SHAPES), "data_seed": 0,
+        },
+        resolve=_shapes_data,
+        variant=lambda params: "generated shapes" if params["data"] == "generated" else None,
+        protocols={
+            "standard": Protocol(
+                epochs=150, batch_size=32, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,
+                train_samples=4, valid_samples=10, test_samples=10, test_repeats=5, validate_every=5,
+            ),
+            "quick": Protocol(
+                epochs=15, batch_size=32, lr=2e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=600,
+                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=3,
+            ),
+        },
+        recipes=(
+            Recipe(method="learned", sampler=SHAPES_SAMPLER),
+            Recipe(method="canonical", sampler=SHAPES_SAMPLER),
+        ),
+    )  # fmt: skip
+
+
+SHAPES_O3 = _shapes("shapes_o3", "Shapes: clouds of points in any pose, mirrored too", "O(3)", "tasks.shapes:Shapes")
+SHAPES_SE3 = _shapes(
+    "shapes_se3", "Shapes: clouds of points in any pose, mirror images apart", "SE(3)", "tasks.shapes:ProperShapes"
+)

@@ -17,7 +17,9 @@ from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask, SupervisedTask
 
 PAIRS = [(t, m) for t in tasks() for m in methods() if methods()[m].misfit(tasks()[t], tasks()[t].params) is None]
-SMALL = {"nbody": {"train": 20, "validation": 20, "test": 20}}
+FEW = {"train": 20, "validation": 20, "test": 20}
+FEW_POINTS = {**FEW, "points": 6}
+SMALL = {"nbody": FEW, "shapes_o3": FEW_POINTS, "shapes_se3": FEW_POINTS}
 REPEATS = (2, 8, 32)
 ROUNDS = 16
 EXAMPLES = 12

@@ -1,0 +1,76 @@
+"""Shapes: what is this cloud of points sampled from, whatever its pose?
+
+ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.shapes`), seen in part and with noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from tasks.sources.modelnet import SIZES, Surfaces
+from tasks.sources.shapes import SPLITS, generated, points_needed, published, random_poses, seen
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+from tasks.task import Dataset, Split, SupervisedTask
+
+
+class Shapes(SupervisedTask):
+    """Clouds in poses from O(3), centred; targets are one-hot over the classes.
+
+    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the ``*_moved``
+    scores then say whether a model knows a shape in another pose.
+
+    Raises ``ValueError`` for parameters out of range.
+    """
+
+    proper = False  # poses from SE(3), which keeps a shape and its mirror image apart, so that they are two classes
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        if params["data"] not in ("generated", *SIZES):
+            raise ValueError(f"data is auto, generated, {' or '.join(SIZES)}, not {params['data']}")
+        if params["poses"] not in ("random", "aligned"):
+            raise ValueError(f"poses are random or aligned, not {params['poses']}")
+        surfaces = self._surfaces(params)
+        self.classes = 1 + int(surfaces["train"].label.max())
+        self._data = {split: self._observed(surfaces[split], params, place) for place, split in enumerate(SPLITS)}
+        self.signature = Signature(
+            nodes=params["points"], node_scalars=0, points=1, vectors=0, edge_scalars=0, dimension=3,
+            output=Representation.GRAPH_SCALARS, output_channels=self.classes, padded=False,
+        )  # fmt: skip
+
+    def _surfaces(self, params: Mapping[str, Any]) -> dict[str, Surfaces]:
+        if params["data"] in SIZES:
+            return published(params["data"])
+        sizes = {split: params[split] for split in SPLITS}
+        return generated(sizes, points_needed(params["points"], params["occlusion"]), self.proper, params["data_seed"])
+
+    def _observed(self, surfaces: Surfaces, params: Mapping[str, Any], place: int) -> Dataset:
+        random = np.random.default_rng([params["data_seed"], len(SPLITS), place])
+        clouds = seen(surfaces.points, params["points"], params["noise"], params["occlusion"], random)
+        if params["poses"] == "random":
+            poses = random_poses(len(clouds), self.proper, random)
+            clouds = clouds @ poses.matrix.swapaxes(1, 2) + poses.translation[:, None]
+        points = torch.from_numpy(clouds).float()
+        structure = Structure.build(torch.ones(points.shape[:2], dtype=torch.bool), points=points[..., None])
+        return Dataset(structure, one_hot(torch.from_numpy(surfaces.label).long(), self.classes).float())
+
+    def data(self, split: Split) -> Dataset:
+        return self._data[split]
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(predictions, targets)
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        return {"accuracy": (predictions.argmax(-1) == targets.argmax(-1)).double().mean().item()}
+
+
+class ProperShapes(Shapes):
+    """Clouds in poses from SE(3); generated helices and knots are left-handed or right-handed."""
+
+    proper = True
