@@ -2,82 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
+from tasks.sources.cache import DataError
+from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Where each of M graphs lies in arrays stored end to end: ``start`` and ``count`` ``[M]``, int64."""
+    """Where each of M graphs lies in arrays stored end to end: ``start`` and ``count`` ``[M]``, int64.
+
+    ``most`` is the largest count, so that what is gathered has the same shape whatever is taken: no device is waited
+    for.
+    """
 
     start: Tensor
     count: Tensor
+    most: int
 
     @staticmethod
     def between(offset: Tensor) -> Segments:
         """From ``offset`` ``[M + 1]``: graph m lies at ``offset[m] .. offset[m + 1] - 1``."""
-        return Segments(offset[:-1], offset.diff())
+        count = offset.diff()
+        return Segments(offset[:-1], count, int(count.max()) if len(count) else 0)
 
     def __getitem__(self, index: Tensor | slice) -> Segments:
-        return Segments(self.start[index], self.count[index])
+        return Segments(self.start[index], self.count[index], self.most)
 
-    @property
-    def owners(self) -> Tensor:
-        """``[sum of counts]``: for every item, whose it is."""
-        return torch.arange(len(self.count), device=self.count.device).repeat_interleave(self.count)
-
-    @property
-    def places(self) -> Tensor:
-        """``[sum of counts]``: the places of all items, one graph after the other."""
-        before = self.count.cumsum(0) - self.count
-        steps = torch.arange(int(self.count.sum()), device=self.count.device)
-        return steps + (self.start - before).repeat_interleave(self.count)
+    def gathered(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """``[M, most, ...]`` of ``values`` ``[all, ...]``, and which of them exist; the rest are any graph's."""
+        step = torch.arange(self.most, device=self.count.device)
+        places = (self.start[:, None] + step).clamp_max(max(len(values) - 1, 0))
+        return values[places], step < self.count[:, None]
 
     def to(self, device: torch.device | str) -> Segments:
-        return Segments(self.start.to(device), self.count.to(device))
+        return Segments(self.start.to(device), self.count.to(device), self.most)
 
 
 @dataclass(frozen=True)
 class RaggedGraphs:
-    """Graphs whose features are classes, held as small integers; taking some gives a :class:`Structure`.
+    """Graphs whose features are classes; taking some gives a :class:`Structure` padded to ``size`` nodes.
 
-    ``node_features`` ``[sum of nodes, F]`` and ``edge_features`` ``[sum of edges, F']`` hold a class in each column,
-    ``node_classes`` and ``edge_classes`` how many there are; ``edge_index`` ``[2, sum of edges]`` counts nodes within
-    each graph. Node scalars are the one-hot classes; edge scalars are 1 and the one-hot classes. Every graph is padded
-    to ``size`` nodes.
+    Node scalars are one-hot classes, edge scalars are 1 and one-hot classes. ``node_ones`` ``[sum of nodes, F]`` and
+    ``edge_ones`` ``[sum of edges, F']`` say, in uint8, which of the ``node_scalars`` and ``edge_scalars`` channels are
+    one; ``edge_index`` ``[2, sum of edges]`` counts nodes within each graph.
     """
 
     size: int
     nodes: Segments
     edges: Segments
-    node_features: Tensor
+    node_ones: Tensor
+    edge_ones: Tensor
     edge_index: Tensor
-    edge_features: Tensor
-    node_classes: tuple[int, ...]
-    edge_classes: tuple[int, ...] = ()
+    node_scalars: int
+    edge_scalars: int
     dtype: torch.dtype = torch.float32
+
+    @staticmethod
+    def of(
+        graphs: GraphArrays, size: int, node_classes: Sequence[int], edge_classes: Sequence[int] = ()
+    ) -> RaggedGraphs:
+        """``node_classes`` and ``edge_classes`` say how many classes each column of features has.
+
+        Raises :class:`tasks.sources.cache.DataError` for a graph above ``size`` nodes and a class beyond its number.
+        """
+        counts = graphs.node_counts
+        if len(graphs) and counts.max() > size:
+            raise DataError(
+                f"Graph {counts.argmax()} has {counts.max()} nodes and the task pads to {size}: "
+                "raise the task's nodes, or leave the graph out."
+            )
+        return RaggedGraphs(
+            size=size,
+            nodes=Segments.between(torch.from_numpy(graphs.node_offset)),
+            edges=Segments.between(torch.from_numpy(graphs.edge_offset)),
+            node_ones=torch.from_numpy(channels(graphs.node_features, node_classes, 0)),
+            edge_ones=torch.from_numpy(channels(graphs.edge_features, edge_classes, 1)),
+            edge_index=torch.from_numpy(graphs.edge_index.astype(np.uint8 if size <= 256 else np.int16)),
+            node_scalars=sum(node_classes),
+            edge_scalars=1 + sum(edge_classes),
+        )
 
     def __len__(self) -> int:
         return len(self.nodes.count)
 
     def __getitem__(self, index: Tensor | slice) -> Structure:
-        nodes, edges = self.nodes[index], self.edges[index]
-        outline = self.part(index).outline
-        of_nodes = one_hot(self.node_features[nodes.places], self.node_classes, self.dtype)
-        node_scalars = of_nodes.new_zeros(*outline.mask.shape, of_nodes.shape[-1])
-        node_scalars[outline.mask] = of_nodes
-        of_edges = one_hot(self.edge_features[edges.places], self.edge_classes, self.dtype)
-        of_edges = torch.cat([of_edges.new_ones(len(of_edges), 1), of_edges], -1)
-        source, target = self.edge_index[:, edges.places].long()
-        edge_scalars = of_edges.new_zeros(len(outline), self.size, self.size, of_edges.shape[-1])
-        edge_scalars[edges.owners, source, target] = of_edges
-        return Structure.build(outline.mask, node_scalars=node_scalars, edge_scalars=edge_scalars)
+        part = self.part(index)
+        ones, exist = part.nodes.gathered(self.node_ones)
+        node_scalars = many_hot(ones, self.node_scalars, self.dtype) * exist[..., None]
+        ones, exist = part.edges.gathered(self.edge_ones)
+        edges = many_hot(ones, self.edge_scalars, self.dtype)
+        edges[..., 0] = 1
+        ends, _ = part.edges.gathered(self.edge_index.T)
+        return Structure.build(
+            part.outline.mask,
+            node_scalars=pad(node_scalars, (0, 0, 0, self.size - node_scalars.shape[1])),
+            edge_scalars=laid_out(edges, ends, exist, self.size, 0.0),
+        )
 
     def part(self, index: Tensor | slice) -> RaggedGraphs:
         """The store of the graphs at these places."""
@@ -141,11 +171,9 @@ class RaggedPairs:
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         pairs = self.pairs[index]
-        first, second = self.index[:, pairs.places].long()
-        shape = (len(pairs.count), self.size, self.size, 1)
-        labels = torch.full(shape, -1, dtype=self.dtype, device=self.label.device)
-        labels[pairs.owners, first, second, 0] = self.label[pairs.places].to(self.dtype)
-        return labels
+        labels, exist = pairs.gathered(self.label)
+        ends, _ = pairs.gathered(self.index.T)
+        return laid_out(labels[..., None].to(self.dtype), ends, exist, self.size, -1.0)
 
     def first(self, size: int | None) -> RaggedPairs:
         return replace(self, pairs=self.pairs[:size])
@@ -160,8 +188,36 @@ class RaggedPairs:
         )
 
 
-def one_hot(features: Tensor, classes: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """``[R, sum of classes]`` from a class in each column of ``features`` ``[R, F]``."""
-    first = torch.tensor([0, *accumulate(classes[:-1])][: len(classes)], dtype=torch.long, device=features.device)
-    channels = features.long() + first
-    return torch.zeros(len(features), sum(classes), dtype=dtype, device=features.device).scatter_(1, channels, 1)
+def channels(features: NDArray[np.uint8], classes: Sequence[int], first: int) -> NDArray[np.uint8]:
+    """``[R, F]``: the channel of each class in ``features`` ``[R, F]`` where a column's classes follow the last one's.
+
+    The first column's begin at channel ``first``.
+    """
+    number = np.asarray(classes, dtype=np.int64)
+    beyond = np.argwhere(features >= number)
+    if beyond.size:
+        row, column = beyond[0]
+        raise DataError(
+            f"Feature {column} of the data has a class {features[row, column]}, but {classes[column]} classes are "
+            "known: this is another data set."
+        )
+    begins = first + np.cumsum(number) - number
+    return (features + begins).astype(np.uint8)
+
+
+def many_hot(ones: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """``[..., width]``: zeros, and ones at the channels ``ones`` ``[..., F]``."""
+    return torch.zeros(*ones.shape[:-1], width, dtype=dtype, device=ones.device).scatter_(-1, ones.long(), 1)
+
+
+def laid_out(values: Tensor, ends: Tensor, exist: Tensor, size: int, fill: float) -> Tensor:
+    """``[B, size, size, C]``: ``values`` ``[B, E, C]`` of those pairs ``ends`` ``[B, E, 2]`` that exist, else ``fill``.
+
+    Pairs that do not exist all go to one place beyond the last, which is cut off.
+    """
+    source, target = ends.long().unbind(-1)
+    places = torch.where(exist, source * size + target, size * size)
+    batch = torch.arange(len(values), device=values.device)[:, None]
+    flat = values.new_full((len(values), size * size + 1, values.shape[-1]), fill)
+    flat[batch, places] = values
+    return flat[:, :-1].unflatten(1, (size, size)).contiguous()

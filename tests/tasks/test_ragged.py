@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tasks.ragged import RaggedGraphs, RaggedPairs, Segments
+from tasks.sources.cache import DataError
+from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
@@ -28,17 +32,17 @@ def offsets(counts: list[int]) -> Segments:
     return Segments.between(torch.tensor([0, *counts]).cumsum(0))
 
 
-def store(graphs: Sequence[Graph] = GRAPHS) -> RaggedGraphs:
-    return RaggedGraphs(
-        size=SIZE,
-        nodes=offsets([len(nodes) for nodes, _, _ in graphs]),
-        edges=offsets([len(edges) for _, edges, _ in graphs]),
-        node_features=torch.tensor([row for nodes, _, _ in graphs for row in nodes], dtype=torch.uint8),
-        edge_index=torch.tensor([edge for _, edges, _ in graphs for edge in edges], dtype=torch.int16).T,
-        edge_features=torch.tensor([row for _, _, classes in graphs for row in classes], dtype=torch.uint8),
-        node_classes=NODE_CLASSES,
-        edge_classes=EDGE_CLASSES,
+def arrays(graphs: Sequence[Graph] = GRAPHS) -> GraphArrays:
+    return GraphArrays.pack(
+        "a test",
+        [np.array(nodes) for nodes, _, _ in graphs],
+        [np.array(edges, dtype=int).reshape(-1, 2).T for _, edges, _ in graphs],
+        [np.array(classes, dtype=int).reshape(-1, 1) for _, _, classes in graphs],
     )
+
+
+def store(graphs: Sequence[Graph] = GRAPHS) -> RaggedGraphs:
+    return RaggedGraphs.of(arrays(graphs), SIZE, NODE_CLASSES, EDGE_CLASSES)
 
 
 def laid_out(graphs: Sequence[Graph]) -> Structure:
@@ -76,12 +80,44 @@ def test_a_part_of_a_part() -> None:
 
 
 def test_graphs_without_edge_classes_have_one_edge_scalar() -> None:
-    plain = [(nodes, edges, [[] for _ in edges]) for nodes, edges, _ in GRAPHS]
-    graphs = store()
-    features = torch.zeros(graphs.edge_index.shape[1], 0, dtype=torch.uint8)
-    x = RaggedGraphs(SIZE, graphs.nodes, graphs.edges, graphs.node_features, graphs.edge_index, features, NODE_CLASSES)
-    assert len(plain) == len(x)
-    assert torch.equal(x[:].edge_scalars, laid_out(GRAPHS).edge_scalars[..., :1])
+    bare = replace(arrays(), edge_features=np.zeros((10, 0), np.uint8))
+    x = RaggedGraphs.of(bare, SIZE, NODE_CLASSES)[:]
+    assert torch.equal(x.edge_scalars, laid_out(GRAPHS).edge_scalars[..., :1])
+
+
+def test_graphs_without_any_edge() -> None:
+    lone = [GRAPHS[1], GRAPHS[1]]
+    assert_equal(store(lone)[:], laid_out(lone))
+
+
+def test_a_graph_above_the_padding_is_named() -> None:
+    with pytest.raises(DataError, match=r"Graph 3 has 4 nodes and the task pads to 3: raise .*\.$"):
+        RaggedGraphs.of(arrays(), 3, NODE_CLASSES, EDGE_CLASSES)
+
+
+def test_an_unknown_class_is_named() -> None:
+    with pytest.raises(DataError, match="Feature 0 of the data has a class 2, but 2 classes are known"):
+        RaggedGraphs.of(arrays(), SIZE, (2, 2), EDGE_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"nodes": []}, "graph 1 has no nodes; leave it out"),
+        ({"edges": [(0, 1)], "classes": [[0]]}, "graph 1 has an edge to a node beyond its 1 nodes"),
+        ({"edges": [(-1, 0)], "classes": [[0]]}, "graph 1 has an edge to a node beyond its 1 nodes"),
+        ({"edges": [(0, 0), (0, 0)], "classes": [[0], [1]]}, "graph 1 lists an edge twice"),
+        ({"edges": [(0, 0)], "classes": []}, "edges and edge features differ in number"),
+        ({"nodes": [[np.nan, 0]]}, "a feature is no class"),
+        ({"nodes": [[0.5, 0]]}, "a feature is no class"),
+        ({"nodes": [[256, 0]]}, "a feature is no class"),
+        ({"nodes": [[-1, 0]]}, "a feature is no class"),
+    ],
+)
+def test_what_is_no_graph_is_named(change: dict[str, list], sentence: str) -> None:
+    new = {"nodes": [[1, 0]], "edges": [], "classes": [], **change}
+    with pytest.raises(DataError, match=f"^a test: .*{sentence}.*\\.$"):
+        arrays([GRAPHS[0], (np.array(new["nodes"]).reshape(-1, 2), new["edges"], new["classes"])])
 
 
 def test_precision_is_that_asked_for() -> None:

@@ -1,0 +1,111 @@
+"""Graphs laid end to end in plain arrays, and what is wrong with graphs that claim to be some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.sources.cache import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class GraphArrays:
+    """G graphs whose features are classes.
+
+    Attributes:
+        node_offset: [G + 1], int64; the nodes of graph g are node_offset[g] .. node_offset[g + 1] - 1.
+        edge_offset: [G + 1], int64; the same for directed edges.
+        node_features: [N, F], uint8.
+        edge_index: [2, M], the smallest unsigned integers that do; node indices local to each graph, row 0 the source.
+        edge_features: [M, F'], uint8.
+    """
+
+    node_offset: NDArray[np.int64]
+    edge_offset: NDArray[np.int64]
+    node_features: NDArray[np.uint8]
+    edge_index: NDArray[Any]
+    edge_features: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return self.node_offset.size - 1
+
+    @property
+    def node_counts(self) -> NDArray[np.int64]:
+        return np.diff(self.node_offset)
+
+    @property
+    def edge_counts(self) -> NDArray[np.int64]:
+        return np.diff(self.edge_offset)
+
+    @classmethod
+    def pack(
+        cls,
+        source: str,
+        node_features: Sequence[NDArray[Any]],
+        edge_index: Sequence[NDArray[Any]],
+        edge_features: Sequence[NDArray[Any]],
+    ) -> GraphArrays:
+        """Lays graphs end to end: node features ``[n, F]``, edges ``[2, m]`` and edge features ``[m, F']`` of each.
+
+        Raises:
+            DataError: a graph has no nodes, an edge to a node that it does not have or the same edge twice, or a
+                feature is no class (a whole number from 0 to 255); ``source`` names the file in the sentence.
+        """
+        largest = max((len(features) for features in node_features), default=1)
+        index = np.min_scalar_type(largest)
+        for graph, edges in enumerate(edge_index):
+            count = len(node_features[graph])
+            if edges.size and (edges.min() < 0 or edges.max() >= count):
+                raise DataError(f"{source}: graph {graph} has an edge to a node beyond its {count} nodes; replace it.")
+        packed = cls(
+            node_offset=offsets([len(features) for features in node_features]),
+            edge_offset=offsets([edges.shape[1] for edges in edge_index]),
+            node_features=as_classes(source, _end_to_end(node_features)),
+            edge_index=np.concatenate([np.empty((2, 0), index), *(edges.astype(index) for edges in edge_index)], 1),
+            edge_features=as_classes(source, _end_to_end(edge_features)),
+        )
+        if (empty := np.flatnonzero(packed.node_counts == 0)).size:
+            raise DataError(f"{source}: graph {empty[0]} has no nodes; leave it out.")
+        if len(packed.edge_features) != packed.edge_offset[-1]:
+            raise DataError(f"{source}: edges and edge features differ in number; replace it.")
+        if (repeated := packed._repeated_edge(largest)) is not None:
+            raise DataError(f"{source}: graph {repeated} lists an edge twice; list it once.")
+        return packed
+
+    def _repeated_edge(self, largest: int) -> int | None:
+        """The first graph that lists an edge twice."""
+        graph = np.repeat(np.arange(len(self)), self.edge_counts)
+        source, target = self.edge_index.astype(np.int64)
+        keys = np.sort((graph * largest + source) * largest + target)
+        repeated = keys[1:][keys[1:] == keys[:-1]]
+        return int(repeated[0] // largest**2) if repeated.size else None
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By field name, as they are stored."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @classmethod
+    def of(cls, stored: Mapping[str, NDArray[Any]]) -> GraphArrays:
+        return cls(**{item.name: stored[item.name] for item in fields(cls)})
+
+
+def offsets(counts: Sequence[int]) -> NDArray[np.int64]:
+    """``[G + 1]``: where each of G graphs begins and the last one ends."""
+    return np.cumsum([0, *counts], dtype=np.int64)
+
+
+def as_classes(source: str, values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Whole numbers from 0 to 255 as they are stored; anything else, not-a-number included, is a :class:`DataError`."""
+    with np.errstate(invalid="ignore"):
+        classes = values.astype(np.uint8)
+    if not np.array_equal(classes, values):
+        raise DataError(f"{source}: a feature is no class (a whole number from 0 to 255); replace the file.")
+    return classes
+
+
+def _end_to_end(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.uint8)
