@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from baselines.model import Model
 from harness.training import checkpoint
+from harness.training.budget import Budget
 from harness.training.evaluate import batches, predict
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
@@ -30,6 +31,9 @@ _log = logging.getLogger(__name__)
 class NotFinite(RuntimeError):
     """Training has left the finite numbers."""
 
+    def __init__(self, loss: float, epoch: int) -> None:
+        super().__init__(f"The training loss is {loss} in epoch {epoch}: try a lower lr or clip_norm.")
+
 
 @dataclass
 class Progress:
@@ -41,6 +45,16 @@ class Progress:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     train_seconds: float = 0.0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+
+    def keep(self, loss: float, epoch: int, weights: dict[str, torch.Tensor]) -> None:
+        """These are the best weights so far."""
+        self.best_loss, self.best_epoch, self.best_weights = loss, epoch, weights
+
+    def out_of_patience(self, protocol: Protocol) -> bool:
+        if protocol.patience is None or self.best_epoch < 0:
+            return False
+        checks = (self.epoch - 1 - self.best_epoch) // protocol.validate_every
+        return checks >= protocol.patience
 
 
 class Fit:
@@ -70,19 +84,16 @@ class Fit:
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
         self.train = task.data("train").first(protocol.train_size).to(device, dtype)
         self.validation = task.data("validation").first(protocol.valid_size).to(device, dtype)
-        if protocol.drop_last and len(self.train) < protocol.batch_size:
-            raise ValueError(
-                f"drop_last leaves no batch: {len(self.train)} training examples, batch {protocol.batch_size}"
-            )
-        self.optimizer = _optimizer(model, protocol)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._learning_rate_factor)
+        self.budget = Budget(protocol, len(self.train))
+        self.optimizer = optimizer(model.parameters(), protocol)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
         self.progress = Progress()
 
     def run(self) -> Progress:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model."""
         self._resume()
         saved = time.monotonic()
-        while self.trained_steps < self.steps and not self._out_of_patience():
+        while self.trained_steps < self.budget.steps and not self.progress.out_of_patience(self.protocol):
             self._epoch()
             self.progress.epoch += 1
             if self.path and time.monotonic() - saved > self.checkpoint_seconds:
@@ -92,28 +103,16 @@ class Fit:
         return self.progress
 
     @property
-    def steps_per_epoch(self) -> int:
-        whole, rest = divmod(len(self.train), self.protocol.batch_size)
-        return whole if self.protocol.drop_last or not rest else whole + 1
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole budget; the last epoch ends where it does."""
-        steps = self.protocol.epochs * self.steps_per_epoch
-        return steps if self.protocol.max_steps is None else min(steps, self.protocol.max_steps)
-
-    @property
     def trained_steps(self) -> int:
         """Steps behind us."""
-        return min(self.progress.epoch * self.steps_per_epoch, self.steps)
+        return self.budget.steps_before(self.progress.epoch)
 
     def _epoch(self) -> None:
         epoch = self.progress.epoch
         start = time.perf_counter()
         values = self._train_epoch(epoch)
         self.progress.train_seconds += time.perf_counter() - start
-        last = (epoch + 1) * self.steps_per_epoch >= self.steps
-        if (epoch + 1) % self.protocol.validate_every == 0 or last:
+        if self.budget.validates(epoch):
             values |= self._validate(epoch)
         self.progress.history.append((epoch, values))
         self.hooks.log(epoch, values)
@@ -122,18 +121,15 @@ class Fit:
         self.model.train()
         torch.manual_seed(derive(self.seed, "dropout", epoch))
         noise = generator(self.device, self.seed, "noise", epoch)
-        order = torch.randperm(len(self.train), generator=generator(torch.device("cpu"), self.seed, "order", epoch))
-        order = order.to(self.device)
-        steps = min(self.steps_per_epoch, self.steps - self.trained_steps)
+        order = epoch_order(len(self.train), self.seed, epoch).to(self.device)
+        steps = self.budget.steps_in(epoch)
         totals: dict[str, torch.Tensor] = {}
         for part in batches(len(self.train), self.protocol.batch_size)[:steps]:
             for name, value in self.step(self.train[order[part]], noise).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
         means = {f"train/{name}": (total / steps).item() for name, total in totals.items()}
         if not math.isfinite(means["train/loss"]):
-            raise NotFinite(
-                f"The training loss is {means['train/loss']} in epoch {epoch}: try a lower lr or clip_norm."
-            )
+            raise NotFinite(means["train/loss"], epoch)
         return means | {"train/lr": self.optimizer.param_groups[0]["lr"]}
 
     def step(self, batch: tuple[Structure, torch.Tensor], noise: Generator) -> dict[str, torch.Tensor]:
@@ -159,23 +155,9 @@ class Fit:
         loss = self.task.loss(predictions, targets).item()
         if loss < self.progress.best_loss:
             weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-            self.progress.best_loss, self.progress.best_epoch, self.progress.best_weights = loss, epoch, weights
+            self.progress.keep(loss, epoch, weights)
         metrics = self.task.metrics(predictions, targets)
         return {"validation/loss": loss} | {f"validation/{name}": value for name, value in metrics.items()}
-
-    def _out_of_patience(self) -> bool:
-        if self.protocol.patience is None or self.progress.best_epoch < 0:
-            return False
-        checks = (self.progress.epoch - 1 - self.progress.best_epoch) // self.protocol.validate_every
-        return checks >= self.protocol.patience
-
-    def _learning_rate_factor(self, step: int) -> float:
-        warmup = self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
-        if step < warmup:
-            return (step + 1) / warmup
-        if self.protocol.schedule == "constant":
-            return 1.0
-        return max(0.0, (self.steps - step) / max(1, self.steps - warmup))
 
     def _state(self) -> checkpoint.State:
         return {
@@ -199,6 +181,11 @@ class Fit:
             self.hooks.log(epoch, values)
 
 
-def _optimizer(model: Model, protocol: Protocol) -> torch.optim.Optimizer:
+def epoch_order(size: int, seed: int, epoch: int) -> torch.Tensor:
+    """The order in which an epoch takes ``size`` examples, on the CPU: the same on every device."""
+    return torch.randperm(size, generator=generator(torch.device("cpu"), seed, "order", epoch))
+
+
+def optimizer(parameters: Iterable[torch.Tensor], protocol: Protocol) -> torch.optim.Optimizer:
     kinds: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[protocol.optimizer](model.parameters(), lr=protocol.lr, weight_decay=protocol.weight_decay)
+    return kinds[protocol.optimizer](parameters, lr=protocol.lr, weight_decay=protocol.weight_decay)

@@ -163,11 +163,11 @@ def test_a_budget_of_steps_ends_within_an_epoch() -> None:
     rows = Recorder()
     trained = fit(graph_model("gin"), rows, epochs=9, max_steps=10, warmup_steps=2, schedule="linear", lr=1.0e-4)
     progress = trained.run()
-    assert (trained.steps, trained.trained_steps, progress.epoch) == (10, 10, 3)
+    assert (trained.budget.steps, trained.trained_steps, progress.epoch) == (10, 10, 3)
     rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
     assert rates == pytest.approx([6 / 8, 2 / 8, 0.0])  # after 4, 8 and 10 steps
     assert "validation/loss" in rows.rows[-1][1]
-    assert fit(graph_model("gin"), epochs=2, max_steps=10).steps == 8  # whichever ends first
+    assert fit(graph_model("gin"), epochs=2, max_steps=10).budget.steps == 8  # whichever ends first
 
 
 def test_gradients_are_clipped() -> None:
@@ -180,8 +180,8 @@ def test_gradients_are_clipped() -> None:
 
 
 def test_drop_last_leaves_incomplete_batches_out() -> None:
-    assert fit(graph_model("gin"), batch_size=15).steps_per_epoch == 3
-    assert fit(graph_model("gin"), batch_size=15, drop_last=True).steps_per_epoch == 2
+    assert fit(graph_model("gin"), batch_size=15).budget.steps_per_epoch == 3
+    assert fit(graph_model("gin"), batch_size=15, drop_last=True).budget.steps_per_epoch == 2
     with pytest.raises(ValueError, match="drop_last leaves no batch"):
         fit(graph_model("gin"), batch_size=41, drop_last=True)
 

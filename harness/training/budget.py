@@ -1,0 +1,55 @@
+"""How long a protocol trains, how fast it learns at each step, and when it looks at the validation set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The steps of ``protocol`` on a training set of ``examples``.
+
+    Raises ``ValueError`` where ``drop_last`` leaves no batch.
+    """
+
+    protocol: Protocol
+    examples: int
+
+    def __post_init__(self) -> None:
+        if self.protocol.drop_last and self.examples < self.protocol.batch_size:
+            raise ValueError(
+                f"drop_last leaves no batch: {self.examples} training examples, batch {self.protocol.batch_size}"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        whole, rest = divmod(self.examples, self.protocol.batch_size)
+        return whole if self.protocol.drop_last or not rest else whole + 1
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole budget; the last epoch ends where it does."""
+        steps = self.protocol.epochs * self.steps_per_epoch
+        return steps if self.protocol.max_steps is None else min(steps, self.protocol.max_steps)
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps behind a run at the beginning of an epoch."""
+        return min(epoch * self.steps_per_epoch, self.steps)
+
+    def steps_in(self, epoch: int) -> int:
+        return self.steps_before(epoch + 1) - self.steps_before(epoch)
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the validation set is looked at after an epoch: every so many, and after the last."""
+        last = self.steps_before(epoch + 1) >= self.steps
+        return last or (epoch + 1) % self.protocol.validate_every == 0
+
+    def learning_rate_factor(self, step: int) -> float:
+        warmup = self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
+        if self.protocol.schedule == "constant":
+            return 1.0
+        return max(0.0, (self.steps - step) / max(1, self.steps - warmup))
