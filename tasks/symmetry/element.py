@@ -67,7 +67,7 @@ class Permutation(Element):
     @staticmethod
     def from_images(images: Tensor, relaxation: Tensor | None = None) -> Permutation:
         places = torch.arange(images.shape[-1], device=images.device).expand_as(images)
-        preimages = torch.empty_like(images).scatter_(-1, images, places)
+        preimages = images.scatter(-1, images, places)
         return Permutation(images, preimages, relaxation)
 
     @property

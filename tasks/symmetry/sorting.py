@@ -142,5 +142,5 @@ class _PermutationEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         soft, logs, row_slope, row_offset, column_slope, column_offset = ctx.saved_tensors
         slope = row_slope[:, :, None] + column_slope[:, None]
-        gradient = (row_offset[:, :, None] + column_offset[:, None]).addcmul_(slope, logs, value=-1)
+        gradient = torch.addcmul(row_offset[:, :, None] + column_offset[:, None], slope, logs, value=-1)
         return gradient.mul_(soft >= ENTRY_FLOOR).mul_(gradients[0]), None
