@@ -130,7 +130,6 @@ def _separate(
     seconds = time.perf_counter() - start
     model = next(iter(separation.models()))[1]
     batch = separation.structures[: protocol.batch_size]
-    embedded = 2 * len(separation.structures) * protocol.initialisations
     structures = min(protocol.curve_size, len(separation.structures))
     return Outcome(
         metrics=metrics,
@@ -139,7 +138,7 @@ def _separate(
             **cost(model, batch, protocol.test_samples, generator(device, spec.seed, "cost"), chunk),
             "train_seconds": 0.0,
             "embed_seconds": seconds,
-            "train_examples_per_second": embedded / seconds,
+            "train_examples_per_second": separation.embedded / seconds,
         },
         notes=(f"The curve over group samples counts pairs among the first {structures} structures only.",),
     )

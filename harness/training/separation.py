@@ -6,15 +6,13 @@ that are never separated; beside it stands the number of structures separated fr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from baselines.model import Model
-from harness.training.evaluate import draw, estimates, predict
+from harness.training.evaluate import batches, draw, estimates
 from harness.training.outcome import CurvePoint, Hooks
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
@@ -22,44 +20,63 @@ from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask
 
-BLOCK = 512
-
-_log = logging.getLogger(__name__)
-
-
-def close_pairs(embeddings: Tensor, threshold: float) -> Tensor:
-    """Places ``[P, 2]`` of all pairs with an L1 distance of at most ``threshold`` between embeddings ``[M, C]``.
-
-    Block by block: the matrix of all distances is never laid out.
-    """
-    values = embeddings.double()
-    found = []
-    for start in range(0, len(values), BLOCK):
-        distances = torch.cdist(values[start : start + BLOCK], values[start:], p=1)
-        found.append((distances <= threshold).triu(1).nonzero() + start)
-    return torch.cat(found)
+BLOCK = 256  # structures that are compared with all later ones at once
+PAIR_BYTES = 16  # of a pair in a list, where one in a matrix takes one
+PAIRS_AT_ONCE = 1 << 18
 
 
 def still_close(pairs: Tensor, embeddings: Tensor, threshold: float) -> Tensor:
-    """Those of ``pairs`` ``[P, 2]`` that these embeddings do not separate either."""
-    first, second = embeddings.double()[pairs].unbind(1)
-    return pairs[(first - second).abs().sum(-1) <= threshold]
+    """Those of ``pairs`` ``[P, 2]`` whose embeddings ``[M, C]`` have an L1 distance of at most ``threshold``."""
+    parts = []
+    for part in pairs.split(PAIRS_AT_ONCE):
+        first, second = embeddings[part].unbind(1)
+        parts.append(part[(first - second).abs().sum(-1) <= threshold])
+    return torch.cat(parts)
 
 
-@dataclass
 class Unseparated:
-    """The pairs that no initialisation so far has separated."""
+    """The pairs among ``count`` structures that no initialisation so far has separated.
 
-    threshold: float
-    pairs: Tensor | None = None
+    Where many of a block's pairs are left they are a matrix of booleans, else a list: together never much more than a
+    byte for every pair there is, however many are left, and the matrix of all distances is never laid out.
+    """
 
-    def add(self, embeddings: Tensor) -> int:
-        """Takes one initialisation's embeddings ``[M, C]`` into account; returns the number of pairs left."""
-        if self.pairs is None:
-            self.pairs = close_pairs(embeddings, self.threshold)
-        else:
-            self.pairs = still_close(self.pairs, embeddings, self.threshold)
-        return len(self.pairs)
+    def __init__(self, count: int, threshold: float, device: torch.device) -> None:
+        self.count, self.threshold = count, threshold
+        self.pairs = torch.empty((0, 2), dtype=torch.int64, device=device)
+        self.blocks: dict[int, Tensor | None] = dict.fromkeys(range(0, count, BLOCK))  # by first row; None: all pairs
+
+    def __len__(self) -> int:
+        """The number of pairs left."""
+        whole = self.count * (self.count - 1) // 2
+        if any(block is None for block in self.blocks.values()):
+            return whole
+        return len(self.pairs) + sum(int(block.sum()) for block in self.blocks.values() if block is not None)
+
+    def add(self, embeddings: Tensor) -> None:
+        """Takes one initialisation's embeddings ``[M, C]`` into account; only those of :meth:`members` are read."""
+        values = embeddings.double()
+        listed = [still_close(self.pairs, values, self.threshold)]
+        for start, before in list(self.blocks.items()):
+            close = torch.cdist(values[start : start + BLOCK], values[start:], p=1) <= self.threshold
+            close = close.triu(1) if before is None else close & before
+            if int(close.sum()) * PAIR_BYTES > close.numel():
+                self.blocks[start] = close
+            else:
+                del self.blocks[start]
+                listed.append(close.nonzero() + start)
+        self.pairs = torch.cat(listed)
+
+    def members(self) -> Tensor:
+        """``[M]``: which structures are in a pair that is left."""
+        found = torch.zeros(self.count, dtype=torch.bool, device=self.pairs.device)
+        found[self.pairs.flatten()] = True
+        for start, block in self.blocks.items():
+            if block is None:
+                return torch.ones_like(found)
+            found[start : start + len(block)] |= block.any(1)
+            found[start:] |= block.any(0)
+        return found
 
 
 class Separation:
@@ -80,7 +97,8 @@ class Separation:
     ) -> None:
         self.build, self.protocol, self.seed = build, protocol, seed
         self.device, self.dtype, self.hooks, self.chunk = device, dtype, hooks, chunk
-        self.threshold = task.threshold
+        self.threshold, self.channels = task.threshold, task.signature.output_channels
+        self.embedded = 0  # structures, under any initialisation
         self.structures = task.structures().to(device, dtype)
         moved = group.random(self.structures, 1, generator(device, seed, "relabelling"))
         self.relabelled = self.structures.acted(moved)
@@ -93,15 +111,20 @@ class Separation:
             yield initialisation, self.build().to(self.device, self.dtype)
 
     def metrics(self) -> dict[str, float]:
-        """``unseparated`` pairs and ``false_separations``, after all initialisations."""
-        left = Unseparated(self.threshold)
+        """``unseparated`` pairs and ``false_separations``, after all initialisations.
+
+        What is separated stays so: only structures that can still change a count are embedded.
+        """
+        left = Unseparated(len(self.structures), self.threshold, self.device)
         fooled = torch.zeros(len(self.structures), dtype=torch.bool, device=self.device)
         counts: dict[str, float] = {}
         for initialisation, model in self.models():
-            embeddings = self._embed(model, self.structures, initialisation, "structures")
-            copies = self._embed(model, self.relabelled, initialisation, "copies")
+            wanted = left.members() | ~fooled
+            embeddings = self._embed(model, self.structures, wanted, initialisation, "structures")
+            copies = self._embed(model, self.relabelled, ~fooled, initialisation, "copies")
             fooled |= (embeddings - copies).abs().sum(-1) > self.threshold
-            counts = {"unseparated": float(left.add(embeddings)), "false_separations": float(fooled.sum())}
+            left.add(embeddings)
+            counts = {"unseparated": float(len(left)), "false_separations": float(fooled.sum())}
             self.hooks.log(initialisation, counts)
         return counts
 
@@ -119,20 +142,41 @@ class Separation:
         if model.fixed_samples is not None:
             own = torch.stack([draw(model, part, 1, protocol.batch_size, noise)[:, 0] for _ in range(repeats)])
             return dict.fromkeys(protocol.curve_samples, own)
-        draws = draw(model, part, repeats * max(protocol.curve_samples), protocol.batch_size, noise, self.chunk)
+        chunk = self.chunk or protocol.test_samples  # as much memory as the metrics need
+        draws = draw(model, part, repeats * max(protocol.curve_samples), protocol.batch_size, noise, chunk)
         return {count: estimates(draws, count)[:repeats] for count in protocol.curve_samples}
 
     def _curve_point(self, samples: int, embeddings: list[Tensor]) -> CurvePoint:
         repeats = len(embeddings[0])
         counts = []
         for repeat in range(repeats):
-            left = Unseparated(self.threshold)
-            counts.append([left.add(of[repeat]) for of in embeddings][-1])
+            left = Unseparated(embeddings[0].shape[1], self.threshold, self.device)
+            for of in embeddings:
+                left.add(of[repeat])
+            counts.append(len(left))
         values = torch.tensor(counts, dtype=torch.float64)
         variance = torch.stack(embeddings).double().var(1).mean().item() if repeats > 1 else 0.0
         error = values.std().item() / repeats**0.5 if repeats > 1 else 0.0
         return CurvePoint(samples=samples, value=values.mean().item(), value_error=error, variance=variance)
 
-    def _embed(self, model: Model, structures: Structure, initialisation: int, purpose: str) -> Tensor:
-        noise = generator(self.device, self.seed, purpose, initialisation)
-        return predict(model, structures, self.protocol.test_samples, self.protocol.batch_size, noise, self.chunk)
+    @torch.no_grad()
+    def _embed(self, model: Model, structures: Structure, wanted: Tensor, initialisation: int, purpose: str) -> Tensor:
+        """Embeddings ``[M, C]`` of those ``wanted`` ``[M]``, NaN for the others.
+
+        Noise is drawn for all, so that an embedding does not depend on which others are wanted.
+        """
+        model.eval()
+        protocol, places = self.protocol, wanted.nonzero()[:, 0]
+        embeddings = torch.full((len(structures), self.channels), torch.nan, device=self.device, dtype=self.dtype)
+        chance = generator(self.device, self.seed, purpose, initialisation)
+        drawn = [
+            tuple(values[wanted[part]] for values in model.noise(structures[part], protocol.test_samples, chance))
+            for part in batches(len(structures), protocol.batch_size)
+        ]
+        noise = tuple(torch.cat(values) for values in zip(*drawn, strict=True))
+        for part in batches(len(places), protocol.batch_size):
+            own = tuple(values[part] for values in noise)
+            prediction = model.from_noise(structures[places[part]], own, protocol.test_samples, self.chunk)
+            embeddings[places[part]] = prediction.value
+        self.embedded += len(places)
+        return embeddings

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import harness.training.separation
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, resolve
 from harness.spec import Resources
+from harness.training.evaluate import predict
 from harness.training.execute import execute
-from harness.training.outcome import Silence
+from harness.training.memory import peak_memory
+from harness.training.outcome import Hooks, Silence
+from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import group
@@ -26,47 +29,162 @@ from tasks.symmetry.structure import Signature, Structure
 from tasks.task import SeparationTask
 from tests.structures import random_graphs
 
+CPU = torch.device("cpu")
+
 
 class FewGraphs(SeparationTask):
     threshold = 0.001
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         graphs = random_graphs(30, 6, dtype=torch.float32, padded=False)
-        self._graphs = Structure.cat([graphs, graphs.acted(group(("S_n",)).random(graphs, 1, None))])
+        self._graphs = Structure.cat(
+            [graphs, graphs.acted(group(("S_n",)).random(graphs, 1, torch.Generator().manual_seed(0)))]
+        )
         self.signature = Signature.of(graphs, Representation.GRAPH_SCALARS, 4)
 
     def structures(self) -> Structure:
         return self._graphs
 
 
-def separation(name: str, initialisations: int = 3, samples: int = 5) -> Separation:
+class History:
+    """Hooks that remember."""
+
+    def __init__(self) -> None:
+        self.counts: list[Mapping[str, float]] = []
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        assert step == len(self.counts)
+        self.counts.append(values)
+
+
+def separation(
+    name: str,
+    initialisations: int = 3,
+    samples: int = 5,
+    hooks: Hooks | None = None,
+    chunk: int | None = None,
+    threshold: float = FewGraphs.threshold,
+) -> Separation:
     card, task = method(name), FewGraphs({})
+    task.threshold = threshold
     sampler = card.sampler.params if card.sampler else {}
 
     def new() -> Model:
         return build(card, task.signature, ("S_n",), card.base.params, sampler)
 
-    protocol = Protocol(initialisations=initialisations, test_samples=samples, curve_size=20, curve_samples=(1, 4, 16))
-    return Separation(
-        new, task, group(("S_n",)), protocol, seed=0, device=torch.device("cpu"), dtype=torch.float32, hooks=Silence()
+    protocol = Protocol(
+        initialisations=initialisations, test_samples=samples, batch_size=8, curve_size=20, curve_samples=(1, 4, 16)
     )
+    return Separation(
+        new, task, group(("S_n",)), protocol,
+        seed=0, device=CPU, dtype=torch.float64, hooks=hooks or Silence(), chunk=chunk,
+    )  # fmt: skip
 
 
-def plain_count(embeddings: list[Tensor], threshold: float) -> int:
-    pairs = itertools.combinations(range(len(embeddings[0])), 2)
-    return sum(all((e[a] - e[b]).abs().sum().item() <= threshold for e in embeddings) for a, b in pairs)
+def plain_counts(embeddings: Sequence[Tensor], threshold: float) -> list[int]:
+    """After each initialisation, from the full array of distances."""
+    close = torch.stack([(e[:, None] - e[None]).abs().sum(-1) <= threshold for e in embeddings])
+    return [int(close[:count].all(0).triu(1).sum()) for count in range(1, len(close) + 1)]
 
 
-@given(seed=st.integers(0, 10_000), initialisations=st.integers(1, 3), coarse=st.booleans())
-def test_the_count_is_the_plain_count(seed: int, initialisations: int, coarse: bool) -> None:
+def counts(embeddings: Sequence[Tensor], threshold: float) -> list[int]:
+    left = Unseparated(len(embeddings[0]), threshold, CPU)
+    assert len(left) == len(embeddings[0]) * (len(embeddings[0]) - 1) // 2 and left.members().all()
+    found = []
+    for values in embeddings:
+        left.add(values.where(left.members()[:, None], torch.nan))  # the others are not looked at
+        found.append(len(left))
+    return found
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    initialisations=st.integers(1, 4),
+    coarse=st.booleans(),
+    spread=st.sampled_from((0.0, 0.1, 1.0)),
+    block=st.sampled_from((4, 256)),
+)
+def test_the_count_is_the_plain_count(seed: int, initialisations: int, coarse: bool, spread: float, block: int) -> None:
+    """Also while some blocks are matrices and others lists."""
     noise = torch.Generator().manual_seed(seed)
-    embeddings = [torch.randn(25, 3, generator=noise, dtype=torch.float64) for _ in range(initialisations)]
+    shape = (initialisations, 25, 3)
+    embeddings = spread * torch.randn(shape, generator=noise, dtype=torch.float64)
+    embeddings[:, :9] /= 10
     if coarse:
-        embeddings = [values.round() for values in embeddings]
-    left = Unseparated(0.5)
-    counts = [left.add(values) for values in embeddings]
-    assert counts[-1] == plain_count(embeddings, 0.5)
-    assert counts == sorted(counts, reverse=True)
+        embeddings = embeddings.round()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.training.separation, "BLOCK", block)
+        assert counts(list(embeddings), 0.5) == plain_counts(list(embeddings), 0.5)
+
+
+@pytest.mark.parametrize("threshold", [1.0, 4.0, 20.0])
+def test_the_count_of_300_structures_is_that_of_the_full_array(threshold: float) -> None:
+    """From a few pairs left to almost all of them."""
+    noise = torch.Generator().manual_seed(0)
+    embeddings = [torch.randn(300, 10, generator=noise) for _ in range(3)]
+    assert counts(embeddings, threshold) == plain_counts([values.double() for values in embeddings], threshold)
+
+
+def test_a_model_that_separates_nothing_needs_little_memory() -> None:
+    """A list of its pairs would take 16 bytes a pair, their embeddings' differences ten times that."""
+    constant, size = torch.ones(3000, 10), 3000
+    left = Unseparated(size, 0.001, CPU)
+
+    def twice() -> None:
+        left.add(constant)
+        left.add(constant)
+
+    pairs = size * (size - 1) // 2
+    assert peak_memory(twice, CPU) < 8 * pairs
+    assert len(left) == pairs and left.members().all()
+
+
+@pytest.mark.parametrize("name", ["mlp-learned", "mlp-haar", "mlp-canonical", "mlp-frame", "gin", "gin_id-learned"])
+def test_what_is_not_embedded_changes_no_count(name: str) -> None:
+    """All structures and copies under one initialisation after another, and the full array of distances.
+
+    The threshold leaves structures of each kind: never, sooner and later told apart.
+    """
+    history, threshold = History(), 0.05
+    run = separation(name, 6, hooks=history, threshold=threshold)
+    everything = []
+    for initialisation, model in run.models():
+        everything.append(
+            [
+                predict(model, x, 5, 8, generator(CPU, 0, purpose, initialisation))
+                for x, purpose in ((run.structures, "structures"), (run.relabelled, "copies"))
+            ]
+        )
+    apart = torch.stack([(own - copies).abs().sum(-1) > threshold for own, copies in everything])
+    expected = plain_counts([own for own, _ in everything], threshold)
+    assert run.metrics() == history.counts[-1]
+    assert [counts["unseparated"] for counts in history.counts] == expected
+    assert [counts["false_separations"] for counts in history.counts] == apart.cummax(0).values.sum(1).tolist()
+    assert run.embedded <= 2 * 60 * 6
+
+
+def test_only_what_can_change_a_count_is_embedded() -> None:
+    """GIN tells a structure from all others but its copy: pairs are left, and so are all that might be fooled."""
+    haar, gin = separation("mlp-haar", 10), separation("gin", 10)
+    haar.metrics()
+    gin.metrics()
+    assert haar.embedded < 2 * 60 * 3
+    assert gin.embedded == 2 * 60 * 10
+
+
+@pytest.mark.parametrize("name", ["mlp-learned", "mlp-haar"])
+def test_chunks_change_nothing(name: str) -> None:
+    histories = [History(), History(), History()]
+    runs = [
+        separation(name, 4, hooks=history, chunk=chunk, threshold=0.05)
+        for history, chunk in zip(histories, (None, 1, 3), strict=True)
+    ]
+    metrics, curves = [run.metrics() for run in runs], [run.curve() for run in runs]
+    assert metrics[0] == metrics[1] == metrics[2]
+    assert histories[0].counts == histories[1].counts == histories[2].counts
+    for curve in curves[1:]:
+        assert [point.value for point in curve] == [point.value for point in curves[0]]
+        assert [point.variance for point in curve] == pytest.approx([point.variance for point in curves[0]], rel=1e-9)
 
 
 def test_an_invariant_network_separates_no_copies() -> None:
