@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
+from harness.collate.bootstrap import interquartile_intervals
 from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
+
+INTERVAL = ("iqm", "iqm_low", "iqm_high")
 
 
 def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting, also where every run failed.
+    """One row per setting, also where every run failed; :func:`with_intervals` completes the rows.
 
     ``seeds`` counts the runs that gave a finite value, ``failed`` those that failed, ``undefined`` those that ended
     well with no finite value. ``control`` is the metric beside it (:class:`~tasks.cards.TaskCard`), null where the runs
@@ -20,6 +24,7 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
         .agg(
             mean("value").alias("mean"),
             stderr("value").alias("stderr"),
+            pl.col("value").drop_nulls().alias("values"),
             count("value").alias("seeds"),
             pl.col("control_name").drop_nulls().first(),
             mean("control").alias("control_mean"),
@@ -36,3 +41,21 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
         )
         .sort("task", "protocol", "method", "size", "setting", nulls_last=True)
     )
+
+
+def with_intervals(pooled: pl.DataFrame) -> pl.DataFrame:
+    """The interquartile mean ``iqm`` and the ends of its 95 % bootstrap interval in place of the list ``values``.
+
+    The ends are null for one seed. Those of five seeds or more can be believed; those of two or three are their range,
+    which holds the truth in 51 % or about 75 % of cases only (:mod:`harness.collate.bootstrap`).
+    """
+    bounds = np.full((3, len(pooled)), np.nan)
+    seeds = pooled["seeds"].to_numpy()
+    for many in np.unique(seeds[seeds > 0]):
+        rows = np.flatnonzero(seeds == many)
+        values = pooled["values"].gather(rows).list.to_array(int(many)).to_numpy()
+        bounds[:, rows] = interquartile_intervals(values)
+    columns = [pl.Series(name, ends, nan_to_null=True) for name, ends in zip(INTERVAL, bounds, strict=True)]
+    place = pooled.columns.index("values")
+    left, right = pooled.columns[:place], pooled.columns[place + 1 :]
+    return pooled.with_columns(columns).select(*left, *INTERVAL, *right)

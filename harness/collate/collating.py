@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from harness.collate.accuracy import accuracy
+from harness.collate.accuracy import accuracy, with_intervals
 from harness.collate.incremental import load_cache, read_rows
 from harness.collate.runs import runs
 from harness.collate.sample_complexity import sample_complexity
@@ -35,7 +35,7 @@ def collate(store: Store, out: Path | None = None) -> Tables:
     pooled = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
     tables = Tables(
         runs=all_runs,
-        accuracy=pooled[0],
+        accuracy=with_intervals(pooled[0]),
         sample_complexity=pooled[1],
         scaling=pooled[2],
         left_out=rows.left_out,

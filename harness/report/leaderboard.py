@@ -94,6 +94,7 @@ def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
             method_cell(row, note(row, changes, common)),
             _value_cell(row, mark),
             *([controls.cell(row, contest)] if contest.control else []),
+            _interval_cell(row),
             *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
             text(base_title(row["method"], row["base_model"]), why_missing="not recorded"),
             text(sampler_title(row["sampler"]), why_missing="not recorded"),
@@ -128,6 +129,12 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
             numeric=True,
         ),
         *([controls.column(contest)] if contest.control else []),
+        Column(
+            title="IQM, 95 %",
+            why="Interquartile mean over seeds and its 95 % bootstrap interval. The interval of two or three seeds is "
+            "their range, which holds the truth in about 50 or 75 % of cases only",
+            numeric=True,
+        ),
         *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
         Column(title="Base model"),
         Column(title="Sampler", why="Where group elements come from"),
@@ -165,6 +172,18 @@ def _value_cell(row: Row, mark: str) -> Cell:
         )
     why = "One seed: no standard error" if row["stderr"] is None else ""
     return Cell(text=shown, sort=row["mean"], why=why)
+
+
+def _interval_cell(row: Row) -> Cell:
+    if row["iqm"] is None:
+        return missing("No run gave a finite value")
+    if row["iqm_low"] is None:
+        return missing("One seed: no interval")
+    return Cell(
+        text=f"{plain(row['iqm'])} [{plain(row['iqm_low'])}, {plain(row['iqm_high'])}]",
+        sort=row["iqm"],
+        why=f"Over {counted(row['seeds'], 'seed')}",
+    )
 
 
 def _failed_cell(row: Row) -> Cell:

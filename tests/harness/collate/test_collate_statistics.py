@@ -51,6 +51,21 @@ def test_mean_and_standard_error_are_those_of_numpy(values: list[float | None], 
         assert row["stderr"] == pytest.approx(known.std(ddof=1) / math.sqrt(len(known)), rel=1e-6, abs=1e-9)
 
 
+def test_the_interval_is_that_of_the_seeds_of_its_row() -> None:
+    few = [make_record(method="gnn-haar", seed=seed, value=value) for seed, value in enumerate((1.0, 2.0))]
+    outlier = [make_record(seed=seed, value=value) for seed, value in enumerate((1.0, 2.0, 3.0, 4.0, 1e6))]
+    failed = make_record(method="gnn-frame", error="It broke.")
+    single = make_record(method="gnn-learned", value=7.0)
+    table = collated(*few, *outlier, failed, single).accuracy
+    rows = {row["method"]: (row["iqm"], row["iqm_low"], row["iqm_high"]) for row in table.iter_rows(named=True)}
+    assert rows["gnn-haar"] == (1.5, 1.0, 2.0)
+    assert rows["gnn-frame"] == (None, None, None)
+    assert rows["gnn-learned"] == (7.0, None, None)
+    middle, low, high = rows["egnn"]
+    assert middle == 3.0 and 1 <= low < 3 < high <= 1e6
+    assert "values" not in table.columns
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(finite, st.none() | finite), min_size=1, max_size=6))
 def test_the_control_is_pooled_as_the_metric_is(seeds: list[tuple[float, float | None]]) -> None:
