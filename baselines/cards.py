@@ -84,9 +84,9 @@ class MethodCard:
         """Every name under which a recipe may mean this method."""
         return frozenset({self.name, self.base.name} | ({self.sampler.name} if self.sampler else set()))
 
-    def symmetrized_group(self, task: TaskCard) -> tuple[str, ...]:
+    def symmetrized_group(self, task: TaskCard, task_params: Params) -> tuple[str, ...]:
         """The factors of the task's group that the base model does not already respect."""
-        return tuple(factor for factor in task.group if factor not in self.base.respects)
+        return tuple(factor for factor in task.group_of(task_params) if factor not in self.base.respects)
 
     def misfit(self, task: TaskCard, task_params: Params) -> str | None:
         """Why this method cannot run on that task, in one clause; ``None`` where it can."""
@@ -97,11 +97,11 @@ class MethodCard:
             return f"{base.name} cannot read the {' and '.join(unread)} of {task.name}"
         if task.output not in base.writes:
             return f"{base.name} cannot put out the {task.output} of {task.name}"
-        missing_symmetry = self.symmetrized_group(task)
+        missing_symmetry = self.symmetrized_group(task, task_params)
         if self.sampler is None and missing_symmetry:
             return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} asks for"
         if self.sampler is not None and not missing_symmetry:
-            return f"{base.name} already respects {task.group_name}: nothing is left to symmetrize"
+            return f"{base.name} already respects {task.group_name(task_params)}: nothing is left to symmetrize"
         tokens = task.max_nodes(task_params) ** 2
         if base.max_tokens is not None and tokens > base.max_tokens:
             return f"{base.name} takes at most {base.max_tokens} tokens and {task.name} has {tokens} node pairs"

@@ -60,6 +60,11 @@ class Subject(NamedTuple):
     inputs: Structure
 
     @property
+    def group(self) -> tuple[str, ...]:
+        """The factors of the task's group."""
+        return self.task.group_of(self.spec.task_params)
+
+    @property
     def claim(self) -> Claim:
         """What kind of symmetry the method is meant to have."""
         if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
@@ -79,7 +84,7 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
     try:
         problem = load(problem_card.implementation)(spec.task_params)
         torch.manual_seed(derive(spec.seed, "initialisation"))
-        symmetry = card.symmetrized_group(problem_card)
+        symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
     except DataError as error:
         raise SymbenchError(str(error)) from error
@@ -132,9 +137,9 @@ def check(found: Subject, samples: Sequence[int]) -> list[Verdict]:
 
 def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
     """How far the method is from equivariance under random elements of the task's group."""
-    g = group(found.task.group).random(found.inputs, 1, generator(CPU, 0, "move"))
+    g = group(found.group).random(found.inputs, 1, generator(CPU, 0, "move"))
     measured = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
-    return _of_equivariance(measured, found.claim, found.task)
+    return _of_equivariance(measured, found.claim, " x ".join(found.group))
 
 
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
@@ -148,14 +153,14 @@ def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
     """g'x, where g' moves by the sampler's group and by what the base model respects, and g' in the sampler's group."""
     own = factors(sampler.group)
     names = {factor.name for factor in own}
-    respected = [name for name in found.task.group if name in found.method.base.respects and name not in names]
+    respected = [name for name in found.group if name in found.method.base.respects and name not in names]
     parts: tuple[Group, ...] = (*own, *(group((name,)) for name in respected))
     whole = ProductGroup(parts).random(found.inputs, 1, generator(CPU, 0, "move the law"))
     left = whole.factors[: len(own)]
     return found.inputs.acted(whole), left[0] if len(left) == 1 else Product(left)
 
 
-def _of_equivariance(found: Equivariance, claim: Claim, problem: TaskCard) -> Verdict:
+def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdict:
     numbers = asdict(found) | {"symmetry": found.symmetry, "claim": claim}
     trend = ""
     if found.slope is not None and found.bias is not None:
@@ -163,10 +168,10 @@ def _of_equivariance(found: Equivariance, claim: Claim, problem: TaskCard) -> Ve
             f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; chance alone: p = {found.bias:.2g})"
         )
     saying = {
-        "exact": f"exactly symmetric under {problem.group_name}: the error is {max(found.errors):.0e} in float64"
+        "exact": f"exactly symmetric under {symmetry}: the error is {max(found.errors):.0e} in float64"
         + ("" if found.single is None else f" and {found.single:.0e} in float32"),
-        "Monte Carlo": f"symmetric under {problem.group_name} in law: the error falls as 1 / sqrt(k){trend}",
-        "none": f"not symmetric under {problem.group_name}: the error is {found.errors[-1]:.0e} "
+        "Monte Carlo": f"symmetric under {symmetry} in law: the error falls as 1 / sqrt(k){trend}",
+        "none": f"not symmetric under {symmetry}: the error is {found.errors[-1]:.0e} "
         + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
     }[found.symmetry]
     passed = {

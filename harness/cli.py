@@ -81,7 +81,7 @@ def tasks(as_json: JsonOption = False) -> None:
     rows = [
         {
             "name": card.name,
-            "group": card.group_name,
+            "group": card.group_name(card.params),
             "metric": card.metric,
             "direction": card.direction,
             "protocols": list(card.protocols),

@@ -34,8 +34,9 @@ class Recipe:
 class TaskCard:
     """A registered task.
 
-    ``group`` lists the factors of the task's symmetry group, ``implementation`` is ``module:Class``, and ``version``
-    changes whenever the same settings would give other numbers, so that no old record is taken for a new one.
+    ``group`` lists the factors of the task's symmetry group, or says what they are under given parameters;
+    ``implementation`` is ``module:Class``, and ``version`` changes whenever the same settings would give other numbers,
+    so that no old record is taken for a new one.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
     ``control`` names the metric that says whether ``metric`` may be believed: ``<metric>_moved`` is the same metric on
@@ -44,7 +45,7 @@ class TaskCard:
 
     name: str
     title: str
-    group: tuple[str, ...]
+    group: tuple[str, ...] | Callable[[Params], tuple[str, ...]]
     inputs: frozenset[Input]
     output: Output
     metric: str
@@ -59,9 +60,12 @@ class TaskCard:
     recipes: tuple[Recipe, ...] = ()
     resolve: Callable[[Params], Params] = dict
     variant: Callable[[Params], str | None] = lambda params: None
-    size: Callable[[Params], int] | None = None
+    size: Callable[[Params], int | None] | None = None
     size_name: str = "nodes"
 
-    @property
-    def group_name(self) -> str:
-        return " x ".join(self.group)
+    def group_of(self, params: Params) -> tuple[str, ...]:
+        """The factors of the symmetry group under these parameters."""
+        return self.group(params) if callable(self.group) else self.group
+
+    def group_name(self, params: Params) -> str:
+        return " x ".join(self.group_of(params))

@@ -11,7 +11,7 @@ def describe(spec: RunSpec) -> Description:
     """Raises :class:`~harness.errors.SymbenchError` where the task or the method is not registered."""
     task_card, method_card = task(spec.task), method(spec.method)
     return Description(
-        group=task_card.group_name,
+        group=task_card.group_name(spec.task_params),
         metric=task_card.metric,
         direction=task_card.direction,
         control=task_card.control,

@@ -14,7 +14,7 @@ from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, device_for, precision
 from harness.training.evaluate import cost, curve, draw, flat_curve, predict
-from harness.training.fit import Fit
+from harness.training.fit import Fit, Progress
 from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
@@ -38,22 +38,37 @@ def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Pa
 def new_model(spec: RunSpec, problem: SupervisedTask | SeparationTask) -> Model:
     """The model of ``spec``, initialised from torch's global generator."""
     card = method(spec.method)
-    return build(card, problem.signature, card.symmetrized_group(task(spec.task)), spec.base, spec.sampler)
+    symmetry = card.symmetrized_group(task(spec.task), spec.task_params)
+    return build(card, problem.signature, symmetry, spec.base, spec.sampler)
 
 
 def _train(
     spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
 ) -> Outcome:
-    protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
-    torch.manual_seed(derive(spec.seed, "initialisation"))
-    model = new_model(spec, problem).to(device, dtype)
+    dtype = DTYPES[spec.settings.precision]
+    model = initialised(spec, problem).to(device, dtype)
     fit = Fit(
-        model, problem, protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
+        model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
         digest=spec.digest,
     )  # fmt: skip
     progress = fit.run()
-    test = problem.data("test").first(protocol.test_size).to(device, dtype)
-    trained = fit.trained_steps * protocol.batch_size
+    return trained_outcome(spec, problem, model, progress, fit.trained_steps, device, chunk)
+
+
+def initialised(spec: RunSpec, problem: SupervisedTask) -> Model:
+    """The model of ``spec`` with the weights that its seed starts from, on the CPU."""
+    torch.manual_seed(derive(spec.seed, "initialisation"))
+    return new_model(spec, problem)
+
+
+def trained_outcome(
+    spec: RunSpec, problem: SupervisedTask, model: Model, progress: Progress, steps: int, device: torch.device,
+    chunk: int | None,
+) -> Outcome:  # fmt: skip
+    """What a model is worth that was trained for ``steps``."""
+    protocol = spec.settings
+    test = problem.data("test").first(protocol.test_size).to(device, DTYPES[protocol.precision])
+    trained = steps * protocol.batch_size
     batch = test.inputs[: protocol.batch_size]
     return Outcome(
         metrics=_test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)},
@@ -95,7 +110,7 @@ def _test_metrics(
 def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> tuple[Structures, Tensor]:
     """Every test example and its target moved by a random element of the task's group."""
     noise = generator(test.targets.device, spec.seed, "moved")
-    elements = group(task(spec.task).group).random(test.inputs.outline, 1, noise)
+    elements = group(task(spec.task).group_of(spec.task_params)).random(test.inputs.outline, 1, noise)
     return test.inputs.acted(elements), elements.act(test.targets[:][:, None], problem.signature.output)[:, 0]
 
 
@@ -122,7 +137,7 @@ def _separate(
 ) -> Outcome:
     protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
     separation = Separation(
-        lambda: new_model(spec, problem), problem, group(task(spec.task).group), protocol,
+        lambda: new_model(spec, problem), problem, group(task(spec.task).group_of(spec.task_params)), protocol,
         seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk,
     )  # fmt: skip
     start = time.perf_counter()

@@ -44,7 +44,7 @@ def model_for(task_name: str, method_name: str, dtype: torch.dtype) -> Model:
     spec = resolve(task_name, method_name, "quick", 0, task_params=SMALL.get(task_name))
     card = method(method_name)
     torch.manual_seed(0)
-    symmetry = card.symmetrized_group(task(task_name))
+    symmetry = card.symmetrized_group(task(task_name), spec.task_params)
     return build(card, problem(task_name).signature, symmetry, spec.base, spec.sampler).to(dtype)
 
 
@@ -78,7 +78,7 @@ def test_equivariance_error(task_name: str, method_name: str) -> None:
     """Exactly symmetric, or an error that falls as 1 / sqrt(k); without symmetrization, neither."""
     model = model_for(task_name, method_name, torch.float64).eval()
     x = structures(task_name, torch.float64)
-    g = group(task(task_name).group).random(x, 1, torch.Generator().manual_seed(5))
+    g = group(task(task_name).group_of(task(task_name).params)).random(x, 1, torch.Generator().manual_seed(5))
     found = equivariance(model, x, g, problem(task_name).signature.output, REPEATS, ROUNDS)
     if method_name.endswith("identity"):
         assert found.symmetry == "none" and found.errors[0] > 1e-6

@@ -25,7 +25,7 @@ ROUNDS = 7
 def symmetrized(task_name: str, method_name: str, x: Structure) -> Symmetrized:
     spec, card = resolve(task_name, method_name, "paper", 0), method(method_name)
     signature = Signature.of(x, Representation(task(task_name).output), 1)
-    model = build(card, signature, card.symmetrized_group(task(task_name)), spec.base, spec.sampler)
+    model = build(card, signature, card.symmetrized_group(task(task_name), spec.task_params), spec.base, spec.sampler)
     assert isinstance(model, Symmetrized)
     return model.train()
 

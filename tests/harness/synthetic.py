@@ -63,7 +63,7 @@ def make_record(
     sampler = method_card.sampler.name if method_card.sampler else None
     size = card.size(spec.task_params) if card.size else None
     described = Description(
-        group=card.group_name,
+        group=card.group_name(spec.task_params),
         metric=card.metric,
         direction=card.direction,
         kind=method_card.kind,

@@ -45,7 +45,7 @@ def record(job: Job, status: Literal["succeeded", "failed"]) -> Record:
         suite=job.suite,
         status=status,
         description=Description(
-            group=card.group_name,
+            group=card.group_name(job.spec.task_params),
             metric=card.metric,
             direction=card.direction,
             kind=method.kind,

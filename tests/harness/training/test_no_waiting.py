@@ -28,6 +28,8 @@ from tests.harness.training.small_problems import EdgeCount
 META = torch.device("meta")
 WAITING = {
     "minimal_frame": "colours are refined until they are stable: a fixed number of rounds costs more than waiting",
+    "gated_gcn": "lists of edges are as long as there are edges",
+    "gps": "lists of edges are as long as there are edges",
 }
 PARTICLES = {"nodes": 5, "train": 12, "validation": 12, "test": 12, "data_seed": 0}
 TASKS: dict[str, Callable[[], SupervisedTask]] = {
@@ -50,7 +52,7 @@ def small_model(task_name: str, problem: SupervisedTask, method_name: str) -> Mo
     base, sampler = (
         {**own, **{name: v for name, v in TINY.items() if name in own}} for own in (spec.base, spec.sampler)
     )
-    return build(card, problem.signature, card.symmetrized_group(task(task_name)), base, sampler)
+    return build(card, problem.signature, card.symmetrized_group(task(task_name), spec.task_params), base, sampler)
 
 
 def fit(task_name: str, method_name: str, device: torch.device, **settings: Any) -> Fit:
