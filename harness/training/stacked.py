@@ -1,0 +1,234 @@
+"""Runs that differ by their seed alone, trained at once: their networks are one batch (``torch.func``).
+
+A small network leaves most of an accelerator idle, and one step of a stack launches as many kernels as one step of a
+single run. Every seed keeps its own streams of chance, so that it ends where it would have ended alone, to float
+tolerance.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from baselines.model import Model
+from harness.training.budget import Budget
+from harness.training.evaluate import batches
+from harness.training.fit import NotFinite, Progress, epoch_order, optimizer
+from harness.training.outcome import Hooks
+from harness.training.seeds import derive, generator
+from harness.training.stacked_dropout import Streams, with_streams
+from tasks.protocol import Protocol
+from tasks.symmetry.noise import Noise
+from tasks.symmetry.structure import Structure
+from tasks.task import SupervisedTask
+
+Arrays = tuple[Tensor, ...]  # the fields of a structure: vmap knows tuples
+NORM_FLOOR = 1e-6  # as in torch.nn.utils.clip_grad_norm_
+
+
+class StackedFit:
+    """Trains ``models[s]`` by ``protocol`` with ``seeds[s]``, all at once, as :class:`~harness.training.fit.Fit` does.
+
+    The models differ by their tensors alone. A seed whose patience ends keeps its best weights, one that leaves the
+    finite numbers fails alone; both are carried along until all have ended. There are no checkpoints: stacks are for
+    small runs. Where the models cannot be computed together, torch raises as the first step is taken.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        task: SupervisedTask,
+        protocol: Protocol,
+        *,
+        seeds: Sequence[int],
+        device: torch.device,
+        dtype: torch.dtype,
+        hooks: Sequence[Hooks],
+    ) -> None:
+        self.models, self.task, self.protocol = models, task, protocol
+        self.seeds, self.device, self.hooks = seeds, device, hooks
+        self.train = task.data("train").first(protocol.train_size).to(device, dtype)
+        self.validation = task.data("validation").first(protocol.valid_size).to(device, dtype)
+        self.budget = Budget(protocol, len(self.train))
+        self.streams = Streams(device)
+        self.mould = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
+        self.parameters, self.buffers = stack_module_state([_FromNoise(model) for model in models])
+        self.optimizer = optimizer(self.parameters.values(), protocol)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
+        self.progress = [Progress() for _ in seeds]
+        self.failures: dict[int, NotFinite] = {}
+
+    @property
+    def has_logged(self) -> bool:
+        return any(progress.history for progress in self.progress)
+
+    def run(self) -> list[Progress | NotFinite]:
+        """Trains until every seed has ended and leaves its best weights in each model; one result for each seed."""
+        epoch = 0
+        while running := self._running():
+            self._epoch(epoch, running)
+            epoch += 1
+        for place, (model, progress) in enumerate(zip(self.models, self.progress, strict=True)):
+            model.load_state_dict(progress.best_weights or self._weights(place))
+        return [self.failures.get(place, progress) for place, progress in enumerate(self.progress)]
+
+    def _running(self) -> list[int]:
+        """The places of the seeds that have not ended."""
+        return [
+            place
+            for place, progress in enumerate(self.progress)
+            if place not in self.failures
+            and self.budget.steps_before(progress.epoch) < self.budget.steps
+            and not progress.out_of_patience(self.protocol)
+        ]
+
+    def _epoch(self, epoch: int, running: Sequence[int]) -> None:
+        start = time.perf_counter()
+        trained = self._train_epoch(epoch)
+        share = (time.perf_counter() - start) / len(running)
+        validated = self._validate(epoch, running) if self.budget.validates(epoch) else {}
+        for place in running:
+            values = {name: means[place] for name, means in trained.items()}
+            if not math.isfinite(values["train/loss"]):
+                self.failures[place] = NotFinite(values["train/loss"], epoch)
+                continue
+            values |= {"train/lr": self.optimizer.param_groups[0]["lr"]} | validated.get(place, {})
+            progress = self.progress[place]
+            progress.train_seconds += share
+            progress.history.append((epoch, values))
+            self.hooks[place].log(epoch, values)
+            progress.epoch += 1
+
+    def _train_epoch(self, epoch: int) -> dict[str, list[float]]:
+        self.mould.train()
+        self.streams.seed([derive(seed, "dropout", epoch) for seed in self.seeds])
+        noises = [generator(self.device, seed, "noise", epoch) for seed in self.seeds]
+        orders = torch.stack([epoch_order(len(self.train), seed, epoch) for seed in self.seeds]).to(self.device)
+        steps = self.budget.steps_in(epoch)
+        totals: dict[str, Tensor] = {}
+        for part in batches(len(self.train), self.protocol.batch_size)[:steps]:
+            for name, value in self._step(orders[:, part], noises).items():
+                totals[name] = totals.get(name, torch.zeros(len(self.seeds), device=self.device)) + value
+        return {f"train/{name}": (total / steps).tolist() for name, total in totals.items()}
+
+    def _step(self, index: Tensor, noises: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """One step of every seed on its own examples ``index`` ``[S, B]``; numbers worth logging ``[S]``."""
+        inputs, targets = self.train[index.flatten()]
+        arrays = tuple(values.unflatten(0, index.shape) for values in _arrays(inputs))
+        samples = self.protocol.train_samples
+        noise = self._noise([_structure(arrays, place) for place in range(len(self.seeds))], samples, noises)
+        totals, values = vmap(self._loss)(
+            self.parameters, self.buffers, arrays, targets.unflatten(0, index.shape), noise
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        totals.sum().backward()
+        if self.protocol.clip_norm is not None:
+            clip_each([p.grad for p in self.parameters.values() if p.grad is not None], self.protocol.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return values
+
+    def _loss(
+        self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], arrays: Arrays, targets: Tensor, noise: Noise
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What one seed minimises, and its numbers worth logging."""
+        samples = self.protocol.train_samples
+        prediction = functional_call(self.mould, (parameters, buffers), (Structure(*arrays), noise, samples))
+        loss = self.task.loss(prediction.value, targets)
+        total = loss if prediction.penalty is None else loss + prediction.penalty
+        return total, {"loss": loss.detach(), **prediction.statistics}
+
+    def _validate(self, epoch: int, running: Sequence[int]) -> dict[int, dict[str, float]]:
+        predictions, targets = self._predictions(), self.validation.targets[:]
+        validated = {}
+        for place in running:
+            loss = self.task.loss(predictions[place], targets).item()
+            if loss < self.progress[place].best_loss:
+                self.progress[place].keep(loss, epoch, self._weights(place))
+            metrics = self.task.metrics(predictions[place], targets)
+            named = {f"validation/{name}": value for name, value in metrics.items()}
+            validated[place] = {"validation/loss": loss} | named
+        return validated
+
+    @torch.no_grad()
+    def _predictions(self) -> Tensor:
+        """``[S, M, ...]`` on the validation set."""
+        self.mould.eval()
+        samples = self.protocol.valid_samples
+        noises = [generator(self.device, seed, "validation") for seed in self.seeds]
+
+        def predicted(
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], arrays: Arrays, noise: Noise
+        ) -> Tensor:
+            state = (parameters, buffers)
+            value: Tensor = functional_call(self.mould, state, (Structure(*arrays), noise, samples)).value
+            return value
+
+        parts = []
+        batched = vmap(predicted, in_dims=(0, 0, None, 0))
+        for part in batches(len(self.validation), self.protocol.batch_size):
+            x = self.validation.inputs[part]
+            noise = self._noise([x] * len(self.seeds), samples, noises)
+            with without_fast_attention():
+                parts.append(batched(self.parameters, self.buffers, _arrays(x), noise))
+        predictions = torch.cat(parts, 1)
+        return predictions.float() if predictions.dtype is torch.bfloat16 else predictions
+
+    def _noise(self, inputs: Sequence[Structure], samples: int, noises: Sequence[torch.Generator]) -> Noise:
+        """Every seed's own noise, each part ``[S, B, K, ...]``."""
+        drawn = [model.noise(x, samples, noise) for model, x, noise in zip(self.models, inputs, noises, strict=True)]
+        return tuple(torch.stack(parts) for parts in zip(*drawn, strict=True))
+
+    def _weights(self, place: int) -> dict[str, Tensor]:
+        """A copy of one seed's ``state_dict``."""
+        state = self.parameters | self.buffers
+        return {name: state[f"model.{name}"][place].detach().clone() for name in self.models[place].state_dict()}
+
+
+class _FromNoise(nn.Module):
+    """A model as a map of its input and of noise."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Structure, noise: Noise, samples: int) -> object:
+        return self.model.from_noise(x, noise, samples)
+
+
+@contextmanager
+def without_fast_attention() -> Iterator[None]:
+    """Torch's fused encoder layer cannot be batched: vmap would compute one network after another."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@torch.no_grad()
+def clip_each(gradients: Sequence[Tensor], largest: float) -> None:
+    """Scales the gradients ``[S, ...]`` of each of S networks to a norm of at most ``largest``, in place."""
+    norms = torch.stack(
+        [torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients], 1
+    )
+    factor = (largest / (torch.linalg.vector_norm(norms, dim=1) + NORM_FLOOR)).clamp_max(1)
+    for gradient in gradients:
+        gradient.mul_(factor.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _arrays(x: Structure) -> Arrays:
+    return tuple(getattr(x, item.name) for item in fields(x))
+
+
+def _structure(arrays: Arrays, place: int) -> Structure:
+    return Structure(*(values[place] for values in arrays))
