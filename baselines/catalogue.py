@@ -107,6 +107,74 @@ GIN = BaseCard(
     implementation="baselines.equivariant.gin:GIN",
     params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
 )
+GCN = BaseCard(
+    name="gcn",
+    title="GCN",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=SCALARS,
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Kipf and Welling 2017",
+    implementation="baselines.equivariant.gcn:GCN",
+    params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+)
+GAT = BaseCard(
+    name="gat",
+    title="GAT",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=SCALARS,
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Velickovic et al. 2018",
+    implementation="baselines.equivariant.gat:GAT",
+    params={"width": 128, "layers": 3, "heads": 8, "activation": "relu", "final_activation": False, "head": []},
+)
+PPGN = BaseCard(
+    name="ppgn",
+    title="PPGN",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=SCALARS,
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Maron et al. 2019",
+    implementation="baselines.equivariant.ppgn:PPGN",
+    params={"width": 32, "layers": 3, "depth": 1, "activation": "relu", "final_activation": False, "head": []},
+)
+GATED_GCN = BaseCard(
+    name="gated_gcn",
+    title="GatedGCN",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=SCALARS,
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Bresson and Laurent 2018; Dwivedi et al. 2023",
+    implementation="baselines.equivariant.gated_gcn:GatedGCN",
+    params={"width": 70, "layers": 4, "activation": "relu", "final_activation": False, "head": []},
+)
+GPS = BaseCard(
+    name="gps",
+    title="GPS",
+    needs=GRAPH,
+    reads=GRAPH,
+    writes=SCALARS,
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Rampasek et al. 2022",
+    implementation="baselines.equivariant.gps:GPS",
+    params={
+        "width": 64,
+        "layers": 4,
+        "heads": 4,
+        "walk_steps": 16,
+        "activation": "relu",
+        "final_activation": False,
+        "head": [],
+    },
+)
 EGNN = BaseCard(
     name="egnn",
     title="EGNN",
@@ -200,7 +268,7 @@ LEARNED = SamplerCard(
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
 BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT)
-EQUIVARIANT: tuple[BaseCard, ...] = (GIN, EGNN)
+EQUIVARIANT: tuple[BaseCard, ...] = (GIN, GCN, GAT, PPGN, GATED_GCN, GPS, EGNN)
 
 METHODS: tuple[MethodCard, ...] = (
     *(MethodCard(base=base) for base in EQUIVARIANT),

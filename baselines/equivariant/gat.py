@@ -1,0 +1,24 @@
+"""The graph attention network (Velickovic et al. 2018) on PyG's dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch_geometric.nn import DenseGATConv
+
+from baselines.equivariant.message_passing import MessagePassingNetwork
+from tasks.symmetry.structure import Signature
+
+
+class GAT(MessagePassingNetwork):
+    """``heads`` attentions over a node's neighbours and itself, concatenated to ``width``; weights of edges go unread.
+
+    Raises ``ValueError`` where ``heads`` does not divide ``width``.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        width, heads = params["width"], params["heads"]
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, unlike {width} and {heads}")
+        super().__init__(signature, params, lambda channels: DenseGATConv(channels, width // heads, heads))

@@ -1,0 +1,18 @@
+"""The graph convolutional network (Kipf and Welling 2017) on PyG's dense layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch_geometric.nn import DenseGCNConv
+
+from baselines.equivariant.message_passing import MessagePassingNetwork
+from tasks.symmetry.structure import Signature
+
+
+class GCN(MessagePassingNetwork):
+    """Layers D^-1/2 (A + I) D^-1/2 X W; a self-loop that a graph already has counts once."""
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__(signature, params, lambda channels: DenseGCNConv(channels, params["width"]))

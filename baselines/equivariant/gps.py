@@ -1,0 +1,63 @@
+"""A general, powerful, scalable graph transformer (Rampasek et al. 2022) on PyG's layer.
+
+Positional encodings are return probabilities of random walks: unlike eigenvectors they are functions of the graph,
+which move with its nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GPSConv, ResGatedGraphConv
+
+from baselines.bases.mlp import perceptron
+from baselines.layers.edge_lists import EdgeLists, joined
+from baselines.readout import read_out
+from tasks.symmetry.structure import Signature, Structure
+
+
+def return_probabilities(x: Structure, steps: int) -> Tensor:
+    """``[B, N, steps]``: how likely a random walk is back at its node after 1 to ``steps`` steps (Dwivedi et al. 2022).
+
+    The walk never leaves a node without edges, whose probabilities are zero all the same: it cannot take a step.
+    """
+    edges = joined(x).to(x.edge_scalars.dtype)
+    step = edges / edges.sum(-1, keepdim=True).clamp_min(1)
+    walk, found = step, []
+    for _ in range(steps):
+        found.append(walk.diagonal(dim1=1, dim2=2))
+        walk = walk @ step
+    return torch.stack(found, -1)
+
+
+class GPS(nn.Module):
+    """``layers`` of gated convolution beside attention over the whole graph, and a head.
+
+    Reads node scalars and ``walk_steps`` return probabilities. Raises ``ValueError`` where ``heads`` does not divide
+    ``width``.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, heads = params["width"], params["heads"]
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, unlike {width} and {heads}")
+        self.output = signature.output
+        self.walk_steps = params["walk_steps"]
+        self.embed = nn.Linear(signature.node_scalars + self.walk_steps, width)
+        self.layers = nn.ModuleList(
+            GPSConv(width, ResGatedGraphConv(width, width, edge_dim=signature.edge_scalars), heads)
+            for _ in range(params["layers"])
+        )
+        widths = [width, *params["head"], signature.output_channels]
+        self.head = perceptron(widths, params["activation"], params["final_activation"])
+
+    def forward(self, x: Structure) -> Tensor:
+        graph = EdgeLists.of(x)
+        h = self.embed(graph.rows(torch.cat([x.node_scalars, return_probabilities(x, self.walk_steps)], -1)))
+        for layer in self.layers:
+            h = layer(h, graph.edge_index, graph.graph, edge_attr=graph.edge_scalars)
+        return read_out(graph.padded(h), x, self.output, self.head)

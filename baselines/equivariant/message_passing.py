@@ -1,0 +1,38 @@
+"""What graph networks of PyG's dense convolutions share: layers with an activation behind each, and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from baselines.bases.mlp import ACTIVATIONS, perceptron
+from baselines.readout import read_out
+from tasks.symmetry.structure import Signature, Structure
+
+
+class MessagePassingNetwork(nn.Module):
+    """``layers`` convolutions of ``width`` channels, and a head on their sum, on nodes or on pairs of nodes.
+
+    ``convolution`` makes a layer for a number of input channels; it takes node features ``[B, N, C]``, weights of edges
+    ``[B, N, N]`` and the mask, and leaves absent nodes zero.
+    """
+
+    def __init__(
+        self, signature: Signature, params: Mapping[str, Any], convolution: Callable[[int], nn.Module]
+    ) -> None:
+        super().__init__()
+        width = params["width"]
+        self.output = signature.output
+        inputs = [signature.node_scalars, *[width] * (params["layers"] - 1)]
+        self.convolutions = nn.ModuleList(convolution(channels) for channels in inputs)
+        self.activation = ACTIVATIONS[params["activation"]]()
+        widths = [width, *params["head"], signature.output_channels]
+        self.head = perceptron(widths, params["activation"], params["final_activation"])
+
+    def forward(self, x: Structure) -> Tensor:
+        h, adjacency = x.node_scalars, x.adjacency
+        for convolution in self.convolutions:
+            h = self.activation(convolution(h, adjacency, x.mask))
+        return read_out(h, x, self.output, self.head)

@@ -1,0 +1,73 @@
+"""Provably powerful graph networks (Maron et al. 2019): products of matrices of features see what 3-WL sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.bases.mlp import perceptron
+from baselines.readout import present
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+
+
+class PPGN(nn.Module):
+    """Blocks on features of ordered pairs ``[B, N, N, C]``, and a head on what is read off after every block.
+
+    A pair's features are its edge scalars; node scalars stand on the diagonal. The head reads a graph's sums over
+    nodes and over pairs of distinct nodes, a node's own pair and the sum over its pairs, or the pair (Maron et al.,
+    section 6, with the read-out after each block as in their implementation). ``depth`` is that of the perceptrons.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, layers = params["width"], params["layers"]
+        self.output = signature.output
+        inputs = [signature.edge_scalars + signature.node_scalars, *[width] * (layers - 1)]
+        self.blocks = nn.ModuleList(Block(channels, width, params["depth"]) for channels in inputs)
+        read = width if signature.output is Representation.EDGE_SCALARS else 2 * width
+        widths = [layers * read, *params["head"], signature.output_channels]
+        self.head = perceptron(widths, params["activation"], params["final_activation"])
+
+    def forward(self, x: Structure) -> Tensor:
+        pairs = (x.mask[:, :, None] & x.mask[:, None])[..., None].to(x.node_scalars.dtype)
+        h = torch.cat([x.edge_scalars, x.node_scalars.mT.diag_embed().movedim(1, -1)], -1)
+        features = []
+        for block in self.blocks:
+            h = block(h, pairs)
+            features.append(self._read(h))
+        return present(self.head(torch.cat(features, -1)), x, self.output)
+
+    def _read(self, h: Tensor) -> Tensor:
+        if self.output is Representation.EDGE_SCALARS:
+            return h
+        own = h.diagonal(dim1=1, dim2=2).mT
+        nodes = torch.cat([own, h.sum(2) - own], -1)
+        return nodes if self.output is Representation.NODE_SCALARS else nodes.sum(1)
+
+
+class Block(nn.Module):
+    """m3([X, m1(X) m2(X)]), products of matrices channel by channel, on pairs that exist.
+
+    Weights start Xavier normal and biases zero, as in the authors' implementation: from biases that are drawn, products
+    add constants for every pair, and what tells two graphs apart drowns in them.
+    """
+
+    def __init__(self, channels: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.left = perceptron([channels, *[width] * depth], "relu", final_activation=True)
+        self.right = perceptron([channels, *[width] * depth], "relu", final_activation=True)
+        self.joined = perceptron([channels + width, *[width] * depth], "relu", final_activation=True)
+        for linear in self.modules():
+            if isinstance(linear, nn.Linear):
+                nn.init.xavier_normal_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, h: Tensor, pairs: Tensor) -> Tensor:
+        """``pairs`` ``[B, N, N, 1]`` is one for pairs of nodes that exist."""
+        left, right = self.left(h) * pairs, self.right(h) * pairs
+        product = torch.einsum("bikc,bkjc->bijc", left, right)
+        return self.joined(torch.cat([h, product], -1)) * pairs

@@ -1,0 +1,205 @@
+"""Equivariant graph networks: symmetry, padding, the batch, odd graphs, and what they can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import networkx as nx
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv, GCNConv
+from torch_geometric.transforms import AddRandomWalkPE
+from torch_geometric.utils import from_networkx
+
+from baselines.build import load
+from baselines.catalogue import EQUIVARIANT
+from baselines.equivariant.gps import return_probabilities
+from baselines.equivariant.ppgn import Block
+from baselines.layers.edge_lists import EdgeLists
+from tasks.graphs import constant_and_degree
+from tasks.symmetry.groups import group
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+from tests.structures import random_graphs
+
+CARDS = {card.name: card for card in EQUIVARIANT if "S_n" in card.respects and "points" not in card.needs}
+NAMES = ["gin", "gcn", "gat", "ppgn", "gated_gcn", "gps"]
+WITHIN_1WL = ["gin", "gcn", "gat", "gated_gcn"]
+OUTPUTS = [Representation.GRAPH_SCALARS, Representation.NODE_SCALARS, Representation.EDGE_SCALARS]
+SMALL = {"width": 16, "layers": 3, "heads": 2}
+
+
+def network(name: str, x: Structure, output: Representation = Representation.GRAPH_SCALARS) -> nn.Module:
+    """In float64 and evaluation mode, after one pass in training mode, so that batch norms are no identity."""
+    params: Mapping[str, object] = {**CARDS[name].params, **{k: v for k, v in SMALL.items() if k in CARDS[name].params}}
+    torch.manual_seed(0)
+    model = load(CARDS[name].implementation)(Signature.of(x, output, 4), params).double().train()
+    model(random_like(x))
+    return model.eval()
+
+
+def random_like(x: Structure) -> Structure:
+    other = random_graphs(6, 7, seed=3)
+    channels = x.edge_scalars.shape[-1]
+    return replace(other, edge_scalars=other.edge_scalars.expand(-1, -1, -1, channels).contiguous())
+
+
+def of_graphs(*graphs: nx.Graph) -> Structure:
+    """Graphs with as many nodes each; a self-loop is an edge."""
+    return constant_and_degree(torch.stack([torch.from_numpy(nx.to_numpy_array(graph)) for graph in graphs]))
+
+
+def moved(x: Structure, output: Representation, y: Tensor) -> tuple[Structure, Tensor]:
+    g = group(("S_n",)).random(x, 1, torch.Generator().manual_seed(1))
+    return x.acted(g), g.act(y[:, None], output)[:, 0]
+
+
+def odd_graphs() -> Structure:
+    """One node; no edges; disconnected, with self-loops; complete: padded to 6 nodes."""
+    loops = nx.disjoint_union(nx.cycle_graph(3), nx.path_graph(2))
+    loops.add_edges_from([(0, 0), (4, 4)])
+    graphs = [nx.empty_graph(1), nx.empty_graph(4), loops, nx.complete_graph(6)]
+    return Structure.cat([of_graphs(graph).padded(6) for graph in graphs])
+
+
+def weighted_graphs() -> Structure:
+    """Edges with three scalars each, not the same in both directions."""
+    x = random_graphs(5, 6)
+    noise = torch.rand(5, 6, 6, 3, dtype=torch.float64) + 0.1
+    return replace(x, edge_scalars=x.edge_scalars * noise)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("graphs", [odd_graphs, weighted_graphs])
+def test_equivariance_and_the_batch(name: str, output: Representation, graphs: object) -> None:
+    x = graphs()  # type: ignore[operator]
+    model = network(name, x, output)
+    y = model(x)
+    assert torch.isfinite(y).all() and y.any()
+    there, expected = moved(x, output, y)
+    torch.testing.assert_close(model(there), expected, atol=1e-10, rtol=0)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(model(x[order]), y[order], atol=1e-10, rtol=0)
+    torch.testing.assert_close(model(x[1:2]), y[1:2], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_padding_changes_nothing_and_stays_zero(name: str, output: Representation) -> None:
+    x = odd_graphs()
+    model = network(name, x, output)
+    for training in (False, True):  # batch norms must not count absent nodes either
+        here, padded = model.train(training)(x), model(x.padded(9))
+        within = (slice(None), *[slice(6)] * (here.dim() - 2))
+        torch.testing.assert_close(padded[within], here, atol=1e-10, rtol=0)
+        assert padded.count_nonzero() == padded[within].count_nonzero()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_of_a_batch_do_not_see_each_other(name: str) -> None:
+    x = odd_graphs()
+    model = network(name, x)
+    other = replace(x, node_scalars=x.node_scalars + torch.tensor([0, 0, 0, 1.0]).double()[:, None, None])
+    torch.testing.assert_close(model(other)[:3], model(x)[:3], atol=1e-10, rtol=0)
+    assert (model(other)[3] - model(x)[3]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_edges_are_read(name: str) -> None:
+    x = of_graphs(nx.path_graph(6), nx.star_graph(5))
+    x = replace(x, node_scalars=torch.randn(6, 2, dtype=torch.float64).expand(2, -1, -1))
+    embedded = network(name, x)(x)
+    assert (embedded[0] - embedded[1]).abs().max() > 1e-4
+
+
+PAIRS = {
+    "hexagon or two triangles": (nx.cycle_graph(6), nx.disjoint_union(nx.cycle_graph(3), nx.cycle_graph(3))),
+    "prism or utility graph": (nx.circular_ladder_graph(3), nx.complete_bipartite_graph(3, 3)),
+    "decalin or bicyclopentyl": (
+        nx.Graph([*nx.cycle_graph(10).edges, (0, 5)]),
+        nx.Graph([*nx.cycle_graph(5).edges, *((5 + a, 5 + b) for a, b in nx.cycle_graph(5).edges), (0, 5)]),
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("name", NAMES)
+def test_message_passing_is_bounded_by_colour_refinement_and_ppgn_is_not(name: str, pair: str) -> None:
+    """The pairs are 1-WL equivalent; 2-FWL (3-WL) tells them apart, and return probabilities do where walks differ."""
+    x = of_graphs(*PAIRS[pair])
+    first, second = network(name, x)(x)
+    gap = (first - second).abs().sum()
+    assert gap < 1e-5 if name in WITHIN_1WL else gap > 1e-3
+
+
+def test_ppgn_is_bounded_too() -> None:
+    """The 4x4 rook's graph and the Shrikhande graph: strongly regular with the same parameters, so 3-WL equivalent."""
+    places = [(i, j) for i in range(4) for j in range(4)]
+    steps = {(0, 1), (0, 3), (1, 0), (3, 0), (1, 1), (3, 3)}
+    rook, shrikhande = nx.Graph(), nx.Graph()
+    for a in places:
+        for b in places:
+            if a != b and (a[0] == b[0] or a[1] == b[1]):
+                rook.add_edge(a, b)
+            if ((a[0] - b[0]) % 4, (a[1] - b[1]) % 4) in steps:
+                shrikhande.add_edge(a, b)
+    assert not nx.is_isomorphic(rook, shrikhande)
+    x = of_graphs(rook, shrikhande)
+    first, second = network("ppgn", x)(x)
+    torch.testing.assert_close(first, second, atol=0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["gcn", "gat"])
+def test_dense_layers_are_the_sparse_ones(name: str) -> None:
+    x = odd_graphs()
+    graph = EdgeLists.of(x)
+    dense = network(name, x).convolutions[0]  # type: ignore[union-attr, index]
+    sparse = (GCNConv(2, 16) if name == "gcn" else GATConv(2, 8, heads=2)).double()
+    own = dense.state_dict()
+    sparse.load_state_dict({key: own[key].view_as(value) for key, value in sparse.state_dict().items()})
+    found = sparse(graph.rows(x.node_scalars), graph.edge_index)
+    torch.testing.assert_close(graph.padded(found), dense(x.node_scalars, x.adjacency, x.mask))
+
+
+def test_edge_lists_hear_what_the_adjacency_says() -> None:
+    x = weighted_graphs()
+    graph = EdgeLists.of(x)
+    rows = graph.rows(x.node_scalars)
+    source, target = graph.edge_index
+    messages = rows[source] * graph.edge_scalars.sum(-1, keepdim=True)
+    heard = torch.zeros_like(rows).index_add(0, target, messages)
+    torch.testing.assert_close(graph.padded(heard), x.adjacency @ x.node_scalars)
+    torch.testing.assert_close(graph.padded(rows), x.node_scalars)
+
+
+def test_return_probabilities_are_those_of_pyg() -> None:
+    graph = nx.disjoint_union(nx.lollipop_graph(4, 3), nx.cycle_graph(5))
+    expected = AddRandomWalkPE(6)(from_networkx(graph)).random_walk_pe
+    x = of_graphs(graph)
+    torch.testing.assert_close(return_probabilities(x.padded(15), 6)[0, : x.nodes].float(), expected)
+
+
+def test_a_block_of_ppgn_is_its_formula() -> None:
+    """Against matrices of each channel, one graph and one channel at a time."""
+    block, x = Block(2, 3, depth=2).double(), odd_graphs()
+    h = torch.randn(4, 6, 6, 2, dtype=torch.float64)
+    pairs = (x.mask[:, :, None] & x.mask[:, None])[..., None].double()
+    found = block(h * pairs, pairs)
+    for graph, count in enumerate(x.node_counts.tolist()):
+        part = h[graph, :count, :count]
+        left, right = block.left(part), block.right(part)
+        product = torch.stack([left[..., c] @ right[..., c] for c in range(3)], -1)
+        torch.testing.assert_close(found[graph, :count, :count], block.joined(torch.cat([part, product], -1)))
+        assert not found[graph, count:].any() and not found[graph, :, count:].any()
+
+
+@pytest.mark.parametrize("name", ["gat", "gps"])
+def test_heads_that_do_not_divide_the_width(name: str) -> None:
+    x = odd_graphs()
+    with pytest.raises(ValueError, match="multiple of heads"):
+        load(CARDS[name].implementation)(
+            Signature.of(x, Representation.GRAPH_SCALARS, 1), {**CARDS[name].params, "width": 10, "heads": 3}
+        )
