@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
@@ -95,6 +96,18 @@ VIT = BaseCard(
     resolve=_vit_weights,
     weights=lambda params: {"imagenet21k": "ImageNet-21k weights", "random": "random weights"}.get(params["weights"]),
 )
+SET_TRANSFORMER = BaseCard(
+    name="set_transformer",
+    title="Set transformer",
+    needs=frozenset(),
+    reads=GEOMETRY | {"node_scalars"},
+    writes=frozenset({"graph_scalars", "node_scalars", "node_points"}),
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Vaswani et al. 2017; Lee et al. 2019, arXiv 1810.00825",
+    implementation="baselines.bases.set_transformer:SetTransformer",
+    params={"width": 64, "layers": 4, "heads": 4},
+)
 GIN = BaseCard(
     name="gin",
     title="GIN",
@@ -178,14 +191,57 @@ GPS = BaseCard(
 EGNN = BaseCard(
     name="egnn",
     title="EGNN",
-    needs=frozenset({"points", "vectors", "edges"}),
+    needs=frozenset({"points"}),
     reads=GRAPH | GEOMETRY,
-    writes=frozenset({"node_points"}),
+    writes=frozenset({"graph_scalars", "node_points"}),
     respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
     version="1",
     source="Satorras et al. 2021, arXiv 2102.09844",
     implementation="baselines.equivariant.egnn:EGNN",
     params={"width": 64, "layers": 4},
+)
+RADIAL_FIELD = BaseCard(
+    name="radial_field",
+    title="Radial field",
+    needs=frozenset({"points"}),
+    reads=GEOMETRY | {"edges"},
+    writes=frozenset({"graph_scalars", "node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Köhler et al. 2019, arXiv 1910.00753; with velocities as in Satorras et al. 2021",
+    implementation="baselines.equivariant.radial_field:RadialField",
+    params={"width": 64, "layers": 4},
+)
+VECTOR_NEURONS = BaseCard(
+    name="vector_neurons",
+    title="Vector neurons",
+    needs=frozenset({"points"}),
+    reads=GEOMETRY | {"edges"},
+    writes=frozenset({"graph_scalars", "node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Deng et al. 2021, arXiv 2104.12229",
+    implementation="baselines.equivariant.vector_neurons:VectorNeurons",
+    params={"width": 64, "layers": 4, "neighbours": 20},
+)
+TFN = BaseCard(
+    name="tfn",
+    title="Tensor field network, E(3)",
+    needs=frozenset({"points"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"graph_scalars", "node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Thomas et al. 2018, arXiv 1802.08219; Geiger and Smidt 2022 (e3nn)",
+    implementation="baselines.equivariant.tensor_field:TensorField",
+    params={"width": 32, "layers": 4, "degree": 1, "neighbours": 16, "radii": 16, "reach": 2.0},
+)
+TFN_SE3 = replace(
+    TFN,
+    name="tfn_se3",
+    title="Tensor field network, SE(3)",
+    respects=frozenset({"S_n", "SO(3)", "SE(3)"}),
+    implementation="baselines.equivariant.tensor_field:ProperTensorField",
 )
 
 LEARNED_PARAMS = {
@@ -267,8 +323,20 @@ LEARNED = SamplerCard(
 )
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
-BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT)
-EQUIVARIANT: tuple[BaseCard, ...] = (GIN, GCN, GAT, PPGN, GATED_GCN, GPS, EGNN)
+BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT, SET_TRANSFORMER)
+EQUIVARIANT: tuple[BaseCard, ...] = (
+    GIN,
+    GCN,
+    GAT,
+    PPGN,
+    GATED_GCN,
+    GPS,
+    EGNN,
+    RADIAL_FIELD,
+    VECTOR_NEURONS,
+    TFN,
+    TFN_SE3,
+)
 
 METHODS: tuple[MethodCard, ...] = (
     *(MethodCard(base=base) for base in EQUIVARIANT),

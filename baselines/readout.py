@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from tasks.symmetry.representation import Representation
@@ -37,3 +38,10 @@ def present(values: Tensor, x: Structure, output: Representation) -> Tensor:
             return values * (x.mask[:, :, None] & x.mask[:, None])[..., None]
         case _:
             return values
+
+
+def mean_and_max(h: Tensor, x: Structure) -> Tensor:
+    """``[B, 2 W]``: the mean of node features ``[B, N, W]`` over the nodes that exist beside their maximum."""
+    exists = x.mask[..., None]
+    mean = (h * exists).sum(1) / exists.sum(1)
+    return torch.cat([mean, h.masked_fill(~exists, -torch.inf).amax(1)], -1)

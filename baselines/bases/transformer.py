@@ -31,12 +31,7 @@ class PairTransformer(nn.Module):
         node_channels = signature.node_scalars + signature.dimension * signature.geometry
         self.embed = nn.Linear(node_channels + signature.edge_scalars, width)
         self.position = nn.Parameter(torch.randn(signature.nodes**2, width))
-        layer = nn.TransformerEncoderLayer(
-            width, params["heads"], width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-        )
-        self.encoder = nn.TransformerEncoder(layer, params["layers"], nn.LayerNorm(width), enable_nested_tensor=False)
-        for module in self.encoder.layers:  # the copies that TransformerEncoder makes start equal
-            module.apply(_reinitialise)
+        self.encoder = encoder(width, params["layers"], params["heads"], feed_forward=width)
         channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
 
@@ -55,6 +50,17 @@ class PairTransformer(nn.Module):
             return present(out, x, self.output)
         keep = x.mask[..., None].to(out.dtype)
         return (out * keep).sum(1) / keep.sum(1)
+
+
+def encoder(width: int, layers: int, heads: int, feed_forward: int) -> nn.TransformerEncoder:
+    """Pre-norm layers with GELU and without dropout, a norm behind."""
+    layer = nn.TransformerEncoderLayer(
+        width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+    )
+    stacked = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+    for module in stacked.layers:  # the copies that TransformerEncoder makes start equal
+        module.apply(_reinitialise)
+    return stacked
 
 
 def _reinitialise(module: nn.Module) -> None:

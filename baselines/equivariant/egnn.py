@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import all_pairs, distinct_pairs
+from baselines.bases.mlp import perceptron
+from baselines.readout import mean_and_max
+from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
 
 class EGNNLayer(nn.Module):
     """Messages from features, squared distances and edges; they move positions along differences, and velocities."""
 
-    def __init__(self, width: int, edge_scalars: int) -> None:
+    def __init__(self, width: int, edge_scalars: int, moving: bool) -> None:
         super().__init__()
         self.edge = nn.Sequential(
             nn.Linear(2 * width + 1 + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
@@ -24,7 +27,7 @@ class EGNNLayer(nn.Module):
         step = nn.Linear(width, 1, bias=False)
         nn.init.xavier_uniform_(step.weight, gain=0.001)  # the authors': steps start small
         self.position = nn.Sequential(nn.Linear(width, width), nn.SiLU(), step)
-        self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
+        self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)) if moving else None
 
     def forward(
         self, h: Tensor, position: Tensor, velocity: Tensor, x: Structure, pairs: Tensor
@@ -33,26 +36,38 @@ class EGNNLayer(nn.Module):
         squared = difference.square().sum(-1, keepdim=True)
         messages = self.edge(torch.cat([all_pairs(h), squared, x.edge_scalars], -1)) * pairs
         moves = difference * self.position(messages) * pairs
-        position = position + moves.sum(2) / pairs.sum(2).clamp_min(1) + self.velocity(h) * velocity
+        position = position + moves.sum(2) / pairs.sum(2).clamp_min(1)
+        if self.velocity is not None:
+            position = position + self.velocity(h) * velocity
         return h + self.node(torch.cat([h, messages.sum(2)], -1)), position
 
 
 class EGNN(nn.Module):
     """Points ``[B, N, D, 1]`` from the first input point, the first vector as velocity and the edge scalars.
 
-    The input feature of a node is its speed, as in the authors' n-body experiment.
+    The input feature of a node is its speed, as in the authors' n-body experiment, or its distance from the centroid
+    where nothing moves. Graph scalars ``[B, C]`` come from the mean and the maximum of the features.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
         width = params["width"]
+        self.output = signature.output
+        self.moving = signature.vectors > 0
         self.embed = nn.Linear(1 + signature.node_scalars, width)
-        self.layers = nn.ModuleList(EGNNLayer(width, signature.edge_scalars) for _ in range(params["layers"]))
+        self.layers = nn.ModuleList(
+            EGNNLayer(width, signature.edge_scalars, self.moving) for _ in range(params["layers"])
+        )
+        if self.output is Representation.GRAPH_SCALARS:
+            self.head = perceptron([2 * width, width, signature.output_channels], "silu")
 
     def forward(self, x: Structure) -> Tensor:
-        position, velocity = x.points[..., 0], x.vectors[..., 0]
-        h = self.embed(torch.cat([velocity.norm(dim=-1, keepdim=True), x.node_scalars], -1))
+        position, velocity = x.points[..., 0], x.vectors[..., :1].sum(-1)
+        size = velocity if self.moving else position - x.centroid[:, None]
+        h = self.embed(torch.cat([size.norm(dim=-1, keepdim=True), x.node_scalars], -1))
         pairs = distinct_pairs(x)
         for layer in self.layers:
             h, position = layer(h, position, velocity, x, pairs)
+        if self.output is Representation.GRAPH_SCALARS:
+            return self.head(mean_and_max(h, x))
         return position[..., None]

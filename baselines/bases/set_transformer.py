@@ -1,0 +1,46 @@
+"""A transformer whose tokens are nodes, without position embeddings: permutation equivariant (Lee et al. 2019).
+
+Coordinates are plain numbers to it, so that it respects no rotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.bases.mlp import perceptron
+from baselines.bases.transformer import encoder
+from baselines.readout import mean_and_max, present
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+
+
+class SetTransformer(nn.Module):
+    """Reads node scalars, points about their centroid, and vectors.
+
+    Graph scalars ``[B, C]`` come from the mean and the maximum over the nodes that exist, node scalars ``[B, N, C]``
+    from each node, and points ``[B, N, D, 1]`` are displacements of the first input point.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width = params["width"]
+        self.output = signature.output
+        self.padded = signature.padded
+        self.embed = nn.Linear(signature.node_scalars + signature.dimension * signature.geometry, width)
+        self.encoder = encoder(width, params["layers"], params["heads"], feed_forward=2 * width)
+        pools = self.output is Representation.GRAPH_SCALARS
+        channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
+        self.head = perceptron([2 * width if pools else width, width, channels], "gelu")
+
+    def forward(self, x: Structure) -> Tensor:
+        features = torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1)
+        h = self.encoder(self.embed(features), src_key_padding_mask=~x.mask if self.padded else None)
+        if self.output is Representation.GRAPH_SCALARS:
+            return self.head(mean_and_max(h, x))
+        if self.output is Representation.NODE_POINTS:
+            return x.points[..., :1] + self.head(h)[..., None]
+        return present(self.head(h), x, self.output)

@@ -1,0 +1,162 @@
+"""Networks on points in space: as symmetric as their cards say, blind to padding and batch; e3nn's products by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from e3nn import o3
+from torch import nn
+
+from baselines.build import load
+from baselines.catalogue import BASES, EQUIVARIANT
+from baselines.equivariant.tensor_field import channelwise_product
+from tasks.symmetry.groups import group
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+from tests.structures import random_particles
+
+CARDS = {card.name: card for card in (*BASES, *EQUIVARIANT)}
+NETWORKS = ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3", "set_transformer"]
+SIGNS = torch.tensor([-1.0, 1.0])  # of charges that attract where they repelled, and distances as they are
+FACTORS = ["S_n", "O(3)", "SO(3)", "E(3)", "SE(3)"]
+
+
+def network(name: str, x: Structure, output: Representation, **params: object) -> nn.Module:
+    """With all weights of order one: networks that start as the identity would hide a fault."""
+    torch.manual_seed(0)
+    signature = Signature.of(x, output, 3 if output is Representation.GRAPH_SCALARS else 1)
+    model = load(CARDS[name].implementation)(signature, {**CARDS[name].params, "layers": 2, **params}).double()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+    return model.eval()
+
+
+def clouds(batch: int, nodes: int, seed: int = 0) -> Structure:
+    """Points without anything else, off the origin."""
+    points = torch.randn(batch, nodes, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return Structure.build(torch.ones(batch, nodes, dtype=torch.bool), points=points + 2)
+
+
+def padded_clouds() -> Structure:
+    return Structure.cat([clouds(3, 5).padded(7), clouds(3, 7, seed=1)])
+
+
+CASES = [
+    (clouds(6, 7), Representation.GRAPH_SCALARS),
+    (random_particles(6, 5), Representation.NODE_POINTS),
+    (random_particles(6, 5), Representation.GRAPH_SCALARS),
+    (padded_clouds(), Representation.GRAPH_SCALARS),
+    (padded_clouds(), Representation.NODE_POINTS),
+]
+CASE_NAMES = ["clouds", "particles", "particles-scalars", "padded", "padded-points"]
+
+
+@pytest.mark.parametrize(("x", "output"), CASES, ids=CASE_NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_respect_what_their_card_says(name: str, x: Structure, output: Representation) -> None:
+    model = network(name, x, output)
+    y = model(x) * (1 if output is Representation.GRAPH_SCALARS else x.mask[..., None, None])
+    assert (y - y.mean(0)).abs().max() > 1e-3  # it says something of its input
+    for factor in FACTORS:
+        g = group((factor,)).random(x, 1, torch.Generator().manual_seed(1))
+        gap = model(x.acted(g)) - g.act(y[:, None], output)[:, 0]
+        gap = gap[x.mask] if output is Representation.NODE_POINTS else gap
+        respected = gap.abs().max().item() < 1e-10
+        assert respected == (factor in CARDS[name].respects), factor
+
+
+@pytest.mark.parametrize("output", [Representation.GRAPH_SCALARS, Representation.NODE_POINTS])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_padding_and_the_batch_do_not_leak(name: str, output: Representation) -> None:
+    """A network that was told of padding says of whole structures what one says that was not."""
+    x = clouds(5, 6)
+    plain, told = network(name, x, output), network(name, x.padded(8), output)
+    told.load_state_dict(plain.state_dict())
+    y = plain(x)
+    torch.testing.assert_close(told(x.padded(8))[:, : y.shape[1]], y, atol=1e-10, rtol=0)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    torch.testing.assert_close(plain(x[order]), y[order], atol=1e-10, rtol=0)
+    torch.testing.assert_close(plain(x[1:2]), y[1:2], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_few_points_and_coincident_ones_have_finite_gradients(name: str, nodes: int) -> None:
+    x = clouds(4, nodes).padded(3)
+    x = Structure.cat([x, Structure.build(x.mask, points=torch.zeros_like(x.points))])
+    model = network(name, x, Representation.GRAPH_SCALARS).train()
+    model(x).square().sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert gradients and all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_single_precision_gives_the_same_to_rounding(name: str) -> None:
+    x = clouds(4, 7)
+    model = network(name, x, Representation.GRAPH_SCALARS)
+    y = model(x)
+    single = model.float()(x.to("cpu", torch.float32))
+    assert single.dtype is torch.float32
+    torch.testing.assert_close(single.double(), y, atol=1e-4 * y.abs().max().item(), rtol=0)
+
+
+@pytest.mark.parametrize("name", ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3"])
+def test_mirror_images_differ_for_proper_symmetry_alone(name: str) -> None:
+    x = clouds(4, 6)
+    mirrored = Structure.build(x.mask, points=-x.points)
+    model = network(name, x, Representation.GRAPH_SCALARS)
+    gap = (model(mirrored) - model(x)).abs().max().item()
+    assert gap > 1e-3 if name == "tfn_se3" else gap < 1e-10
+
+
+@pytest.mark.parametrize("name", ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3"])
+def test_charges_and_velocities_are_read(name: str) -> None:
+    x = random_particles(4, 5)
+    model = network(name, x, Representation.NODE_POINTS)
+    still = Structure.build(x.mask, points=x.points, vectors=0 * x.vectors, edge_scalars=x.edge_scalars)
+    swapped = Structure.build(x.mask, points=x.points, vectors=x.vectors, edge_scalars=x.edge_scalars * SIGNS)
+    for other in (still, swapped):
+        assert ((model(other) - model(x)).abs().amax((1, 2, 3)) > 1e-3).all()
+
+
+@pytest.mark.parametrize("parity", [-1, 1])
+def test_products_up_to_degree_one_are_those_of_scalars_and_vectors(parity: int) -> None:
+    """Scalar and vector times scalar and vector: by hand, in e3nn's scale (components of unit variance)."""
+    harmonics = o3.Irreps.spherical_harmonics(1, p=parity)
+    product = channelwise_product(o3.Irreps([(2, (0, 1)), (2, (1, parity))]), harmonics).double()
+    s, v = torch.randn(2, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    r = torch.randn(3, dtype=torch.float64)
+    weights = torch.randn(product.weight_numel, dtype=torch.float64)
+    unit = r / r.norm()
+    by_hand = {
+        "0 x 0 to 0": s,
+        "0 x 1 to 1": s[:, None] * 3**0.5 * unit,
+        "1 x 0 to 1": v,
+        "1 x 1 to 0": v @ unit,
+    }
+    if parity == 1:
+        by_hand["1 x 1 to 1"] = 1.5**0.5 * torch.linalg.cross(v, unit.expand(2, 3))
+    assert product.weight_numel == 2 * len(by_hand)
+    by_channel = zip(weights.view(-1, 2), by_hand.values(), strict=True)
+    expected = torch.cat([(w[:, None] * part.view(2, -1)).flatten() for w, part in by_channel])
+    y = o3.spherical_harmonics(harmonics, r, normalize=True, normalization="component")
+    torch.testing.assert_close(y, torch.cat([torch.ones(1, dtype=torch.float64), 3**0.5 * unit]))
+    found = product(torch.cat([s, v.flatten()])[None], y[None], weights[None])[0]
+    torch.testing.assert_close(found, expected)
+
+
+def test_higher_degrees_are_equivariant_to_the_precision_of_the_couplings() -> None:
+    """e3nn keeps them in the precision in which the network was made: single, here and in a run."""
+    x = clouds(4, 6)
+    model = network("tfn", x, Representation.GRAPH_SCALARS, degree=2)
+    g = group(("E(3)",)).random(x, 1, torch.Generator().manual_seed(1))
+    y = model(x)
+    assert 1e-12 < (model(x.acted(g)) - y).abs().max() < 1e-6 * y.abs().max()
+
+
+@pytest.mark.parametrize("wrong", [{"degree": 0}, {}])
+def test_a_tensor_field_network_refuses_what_it_cannot_do(wrong: dict[str, int]) -> None:
+    x = random_particles(1, 3, dimension=3 if wrong else 2)
+    with pytest.raises(ValueError, match="works in 3 dimensions with a degree of at least 1"):
+        network("tfn", x, Representation.NODE_POINTS, **wrong)
