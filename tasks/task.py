@@ -82,4 +82,8 @@ class SeparationTask(ABC):
 
     @abstractmethod
     def structures(self) -> Structure:
-        """All structures, in single precision on the CPU; any two are to be told apart."""
+        """All structures, in single precision on the CPU."""
+
+    def pairs(self) -> Tensor | None:
+        """Places ``[P, 2]`` of the structures that are to be told apart (``None``: any two)."""
+        return None

@@ -35,16 +35,17 @@ def still_close(pairs: Tensor, embeddings: Tensor, threshold: float) -> Tensor:
 
 
 class Unseparated:
-    """The pairs among ``count`` structures that no initialisation so far has separated.
+    """Those of ``pairs`` ``[P, 2]`` (``None``: of all there are) among ``count`` structures that none has separated.
 
     Where many of a block's pairs are left they are a matrix of booleans, else a list: together never much more than a
     byte for every pair there is, however many are left, and the matrix of all distances is never laid out.
     """
 
-    def __init__(self, count: int, threshold: float, device: torch.device) -> None:
+    def __init__(self, count: int, threshold: float, device: torch.device, pairs: Tensor | None = None) -> None:
         self.count, self.threshold = count, threshold
-        self.pairs = torch.empty((0, 2), dtype=torch.int64, device=device)
-        self.blocks: dict[int, Tensor | None] = dict.fromkeys(range(0, count, BLOCK))  # by first row; None: all pairs
+        self.pairs = torch.empty((0, 2), dtype=torch.int64, device=device) if pairs is None else pairs
+        starts = range(0, count, BLOCK) if pairs is None else ()
+        self.blocks: dict[int, Tensor | None] = dict.fromkeys(starts)  # by first row; None: all pairs
 
     def __len__(self) -> int:
         """The number of pairs left."""
@@ -100,6 +101,8 @@ class Separation:
         self.threshold, self.channels = task.threshold, task.signature.output_channels
         self.embedded = 0  # structures, under any initialisation
         self.structures = task.structures().to(device, dtype)
+        pairs = task.pairs()
+        self.pairs = None if pairs is None else pairs.to(device)
         moved = group.random(self.structures, 1, generator(device, seed, "relabelling"))
         self.relabelled = self.structures.acted(moved)
 
@@ -115,7 +118,7 @@ class Separation:
 
         What is separated stays so: only structures that can still change a count are embedded.
         """
-        left = Unseparated(len(self.structures), self.threshold, self.device)
+        left = self._unseparated(len(self.structures))
         fooled = torch.zeros(len(self.structures), dtype=torch.bool, device=self.device)
         counts: dict[str, float] = {}
         for initialisation, model in self.models():
@@ -127,6 +130,11 @@ class Separation:
             counts = {"unseparated": float(len(left)), "false_separations": float(fooled.sum())}
             self.hooks.log(initialisation, counts)
         return counts
+
+    def _unseparated(self, count: int) -> Unseparated:
+        """All pairs of the task among the first ``count`` structures."""
+        pairs = None if self.pairs is None else self.pairs[(self.pairs < count).all(1)]
+        return Unseparated(count, self.threshold, self.device, pairs)
 
     def curve(self) -> tuple[CurvePoint, ...]:
         """Unseparated pairs among the first ``curve_size`` structures against the number of group samples."""
@@ -150,7 +158,7 @@ class Separation:
         repeats = len(embeddings[0])
         counts = []
         for repeat in range(repeats):
-            left = Unseparated(embeddings[0].shape[1], self.threshold, self.device)
+            left = self._unseparated(embeddings[0].shape[1])
             for of in embeddings:
                 left.add(of[repeat])
             counts.append(len(left))

@@ -17,6 +17,19 @@ def _exp_data(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "data": available() if params["data"] == "auto" else params["data"]}
 
 
+def _exp_variant(params: Mapping[str, Any]) -> str | None:
+    return "generated variant of EXP" if params["data"] == "generated" else None
+
+
+# Graph networks embed into [-1, 1]; GCN, GAT, GIN and PPGN with the sizes of Balcilar et al. 2021.
+EMBEDDINGS = (
+    *(
+        Recipe(method=name, base={"width": width, "layers": 3, "activation": "tanh", "final_activation": True})
+        for name, width in (("gin_id", 64), ("gin", 64), ("gcn", 64), ("gat", 128), ("ppgn", 32))
+    ),
+    *(Recipe(method=name, base={"activation": "tanh", "final_activation": True}) for name in ("gated_gcn", "gps")),
+)
+
 GRAPH8C = TaskCard(
     name="graph8c",
     title="GRAPH8c: pairs of 11,117 graphs never told apart",
@@ -38,11 +51,49 @@ GRAPH8C = TaskCard(
         Recipe(
             method="mlp", base={"widths": [128, 64], "activation": "tanh", "final_activation": True, "reads": ["edges"]}
         ),
-        Recipe(method="gin_id", base={"width": 64, "layers": 3, "activation": "tanh", "final_activation": True}),
-        Recipe(method="gin", base={"width": 64, "layers": 3, "activation": "tanh", "final_activation": True}),
+        *EMBEDDINGS,
         Recipe(method="learned", sampler=S_N_SAMPLER),
         Recipe(method="canonical", sampler=S_N_SAMPLER),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}, settings={"initialisations": 1}),
+        QUICK_VIT,
+    ),
+)
+
+EXP = TaskCard(
+    name="exp",
+    title="EXP: pairs of 600 never told apart",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="graph_scalars",
+    metric="unseparated",
+    direction="min",
+    control="false_separations",
+    version="1",
+    source=f"Abboud et al. 2021; {PAPER}, section 4.1",
+    implementation="tasks.exp:Exp",
+    max_nodes=lambda params: 64,
+    params={"data": "auto", "generator_seed": 0},
+    resolve=_exp_data,
+    variant=_exp_variant,
+    protocols={
+        "paper": Protocol(initialisations=100, test_samples=10, curve_size=200),
+        "quick": Protocol(initialisations=2, test_samples=10, curve_size=100, curve_samples=(1, 4, 16)),
+    },
+    recipes=(
+        Recipe(
+            method="mlp",
+            base={
+                "widths": [2048, 4096, 2048],
+                "activation": "tanh",
+                "final_activation": True,
+                "reads": ["node_scalars", "edges"],
+            },
+        ),
+        *EMBEDDINGS,
+        Recipe(method="learned", sampler=S_N_SAMPLER),
+        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        Recipe(method="mlp", protocol="quick", base={"widths": [256, 512, 256]}),
+        Recipe(method="ppgn", protocol="quick", base={"width": 8}),
         QUICK_VIT,
     ),
 )
@@ -62,7 +113,7 @@ EXP_CLASSIFY = TaskCard(
     max_nodes=lambda params: 64,
     params={"data": "auto", "generator_seed": 0},
     resolve=_exp_data,
-    variant=lambda params: "generated variant of EXP" if params["data"] == "generated" else None,
+    variant=_exp_variant,
     protocols={
         "paper": Protocol(epochs=2000, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
         "quick": Protocol(
@@ -86,9 +137,11 @@ EXP_CLASSIFY = TaskCard(
             base={"width": 64, "layers": 3, "activation": "relu", "head": [10]},
             settings={"epochs": 1000},
         ),
-        Recipe(
-            method="gin", base={"width": 64, "layers": 3, "activation": "relu", "head": [10]}, settings={"epochs": 1000}
+        *(
+            Recipe(method=name, base={"width": width, "layers": 3, "head": [10]}, settings={"epochs": 1000})
+            for name, width in (("gin", 64), ("gcn", 64), ("gat", 128), ("ppgn", 20))
         ),
+        *(Recipe(method=name, base={"head": [10]}, settings={"epochs": 1000}) for name in ("gated_gcn", "gps")),
         Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(
@@ -98,7 +151,11 @@ EXP_CLASSIFY = TaskCard(
             settings={"epochs": 60, "batch_size": 50, "train_samples": 4, "warmup_epochs": 5, "validate_every": 5},
         ),
         Recipe(method="gin_id", protocol="quick", settings={"epochs": 6}),
-        Recipe(method="gin", protocol="quick", settings={"epochs": 6}),
+        *(
+            Recipe(method=name, protocol="quick", settings={"epochs": 6})
+            for name in ("gin", "gcn", "gat", "gated_gcn", "gps")
+        ),
+        Recipe(method="ppgn", protocol="quick", base={"width": 8}, settings={"epochs": 2}),
         QUICK_VIT,
     ),
 )
