@@ -3,92 +3,169 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from baselines.samplers.coverage import uncovered_by_frames
 from baselines.samplers.sampler import Sample, Sampler
+from tasks.cards import Input
 from tasks.symmetry.element import Element, Linear, Permutation, Product
-from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
+from tasks.symmetry.groups import (
+    AffineGroup,
+    EuclideanGroup,
+    FiniteGroup,
+    GeometricGroup,
+    Group,
+    OrthogonalGroup,
+    SequenceGroup,
+    SimilarityGroup,
+    SymmetricGroup,
+    factors,
+)
 from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.orthogonal import gram_schmidt
 from tasks.symmetry.structure import Signature, Structure
 
 EIGENVALUE_TOLERANCE = 1e-4
+PLACE_TOLERANCE = 1e-4  # of the largest number that nodes are sorted by
 CENTRING_ROUNDING = 64  # in units of the last place of the points
 SIGNATURE_DECIMALS = 2
+MOST_ELEMENTS = 1024
 
-Rotations = OrthogonalGroup | EuclideanGroup
+WithAxes = OrthogonalGroup | EuclideanGroup | SimilarityGroup | AffineGroup
 
 
 class FrameSampler(Sampler):
     """Elements of an equivariant frame.
 
-    Rotations: the principal axes of the points with every choice of signs, 2^d for O(d) and half for SO(d); all of
-    them where ``exact`` (then the sampler brings its own number of samples), else drawn uniformly.
-    Permutations: the orders that sort the nodes by their spectral signature, ties drawn uniformly.
+    O, SO, E, SE, Sim and SSim: the principal axes of the points with every choice of signs, 2^d and, without
+    reflections, half of them. Aff: the same at rest, where second moments say nothing: axes of the fourth moments.
+    C_n, D_n, C_m, D_m, B_d: the whole group, which is finite.
+    S_n: the orders that sort the nodes by their spectral signature, ties drawn uniformly; where there are no edges, the
+    orders that sort them by their coordinates as the frame of space shows them.
+    All elements where ``exact`` (then the sampler brings its own number of samples; of a product, the product of
+    those), else drawn uniformly. Weights leave out what a padded sequence does not have.
 
     Degenerate points have no finite equivariant frame: any basis of an eigenspace does. Where eigenvalues of the
     covariance agree within 1e-4 of the largest, the basis of their eigenspace is drawn from Haar measure (one for all
     the signs where ``exact``), so that the law still moves with the input. That is so for symmetric points; for fewer
     points than dimensions, whose axes off their span are drawn (and an exact frame stays exactly equivariant as long
     as vectors lie in that span too); and for one node, or nodes in one place, where it is all of the group.
+
+    Raises ``ValueError`` for a group without a finite frame, and where an exact frame has more than 1,024 elements.
     """
 
+    uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = staticmethod(uncovered_by_frames)
+
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group)
+        super().__init__(group, signature)
         parts = factors(group)
-        rotations = [factor for factor in parts if not isinstance(factor, SymmetricGroup)]
-        if params["exact"] and rotations:
-            assert isinstance(rotations[0], OrthogonalGroup | EuclideanGroup)
-            self.fixed_samples = len(_signs(rotations[0]))
-        self.exact = self.fixed_samples is not None
-        self.deterministic = self.exact and len(rotations) == len(parts)
+        if reason := self.uncovered([factor.name for factor in parts], _inputs(signature)):
+            raise ValueError(reason)
+        self.choices = [self._choices(factor, signature) for factor in parts]
+        self.exact = bool(params["exact"]) and any(not isinstance(factor, SymmetricGroup) for factor in parts)
+        if self.exact:
+            self.fixed_samples = math.prod(self.choices)
+            if self.fixed_samples > MOST_ELEMENTS:
+                raise ValueError(
+                    f"an exact frame of {group.name} has {self.fixed_samples:,} elements here, and at most "
+                    f"{MOST_ELEMENTS:,} are taken: set exact to false, which draws them"
+                )
+        self.sorts_by_edges = signature.edge_scalars > 0
+        ties = self.sorts_by_edges and any(isinstance(factor, SymmetricGroup) for factor in parts)
+        self.deterministic = self.exact and not ties
+        self.nodes = signature.nodes
+        self.padded = signature.padded
+
+    def _choices(self, factor: Group, signature: Signature) -> int:
+        """How many elements there are to choose from; chance chooses on S_n."""
+        if isinstance(factor, SequenceGroup):
+            return signature.nodes * (2 if factor.reversals else 1)
+        if isinstance(factor, FiniteGroup):
+            return factor.size
+        return len(_signs(factor)) if isinstance(factor, WithAxes) else 1
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         samples = self.fixed_samples or samples
-        return tuple(
-            part for factor in factors(self.group) for part in self._factor_noise(x, factor, samples, generator)
-        )
+        parts: list[Tensor] = []
+        after = math.prod(self.choices)
+        for factor, count in zip(factors(self.group), self.choices, strict=True):
+            after //= count
+            if isinstance(factor, SymmetricGroup):
+                parts.append(uniform((len(x), samples, x.nodes), x.edge_scalars, generator))
+                continue
+            parts.append(self._choice(x, count, after, samples, generator))
+            if isinstance(factor, WithAxes):  # one basis for all elements where these are exact
+                shape = (len(x), 1 if self.exact else samples, factor.dimension, factor.dimension)
+                parts.append(normal(shape, x.points, generator).expand(-1, samples, -1, -1))
+        return tuple(parts)
 
-    def _factor_noise(self, x: Structure, group: Group, samples: int, generator: Generator) -> Noise:
-        if isinstance(group, SymmetricGroup):
-            return (uniform((len(x), samples, x.nodes), x.edge_scalars, generator),)
-        dimension = x.points.shape[2]
+    def _choice(self, x: Structure, count: int, after: int, samples: int, generator: Generator) -> Tensor:
+        """``[B, K]``, of [0, 1): drawn, or the middles of the equal parts that stand for the elements.
+
+        All combinations of a product's factors are counted through, one element of a factor ``after`` times in a row.
+        """
         if not self.exact:
-            choice = uniform((len(x), samples), x.points, generator)
-            return choice, normal((len(x), samples, dimension, dimension), x.points, generator)
-        # One point in each of the equal parts of [0, 1) that stand for the elements, one basis for all of them.
-        middles = (torch.arange(samples, device=x.points.device) + 0.5) / samples
-        basis = normal((len(x), 1, dimension, dimension), x.points, generator)
-        return middles.to(x.points.dtype).expand(len(x), -1), basis.expand(-1, samples, -1, -1)
+            return uniform((len(x), samples), x.edge_scalars, generator)
+        digit = torch.arange(samples, device=x.mask.device) // after % count
+        return ((digit + 0.5) / count).to(x.edge_scalars.dtype).expand(len(x), -1)
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
         parts = iter(noise)
-        elements = tuple(self._element(x, factor, parts) for factor in factors(self.group))
-        return Sample(elements[0] if len(elements) == 1 else Product(elements))
+        own = [(f, [next(parts) for _ in range(2 if isinstance(f, WithAxes) else 1)]) for f in factors(self.group)]
+        space = next((self._in_space(x, f, *drawn) for f, drawn in own if isinstance(f, GeometricGroup)), None)
+        elements: list[Element] = []
+        weight = None
+        for factor, drawn in own:
+            if isinstance(factor, SequenceGroup):
+                element, weight = self._along_sequence(x, factor, *drawn)
+                elements.append(element)
+            elif isinstance(factor, SymmetricGroup):
+                if space is None or self.sorts_by_edges:
+                    elements.append(self._order(x, *drawn))
+                else:
+                    elements.append(order_in_pose(x, space, *drawn))
+            elif space is not None:
+                elements.append(space)
+        return Sample(elements[0] if len(elements) == 1 else Product(tuple(elements)), weight)
 
-    def _element(self, x: Structure, group: Group, noise: Iterator[Tensor]) -> Element:
-        if isinstance(group, SymmetricGroup):
-            return self._order(x, next(noise))
-        assert isinstance(group, OrthogonalGroup | EuclideanGroup)
-        choice, basis = next(noise), next(noise)
-        rotation = Linear(self._signed(x, group, principal_axes(x, group, basis), choice))
-        return about_centroid(rotation, x) if isinstance(group, EuclideanGroup) else rotation
+    def _in_space(self, x: Structure, group: GeometricGroup, choice: Tensor, basis: Tensor | None = None) -> Element:
+        if isinstance(group, FiniteGroup):
+            return group.from_rest(x, Linear(group.matrices(x.points)[(choice * group.size).long()]))
+        assert isinstance(group, WithAxes) and basis is not None
+        return group.from_rest(x, Linear(self._signed(x, group, principal_axes(x, group, basis), choice)))
+
+    def _along_sequence(self, x: Structure, group: SequenceGroup, choice: Tensor) -> tuple[Permutation, Tensor | None]:
+        """Counted by where elements start, then by direction; in an exact frame of n - 1 nodes one start is missing."""
+        length = torch.full_like(x.node_counts, self.nodes) if self.exact else x.node_counts
+        index = (choice * (2 if group.reversals else 1) * length[:, None]).long()[..., None]
+        start, step = index % length[:, None, None], 1 - 2 * (index // length[:, None, None])
+        element = group.element(x, start, step)
+        exists = (start < x.node_counts[:, None, None]).squeeze(-1)
+        return element, exists.to(choice.dtype) if self.exact and self.padded else None
 
     def _order(self, x: Structure, noise: Tensor) -> Permutation:
         return sorting_frame(x, noise)
 
-    def _signed(self, x: Structure, group: Rotations, axes: Tensor, choice: Tensor) -> Tensor:
+    def _signed(self, x: Structure, group: WithAxes, axes: Tensor, choice: Tensor) -> Tensor:
         """The axes ``[B, K, D, D]`` with the signs that ``choice`` ``[B, K]``, from [0, 1), stands for."""
         if group.special:
             axes = torch.cat([axes[..., :1] * torch.linalg.det(axes).sign()[..., None, None], axes[..., 1:]], -1)
         return axes * chosen(_signs(group), choice)[..., None, :]
 
 
-def _signs(group: Rotations) -> list[tuple[float, ...]]:
+def _inputs(signature: Signature) -> frozenset[Input]:
+    channels: Mapping[Input, int] = {
+        "points": signature.points, "vectors": signature.vectors, "edges": signature.edge_scalars,
+    }  # fmt: skip
+    return frozenset(kind for kind, count in channels.items() if count)
+
+
+def _signs(group: WithAxes) -> list[tuple[float, ...]]:
     """All sign choices of the axes that the group allows; for SO(d) relative to axes of determinant 1."""
     choices = itertools.product((1.0, -1.0), repeat=group.dimension)
     return [signs for signs in choices if not group.special or signs.count(-1.0) % 2 == 0]
@@ -100,25 +177,40 @@ def chosen(signs: Sequence[tuple[float, ...]], choice: Tensor) -> Tensor:
     return table[(choice * len(table)).long()]
 
 
-def framed_points(x: Structure, group: Rotations) -> Tensor:
-    """``[B, N, D, P]``: the points about the centroid where the group has translations, else about the origin.
+def framed_geometry(x: Structure, group: WithAxes) -> Tensor:
+    """``[B, N, D, P + V]``: the geometry at rest, where the group has translations, else as it is about the origin.
 
-    Zero where all that is left of them is the rounding of the centroid.
+    Points are zero where all that is left of them is the rounding of the centroid.
     """
-    if not isinstance(group, EuclideanGroup):
-        return x.points
-    points = x.geometry[..., : x.points.shape[-1]]
+    if isinstance(group, AffineGroup):
+        return group.geometry_at_rest(x)
+    if isinstance(group, OrthogonalGroup):
+        return torch.cat([x.points, x.vectors], -1)
+    points = x.geometry[..., : x.points.shape[-1]]  # their scale changes no axes
     rounding = (CENTRING_ROUNDING * torch.finfo(points.dtype).eps) ** 2 * x.points.square().sum((1, 2, 3), keepdim=True)
-    return points * (points.square().sum((1, 2, 3), keepdim=True) > rounding)
+    return torch.cat([points * (points.square().sum((1, 2, 3), keepdim=True) > rounding), x.vectors], -1)
 
 
-def principal_axes(x: Structure, group: Rotations, noise: Tensor) -> Tensor:
-    """The eigenvectors of the covariance of the points ``[B, K, D, D]``, columns by ascending eigenvalue.
+def scatter(x: Structure, group: WithAxes) -> Tensor:
+    """``[B, D, D]``: the covariance of the points or, where there are none, of the vectors.
+
+    For Aff(d), where at rest that of the geometry is the identity: sum |z|^2 z z^T over all of it (Cardoso 1989).
+    """
+    geometry = framed_geometry(x, group)
+    if isinstance(group, AffineGroup):
+        geometry = geometry * geometry.square().sum(2, keepdim=True).sqrt()
+    elif x.points.shape[-1]:
+        geometry = geometry[..., : x.points.shape[-1]]
+    flat = geometry.transpose(2, 3).flatten(1, 2)  # [B, N * C, D]
+    return flat.mT @ flat
+
+
+def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
+    """The eigenvectors of :func:`scatter` ``[B, K, D, D]``, columns by ascending eigenvalue.
 
     The basis of an eigenspace of several dimensions comes from normal ``noise`` of the same shape, by Haar measure.
     """
-    flat = framed_points(x, group).transpose(2, 3).flatten(1, 2)  # [B, N * P, D]
-    values, vectors = torch.linalg.eigh(flat.mT @ flat)
+    values, vectors = torch.linalg.eigh(scatter(x, group))
     space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
     together = space[:, :, None] == space[:, None]
     alone = together.sum(-1, keepdim=True) == 1
@@ -148,10 +240,32 @@ def spectral_signature(x: Structure) -> Tensor:
 
 def sorting_frame(x: Structure, noise: Tensor) -> Permutation:
     """Orders of the nodes, descending by the rows of S(X), ties broken by ``noise`` ``[B, K, N]``."""
-    ranks = _lexicographic_ranks(spectral_signature(x))
-    scores = ranks[:, None].to(noise.dtype) + noise
-    scores = scores.masked_fill(~x.mask[:, None], -torch.inf)
+    return _ordered(x, _lexicographic_ranks(spectral_signature(x))[:, None], noise)
+
+
+def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
+    """Orders of the nodes by what they are where each of ``space`` is undone; ``noise`` ``[B, K, N]`` breaks ties.
+
+    First by the first coordinate of the first point, and so on. Numbers within 1e-4 of the largest are ties.
+    """
+    seen = x.acted(space.inverse())
+    rows = torch.cat([seen.points.mT.flatten(2), seen.vectors.mT.flatten(2), seen.node_scalars], -1)
+    ranks = _lexicographic_ranks(_stepped(rows, seen.mask)).unflatten(0, (len(x), -1))
+    return _ordered(x, ranks, noise)
+
+
+def _ordered(x: Structure, ranks: Tensor, noise: Tensor) -> Permutation:
+    """Nodes that exist in descending order of ``ranks`` ``[B, K or 1, N]``, equal ones of ``noise`` of [0, 1)."""
+    scores = (ranks.to(noise.dtype) + noise).masked_fill(~x.mask[:, None], -torch.inf)
     return Permutation.from_images(scores.argsort(dim=-1, descending=True, stable=True))
+
+
+def _stepped(values: Tensor, mask: Tensor) -> Tensor:
+    """``[M, N, C]`` int64: for every column its numbers' ranks, where a step up is more than rounding."""
+    tolerance = PLACE_TOLERANCE * values.abs().amax((1, 2), keepdim=True)
+    in_order, order = values.masked_fill(~mask[..., None], torch.inf).sort(dim=1)
+    steps = (in_order.diff(dim=1, prepend=in_order[:, :1]) > tolerance).cumsum(1)
+    return torch.empty_like(steps).scatter_(1, order, steps)
 
 
 def _lexicographic_ranks(rows: Tensor) -> Tensor:

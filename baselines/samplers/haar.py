@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from baselines.samplers.sampler import Sample, Sampler
-from tasks.symmetry.groups import Group
+from tasks.symmetry.groups import AffineGroup, Group, factors
+from tasks.symmetry.names import no_haar_measure
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Signature, Structure
 
@@ -15,7 +16,10 @@ class HaarSampler(Sampler):
     """Uniform on the group's compact part (translations are taken to the centroid)."""
 
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group)
+        super().__init__(group, signature)
+        for factor in factors(group):
+            if isinstance(factor, AffineGroup):
+                raise ValueError(no_haar_measure(factor.name))
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         return self.group.noise(x, samples, generator)

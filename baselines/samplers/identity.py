@@ -18,7 +18,7 @@ class IdentitySampler(Sampler):
     deterministic = True
 
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group)
+        super().__init__(group, signature)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         return ()

@@ -17,17 +17,16 @@ from baselines.samplers.graph_noise import NOISE
 from baselines.samplers.node_scorers import DeepSetsScorer, TransformerScorer
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.samplers.vector_heads import DROPOUT, PermutationHead, RotationHead
-from tasks.symmetry.element import Element, Linear, Permutation, Product
-from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup, about_centroid, factors
+from tasks.symmetry.element import Element, Permutation, Product
+from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors
 from tasks.symmetry.noise import Generator, Noise
-from tasks.symmetry.orthogonal import gram_schmidt
-from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
+from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Signature, Structure
 
 TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
-UNIT_SPREAD = 2**0.5  # two entries of a unit vector differ by no more
+MOST_SOFT_ELEMENTS = 4096  # of a finite group of matrices: all of them are in the mean
 SCORERS: Mapping[str, type[nn.Module]] = {
     "gin": GINScorer,
     "deepsets": DeepSetsScorer,
@@ -38,6 +37,9 @@ SCORERS: Mapping[str, type[nn.Module]] = {
 class LearnedSampler(Sampler):
     """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant.
 
+    On any group: what is not compact is left to the rest frame, and q sees the structure from there (see
+    :class:`~tasks.symmetry.groups.GeometricGroup`). Raises ``ValueError`` for a finite group too large to train q on.
+
     With ``fixed_noise`` an input has the same noise at every epoch and in evaluation: a function of its own scalars,
     which no group element changes, and of a seed that is drawn with the weights (see :class:`Fixed`). Then the law
     moves with the input over the draw of that seed only.
@@ -46,7 +48,13 @@ class LearnedSampler(Sampler):
     noise_seed: Tensor
 
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group)
+        super().__init__(group, signature)
+        for factor in factors(group):
+            if isinstance(factor, FiniteGroup) and factor.size > MOST_SOFT_ELEMENTS:
+                raise ValueError(
+                    f"{factor.name} has {factor.size:,} elements and q is trained through the mean over at most "
+                    f"{MOST_SOFT_ELEMENTS:,}: take group averaging or a smaller group"
+                )
         self.noise_scale = float(params["noise_scale"])
         self.network = _network(group, signature, params)
         self.deterministic = bool(params["fixed_noise"])
@@ -60,48 +68,53 @@ class LearnedSampler(Sampler):
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
         output = self.network(x, noise, self.noise_scale)
-        elements = {factor.name: self._element(x, factor, output) for factor in factors(self.group)}
-        element = next(iter(elements.values())) if len(elements) == 1 else Product(tuple(elements.values()))
-        permutation = elements.get("S_n")
-        if isinstance(permutation, Permutation) and permutation.relaxation is not None:
-            entropy = permutation_entropy(*self._flat(permutation.relaxation, x))
-            return Sample(
-                element, penalty=self.relaxation.entropy_weight * entropy, statistics={"entropy": entropy.detach()}
-            )
-        return Sample(element)
-
-    def _element(self, x: Structure, factor: Group, output: QOutput) -> Element:
-        if isinstance(factor, SymmetricGroup):
-            assert output.scores is not None
-            return self.relaxation.sort(output.scores, x)
-        assert isinstance(factor, OrthogonalGroup | EuclideanGroup) and output.matrix is not None
-        rotation = Linear(gram_schmidt(output.matrix, factor.special))
-        return about_centroid(rotation, x) if isinstance(factor, EuclideanGroup) else rotation
-
-    @staticmethod
-    def _flat(relaxation: Tensor, x: Structure) -> tuple[Tensor, Tensor]:
-        return relaxation.flatten(0, 1), x.mask.repeat_interleave(relaxation.shape[1], 0)
+        parts = [self.relaxation.element(factor, x, output) for factor in factors(self.group)]
+        elements = tuple(element for element, _ in parts)
+        element = elements[0] if len(elements) == 1 else Product(elements)
+        entropies = [entropy for _, entropy in parts if entropy is not None]
+        if not entropies:
+            return Sample(element)
+        entropy = torch.stack(entropies).sum()
+        return Sample(
+            element, penalty=self.relaxation.entropy_weight * entropy, statistics={"entropy": entropy.detach()}
+        )
 
 
 class Relaxation:
-    """From scores to the permutation that sorts them, with a soft one behind it where gradients are wanted."""
+    """From q's output to group elements, with soft ones behind discrete ones where gradients are wanted.
+
+    Beside an element stands the entropy of what is soft, where there is any.
+    """
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         self.temperature = float(params["temperature"])
         self.steps = int(params["sinkhorn_steps"])
         self.entropy_weight = float(params["entropy_weight"])
 
-    def sort(self, scores: Tensor, x: Structure) -> Permutation:
-        """g whose inverse puts nodes in descending order of ``scores`` ``[B, K, N]`` (scaled to unit norm)."""
-        mask = x.mask[:, None].expand_as(scores)
-        scores = scores * mask
+    def element(self, group: Group, x: Structure, output: QOutput) -> tuple[Element, Tensor | None]:
+        if isinstance(group, NodeGroup):
+            assert output.scores is not None
+            return self._permutation(group, x, output.scores)
+        assert isinstance(group, GeometricGroup) and output.matrix is not None
+        if isinstance(group, FiniteGroup) and torch.is_grad_enabled():
+            compact, law = group.relaxed_compact_head(output.matrix, self.temperature)
+            return group.from_rest(x, compact), torch.special.entr(law).sum(-1).mean()
+        return group.head_at_rest(x, output.matrix), None
+
+    def permutation(self, group: NodeGroup, x: Structure, scores: Tensor) -> Permutation:
+        """Of ``scores`` ``[B, K, N]``, scaled to unit norm."""
+        scores = scores * x.mask[:, None]
         scores = scores / scores.norm(dim=-1, keepdim=True).clamp_min(NORM_FLOOR)
-        order = sort_descending(scores, mask)
-        if not (torch.is_grad_enabled() and scores.requires_grad):
-            return Permutation.from_images(order)
-        in_order = scores.gather(-1, order)
-        soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), self.temperature, self.steps, UNIT_SPREAD)
-        return Permutation.from_images(order, soft.view(*scores.shape, -1).mT)
+        if not torch.is_grad_enabled():
+            return group.head(x, scores)
+        return group.relaxed_head(x, scores, self.temperature, self.steps)
+
+    def _permutation(self, group: NodeGroup, x: Structure, scores: Tensor) -> tuple[Permutation, Tensor | None]:
+        permutation = self.permutation(group, x, scores)
+        soft = permutation.relaxation
+        if soft is None:
+            return permutation, None
+        return permutation, permutation_entropy(soft.flatten(0, 1), x.mask.repeat_interleave(soft.shape[1], 0))
 
 
 @dataclass(frozen=True)
@@ -125,7 +138,7 @@ class QNetwork(nn.Module, ABC):
 
 
 class GraphQ(QNetwork):
-    """q for S_n on graphs: a scorer of nodes by the name ``q`` with the law ``noise`` on their features."""
+    """q for S_n, C_n and D_n on graphs: a scorer by the name ``q`` with the law ``noise`` on the nodes' features."""
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
@@ -143,17 +156,23 @@ class GraphQ(QNetwork):
 
 
 class GeometricQ(QNetwork):
-    """q for rotations, and for permutations with them, on points and vectors; normal noise on both.
+    """q for groups in ``space``, and for permutations with them or alone, on points and vectors; normal noise on both.
+
+    It is equivariant under O(D), and reads what the group allows beyond that (``covariants``), from the rest frame.
 
     Absent nodes are nobody's neighbours and count nowhere; where the task has none the mask is not looked at.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any], permutes: bool, rotates: bool) -> None:
+    def __init__(
+        self, signature: Signature, params: Mapping[str, Any], permutes: bool, space: GeometricGroup | None
+    ) -> None:
         super().__init__()
         width, neighbours = params["width"], params["neighbours"]
-        self.trunk = EdgeBlock(signature.geometry, width // 3, neighbours, DROPOUT)
+        self.space = space
+        channels = self._read(torch.zeros(signature.dimension, signature.geometry)).shape[-1]
+        self.trunk = EdgeBlock(channels, width // 3, neighbours, DROPOUT)
         self.permutation = PermutationHead(width, neighbours) if permutes else None
-        self.rotation = RotationHead(width, signature.dimension) if rotates else None
+        self.rotation = RotationHead(width, signature.dimension) if space else None
         self.padded = signature.padded
 
     def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
@@ -166,15 +185,19 @@ class GeometricQ(QNetwork):
     def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
         vectors, ties, ranks = noise
         mask = x.mask.repeat_interleave(vectors.shape[1], 0) if self.padded else None
-        features = self.trunk((x.geometry[:, None] + scale * vectors).flatten(0, 1), mask)
+        geometry = self.space.geometry_at_rest(x) if self.space else x.geometry
+        features = self.trunk(self._read(geometry[:, None] + scale * vectors).flatten(0, 1), mask)
         scores = self.permutation(features, mask).view_as(ties) + TIE_NOISE * ties if self.permutation else None
         matrix = self.rotation(features, mask).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
         return QOutput(scores, matrix)
 
+    def _read(self, vectors: Tensor) -> Tensor:
+        return self.space.covariants(vectors) if self.space else vectors
+
 
 def _network(group: Group, signature: Signature, params: Mapping[str, Any]) -> QNetwork:
-    parts = factors(group)
-    permutes = any(isinstance(factor, SymmetricGroup) for factor in parts)
     if signature.geometry == 0:
         return GraphQ(signature, params)
-    return GeometricQ(signature, params, permutes, rotates=not permutes or len(parts) > 1)
+    permutes = any(isinstance(factor, NodeGroup) for factor in factors(group))
+    space = next((factor for factor in factors(group) if isinstance(factor, GeometricGroup)), None)
+    return GeometricQ(signature, params, permutes, space)

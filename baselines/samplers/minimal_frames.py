@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from baselines.samplers.colour_refinement import refined, refined_colours
-from baselines.samplers.frames import FrameSampler, Rotations, chosen, framed_points
+from baselines.samplers.coverage import uncovered_by_minimal_frames
+from baselines.samplers.frames import FrameSampler, WithAxes, chosen, framed_geometry
 from baselines.samplers.hashing import hashed, mixed
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import Group
@@ -32,14 +33,20 @@ class MinimalFrameSampler(FrameSampler):
     outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be.
     """
 
+    uncovered = staticmethod(uncovered_by_minimal_frames)
+
     def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__(group, signature, params)
-        self.fixed_samples = 2**signature.dimension if self.exact else 1
+        if not self.exact:
+            self.fixed_samples = 1
+
+    def _choices(self, factor: Group, signature: Signature) -> int:
+        return 2**signature.dimension if isinstance(factor, WithAxes) else 1
 
     def _order(self, x: Structure, noise: Tensor) -> Permutation:
         return individualised_order(x, noise)
 
-    def _signed(self, x: Structure, group: Rotations, axes: Tensor, choice: Tensor) -> Tensor:
+    def _signed(self, x: Structure, group: WithAxes, axes: Tensor, choice: Tensor) -> Tensor:
         known = directions(x, group, axes)
         signs = torch.where(
             known == 0, chosen(list(itertools.product((1.0, -1.0), repeat=group.dimension)), choice), known
@@ -51,13 +58,13 @@ class MinimalFrameSampler(FrameSampler):
         return axes * signs[..., None, :]
 
 
-def directions(x: Structure, group: Rotations, axes: Tensor) -> Tensor:
+def directions(x: Structure, group: WithAxes, axes: Tensor) -> Tensor:
     """``[B, K, D]``: the sign that makes an odd statistic along each of the ``axes`` positive, 0 where all vanish.
 
     The first that does not vanish counts, of sums over nodes of coordinates, of their cubes and of coordinates times
     squared lengths, each for every channel of points and vectors; none depends on the order of nodes.
     """
-    geometry = torch.cat([framed_points(x, group), x.vectors], -1)  # [B, N, D, C]
+    geometry = framed_geometry(x, group)  # [B, N, D, C]
     lengths = geometry.square().sum(2, keepdim=True).sqrt()
     along = axes.mT[:, :, None] @ geometry[:, None]  # [B, K, N, D, C]
     odd = torch.cat([along.sum(2), along.pow(3).sum(2), (along * lengths[:, None].square()).sum(2)], -1)

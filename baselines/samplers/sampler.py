@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tasks.symmetry.element import Element
 from tasks.symmetry.groups import Group
 from tasks.symmetry.noise import Generator, Noise
-from tasks.symmetry.structure import Structure
+from tasks.symmetry.structure import Signature, Structure
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,11 @@ class Sampler(nn.Module, ABC):
     fixed_samples: int | None = None
     deterministic: bool = False
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, signature: Signature | None = None) -> None:
+        """Raises ``ValueError`` where structures of ``signature`` have nothing that ``group`` acts on."""
         super().__init__()
+        if signature is not None:
+            group.check(signature)
         self.group = group
 
     @abstractmethod

@@ -5,6 +5,11 @@ from __future__ import annotations
 NODE_GROUPS = frozenset({"S_n", "C_n", "D_n"})
 
 
+def nothing_to_act_on(name: str) -> str:
+    """What a group of space is told where there is no geometry."""
+    return f"{name} acts on points and vectors, and there are none"
+
+
 def no_haar_measure(name: str) -> str:
     """Why there is no group averaging over a group of this name."""
     return (

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from baselines.samplers.learned import Relaxation
 from harness.training.memory import peak_memory
+from tasks.symmetry.groups import SymmetricGroup
 from tasks.symmetry.sorting import sort_descending
 from tasks.symmetry.structure import Structure
 from tests.structures import random_graphs
@@ -44,7 +45,7 @@ def plainly(scores: Tensor, x: Structure) -> tuple[Tensor, Tensor]:
 
 def ours(scores: Tensor, x: Structure) -> tuple[Tensor, Tensor]:
     params = {"temperature": TEMPERATURE, "sinkhorn_steps": STEPS, "entropy_weight": 0.1}
-    moved = x.acted(Relaxation(params).sort(scores, x).inverse())
+    moved = x.acted(Relaxation(params).permutation(SymmetricGroup(), x, scores).inverse())
     shape = (BATCH, SAMPLES, NODES)
     return moved.node_scalars.view(*shape, -1), moved.adjacency.view(*shape, NODES)
 

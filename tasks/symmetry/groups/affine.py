@@ -24,6 +24,7 @@ class AffineGroup(GeometricGroup):
     """
 
     translates = True
+    special = False
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tasks.symmetry.element import Element, Linear, Permutation
+from tasks.symmetry.names import nothing_to_act_on
 from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -89,7 +90,7 @@ class GeometricGroup(Group):
 
     def check(self, signature: Signature) -> None:
         if signature.geometry == 0:
-            raise ValueError(f"{self.name} acts on points and vectors, and there are none")
+            raise ValueError(nothing_to_act_on(self.name))
         if signature.dimension != self.dimension:
             raise ValueError(
                 f"{self.name} acts on R^{self.dimension}, and points and vectors are in R^{signature.dimension}: "
@@ -165,6 +166,21 @@ class FiniteGroup(CompactGroup):
     @abstractmethod
     def matrices(self, like: Tensor) -> Tensor:
         """All elements ``[size, D, D]``, each once, in the dtype and on the device of ``like``."""
+
+    @abstractmethod
+    def landmark(self, like: Tensor) -> Tensor:
+        """A unit vector w ``[D]`` such that :meth:`compact_head` is the g with g w nearest to the first column."""
+
+    def relaxed_compact_head(self, frame: Tensor, temperature: float) -> tuple[Linear, Tensor]:
+        """The same, straight-through, and the law ``[B, K, size]`` over all elements that gradients flow to.
+
+        That is a softmax of the cosines between the first column and every g w; the soft matrix is its mean.
+        """
+        matrices = self.matrices(frame)
+        column = frame[..., 0] / frame[..., 0].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(frame.dtype).tiny)
+        law = (column @ (matrices @ self.landmark(frame)).mT / temperature).softmax(-1)
+        soft = torch.tensordot(law, matrices, 1)
+        return Linear(self.compact_head(frame.detach()).matrix + (soft - soft.detach())), law
 
 
 def identity_matrix(x: Structure, dimension: int) -> Tensor:

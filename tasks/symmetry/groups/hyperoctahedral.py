@@ -41,6 +41,11 @@ class HyperoctahedralGroup(FiniteGroup):
         permutations = torch.eye(self.dimension, dtype=like.dtype, device=like.device)[orders]
         return (permutations * signs[:, None, None].to(like.dtype)).flatten(0, 1)
 
+    def landmark(self, like: Tensor) -> Tensor:
+        """Positive and descending."""
+        descending = torch.arange(self.dimension, 0, -1, dtype=like.dtype, device=like.device)
+        return descending / descending.norm()
+
     def covariants(self, vectors: Tensor) -> Tensor:
         """With v_i |v_i| for every coordinate."""
         return torch.cat([vectors, vectors * vectors.abs()], -1)

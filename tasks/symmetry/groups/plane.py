@@ -52,6 +52,11 @@ class PlaneGroup(FiniteGroup):
         rotations = _rotation(turns * (2 * math.pi / self.order))
         return torch.cat([rotations, rotations * rotations.new_tensor([1.0, -1.0])]) if self.reflections else rotations
 
+    def landmark(self, like: Tensor) -> Tensor:
+        """The middle of the wedge."""
+        half = like.new_tensor(math.pi / self.size)
+        return torch.stack([half.cos(), half.sin()])
+
     def covariants(self, vectors: Tensor) -> Tensor:
         """With |z| (conj(z) / |z|)^(m - 1) of each z in C = R^2 and, in C_m, a quarter turn of all these."""
         length, angle = vectors.norm(dim=-2, keepdim=True), torch.atan2(vectors[..., 1:, :], vectors[..., :1, :])

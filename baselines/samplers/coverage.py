@@ -1,0 +1,48 @@
+"""Which sampler covers which group, by name (no torch): why not, in one clause that says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tasks.cards import Input
+from tasks.symmetry.names import NODE_GROUPS, no_haar_measure, nothing_to_act_on
+
+GEOMETRY: frozenset[Input] = frozenset({"points", "vectors"})
+WITHOUT_FINITE_FRAME = re.compile(r"S?U\(.*|SO\+.*")
+WITH_PRINCIPAL_AXES = re.compile(r"S?(O|E|Sim)\(\d+\)|Aff\(\d+\)")
+
+
+def uncovered(group: Sequence[str], inputs: frozenset[Input]) -> str | None:
+    """Why no sampler covers this group (its factors) on a task with these inputs; ``None`` where some do."""
+    return next((nothing_to_act_on(name) for name in _in_space(group) if not inputs & GEOMETRY), None)
+
+
+def uncovered_by_haar(group: Sequence[str], inputs: frozenset[Input]) -> str | None:
+    """Why group averaging does not cover it."""
+    return next((no_haar_measure(name) for name in group if name.startswith("Aff")), None)
+
+
+def uncovered_by_frames(group: Sequence[str], inputs: frozenset[Input]) -> str | None:
+    """Why frame averaging does not cover it."""
+    for name in group:
+        if WITHOUT_FINITE_FRAME.fullmatch(name):
+            return f"{name} has no finite frame here: take group averaging, canonicalization or a learned sampler"
+    if "S_n" in group and "edges" not in inputs and not _in_space(group):
+        return (
+            "a frame of S_n sorts nodes by their edges, and there are none: "
+            "take group averaging, canonicalization or a learned sampler, or S_n with a group of space"
+        )
+    return None
+
+
+def uncovered_by_minimal_frames(group: Sequence[str], inputs: frozenset[Input]) -> str | None:
+    """Why minimal frames do not cover it."""
+    for name in group:
+        if name != "S_n" and not WITH_PRINCIPAL_AXES.fullmatch(name) and not WITHOUT_FINITE_FRAME.fullmatch(name):
+            return f"{name} has no canonical form here: take frame averaging, which takes the whole group"
+    return uncovered_by_frames(group, inputs)
+
+
+def _in_space(group: Sequence[str]) -> list[str]:
+    return [name for name in group if name not in NODE_GROUPS]
