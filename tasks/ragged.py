@@ -16,6 +16,8 @@ from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure
 
+UNLABELLED, ABSENT = -1.0, -2.0
+
 
 @dataclass(frozen=True)
 class Segments:
@@ -155,12 +157,14 @@ class Moved:
 
 @dataclass(frozen=True)
 class RaggedPairs:
-    """A label for some pairs of nodes of each graph; taking some gives ``[B, N, N, 1]``, -1 where there is none.
+    """Labels of some pairs of nodes of each graph; taking some gives ``[B, N, N, 1]``.
 
-    ``index`` ``[2, sum of pairs]`` counts nodes within each graph, ``label`` ``[sum of pairs]`` holds small integers.
+    -1 stands where a pair has no label, -2 where it does not exist. ``index`` ``[2, sum of pairs]`` counts nodes
+    within each graph, ``label`` ``[sum of pairs]`` holds small integers.
     """
 
     size: int
+    node_counts: Tensor
     pairs: Segments
     index: Tensor
     label: Tensor
@@ -173,10 +177,12 @@ class RaggedPairs:
         pairs = self.pairs[index]
         labels, exist = pairs.gathered(self.label)
         ends, _ = pairs.gathered(self.index.T)
-        return laid_out(labels[..., None].to(self.dtype), ends, exist, self.size, -1.0)
+        found = laid_out(labels[..., None].to(self.dtype), ends, exist, self.size, UNLABELLED)
+        present = torch.arange(self.size, device=self.device) < self.node_counts[index, None]
+        return found.masked_fill(~(present[:, :, None] & present[:, None])[..., None], ABSENT)
 
     def first(self, size: int | None) -> RaggedPairs:
-        return replace(self, pairs=self.pairs[:size])
+        return replace(self, node_counts=self.node_counts[:size], pairs=self.pairs[:size])
 
     @property
     def device(self) -> torch.device:
@@ -184,7 +190,12 @@ class RaggedPairs:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> RaggedPairs:
         return replace(
-            self, pairs=self.pairs.to(device), index=self.index.to(device), label=self.label.to(device), dtype=dtype
+            self,
+            node_counts=self.node_counts.to(device),
+            pairs=self.pairs.to(device),
+            index=self.index.to(device),
+            label=self.label.to(device),
+            dtype=dtype,
         )
 
 

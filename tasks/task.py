@@ -20,8 +20,8 @@ Split = Literal["train", "validation", "test"]
 class Dataset:
     """Structures and their targets ``[M, ...]``, floats also where they are classes.
 
-    Targets move with their structures as the task's outputs do. At nodes and pairs that do not exist, or have no
-    label, a class is -1.
+    Targets move with their structures as the task's outputs do. A class is negative where there is none: nodes and
+    pairs that do not exist or have no label.
     """
 
     inputs: Structure | RaggedGraphs

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tasks.cards import TaskCard
 from tasks.catalogue.geometry import NBODY, SHAPES_O3, SHAPES_SE3
 from tasks.catalogue.graphs import EXP, EXP_CLASSIFY, GRAPH8C
+from tasks.catalogue.nodes import PATTERN
 from tasks.catalogue.synthetic import INNER_SYMMETRY
 
-TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP, EXP_CLASSIFY, NBODY, SHAPES_O3, SHAPES_SE3, INNER_SYMMETRY)
+TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP, EXP_CLASSIFY, NBODY, SHAPES_O3, SHAPES_SE3, PATTERN, INNER_SYMMETRY)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tasks.sources.cache import DataError
 
@@ -78,9 +78,7 @@ class GraphArrays:
 
     def _repeated_edge(self, largest: int) -> int | None:
         """The first graph that lists an edge twice."""
-        graph = np.repeat(np.arange(len(self)), self.edge_counts)
-        source, target = self.edge_index.astype(np.int64)
-        keys = np.sort((graph * largest + source) * largest + target)
+        keys = np.sort(pair_keys(self.edge_offset, self.edge_index, largest))
         repeated = keys[1:][keys[1:] == keys[:-1]]
         return int(repeated[0] // largest**2) if repeated.size else None
 
@@ -93,9 +91,16 @@ class GraphArrays:
         return cls(**{item.name: stored[item.name] for item in fields(cls)})
 
 
-def offsets(counts: Sequence[int]) -> NDArray[np.int64]:
-    """``[G + 1]``: where each of G graphs begins and the last one ends."""
-    return np.cumsum([0, *counts], dtype=np.int64)
+def offsets(counts: ArrayLike) -> NDArray[np.int64]:
+    """``[G + 1]``: where each of G graphs of so many items begins and the last one ends."""
+    return np.append(0, np.cumsum(counts, dtype=np.int64))
+
+
+def pair_keys(offset: NDArray[np.int64], index: NDArray[Any], largest: int) -> NDArray[np.int64]:
+    """``[M]``: one number for each pair of nodes ``index`` ``[2, M]`` of a graph of at most ``largest`` nodes."""
+    graph = np.repeat(np.arange(offset.size - 1), np.diff(offset))
+    source, target = index.astype(np.int64)
+    return (graph * largest + source) * largest + target
 
 
 def as_classes(source: str, values: NDArray[Any]) -> NDArray[np.uint8]:

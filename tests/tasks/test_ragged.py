@@ -142,11 +142,13 @@ def test_moving_what_is_taken_is_taking_what_is_moved() -> None:
 def pairs() -> RaggedPairs:
     index = torch.tensor([[0, 2, 0, 3, 1], [2, 0, 1, 0, 0]], dtype=torch.int16)
     label = torch.tensor([1, 1, 0, 1, 0], dtype=torch.uint8)
-    return RaggedPairs(SIZE, offsets([2, 0, 1, 2]), index, label)
+    return RaggedPairs(SIZE, torch.tensor([3, 1, 2, 4]), offsets([2, 0, 1, 2]), index, label)
 
 
 def dense_pairs() -> Tensor:
-    labels = torch.full((4, SIZE, SIZE, 1), -1.0)
+    labels = torch.full((4, SIZE, SIZE, 1), -2.0)
+    for graph, count in enumerate((3, 1, 2, 4)):
+        labels[graph, :count, :count] = -1
     for graph, i, j, label in ((0, 0, 2, 1), (0, 2, 0, 1), (2, 0, 1, 0), (3, 3, 0, 1), (3, 1, 0, 0)):
         labels[graph, i, j] = label
     return labels

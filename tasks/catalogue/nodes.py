@@ -1,0 +1,72 @@
+"""Graphs whose nodes are classified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.cards import Recipe, TaskCard
+from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, QUICK_VIT, S_N_SAMPLER
+from tasks.protocol import Protocol
+
+PATTERN_NODES = 188
+
+
+def _pattern_data(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``auto`` becomes ``official`` where the published file is found, else ``generated`` (a variant of PATTERN).
+
+    The published graphs have one size; ``data: official`` downloads the file where it is missing.
+    """
+    from tasks.sources.pattern import available
+
+    if params["data"] != "auto":
+        return dict(params)
+    return {**params, "data": available() if params["nodes"] == PATTERN_NODES else "generated"}
+
+
+PATTERN = TaskCard(
+    name="pattern",
+    title="PATTERN: nodes of a planted pattern",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="node_scalars",
+    metric="accuracy",
+    direction="max",
+    control="accuracy_moved",
+    version="1",
+    source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",
+    implementation="tasks.pattern:PatternTask",
+    max_nodes=lambda params: int(params["nodes"]),
+    size=lambda params: int(params["nodes"]),
+    params={
+        "data": "auto", "nodes": PATTERN_NODES, "train": 10_000, "validation": 2_000, "test": 2_000, "patterns": 100,
+        "data_seed": 0,
+    },
+    resolve=_pattern_data,
+    variant=lambda params: "generated variant of PATTERN" if params["data"] == "generated" else None,
+    protocols={
+        "paper": Protocol(
+            epochs=1_000, max_steps=25_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.01,
+            schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=1,
+            valid_samples=1, test_samples=10, test_repeats=6, curve_samples=(1, 2, 5, 10),
+        ),
+        "standard": Protocol(
+            epochs=1_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.01,
+            schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16", train_samples=1,
+            valid_samples=1, test_samples=10, test_repeats=2, curve_samples=(1, 2, 5, 10),
+        ),
+        "quick": Protocol(
+            epochs=10, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
+            warmup_epochs=2, train_size=200, valid_size=100, test_size=100, train_samples=1, valid_samples=1,
+            test_samples=10, test_repeats=2, curve_size=50, curve_samples=(1, 2, 5, 10),
+        ),
+    },
+    recipes=(
+        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+        Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+        Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
+        QUICK_VIT,
+    ),
+)  # fmt: skip

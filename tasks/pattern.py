@@ -1,0 +1,78 @@
+"""PATTERN: which nodes of a stochastic block model belong to a planted pattern?
+
+Dwivedi et al. 2020 (Benchmarking graph neural networks); as used in Kim et al. 2023, section 4.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot, pad
+
+from tasks.ragged import UNLABELLED, RaggedGraphs
+from tasks.sources.pattern import SPLITS, SYMBOLS, generated, official
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature
+from tasks.task import Dataset, Split, SupervisedTask
+
+CLASSES = 2
+SCORED_BATCH = 128
+
+
+class PatternTask(SupervisedTask):
+    """Node scalars are one-hot symbols, edges are 1; targets ``[M, N, 1]`` are 1 in the pattern, -1 where no node is.
+
+    ``data`` is ``official`` (the first ``train``, ``validation`` and ``test`` graphs of the published set) or
+    ``generated`` (as many of a variant).
+    """
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        counts = {split: int(params[split]) for split in SPLITS}
+        if params["data"] == "official":
+            found = official()
+        else:
+            found = generated(params["nodes"], counts, params["patterns"], params["data_seed"])
+        self._data: dict[str, Dataset] = {}
+        for split, part in found.items():
+            inputs = RaggedGraphs.of(part.graphs, params["nodes"], (SYMBOLS,))
+            targets = torch.full(inputs.outline.mask.shape, UNLABELLED, dtype=torch.float32)
+            targets[inputs.outline.mask] = torch.from_numpy(part.label).float()
+            self._data[split] = Dataset(inputs, targets[..., None]).first(counts[split])
+        self.signature = Signature.of(self._data["train"].inputs, Representation.NODE_SCALARS, CLASSES)
+
+    def data(self, split: Split) -> Dataset:
+        return self._data[split]
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits ``[M, N, 2]`` over nodes that exist; a class weighs as much as the other has nodes.
+
+        Weights are those of the batch at hand, as in the benchmark.
+        """
+        labels = targets[..., 0].long()
+        counts = memberships(labels).sum((0, 1)).to(targets.dtype)
+        weight = torch.where(counts > 0, 1 - counts / counts.sum(), 0.0)
+        logits = predictions.to(targets.dtype).flatten(0, 1)
+        return cross_entropy(logits, labels.flatten(), weight, ignore_index=int(UNLABELLED))
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        """``accuracy``: the mean recall of the classes in every batch of 128 graphs, averaged over batches."""
+        labels = targets[..., 0].long()
+        members = memberships(labels)
+        hits = members * (predictions.argmax(-1) == labels)[..., None]
+        recalls = batch_sums(hits) / batch_sums(members)
+        return {"accuracy": recalls.nanmean(-1).mean().item()}  # not a number where a batch lacks a class
+
+
+def memberships(labels: Tensor) -> Tensor:
+    """``[M, N, 2]``: one at the class of each node of ``labels`` ``[M, N]``, zero throughout where there is none."""
+    return one_hot(labels.clamp_min(0), CLASSES) * (labels >= 0)[..., None]
+
+
+def batch_sums(counts: Tensor) -> Tensor:
+    """``[batches, C]``, float64: sums of ``[M, N, C]`` over all nodes of each batch of consecutive graphs."""
+    of_graphs = counts.sum(1).double()
+    missing = -len(of_graphs) % SCORED_BATCH
+    return pad(of_graphs, (0, 0, 0, missing)).unflatten(0, (-1, SCORED_BATCH)).sum(1)

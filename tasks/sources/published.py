@@ -1,0 +1,161 @@
+"""Published archives of PyTorch files: found or downloaded, checked, read without executing code, kept as arrays.
+
+No checksum of these archives is published. So an archive must be whole (the CRC of every member), hold as many graphs
+of such sizes as its authors state, and match `<name>.sha256` where that file stands beside it; a download writes it,
+so that whatever happens to the archive later is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+import tempfile
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from numpy.typing import NDArray
+
+from tasks.sources import cache
+from tasks.sources.cache import DataError
+
+TIMEOUT_SECONDS = 30
+MEAN_TOLERANCE = 0.01
+Split = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the authors state of a set: how many graphs, and means over all of them (edges count both ways)."""
+
+    graphs: int
+    mean_nodes: float
+    mean_edges: float
+
+    def fault(self, splits: Mapping[str, Split]) -> str | None:
+        """What in arrays of graphs, by split, speaks against it."""
+        count = sum(len(arrays["node_offset"]) - 1 for arrays in splits.values())
+        if count != self.graphs:
+            return f"it holds {count} graphs in place of {self.graphs}"
+        for name, stated in (("node", self.mean_nodes), ("edge", self.mean_edges)):
+            mean = sum(int(arrays[f"{name}_offset"][-1]) for arrays in splits.values()) / count
+            if abs(mean - stated) > MEAN_TOLERANCE * stated:
+                return f"a graph has {mean:.1f} {name}s on average in place of {stated:.1f}"
+        return None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip of files that `torch.save` wrote, and the arrays that are made of it once.
+
+    Attributes:
+        title: what people call it.
+        name: its file name.
+        url: where it is published.
+        members: base names of the files in it that are read, in this order.
+        facts: what it must hold.
+    """
+
+    title: str
+    name: str
+    url: str
+    members: tuple[str, ...]
+    facts: Facts
+
+    def found(self, version: int) -> bool:
+        """Does a data folder hold the archive, or the arrays that were made of it?"""
+        return any(cache.find(name) for name in (self.name, self._arrays_name(version)))
+
+    def arrays(
+        self,
+        version: int,
+        splits: Sequence[str],
+        fields: Sequence[str],
+        unpack: Callable[[str, Iterator[Any]], Mapping[str, Split]],
+    ) -> dict[str, dict[str, NDArray[Any]]]:
+        """The arrays `fields` of each split; `unpack(source, loaded members)` makes them once, by its `version`.
+
+        Raises:
+            DataError: the archive cannot be had, is damaged, or is not what it claims to be.
+        """
+        names = [f"{split}_{field}" for split in splits for field in fields]
+
+        def generate() -> dict[str, NDArray[Any]]:
+            made = self._unpacked(unpack)
+            return {f"{split}_{field}": array for split, arrays in made.items() for field, array in arrays.items()}
+
+        stored = cache.arrays(self._arrays_name(version), names, generate)
+        return {split: {field: stored[f"{split}_{field}"] for field in fields} for split in splits}
+
+    def _arrays_name(self, version: int) -> str:
+        return cache.versioned_name(Path(self.name).stem, version)
+
+    def _unpacked(self, unpack: Callable[[str, Iterator[Any]], Mapping[str, Split]]) -> Mapping[str, Split]:
+        path = self.obtain()
+        try:
+            made = unpack(str(path), self._members(path))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path} is not laid out as {self.title} is ({error!r}); replace it.") from error
+        if fault := self.facts.fault(made):
+            raise DataError(f"{path} is not the published {self.title} ({fault}); replace it.")
+        return made
+
+    def obtain(self) -> Path:
+        """The archive, downloaded where no data folder holds it, and matched with its checksum where there is one."""
+        path = cache.obtain(self.name, self._download)
+        checksum = cache.obtain(f"{self.name}.sha256", lambda target: self._write_checksum(path, target))
+        stated = checksum.read_text().split(maxsplit=1)[:1]
+        if stated != [_sha256(path)]:
+            raise DataError(f"{path} does not match {checksum}; replace it, or remove {checksum.name} if it is older.")
+        return path
+
+    def _write_checksum(self, path: Path, target: Path) -> None:
+        target.write_text(f"{_sha256(path)}  {self.name}\n")  # as sha256sum writes it
+
+    def _download(self, target: Path) -> None:
+        try:
+            with urllib.request.urlopen(self.url, timeout=TIMEOUT_SECONDS) as response, target.open("wb") as file:
+                shutil.copyfileobj(response, file)
+                size = response.headers.get("Content-Length")
+        except OSError as error:
+            raise DataError(
+                f"{self.title} is in no data folder and cannot be downloaded ({error}): "
+                f"put {self.name} from {self.url} into {cache.folders()[0]}."
+            ) from error
+        if (size is not None and target.stat().st_size != int(size)) or not zipfile.is_zipfile(target):
+            raise DataError(f"The download of {self.name} from {self.url} was cut off or is no archive: try again.")
+
+    def _members(self, path: Path) -> Iterator[Any]:
+        """The contents of the members, one after the other."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                places = {PurePosixPath(name).name: name for name in archive.namelist()}
+                for member in self.members:
+                    with archive.open(places[member]) as packed, tempfile.TemporaryFile() as file:
+                        shutil.copyfileobj(packed, file)  # which checks the CRC; torch needs a file that seeks quickly
+                        file.seek(0)
+                        yield _tensors(path, member, file)
+        except KeyError as error:
+            raise DataError(f"{path} lacks {error}; replace it.") from error
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise DataError(f"{path} is damaged ({error}); replace it.") from error
+
+
+def _tensors(path: Path, member: str, file: IO[bytes]) -> Any:
+    import torch  # here, because planning asks which data there is and does without torch
+
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise DataError(
+            f"{member} in {path} is damaged or holds more than tensors, which would execute code; replace it."
+        ) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
