@@ -27,7 +27,7 @@ from tasks.sources.cache import DataError
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import SeparationTask
+from tasks.task import PairedTask, SeparationTask
 
 Claim = Literal["exact", "in law", "nothing"]
 
@@ -93,7 +93,7 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         raise SymbenchError(
             f"{card.name} on {problem_card.name} cannot be built with these settings: {why}."
         ) from error
-    whole = problem.structures() if isinstance(problem, SeparationTask) else problem.data("test").inputs
+    whole = problem.structures() if isinstance(problem, SeparationTask | PairedTask) else problem.data("test").inputs
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
     return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,3 +87,32 @@ class SeparationTask(ABC):
     def pairs(self) -> Tensor | None:
         """Places ``[P, 2]`` of the structures that are to be told apart (``None``: any two)."""
         return None
+
+
+class PairedTask(ABC):
+    """Pairs of structures, each to be told apart by a model of its own.
+
+    Models put out embeddings ``[B, C]`` and are built by ``signature_of`` their pair. A pair is separated where a test
+    at ``level`` tells ``relabellings`` embedded copies of one structure from as many of the other, and reliably so
+    where the same test does not tell copies of one structure apart.
+    """
+
+    signature: Signature  # of all structures together
+    categories: Sequence[str]  # of every pair
+    relabellings: int
+    level: float
+
+    @abstractmethod
+    def __init__(self, params: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def pair(self, index: int) -> Structure:
+        """The two structures of a pair, padded no further than the larger, in single precision on the CPU."""
+
+    @abstractmethod
+    def signature_of(self, pair: Structure) -> Signature:
+        """What the model of a pair is built for."""
+
+    @abstractmethod
+    def structures(self) -> Structure:
+        """All structures, padded alike."""

@@ -16,11 +16,12 @@ from harness.training.device import DTYPES, device_for, precision
 from harness.training.evaluate import cost, curve, draw, flat_curve, predict
 from harness.training.fit import Fit, Progress
 from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.paired import PairedComparisons
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
 from tasks.symmetry.groups import group
-from tasks.symmetry.structure import Structures
-from tasks.task import Dataset, SeparationTask, SupervisedTask
+from tasks.symmetry.structure import Signature, Structures
+from tasks.task import Dataset, PairedTask, SeparationTask, SupervisedTask
 
 
 def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None) -> Outcome:
@@ -31,15 +32,17 @@ def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Pa
     device = device_for(resources.gpus)
     with precision(device, spec.settings):
         problem = load(task(spec.task).implementation)(spec.task_params)
+        if isinstance(problem, PairedTask):
+            return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         runner = _separate if isinstance(problem, SeparationTask) else _train
         return runner(spec, problem, device, resources.chunk, hooks, checkpoint)
 
 
-def new_model(spec: RunSpec, problem: SupervisedTask | SeparationTask) -> Model:
+def new_model(spec: RunSpec, signature: Signature) -> Model:
     """The model of ``spec``, initialised from torch's global generator."""
     card = method(spec.method)
     symmetry = card.symmetrized_group(task(spec.task), spec.task_params)
-    return build(card, problem.signature, symmetry, spec.base, spec.sampler)
+    return build(card, signature, symmetry, spec.base, spec.sampler)
 
 
 def _train(
@@ -58,7 +61,7 @@ def _train(
 def initialised(spec: RunSpec, problem: SupervisedTask) -> Model:
     """The model of ``spec`` with the weights that its seed starts from, on the CPU."""
     torch.manual_seed(derive(spec.seed, "initialisation"))
-    return new_model(spec, problem)
+    return new_model(spec, problem.signature)
 
 
 def trained_outcome(
@@ -137,8 +140,8 @@ def _separate(
 ) -> Outcome:
     protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
     separation = Separation(
-        lambda: new_model(spec, problem), problem, group(task(spec.task).group_of(spec.task_params)), protocol,
-        seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk,
+        lambda: new_model(spec, problem.signature), problem, group(task(spec.task).group_of(spec.task_params)),
+        protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk,
     )  # fmt: skip
     start = time.perf_counter()
     metrics = separation.metrics()
@@ -156,4 +159,30 @@ def _separate(
             "train_examples_per_second": separation.embedded / seconds,
         },
         notes=(f"The curve over group samples counts pairs among the first {structures} structures only.",),
+    )
+
+
+def _compare(
+    spec: RunSpec, problem: PairedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
+) -> Outcome:
+    protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
+    comparisons = PairedComparisons(
+        lambda signature: new_model(spec, signature), problem, group(task(spec.task).group_of(spec.task_params)),
+        protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path, digest=spec.digest,
+    )  # fmt: skip
+    metrics = comparisons.metrics()
+    trained = 2 * problem.relabellings * protocol.epochs * len(comparisons.categories)
+    pair = problem.pair(0).to(device, dtype)
+    model = new_model(spec, problem.signature_of(pair)).to(device, dtype)
+    return Outcome(
+        metrics=metrics,
+        cost={
+            **cost(model, pair, protocol.test_samples, generator(device, spec.seed, "cost"), chunk),
+            "train_seconds": comparisons.train_seconds,
+            "train_examples_per_second": trained / comparisons.train_seconds if trained else 0.0,
+        },
+        notes=(
+            f"{len(comparisons.categories)} of {len(problem.categories)} pairs; cost is that of the first.",
+            *(() if protocol.epochs else ("Nothing was trained: weights are random.",)),
+        ),
     )

@@ -159,3 +159,34 @@ EXP_CLASSIFY = TaskCard(
         QUICK_VIT,
     ),
 )
+
+BREC = TaskCard(
+    name="brec",
+    title="BREC: pairs of 400 told apart reliably",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="graph_scalars",
+    metric="separated",
+    direction="max",
+    control="unreliable",
+    version="1",
+    source="Wang and Zhang 2023, arXiv 2304.07702",
+    implementation="tasks.brec:Brec",
+    max_nodes=lambda params: params["max_nodes"],
+    params={"max_nodes": 198},
+    protocols={
+        # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate, where the
+        # authors stop at a loss of 0.2, and in float64: what rounding separates is no difference.
+        "paper": Protocol(
+            epochs=20, batch_size=16, lr=1e-4, weight_decay=1e-4, precision="float64", train_samples=10, test_samples=10
+        ),
+        # Nothing is trained: random weights on the smallest pairs of each category.
+        "quick": Protocol(epochs=0, batch_size=32, precision="float64", train_samples=4, test_samples=4, test_size=21),
+    },
+    recipes=(
+        Recipe(method="ppgn", base={"width": 32, "layers": 5}),
+        Recipe(method="learned", sampler=S_N_SAMPLER),
+        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        QUICK_VIT,
+    ),
+)
