@@ -175,8 +175,8 @@ BREC = TaskCard(
     max_nodes=lambda params: params["max_nodes"],
     params={"max_nodes": 198},
     protocols={
-        # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate, where the
-        # authors stop at a loss of 0.2, and in float64: what rounding separates is no difference.
+        # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate (the
+        # authors stop at a loss of 0.2), and in float64: what rounding separates is no difference.
         "paper": Protocol(
             epochs=20, batch_size=16, lr=1e-4, weight_decay=1e-4, precision="float64", train_samples=10, test_samples=10
         ),
