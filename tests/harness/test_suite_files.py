@@ -321,7 +321,7 @@ def test_quick_covers_what_the_demo_shows() -> None:
 
 def test_twenty_thousand_runs_expand_in_seconds(loaded: Load) -> None:
     text = (
-        "protocol: quick\nseeds: 160\nexperiments: [{tasks: all, methods: all, grid: {settings.lr: [0.1, 0.2, 0.3]}}]\n"
+        "protocol: quick\nseeds: 25\nexperiments: [{tasks: all, methods: all, grid: {settings.lr: [0.1, 0.2, 0.3]}}]\n"
     )
     began = time.perf_counter()
     jobs, _ = loaded(text).expand()
