@@ -14,7 +14,7 @@ from harness.training.execute import execute, initialised, trained_outcome
 from harness.training.fit import NotFinite, Progress
 from harness.training.outcome import Hooks, Outcome
 from harness.training.stacked import StackedFit
-from tasks.task import SeparationTask
+from tasks.task import PairedTask, SeparationTask
 
 Result = Outcome | Exception
 
@@ -48,6 +48,8 @@ def _at_once(specs: Sequence[RunSpec], resources: Resources, hooks: Sequence[Hoo
         problem = load(task(specs[0].task).implementation)(specs[0].task_params)
         if isinstance(problem, SeparationTask):
             raise NotStacked(f"nothing is trained on {specs[0].task}")
+        if isinstance(problem, PairedTask):
+            raise NotStacked(f"every pair of {specs[0].task} has a model of its own")
         models = [initialised(spec, problem).to(device, dtype) for spec in specs]
         seeds = [spec.seed for spec in specs]
         fit = StackedFit(models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks)
