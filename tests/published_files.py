@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from tasks.pcqm_contact import PCQMContact
+from tasks.peptides import PeptidesFunc, PeptidesStruct
 from tasks.sources.published import Archive, Facts
 
 ATOMS = (17, 3, 7, 7, 2, 1, 6, 2, 2)  # classes that both peptides and PCQM-Contact have
@@ -82,3 +85,14 @@ def _written(archive: Archive, folder: Path, members: Mapping[str, list[tuple[to
     write_archive(folder / archive.name, members, Path(archive.name).stem)
     graphs = [(len(graph[0]), graph[2].shape[1]) for split in members.values() for graph in split]
     return replace(archive, facts=facts_of(graphs))
+
+
+def small_long_range(folder: Path, patch: pytest.MonkeyPatch, sizes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Puts molecules of so many atoms for each member in the place of the long-range sets; returns them by task."""
+    found = {}
+    for task, targets in ((PeptidesFunc, 10), (PeptidesStruct, 11)):
+        archive, found[task.__name__] = peptides_archive(task.archive, folder, targets, sizes)
+        patch.setattr(task, "archive", archive)
+    archive, found["PCQMContact"] = contacts_archive(PCQMContact.archive, folder, sizes)
+    patch.setattr(PCQMContact, "archive", archive)
+    return found

@@ -9,7 +9,21 @@ from __future__ import annotations
 from tasks.cards import TaskCard
 from tasks.catalogue.geometry import NBODY, SHAPES_O3, SHAPES_SE3
 from tasks.catalogue.graphs import BREC, EXP, EXP_CLASSIFY, GRAPH8C
+from tasks.catalogue.long_range import PCQM_CONTACT, PEPTIDES_FUNC, PEPTIDES_STRUCT
 from tasks.catalogue.nodes import PATTERN
 from tasks.catalogue.synthetic import INNER_SYMMETRY
 
-TASKS: tuple[TaskCard, ...] = (GRAPH8C, EXP, BREC, EXP_CLASSIFY, NBODY, SHAPES_O3, SHAPES_SE3, PATTERN, INNER_SYMMETRY)
+TASKS: tuple[TaskCard, ...] = (
+    GRAPH8C,
+    EXP,
+    BREC,
+    EXP_CLASSIFY,
+    NBODY,
+    SHAPES_O3,
+    SHAPES_SE3,
+    PATTERN,
+    PEPTIDES_FUNC,
+    PEPTIDES_STRUCT,
+    PCQM_CONTACT,
+    INNER_SYMMETRY,
+)

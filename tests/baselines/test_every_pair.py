@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,22 +17,42 @@ from harness.training.checks import equivariance
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask, SupervisedTask
+from tests.published_files import small_long_range
 
-ELSEWHERE = {"exp": "the graphs are those of exp_classify", "brec": "the pairs are a file that few have"}
+ELSEWHERE = {
+    "exp": "the graphs are those of exp_classify",
+    "brec": "the pairs are a file that few have",
+    "peptides_func": "graphs as in exp_classify, edges as in pcqm_contact",
+    "peptides_struct": "graphs as in exp_classify, edges as in pcqm_contact",
+}
+FEW = {"train": 20, "validation": 20, "test": 20}
+FEW_POINTS = {**FEW, "points": 6}
+SMALL = {
+    "nbody": FEW,
+    "shapes_o3": FEW_POINTS,
+    "shapes_se3": FEW_POINTS,
+    "pattern": {**FEW, "nodes": 9},
+    "pcqm_contact": {"nodes": 5},
+}
 PAIRS = [
     (t, m)
     for t in tasks()
     for m in methods()
-    if t not in ELSEWHERE and methods()[m].misfit(tasks()[t], tasks()[t].params) is None
+    if t not in ELSEWHERE and methods()[m].misfit(tasks()[t], {**tasks()[t].params, **SMALL.get(t, {})}) is None
 ]
-FEW = {"train": 20, "validation": 20, "test": 20}
-FEW_POINTS = {**FEW, "points": 6}
-SMALL = {"nbody": FEW, "shapes_o3": FEW_POINTS, "shapes_se3": FEW_POINTS}
 REPEATS = (2, 8, 32)
 ROUNDS = 16
 EXAMPLES = 12
 
 pytestmark = pytest.mark.usefixtures("generated_data")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def published(generated_data: Path) -> Iterator[None]:
+    """Small molecules in the place of the sets that are not generated."""
+    with pytest.MonkeyPatch.context() as patch:
+        small_long_range(generated_data, patch, dict.fromkeys(("train.pt", "val.pt", "test.pt"), [2, 3, 4, 5] * 3))
+        yield
 
 
 @cache

@@ -1,0 +1,111 @@
+"""The long-range graph benchmark: molecules with many atoms."""
+
+from __future__ import annotations
+
+from tasks.cards import Recipe, TaskCard
+from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, QUICK_VIT, S_N_SAMPLER
+from tasks.protocol import Protocol
+
+LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
+PEPTIDES_NODES, PCQM_NODES = 444, 53  # the largest published graphs
+PEPTIDES_PROTOCOLS = {
+    "paper": Protocol(
+        epochs=10_000, max_steps=50_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.1,
+        schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=1, valid_samples=10,
+        test_samples=100, curve_samples=(1, 2, 5, 10), curve_size=500,
+    ),
+    "standard": Protocol(
+        epochs=10_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.1,
+        schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16", train_samples=1,
+        valid_samples=1, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+    ),
+    "quick": Protocol(
+        epochs=3, batch_size=16, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear", warmup_epochs=1,
+        train_size=320, valid_size=96, test_size=96, train_samples=1, valid_samples=1, test_samples=4,
+        curve_samples=(1, 2, 4), curve_size=48,
+    ),
+}  # fmt: skip
+PEPTIDES_RECIPES = (
+    *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+      for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+    Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
+    Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+    Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+    QUICK_VIT,
+)  # fmt: skip
+
+PEPTIDES_FUNC = TaskCard(
+    name="peptides_func",
+    title="Peptides-func: ten functions of a peptide",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="graph_scalars",
+    metric="ap",
+    direction="max",
+    control="ap_moved",
+    version="1",
+    source=f"{LRGB}; {PAPER}, section 4.4",
+    implementation="tasks.peptides:PeptidesFunc",
+    max_nodes=lambda params: int(params["nodes"]),
+    params={"nodes": PEPTIDES_NODES},
+    protocols=PEPTIDES_PROTOCOLS,
+    recipes=PEPTIDES_RECIPES,
+)
+
+PEPTIDES_STRUCT = TaskCard(
+    name="peptides_struct",
+    title="Peptides-struct: eleven numbers on a peptide's shape",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="graph_scalars",
+    metric="mae",
+    direction="min",
+    control="mae_moved",
+    version="1",
+    source=f"{LRGB}; {PAPER}, section 4.4",
+    implementation="tasks.peptides:PeptidesStruct",
+    max_nodes=lambda params: int(params["nodes"]),
+    params={"nodes": PEPTIDES_NODES},
+    protocols=PEPTIDES_PROTOCOLS,
+    recipes=PEPTIDES_RECIPES,
+)
+
+PCQM_CONTACT = TaskCard(
+    name="pcqm_contact",
+    title="PCQM-Contact: atoms that touch",
+    group=("S_n",),
+    inputs=GRAPH_FEATURES,
+    output="edge_scalars",
+    metric="mrr",
+    direction="max",
+    control="mrr_moved",
+    version="1",
+    source=f"{LRGB}; {PAPER}, section 4.4",
+    implementation="tasks.pcqm_contact:PCQMContact",
+    max_nodes=lambda params: int(params["nodes"]),
+    params={"nodes": PCQM_NODES},
+    protocols={
+        "paper": Protocol(
+            epochs=1_000, max_steps=50_000, batch_size=128, optimizer="adamw", lr=5e-5, weight_decay=0.01,
+            schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=10,
+            valid_samples=10, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+        ),
+        "standard": Protocol(
+            epochs=1_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=5e-5, weight_decay=0.01,
+            schedule="linear", warmup_steps=1_600, valid_size=5_000, test_size=5_000, precision="bfloat16",
+            train_samples=2, valid_samples=2, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+        ),
+        "quick": Protocol(
+            epochs=3, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
+            warmup_epochs=1, train_size=500, valid_size=100, test_size=100, train_samples=1, valid_samples=1,
+            test_samples=4, curve_samples=(1, 2, 4), curve_size=50,
+        ),
+    },
+    recipes=(
+        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+        Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+        QUICK_VIT,
+    ),
+)  # fmt: skip

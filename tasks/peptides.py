@@ -1,0 +1,92 @@
+"""Peptides-func and Peptides-struct: what a peptide does, and the shape it takes, from its bonds.
+
+Dwivedi et al. 2022 (Long range graph benchmark); as used in Kim et al. 2023, section 4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
+from torchmetrics.functional.classification import binary_average_precision
+from torchmetrics.functional.regression import r2_score
+
+from tasks.ragged import RaggedGraphs
+from tasks.sources import lrgb
+from tasks.sources.cache import DataError
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature
+from tasks.task import Dataset, Split, SupervisedTask
+
+ATOM_CLASSES = (17, 3, 7, 7, 5, 1, 6, 2, 2)  # those that occur, as in Kim et al. 2023
+BOND_CLASSES = (4, 1, 2)
+
+
+class Peptides(SupervisedTask):
+    """Node scalars are one-hot classes of atoms; edge scalars are 1 and one-hot classes of bonds."""
+
+    archive: lrgb.Archive
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self._data: dict[str, Dataset] = {}
+        for split, part in lrgb.peptides(self.archive).items():
+            inputs = RaggedGraphs.of(part.graphs, params["nodes"], ATOM_CLASSES, BOND_CLASSES)
+            self._data[split] = Dataset(inputs, torch.from_numpy(part.target))
+        train = self._data["train"]
+        self.signature = Signature.of(train.inputs, Representation.GRAPH_SCALARS, train.targets[:1].shape[1])
+
+    def data(self, split: Split) -> Dataset:
+        return self._data[split]
+
+
+class PeptidesFunc(Peptides):
+    """Ten functions, each of which a peptide has or not; one that is not known is not-a-number."""
+
+    archive = lrgb.PEPTIDES_FUNC
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Binary cross-entropy of logits ``[M, 10]``, a mean over the labels that are known."""
+        known = ~targets.isnan()
+        labels = targets.nan_to_num(0.0)
+        each = binary_cross_entropy_with_logits(predictions.to(targets.dtype), labels, reduction="none")
+        return (each * known).sum() / known.sum()
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        """``ap``: average precision of every function, averaged over those with a known positive and negative."""
+        found = []
+        for scores, labels in zip(predictions.T, targets.T, strict=True):
+            known = ~labels.isnan()
+            truth = labels[known].long()
+            if truth.any() and not truth.all():
+                found.append(binary_average_precision(_order(scores[known]), truth).item())
+        return {"ap": sum(found) / len(found) if found else float("nan")}
+
+
+class PeptidesStruct(Peptides):
+    """Eleven numbers on a peptide's shape, standardised in the published files."""
+
+    archive = lrgb.PEPTIDES_STRUCT
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        super().__init__(params)
+        for split, data in self._data.items():
+            if not data.targets[:].isfinite().all():
+                raise DataError(f"A {split} target of Peptides-struct is not finite: replace {self.archive.name}.")
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return l1_loss(predictions.to(targets.dtype), targets)
+
+    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        """``mae``, and ``r2`` averaged over the numbers."""
+        return {
+            "mae": l1_loss(predictions.double(), targets.double()).item(),
+            "r2": r2_score(predictions.double(), targets.double()).item(),
+        }
+
+
+def _order(scores: Tensor) -> Tensor:
+    """Numbers from 0 to 1 in the order of ``scores`` ``[M]``: the sigmoid of torchmetrics would make ties of some."""
+    return scores.unique(return_inverse=True)[1].double() / len(scores)
