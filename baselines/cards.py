@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from baselines.samplers.coverage import uncovered
 from tasks.cards import Input, Output, TaskCard
 
 Params = Mapping[str, Any]
@@ -40,6 +41,7 @@ class SamplerCard:
     """Where group elements come from: p(g given x).
 
     ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
+    ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
     """
 
     name: str
@@ -50,6 +52,11 @@ class SamplerCard:
     single: bool = False
     params: Params = field(default_factory=dict)
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
+    uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = lambda group, inputs: None
+
+    def misfit(self, group: Sequence[str], task: TaskCard) -> str | None:
+        """Why it cannot symmetrize over this group on that task, in one clause; ``None`` where it can."""
+        return uncovered(group, task.inputs) or self.uncovered(group, task.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +109,8 @@ class MethodCard:
             return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} asks for"
         if self.sampler is not None and not missing_symmetry:
             return f"{base.name} already respects {task.group_name(task_params)}: nothing is left to symmetrize"
+        if self.sampler is not None and (reason := self.sampler.misfit(missing_symmetry, task)):
+            return f"{self.sampler.name} does not cover {task.name}: {reason}"
         tokens = task.max_nodes(task_params) ** 2
         if base.max_tokens is not None and tokens > base.max_tokens:
             return f"{base.name} takes at most {base.max_tokens} tokens and {task.name} has {tokens} node pairs"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from baselines.samplers.coverage import uncovered_by_frames, uncovered_by_haar, uncovered_by_minimal_frames
 from tasks.cards import Input, Output, TaskCard
 
 EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
@@ -285,6 +286,7 @@ HAAR = SamplerCard(
     source="Yarotsky 2018; Murphy et al. 2019",
     implementation="baselines.samplers.haar:HaarSampler",
     params={"group": None},
+    uncovered=uncovered_by_haar,
 )
 FRAME = SamplerCard(
     name="frame",
@@ -293,6 +295,7 @@ FRAME = SamplerCard(
     source="Puny et al. 2022, arXiv 2110.03336",
     implementation="baselines.samplers.frames:FrameSampler",
     params={"group": None, "exact": True},
+    uncovered=uncovered_by_frames,
 )
 MINIMAL_FRAME = SamplerCard(
     name="minimal_frame",
@@ -301,6 +304,7 @@ MINIMAL_FRAME = SamplerCard(
     source="Lin et al. 2024",
     implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
     params={"group": None, "exact": False},
+    uncovered=uncovered_by_minimal_frames,
 )
 CANONICAL = SamplerCard(
     name="canonical",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -139,7 +139,8 @@ def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
     """How far the method is from equivariance under random elements of the task's group."""
     g = group(found.group).random(found.inputs, 1, generator(CPU, 0, "move"))
     measured = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
-    return _of_equivariance(measured, found.claim, " x ".join(found.group))
+    verdict = _of_equivariance(measured, found.claim, " x ".join(found.group))
+    return replace(verdict, sentence=verdict.sentence + _other_group(found))
 
 
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
@@ -147,6 +148,19 @@ def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
     assert isinstance(found.model, Symmetrized)
     moved, left = _move(found.model.sampler, found)
     return _of_law(law(found.model.sampler, found.inputs, moved, left, draws), found.claim)
+
+
+def _other_group(found: Subject) -> str:
+    """A warning where the task asks for factors that neither the sampler nor the base model has by name."""
+    if not isinstance(found.model, Symmetrized) or found.claim == "nothing":
+        return ""
+    own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
+    if not (missing := [name for name in found.group if name not in own]):
+        return ""
+    return (
+        f" It symmetrizes over {found.model.sampler.group.name}, and {found.task.name} asks for {' x '.join(missing)}: "
+        "of a network with random weights, what that leaves out may be less than this chance."
+    )
 
 
 def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:

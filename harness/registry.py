@@ -146,6 +146,11 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
                 f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
                 f"{nearest(str(chosen[name]), allowed)}"
             )
+    group = chosen.get("group")
+    if group is not None and not isinstance(group, list | tuple):
+        raise SymbenchError(f"The sampler setting 'group' is a list of factors such as [S_n, SO(3)], not '{group}'")
+    if group and (reason := sampler.misfit(group, task_card)):
+        raise SymbenchError(f"The sampler '{sampler.name}' does not cover the task '{task_card.name}': {reason}")
     return chosen
 
 

@@ -75,17 +75,30 @@ def test_symmetrizing_over_a_part_of_the_group_is_found_out(call: Call) -> None:
     assert law["passed"]  # right for what it covers
 
 
+def test_a_smaller_group_than_the_task_asks_for_is_said(call: Call) -> None:
+    """Reflections of a network with random weights show less than the chance of a few samples does."""
+    _, out, _ = call("gnn-haar", "--task", "nbody", "--set", "sampler.group=[SE(3)]", "--samples", "1,2", "--json")
+    assert "It symmetrizes over SE(3), and nbody asks for E(3)" in json.loads(out)["checks"][0]["sentence"]
+    _, out, _ = call("gnn-haar", "--task", "nbody", "--samples", "1,2", "--json")
+    assert "It symmetrizes over" not in json.loads(out)["checks"][0]["sentence"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["mlp-har", "--task", "nbody"], "did you mean 'mlp-haar'?"),
         (["mlp-haar", "--task", "nbdy"], "did you mean 'nbody'?"),
-        (["egnn", "--task", "graph8c"], "egnn does not fit graph8c: egnn needs points and vectors"),
+        (["egnn", "--task", "graph8c"], "egnn does not fit graph8c: egnn needs points"),
         (["mlp-haar", "--task", "nbody", "--set", "base.wdths=[8]"], "did you mean 'widths'?"),
         (["mlp-haar", "--task", "nbody", "--set", "seeds=3"], "a check takes protocol, task_params.NAME"),
         (["mlp-haar", "--task", "nbody", "--set", "settings.epochs=many"], "--set settings.epochs=many:"),
         (["mlp-haar", "--task", "nbody", "--set", "base.widths=[wide]"], "cannot be built with these settings"),
         (["mlp-haar", "--task", "nbody", "--set", "sampler.group=[Z_9]"], "there is no group 'Z_9'"),
+        (["mlp-haar", "--task", "nbody", "--set", "sampler.group=SO(3)"], "is a list of factors such as [S_n, SO(3)]"),
+        (["gnn-haar", "--task", "nbody", "--set", "sampler.group=[Aff(3)]"], "Aff(3) has no Haar probability measure"),
+        (["mlp-frame", "--task", "nbody", "--set", "sampler.group=[U(2)]"], "U(2) has no finite frame here"),
+        (["mlp-haar", "--task", "graph8c", "--set", "sampler.group=[SO(3)]"], "acts on points and vectors"),
+        (["mlp-learned", "--task", "nbody", "--set", "sampler.group=[SO(2)]"], "acts on R^2, and points and vectors"),
         (["mlp-haar", "--task", "nbody", "--set", "protocol=qick"], "did you mean 'quick'?"),
         (["mlp-haar", "--task", "nbody", "--samples", "4"], "at least two different positive numbers"),
         (["mlp-haar", "--task", "nbody", "--samples", "1,many"], "write whole numbers with commas"),

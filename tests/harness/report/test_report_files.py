@@ -17,6 +17,7 @@ from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
+from harness.report.looks import ROLES
 from harness.report.origin import command
 from harness.report.rendering import markdown_text
 from tests.harness.synthetic import demo_records, make_record, renamed, write
@@ -233,7 +234,7 @@ def test_colours_are_readable_in_light_and_dark() -> None:
         for ground in ("page", "card", "shade"):
             for ink in ("ink", "muted", "accent", "bad"):
                 assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
-        for line in ("learned", "haar", "frame", "canonical", "identity", "equivariant", "other", "guide"):
+        for line in (*ROLES, "equivariant", "other", "guide"):
             assert contrast(colours[line], colours["card"]) >= 3, line
         assert contrast(colours["ink"], colours["warn"]) >= 4.5
         assert contrast(colours["good-ink"], colours["good"]) >= 4.5
