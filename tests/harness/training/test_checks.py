@@ -34,6 +34,7 @@ from tests.structures import random_graphs, random_particles
 SAMPLES = (1, 4, 16, 64)
 GRAPHS = random_graphs(6, 5)
 PARTICLES = random_particles(6, 4)
+SIGNATURE = Signature.of(PARTICLES, Representation.NODE_POINTS, 1)
 
 
 def checks(sampler: Sampler, x: Structure) -> tuple[Equivariance, Law]:
@@ -115,7 +116,7 @@ def test_group_averaging_passes_both() -> None:
 
 
 def test_a_whole_frame_is_exact() -> None:
-    error, elements = checks(FrameSampler(EuclideanGroup(3), None, {"exact": True}), PARTICLES)
+    error, elements = checks(FrameSampler(EuclideanGroup(3), SIGNATURE, {"exact": True}), PARTICLES)
     assert error.symmetry == "exact" and error.single is not None and elements.agrees
 
 
@@ -147,8 +148,8 @@ def test_weights_belong_to_the_law() -> None:
         return x.points.new_ones(entries.shape[:2])
 
     group = OrthogonalGroup(3)
-    assert not checks(Weighted(group, None, {"weights": by_pose}), PARTICLES)[1].agrees
-    assert checks(Weighted(group, None, {"weights": equal}), PARTICLES)[1].agrees
+    assert not checks(Weighted(group, SIGNATURE, {"weights": by_pose}), PARTICLES)[1].agrees
+    assert checks(Weighted(group, SIGNATURE, {"weights": equal}), PARTICLES)[1].agrees
 
 
 @pytest.mark.parametrize("exponent", [0.0, -0.25, -0.5, -1.0])
