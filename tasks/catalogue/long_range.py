@@ -49,7 +49,10 @@ PEPTIDES_FUNC = TaskCard(
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
     protocols=PEPTIDES_PROTOCOLS,
-    recipes=PEPTIDES_RECIPES,
+    recipes=(
+        *PEPTIDES_RECIPES,
+        Recipe(method="vit", base={"padding": "reflect", "centred": True, "patch_dropout": 0.5}),
+    ),
 )
 
 PEPTIDES_STRUCT = TaskCard(
@@ -67,7 +70,10 @@ PEPTIDES_STRUCT = TaskCard(
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
     protocols=PEPTIDES_PROTOCOLS,
-    recipes=PEPTIDES_RECIPES,
+    recipes=(
+        *PEPTIDES_RECIPES,
+        Recipe(method="vit", base={"padding": "circular", "patch_dropout": 0.5, "patch_dropout_drawn": True}),
+    ),
 )
 
 PCQM_CONTACT = TaskCard(
