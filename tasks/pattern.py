@@ -33,8 +33,10 @@ class PatternTask(SupervisedTask):
         counts = {split: int(params[split]) for split in SPLITS}
         if params["data"] == "official":
             found = official()
-        else:
+        elif params["data"] == "generated":
             found = generated(params["nodes"], counts, params["patterns"], params["data_seed"])
+        else:
+            raise ValueError(f"PATTERN has no data '{params['data']}': official and generated are known")
         self._data: dict[str, Dataset] = {}
         for split, part in found.items():
             inputs = RaggedGraphs.of(part.graphs, params["nodes"], (SYMBOLS,))
