@@ -79,10 +79,11 @@ def test_runs_an_hour(task_name: str, method: str, batch: int, capsys: pytest.Ca
         for stacked in best:
             best[stacked] = min(best[stacked], seconds(stacked, task_name, method, problem, settings))
     hourly = {stacked: SEEDS * 3600 / best[stacked] for stacked in best}
+    what = f"{method} on {problem.signature.nodes} nodes ({task_name}'s settings), batch {batch}"
     with capsys.disabled():
         print(
-            f"\n{method} on {problem.signature.nodes} nodes ({task_name}'s settings), batch {batch}, {SEEDS} seeds on {DEVICE.type}: {hourly[True]:,.0f} runs an "
-            f"hour stacked, {hourly[False]:,.0f} one after another, ratio {hourly[True] / hourly[False]:.2f}"
+            f"\n{what}, {SEEDS} seeds on {DEVICE.type}: {hourly[True]:,.0f} runs an hour stacked, "
+            f"{hourly[False]:,.0f} one after another, ratio {hourly[True] / hourly[False]:.2f}"
         )
     if DEVICE.type == "cuda":
         assert hourly[True] >= 4 * hourly[False]
