@@ -15,6 +15,7 @@ import time
 import pytest
 import torch
 
+from baselines.model import Model
 from harness.registry import resolve
 from harness.spec import RunSpec
 from harness.training.device import precision
@@ -43,7 +44,7 @@ def spec_of(task_name: str, method: str, seed: int) -> RunSpec:
     return resolve(task_name, method, "quick", seed, base=base)
 
 
-def models(task_name: str, method: str, problem: SupervisedTask) -> list[torch.nn.Module]:
+def models(task_name: str, method: str, problem: SupervisedTask) -> list[Model]:
     return [initialised(spec_of(task_name, method, seed), problem).to(DEVICE) for seed in range(SEEDS)]
 
 
