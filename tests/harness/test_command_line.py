@@ -142,7 +142,7 @@ def test_plan_names_runs_and_misfits(folder: Path, call: Call) -> None:
     lines = out.splitlines()
     assert code == 0
     assert any(line.split()[:5] == ["graph8c", "gin", "quick", "2", "0"] for line in lines)
-    assert "does not fit: graph8c x egnn: egnn needs points and vectors" in out
+    assert "does not fit: graph8c x egnn: egnn needs points, which" in out
     assert lines[-1].startswith("mine: 4 runs, 0 have a record, 4 to do")
     assert not (folder / "results").exists()
 

@@ -311,7 +311,7 @@ def test_quick_covers_what_the_demo_shows() -> None:
     methods = {job.spec.method for job in jobs}
     samplers = {card.sampler.name for name in methods if (card := registry.method(name)).sampler}
     bases = {registry.method(name).base.name for name in methods}
-    assert {job.spec.task for job in jobs} == {"graph8c", "exp_classify", "nbody"}
+    assert {job.spec.task for job in jobs} == {"graph8c", "exp_classify", "pattern", "nbody"}
     assert {"gin", "egnn", "mlp", "gin_id", "gnn", "transformer"} <= bases
     assert samplers == {"identity", "haar", "frame", "minimal_frame", "canonical", "learned"}
     assert {job.spec.task_params["nodes"] for job in jobs if job.spec.task == "nbody"} >= {4, 8, 16, 32}
