@@ -245,6 +245,36 @@ def ui(
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-learned.")],
+    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-haar.")],
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="On this task only.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold two methods against each other on the seeds that both ran, with 95 % bootstrap intervals."""
+    from harness.collate import collate as collate_tables
+    from harness.collate.comparison import compare as compare_runs
+    from harness.report.comparing import as_values, sentences, table
+    from harness.tracking.connection import is_server
+    from harness.tracking.server import HOST, PORT, compare_url_of
+
+    opened = _existing(store)
+    found = compare_runs(collate_tables(opened).runs, first, second, task)
+    if as_json:
+        typer.echo(json.dumps(as_values(found), indent=1))
+        return
+    _print_table(*table(found, first, second))
+    for sentence in sentences(found, first, second):
+        typer.echo(sentence)
+    digests = [digest for one in found for digest in one.digests]
+    uri = opened.mlflow_uri
+    pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
+    if page := compare_url_of(digests, pages, uri):
+        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {page}")
+
+
+@app.command()
 def sync(store: StoreOption = STORE) -> None:
     """Log to MLflow every record that it lacks."""
     from harness.tracking import sync as sync_records

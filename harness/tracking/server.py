@@ -11,13 +11,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil
@@ -27,7 +27,11 @@ from harness.records.store import Store
 from harness.tracking import content
 from harness.tracking.connection import SETTINGS, connect, is_server, reason, shown
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 HOST = "127.0.0.1"
+PORT = 5000
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 COMPARED = 100
@@ -71,25 +75,50 @@ def compare_url(url: str, uri: str) -> str | None:
 
     ``url`` is where the pages are, ``uri`` where the runs are read. Raises :class:`SymbenchError` where they cannot be.
     """
+    found = _finished(uri, ["LIKE '%'"], COMPARED)
+    return _page(url, [run for run in found if run.info.experiment_id == found[0].info.experiment_id])
+
+
+def compare_url_of(digests: Sequence[str], url: str, uri: str) -> str | None:
+    """The page that compares the newest finished run of each of the first :data:`COMPARED` of these digests.
+
+    ``None`` where none is logged. Raises :class:`SymbenchError` where MLflow cannot be read.
+    """
+    wanted = list(dict.fromkeys(digests))[:COMPARED]
+    return _page(url, _finished(uri, [f"= '{digest}'" for digest in wanted], 1))
+
+
+def _finished(uri: str, conditions: Sequence[str], most: int) -> list[Run]:
+    """For each condition on the digest at ``most`` so many finished runs, the newest first.
+
+    One query for each, since MLflow cannot ask for one of several values of a tag.
+    """
     try:
         client = connect(uri)
         suites = [item for item in client.search_experiments() if item.name.startswith(content.experiment_name(""))]
-        found = client.search_runs(
-            [item.experiment_id for item in suites] or ["0"],
-            f"attributes.status = 'FINISHED' and tags.`{content.DIGEST}` LIKE '%'",
-            max_results=COMPARED,
-            order_by=["attributes.start_time DESC"],
-        )
+        return [
+            run
+            for condition in conditions
+            for run in client.search_runs(
+                [item.experiment_id for item in suites] or ["0"],
+                f"attributes.status = 'FINISHED' and tags.`{content.DIGEST}` {condition}",
+                max_results=most,
+                order_by=["attributes.start_time DESC"],
+            )
+        ]
     except Exception as error:  # MLflow and what is below it raise many kinds
         raise SymbenchError(
             f"MLflow at {shown(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
         ) from error
-    if not found:
-        return None
-    experiment_id = found[0].info.experiment_id
-    runs = [run.info.run_id for run in found if run.info.experiment_id == experiment_id]
-    wanted = [f"{name}={quote(json.dumps(ids))}" for name, ids in (("runs", runs), ("experiments", [experiment_id]))]
-    return f"{url.rstrip('/')}/#/compare-runs?{'&'.join(wanted)}"
+
+
+def _page(url: str, runs: Sequence[Run]) -> str | None:
+    ids = {
+        "runs": [run.info.run_id for run in runs],
+        "experiments": list(dict.fromkeys(run.info.experiment_id for run in runs)),
+    }
+    wanted = [f"{name}={quote(json.dumps(values))}" for name, values in ids.items()]
+    return f"{url.rstrip('/')}/#/compare-runs?{'&'.join(wanted)}" if runs else None
 
 
 @contextmanager

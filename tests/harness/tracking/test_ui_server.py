@@ -131,6 +131,22 @@ def test_the_newest_suite_is_compared(store: Store, put: Callable[..., Record], 
     ]
 
 
+def test_given_runs_are_compared_and_no_others(
+    store: Store, put: Callable[..., Record], make_job: Callable[..., Job]
+) -> None:
+    records = [put(make_job(seed, suite=suite), minutes=seed) for seed, suite in enumerate(("one", "two", "two"))]
+    sync(store, store.mlflow_uri)
+    wanted = [records[2].digest, records[0].digest]
+    address = server.compare_url_of([*wanted, *wanted, "0" * 16], "http://127.0.0.1:5", store.mlflow_uri)
+    assert address is not None
+    asked = urllib.parse.parse_qs(address.partition("?")[2])
+    client = connect(store.mlflow_uri)
+    runs = [client.get_run(run_id) for run_id in json.loads(asked["runs"][0])]
+    assert [run.data.tags["symbench.digest"] for run in runs] == wanted
+    assert json.loads(asked["experiments"][0]) == [run.info.experiment_id for run in runs]
+    assert server.compare_url_of(["0" * 16], "http://127.0.0.1:5", store.mlflow_uri) is None
+
+
 def test_a_taken_port_is_one_sentence(store: Store) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SymbenchError, match="choose another --port"):
         serve(store, taken.getsockname()[1], lambda text: None)

@@ -1,0 +1,102 @@
+"""Two methods on the same seeds: how often one beats the other, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from harness.collate.bootstrap import Array, Interval, interquartile_mean, interval, probability_of_improvement
+from harness.errors import SymbenchError
+from harness.registry import nearest
+
+CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
+"""What two runs have in common that may be held against each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One setting of the first method against one of the second, on the seeds that both ran.
+
+    ``advantage`` is the interquartile mean of the differences in score, above 0 where the first is better;
+    ``improvement`` is the probability that the first beats the second on a seed (1/2: no difference). A task's score is
+    its metric or, where that is worse, its metric on moved inputs, as on the leaderboard.
+    """
+
+    task: str
+    protocol: str
+    variant: str | None
+    task_params: str
+    metric: str
+    settings: tuple[str | None, str | None]
+    seeds: int
+    first: float
+    second: float
+    advantage: Interval
+    improvement: Interval
+    digests: tuple[str, ...] = field(repr=False)
+    differences: Array = field(repr=False, compare=False)
+
+
+def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None) -> list[Comparison]:
+    """Every comparison that the table ``runs`` allows, of one ``task`` or all.
+
+    Raises :class:`SymbenchError` where a method has no score or the two have no seed of a task in common.
+    """
+    scored = runs.with_columns(_score()).filter(pl.col("score").is_not_null())
+    if task is not None:
+        _known("task", task, scored["task"])
+        scored = scored.filter(pl.col("task") == task)
+    for method in (first, second):
+        _known("method", method, scored["method"])
+    columns = ("seed", "digest", "score", "setting", "setting_label")
+    one, other = (scored.filter(pl.col("method") == name).select(*CONTEST, *columns) for name in (first, second))
+    pairs = one.join(other, on=[*CONTEST, "seed"], how="inner", nulls_equal=True, suffix="_other")
+    if pairs.is_empty():
+        raise SymbenchError(
+            f"{first} and {second} have no seed of one task and protocol in common: run both in one suite."
+        )
+    grouped = pairs.sort(*CONTEST, "setting", "setting_other", "seed", nulls_last=True).group_by(
+        *CONTEST, "setting", "setting_other", maintain_order=True
+    )
+    return [_comparison(pair) for _, pair in grouped]
+
+
+def over_tasks(comparisons: Sequence[Comparison]) -> Interval:
+    """The probability that the first method beats the second, averaged over ``comparisons``."""
+    return interval(probability_of_improvement, [one.differences for one in comparisons])
+
+
+def _score() -> pl.Expr:
+    moved = pl.col("control_name") == pl.format("{}_moved", pl.col("metric"))
+    worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
+    counted = pl.when(moved).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
+    return pl.when(pl.col("value").is_not_null()).then(counted).alias("score")
+
+
+def _comparison(pair: pl.DataFrame) -> Comparison:
+    row = pair.row(0, named=True)
+    first, second = pair["score"].to_numpy(), pair["score_other"].to_numpy()
+    differences = (first - second) * (1 if row["direction"] == "max" else -1)
+    return Comparison(
+        task=row["task"],
+        protocol=row["protocol"],
+        variant=row["variant"],
+        task_params=row["task_params"],
+        metric=row["metric"],
+        settings=(row["setting_label"], row["setting_label_other"]),
+        seeds=len(pair),
+        first=float(interquartile_mean(first)),
+        second=float(interquartile_mean(second)),
+        advantage=interval(lambda strata: np.asarray(interquartile_mean(strata[0])), [differences]),
+        improvement=interval(probability_of_improvement, [differences]),
+        digests=(*pair["digest"], *pair["digest_other"]),
+        differences=differences,
+    )
+
+
+def _known(what: str, name: str, names: pl.Series) -> None:
+    if name not in (known := names.unique().sort().to_list()):
+        raise SymbenchError(f"No run of the {what} '{name}' has a score yet: {nearest(name, known) if known else ''}")
