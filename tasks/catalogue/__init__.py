@@ -11,7 +11,7 @@ from tasks.catalogue.geometry import NBODY, SHAPES_O3, SHAPES_SE3
 from tasks.catalogue.graphs import BREC, EXP, EXP_CLASSIFY, GRAPH8C
 from tasks.catalogue.long_range import PCQM_CONTACT, PEPTIDES_FUNC, PEPTIDES_STRUCT
 from tasks.catalogue.nodes import PATTERN
-from tasks.catalogue.synthetic import INNER_SYMMETRY
+from tasks.catalogue.synthetic import INNER_SYMMETRY, TEACHERS
 
 TASKS: tuple[TaskCard, ...] = (
     GRAPH8C,
@@ -26,4 +26,5 @@ TASKS: tuple[TaskCard, ...] = (
     PEPTIDES_STRUCT,
     PCQM_CONTACT,
     INNER_SYMMETRY,
+    *TEACHERS,
 )

@@ -1,10 +1,14 @@
-"""Made to be measured: graphs of which every symmetry is known."""
+"""Made to be measured: graphs of which every symmetry is known, and random teachers of any symmetry."""
 
 from __future__ import annotations
 
-from tasks.cards import Recipe, TaskCard
+from typing import Any
+
+from tasks.cards import Input, Output, Params, Recipe, TaskCard
+from tasks.catalogue.geometry import NBODY_SAMPLER
 from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER
 from tasks.protocol import Protocol
+from tasks.symmetry.names import numbered
 
 INNER_SYMMETRY = TaskCard(
     name="inner_symmetry",
@@ -32,3 +36,102 @@ INNER_SYMMETRY = TaskCard(
         QUICK_VIT,
     ),
 )
+
+SPACE_FEATURES: frozenset[Input] = frozenset({"points", "vectors", "edges"})
+TEACHER_PARAMS = {"stabilised": 0.25, "train": 5000, "validation": 1000, "test": 1000, "data_seed": 0}
+
+
+def _teacher_group(params: Params) -> tuple[str, ...]:
+    return numbered(params["group"], params.get("degree"))
+
+
+def _teacher_params(params: Params) -> dict[str, Any]:
+    """A degree that no factor of the group has is none."""
+    of_degree = any("#" in name for name in params["group"])
+    return {name: value if name != "degree" or of_degree else None for name, value in params.items()}
+
+
+def _teacher(
+    name: str, title: str, inputs: frozenset[Input], output: Output, implementation: str, size_name: str,
+    params: Params, recipes: tuple[Recipe, ...],
+) -> TaskCard:  # fmt: skip
+    return TaskCard(
+        name=name,
+        title=title,
+        group=_teacher_group,
+        inputs=inputs,
+        output=output,
+        metric="mse",
+        direction="min",
+        control="mse_moved",
+        version="1",
+        source="symbench's own",
+        implementation=implementation,
+        max_nodes=lambda params: int(params["nodes"]),
+        size=lambda params: params[size_name],
+        size_name=size_name,
+        params={**params, **TEACHER_PARAMS},
+        resolve=_teacher_params,
+        protocols={
+            "standard": Protocol(
+                epochs=200, batch_size=100, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,
+                train_samples=4, valid_samples=10, test_samples=20, test_repeats=3, validate_every=5,
+            ),
+            "quick": Protocol(
+                epochs=15, batch_size=50, lr=1e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=500,
+                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=3,
+                curve_samples=(1, 2, 4, 8, 16),
+            ),
+        },
+        recipes=(*recipes, Recipe(method="transformer", protocol="quick", base={"layers": 2})),
+    )  # fmt: skip
+
+
+def _teacher_of_graphs(name: str, title: str, output: Output, implementation: str) -> TaskCard:
+    return _teacher(
+        name, title, GRAPH_FEATURES, output, implementation, "nodes", {"group": ["S_n"], "nodes": 8},
+        (
+            Recipe(method="learned", sampler=S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
+            Recipe(method="canonical", sampler=S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
+            QUICK_VIT,
+        ),
+    )  # fmt: skip
+
+
+def _teacher_of_space(name: str, title: str, output: Output, implementation: str) -> TaskCard:
+    """# in a name of the group is the degree: the d of O(d), the m of C_m."""
+    return _teacher(
+        name, title, SPACE_FEATURES, output, implementation, "degree",
+        {"group": ["S_n", "O(#)"], "degree": 3, "nodes": 6},
+        (
+            Recipe(method="learned", sampler=NBODY_SAMPLER),
+            Recipe(method="canonical", sampler=NBODY_SAMPLER),
+        ),
+    )  # fmt: skip
+
+
+TEACHER_GRAPH_INVARIANT = _teacher_of_graphs(
+    "teacher_graph_invariant",
+    "Random teacher: a scalar of a graph",
+    "graph_scalars",
+    "tasks.teachers.tasks:GraphInvariant",
+)
+TEACHER_GRAPH_EQUIVARIANT = _teacher_of_graphs(
+    "teacher_graph_equivariant",
+    "Random teacher: a scalar of every node of a graph",
+    "node_scalars",
+    "tasks.teachers.tasks:GraphEquivariant",
+)
+TEACHER_SPACE_INVARIANT = _teacher_of_space(
+    "teacher_space_invariant",
+    "Random teacher: a scalar of points and vectors",
+    "graph_scalars",
+    "tasks.teachers.tasks:SpaceInvariant",
+)
+TEACHER_SPACE_EQUIVARIANT = _teacher_of_space(
+    "teacher_space_equivariant",
+    "Random teacher: new points from points and vectors",
+    "node_points",
+    "tasks.teachers.tasks:SpaceEquivariant",
+)
+TEACHERS = (TEACHER_GRAPH_INVARIANT, TEACHER_GRAPH_EQUIVARIANT, TEACHER_SPACE_INVARIANT, TEACHER_SPACE_EQUIVARIANT)

@@ -1,6 +1,10 @@
-"""What the names of groups tell (no torch): how they act, and which have no Haar probability measure."""
+"""What the names of groups tell (no torch): how they act, how large they are, which have no Haar measure."""
 
 from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 NODE_GROUPS = frozenset({"S_n", "C_n", "D_n"})
 
@@ -16,3 +20,48 @@ def no_haar_measure(name: str) -> str:
         f"{name} has no Haar probability measure, so there is no group averaging over it: "
         "take canonicalization or a learned sampler (probabilistic symmetrization)"
     )
+
+
+def numbered(names: Iterable[str], number: int | None) -> tuple[str, ...]:
+    """The names with this number in place of #."""
+    return tuple(name.replace("#", str(number)) for name in names)
+
+
+def family(name: str) -> tuple[str, int]:
+    """``O(#)`` and 3 of ``O(3)``; a name without a number comes with 0."""
+    number = re.search(r"[1-9][0-9]*", name)
+    return (name[: number.start()] + "#" + name[number.end() :], int(number[0])) if number else (name, 0)
+
+
+LOG_ORDERS: Mapping[str, Callable[[int], float]] = {  # of n nodes, or of the number in a name
+    "S_n": lambda n: math.lgamma(n + 1),
+    "C_n": math.log,
+    "D_n": lambda n: math.log(2 * n),
+    "C_#": math.log,
+    "D_#": lambda m: math.log(2 * m),
+    "B_#": lambda d: d * math.log(2) + math.lgamma(d + 1),
+}
+DIMENSIONS: Mapping[str, Callable[[int], int]] = {
+    "O(#)": lambda d: d * (d - 1) // 2,
+    "SO(#)": lambda d: d * (d - 1) // 2,
+    "E(#)": lambda d: d * (d + 1) // 2,
+    "SE(#)": lambda d: d * (d + 1) // 2,
+    "Sim(#)": lambda d: d * (d + 1) // 2 + 1,
+    "SSim(#)": lambda d: d * (d + 1) // 2 + 1,
+    "Aff(#)": lambda d: d * (d + 1),
+    "U(#)": lambda d: d**2,
+    "SU(#)": lambda d: d**2 - 1,
+    "SO+(#,3)": lambda one: 6,
+}
+
+
+def log_order(names: Iterable[str], nodes: int) -> float | None:
+    """The logarithm of the number of elements of all finite factors on so many nodes; ``None`` if there are none."""
+    found = [LOG_ORDERS[kind](number or nodes) for kind, number in map(family, names) if kind in LOG_ORDERS]
+    return sum(found) if found else None
+
+
+def dimension(names: Iterable[str]) -> int | None:
+    """The dimension of all Lie groups among the factors; ``None`` if there are none."""
+    found = [DIMENSIONS[kind](number) for kind, number in map(family, names) if kind in DIMENSIONS]
+    return sum(found) if found else None

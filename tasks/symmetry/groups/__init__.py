@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from tasks.symmetry.groups.affine import AffineGroup
@@ -17,6 +16,7 @@ from tasks.symmetry.groups.sequence import SequenceGroup
 from tasks.symmetry.groups.similarity import SimilarityGroup
 from tasks.symmetry.groups.symmetric import SymmetricGroup
 from tasks.symmetry.groups.unitary import UnitaryGroup
+from tasks.symmetry.names import family
 
 __all__ = [
     "AffineGroup",
@@ -70,9 +70,8 @@ def group(names: tuple[str, ...]) -> Group:
 def _factor(name: str) -> Group:
     if name in SINGLE:
         return SINGLE[name]()
-    number = re.search(r"[1-9][0-9]*", name)
-    family = number and FAMILIES.get(name[: number.start()] + "#" + name[number.end() :])
-    if number and family:
-        return family(int(number[0]))
+    kind, number = family(name)
+    if number and kind in FAMILIES:
+        return FAMILIES[kind](number)
     known = ", ".join([*SINGLE, *FAMILIES])
     raise ValueError(f"there is no group '{name}'; known are {known}, where # is a number")

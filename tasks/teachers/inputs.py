@@ -1,0 +1,221 @@
+"""Random inputs for teachers, some of which a group element other than the identity leaves as they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from tasks.symmetry.element import Element, Permutation, Product
+from tasks.symmetry.groups import (
+    AffineGroup,
+    EuclideanGroup,
+    GeometricGroup,
+    Group,
+    LorentzGroup,
+    NodeGroup,
+    OrthogonalGroup,
+    PlaneGroup,
+    SequenceGroup,
+    SimilarityGroup,
+    UnitaryGroup,
+    factors,
+)
+from tasks.symmetry.noise import Generator
+from tasks.symmetry.structure import Structure
+
+AnyElement = TypeVar("AnyElement", bound=Element)
+DEGREE = 4.0  # edges of a node, on average, in graphs that are not small
+
+
+def parts(group: Group) -> tuple[NodeGroup | None, GeometricGroup | None]:
+    """The factor that permutes nodes and the one that acts on space."""
+    nodes = [factor for factor in factors(group) if isinstance(factor, NodeGroup)]
+    spaces = [factor for factor in factors(group) if isinstance(factor, GeometricGroup)]
+    return nodes[0] if nodes else None, spaces[0] if spaces else None
+
+
+def random_graphs(group: Group, count: int, nodes: int, stabilised: float, generator: Generator) -> Structure:
+    """Graphs whose nodes have a type, 0 or 1; their scalars are the type and the degree. Float64.
+
+    A node has :data:`DEGREE` neighbours on average, or half of the others where these are fewer.
+    """
+    likely = min(0.5, DEGREE / (nodes - 1))
+    types = torch.randint(2, (count, nodes), generator=generator).double()
+    edges = (torch.rand(count, nodes, nodes, generator=generator) < likely).double().triu(1)
+    x = _typed(types, edges + edges.mT)
+    some = _some_symmetric(group, x, stabilised, generator)
+    return _typed(some.node_scalars[..., 0], some.adjacency)
+
+
+def random_points(
+    group: Group, space: GeometricGroup, count: int, nodes: int, stabilised: float, generator: Generator
+) -> Structure:
+    """A point and a vector for each node; edges between different nodes carry 1 or -1. Float64.
+
+    Coordinates are standard normal. In space-time the vectors are momenta of particles of mass 1.
+    """
+    shape = (count, nodes, space.dimension, 1)
+    points, vectors = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    if isinstance(space, LorentzGroup):
+        vectors[:, :, :1] = (1 + vectors[:, :, 1:].square().sum(2, keepdim=True)).sqrt()
+    signs = (torch.randint(2, (count, nodes, nodes), generator=generator).double() * 2 - 1).triu(1)
+    mask = torch.ones(count, nodes, dtype=torch.bool)
+    x = Structure.build(mask, points=points, vectors=vectors, edge_scalars=(signs + signs.mT)[..., None])
+    return _some_symmetric(group, x, stabilised, generator)
+
+
+def _some_symmetric(group: Group, x: Structure, fraction: float, generator: Generator) -> Structure:
+    chosen = torch.rand(len(x), generator=generator) < fraction
+    if not chosen.any():
+        return x
+    y = symmetric(x, *stabiliser(group, x, generator))
+    places = torch.arange(len(x))
+    return Structure.cat([x, y])[torch.where(chosen, len(x) + places, places)]
+
+
+def symmetric(x: Structure, element: Element, order: int) -> Structure:
+    """Structures like ``x`` that ``element`` g, with g^order = e, leaves as they are.
+
+    Coordinates are means over the powers of g, scalars those of the first node or pair that these powers lead to.
+    """
+    moved = [x.acted(power) for power in _powers(element, order)]
+    points = torch.stack([y.points for y in moved]).mean(0)
+    y = replace(x, points=points, vectors=torch.stack([y.vectors for y in moved]).mean(0))
+    permutation = next((part for part in _each_factor(element) if isinstance(part, Permutation)), None)
+    if permutation is None:
+        return y
+    node, pair = _first_of_orbits(permutation, order)
+    scalars = x.node_scalars.gather(1, node[..., None].expand_as(x.node_scalars))
+    edges = x.edge_scalars.flatten(1, 2)
+    edges = edges.gather(1, pair[..., None].expand_as(edges))
+    return replace(y, node_scalars=scalars, edge_scalars=edges.view_as(x.edge_scalars))
+
+
+def stabiliser(group: Group, x: Structure, generator: Generator) -> tuple[Element, int]:
+    """An element of prime order for each structure, and that order: a random conjugate of a fixed one."""
+    permuting, space = parts(group)
+    order = _prime(permuting, space, x.nodes)
+    fixed = tuple(_fixed(factor, order, x) for factor in factors(group))
+    element = Product(fixed) if len(fixed) > 1 else fixed[0]
+    random = group.random(x, 1, generator)
+    return random.compose(element).compose(random.inverse()), order
+
+
+def _fixed(factor: Group, order: int, x: Structure) -> Element:
+    identity: Any = factor.identity(x)
+    if isinstance(factor, GeometricGroup):
+        return replace(identity, matrix=_turn(factor, order).expand(len(x), 1, -1, -1))
+    return Permutation.from_images(_cycles(factor, order, x.nodes).expand(len(x), 1, -1))
+
+
+def check_stabilisers(group: Group, nodes: int) -> None:
+    """Raises ``ValueError`` where no input that is worth a teacher's while has a stabiliser."""
+    permuting, space = parts(group)
+    order = _prime(permuting, space, nodes)
+    if not torch.equal(_cycles(permuting, order, nodes), torch.arange(nodes)):
+        return
+    turn = torch.ones(1, 1) if space is None else _turn(space, order)
+    kept = torch.stack([torch.linalg.matrix_power(turn, power) for power in range(order)]).mean(0)
+    if torch.allclose(kept, torch.eye(len(kept), dtype=kept.dtype)):
+        raise ValueError(f"{group.name} has one element only on {nodes} nodes: take stabilised: 0")
+    if kept.abs().max() < 0.1:
+        raise ValueError(
+            f"{group.name} leaves nothing but the origin as it is: take stabilised: 0, or S_n as another factor"
+        )
+    if isinstance(space, AffineGroup):
+        raise ValueError(
+            f"a set that an element of {group.name} leaves as it is lies in a hyperplane, where no target is "
+            "equivariant: take stabilised: 0, or S_n as another factor"
+        )
+
+
+def _prime(permuting: Group | None, space: GeometricGroup | None, nodes: int) -> int:
+    """The order of the elements that structures are made symmetric under."""
+    if isinstance(space, PlaneGroup) and not space.reflections:
+        return _smallest_factor(space.order)
+    if space is None and isinstance(permuting, SequenceGroup) and not permuting.reversals:
+        return _smallest_factor(nodes)
+    return 2
+
+
+def _smallest_factor(number: int) -> int:
+    return next((k for k in range(2, math.isqrt(number) + 1) if number % k == 0), number)
+
+
+def _cycles(permuting: Group | None, order: int, nodes: int) -> Tensor:
+    """``[N]``: a permutation of this prime order in the group, the identity where it has none."""
+    places = torch.arange(nodes)
+    if permuting is None or order == 1:
+        return places
+    if isinstance(permuting, SequenceGroup):
+        if nodes % order == 0:
+            return (places + nodes // order) % nodes
+        return -places % nodes if permuting.reversals and order == 2 else places
+    cycles = max(1, nodes // (2 * order)) if nodes >= order else 0  # half of the nodes, as far as there are
+    moved = places[: cycles * order].view(cycles, order).roll(-1, 1).flatten()
+    return torch.cat([moved, places[cycles * order :]])
+
+
+def _turn(space: GeometricGroup, order: int) -> Tensor:
+    """``[D, D]``: a matrix of this prime order in the compact part of the group, the identity where it has none."""
+    if order == 1:
+        return torch.eye(space.dimension, dtype=torch.float64)
+    if isinstance(space, PlaneGroup) and not space.reflections:
+        angle = torch.tensor(2 * math.pi / order, dtype=torch.float64)
+        return torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    signs = torch.ones(space.dimension, dtype=torch.float64)
+    match space:
+        case LorentzGroup():
+            signs[1:3] = -1
+        case PlaneGroup():
+            signs[1] = -1
+        case UnitaryGroup():
+            _flip(signs.view(2, -1), space.special)
+        case OrthogonalGroup() | EuclideanGroup() | SimilarityGroup():
+            _flip(signs, space.special)
+        case _:
+            _flip(signs, False)
+    return torch.diag(signs)
+
+
+def _flip(signs: Tensor, special: bool) -> None:
+    """One coordinate, or two so that orientation is kept; none where there are not so many."""
+    flipped = 2 if special else 1
+    if signs.shape[-1] >= flipped:
+        signs[..., :flipped] = -1
+
+
+def _each_factor(element: Element) -> tuple[Element, ...]:
+    return element.factors if isinstance(element, Product) else (element,)
+
+
+def _powers(element: AnyElement, order: int) -> Iterator[AnyElement]:
+    """g, g^2, ... up to g^order = e."""
+    power = element
+    for _ in range(order):
+        yield power
+        power = element.compose(power)
+
+
+def _first_of_orbits(element: Permutation, order: int) -> tuple[Tensor, Tensor]:
+    """``[B, N]`` and ``[B, N * N]``: of each node, and of each pair, the first that powers of g take it to.
+
+    A pair and its reverse share one.
+    """
+    images = [power.images[:, 0] for power in _powers(element, order)]
+    ends = ((image[:, :, None], image[:, None]) for image in images)
+    nodes = element.images.shape[-1]
+    pairs = (torch.minimum(a, b) * nodes + torch.maximum(a, b) for a, b in ends)
+    return reduce(torch.minimum, images), reduce(torch.minimum, pairs).flatten(1)
+
+
+def _typed(types: Tensor, adjacency: Tensor) -> Structure:
+    mask = torch.ones(types.shape, dtype=torch.bool)
+    scalars = torch.stack([types, adjacency.sum(-1)], -1)
+    return Structure.build(mask, node_scalars=scalars, edge_scalars=adjacency[..., None])
