@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
+from tasks.symmetry.names import dimension, log_order
 
 
 def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
     """One row per setting of every task x method that ran on at least two sizes.
 
     ``series`` is common to settings that differ in size alone. Units: seconds per example, bytes, nats.
+    ``log_group_size`` is the logarithm of the number of elements of all finite factors, ``group_dimension`` the
+    dimension of all Lie groups among them; null where there are none.
     """
     keys = (*SETTING_KEYS, "series")
     sizes = pl.col("size").n_unique().over("task", "method")
@@ -29,13 +34,19 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
             stderr("peak_memory_bytes").alias("peak_memory_bytes_stderr"),
             count("value").alias("seeds"),
         )
-        .with_columns(_log_group_size().alias("log_group_size"))
+        .with_columns(
+            _of_group(log_order, pl.Float64).alias("log_group_size"),
+            _of_group(lambda names, nodes: dimension(names), pl.Int64).alias("group_dimension"),
+        )
         .sort("task", "protocol", "method", "series", "size")
     )
 
 
-def _log_group_size() -> pl.Expr:
-    """log n! where S_n is a factor of the group (continuous factors have no size); null for other groups."""
-    has_s_n = pl.col("group").str.split(" x ").list.contains("S_n")
-    log_factorial = pl.col("size").map_elements(lambda n: math.lgamma(n + 1), return_dtype=pl.Float64)
-    return pl.when(has_s_n).then(log_factorial)
+def _of_group(measure: Callable[[Sequence[str], int], float | None], dtype: type[pl.DataType]) -> pl.Expr:
+    """The measure of a group by its factors and the number of nodes: what the task calls so, else its size."""
+
+    def measured(row: Mapping[str, Any]) -> float | None:
+        nodes = json.loads(row["task_params"]).get("nodes") or row["size"]
+        return measure(row["group"].split(" x "), nodes)
+
+    return pl.struct("group", "task_params", "size").map_elements(measured, return_dtype=dtype)

@@ -87,15 +87,12 @@ def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: 
     shown = curves[:MOST_SERIES]
     series = series_of((curve[0] for curve in shown), labels)
     first = shown[0][0]
-    sizes = {row["size"]: row["log_group_size"] for curve in shown for row in curve}
-    ticks = sorted(sizes)
-    name = first["size_name"] or "size"
-    with_log = all(value is not None for value in sizes.values())
+    measure, sizes = _group_sizes(row for curve in shown for row in curve)
     x = Axis(
-        title=f"{name} n" + (", ln n! below" if with_log else ""),
+        title=f"{first['size_name'] or 'size'} n" + (f", {measure} below" if measure else ""),
         log=True,
-        ticks=ticks,
-        labels=_labels(sizes) if with_log else [str(n) for n in ticks],
+        ticks=sorted(sizes),
+        labels=_labels(sizes) if measure else [str(n) for n in sorted(sizes)],
     )
     pairs = list(zip(series, shown, strict=True))
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
@@ -120,8 +117,18 @@ def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: 
     )
 
 
+def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
+    """What grows with the size, ln |G| of finite factors or the dimension of Lie groups, and its value at each."""
+    rows = list(rows)
+    for measure, column in (("ln |G|", "log_group_size"), ("dim G", "group_dimension")):
+        sizes = {row["size"]: row[column] for row in rows}
+        if None not in sizes.values() and len({*sizes.values()}) == len(sizes):
+            return measure, sizes
+    return None, dict.fromkeys((row["size"] for row in rows), 0.0)
+
+
 def _labels(sizes: Mapping[int, float]) -> list[str]:
-    """Sizes with ln n! below, less those too close to the one before for both."""
+    """Sizes with that of the group below, less those too close to the one before for both."""
     labels, last = [], 0
     for n in sorted(sizes):
         apart = n >= 1.4 * last
@@ -161,7 +168,8 @@ def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
         columns=[
             Column(title="Method"),
             Column(title=first["size_name"] or "size", why="The size n of the structure", numeric=True),
-            Column(title="ln n!", why="Logarithm of the number of permutations of n", numeric=True),
+            Column(title="ln |G|", why="Logarithm of the number of elements of the finite factors", numeric=True),
+            Column(title="dim G", why="Dimension of the continuous factors", numeric=True),
             Column(
                 title=f"{first['metric']} {arrow(first['direction'])}",
                 why="Mean ± standard error over seeds",
@@ -178,7 +186,12 @@ def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
                 number(
                     row["log_group_size"],
                     f"{row['log_group_size'] or 0:.1f}",
-                    why_missing="The group has no factor S_n",
+                    why_missing="The group has no finite factor",
+                ),
+                number(
+                    row["group_dimension"],
+                    str(row["group_dimension"]),
+                    why_missing="The group has no continuous factor",
                 ),
                 missing("No run gave a finite value")
                 if row["mean"] is None

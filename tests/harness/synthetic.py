@@ -22,6 +22,7 @@ TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {
     "exp_classify": {"data": "generated", "generator_seed": 0},
     "nbody": {"nodes": 5},
 }
+OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {"teacher_space_invariant": {"nodes": 7}}
 SAMPLERS = ("identity", "haar", "frame", "canonical", "learned")
 PARAMETERS: Mapping[str, int] = {
     "mlp": 1_180_000,
@@ -58,7 +59,7 @@ def make_record(
     ``control`` is by default that of a method which is sound: ``value`` again where it is the moved metric, else 0.
     """
     card, method_card = registry.task(task), registry.method(method)
-    changes = {**changes, "task_params": {**TASK_PARAMS[task], **changes.get("task_params", {})}}
+    changes = {**changes, "task_params": {**(TASK_PARAMS | OTHER_PARAMS)[task], **changes.get("task_params", {})}}
     spec = registry.resolve(task, method, protocol, seed, **changes)
     sampler = method_card.sampler.name if method_card.sampler else None
     size = card.size(spec.task_params) if card.size else None

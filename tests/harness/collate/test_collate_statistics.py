@@ -133,11 +133,28 @@ def test_scaling_needs_two_sizes_and_gives_log_n_factorial() -> None:
     assert table["seeds"].to_list() == [2, 2]
 
 
-def test_log_group_size_is_null_without_s_n() -> None:
+def test_groups_of_other_kinds_have_their_own_size() -> None:
     from tests.harness.synthetic import renamed
 
-    sizes = [renamed(make_record(task_params={"nodes": n}), group="SO(3)") for n in (4, 8)]
-    assert collated(*sizes).scaling["log_group_size"].to_list() == [None, None]
+    lie = [renamed(make_record(task_params={"nodes": n}), group="SO(3)") for n in (4, 8)]
+    assert collated(*lie).scaling["log_group_size"].to_list() == [None, None]
+    assert collated(*lie).scaling["group_dimension"].to_list() == [3, 3]
+    finite = [renamed(make_record(task_params={"nodes": n}), group="D_n") for n in (4, 8)]
+    assert collated(*finite).scaling["log_group_size"].to_list() == pytest.approx([math.log(8), math.log(16)])
+    assert collated(*finite).scaling["group_dimension"].to_list() == [None, None]
+
+
+def test_a_degree_is_no_number_of_nodes() -> None:
+    """Signed permutations of d coordinates beside permutations of 7 nodes."""
+    records = [
+        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": ["S_n", "B_#"], "degree": d})
+        for d in (2, 3)
+    ]
+    table = collated(*records).scaling
+    assert table["size"].to_list() == [2, 3] and table["size_name"].unique().to_list() == ["degree"]
+    assert table["series"].n_unique() == 1
+    orders = [math.factorial(7) * 8, math.factorial(7) * 48]
+    assert table["log_group_size"].to_list() == pytest.approx([math.log(order) for order in orders])
 
 
 def test_a_method_whose_runs_all_failed_keeps_its_row() -> None:
