@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -22,6 +23,7 @@ from harness.suite import fitting, point
 from harness.suite_file import parsed
 from harness.training.checks import SIGNIFICANCE, Equivariance, Law, equivariance, law
 from harness.training.seeds import derive, generator
+from harness.training.universality import WIDTHS, Universality, universality
 from tasks.cards import TaskCard
 from tasks.sources.cache import DataError
 from tasks.symmetry.element import Element, Product
@@ -127,12 +129,17 @@ def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any
         raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].lower()}.") from error
 
 
-def check(found: Subject, samples: Sequence[int]) -> list[Verdict]:
-    """The verdicts of the checks that apply; ``samples`` are the numbers of group elements to compare."""
+def check(found: Subject, samples: Sequence[int], widening: bool = False) -> list[Verdict]:
+    """The verdicts of the checks that apply, that of universality where ``widening``.
+
+    ``samples`` are the numbers of group elements to compare.
+    """
     if len(set(samples)) < 2 or min(samples) < 1:
         raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
     verdicts = [equivariance_verdict(found, sorted(set(samples)))]
-    return [*verdicts, law_verdict(found)] if isinstance(found.model, Symmetrized) else verdicts
+    if isinstance(found.model, Symmetrized):
+        verdicts.append(law_verdict(found))
+    return [*verdicts, universality_verdict(found)] if widening else verdicts
 
 
 def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
@@ -148,6 +155,37 @@ def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
     assert isinstance(found.model, Symmetrized)
     moved, left = _move(found.model.sampler, found)
     return _of_law(law(found.model.sampler, found.inputs, moved, left, draws), found.claim)
+
+
+def universality_verdict(found: Subject) -> Verdict:
+    """Whether the method fits a random equivariant target better as its base model widens."""
+    symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
+
+    def student(width: int, signature: Signature) -> Model:
+        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
+
+    try:
+        measured = universality(student, found.inputs, group(found.group), found.signature)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        widths = ", ".join(map(str, WIDTHS))
+        raise SymbenchError(f"{found.method.name} cannot be trained at widths {widths}: {why}.") from error
+    return _of_universality(measured, found.claim)
+
+
+def _widened(found: Subject, width: int) -> dict[str, Any]:
+    """The base parameters with every hidden layer that wide; all inputs are read, and no output is bounded."""
+    base, name = dict(found.spec.base), found.method.base.name
+    if "widths" in base:
+        base["widths"] = [width] * len(base["widths"])
+    elif "width" in base:
+        base["width"] = width
+    else:
+        raise SymbenchError(f"{name} has no width to vary: --universality says nothing about it.")
+    if "heads" in base:
+        base["heads"] = math.gcd(base["heads"], width)
+    free = {"reads": None, "final_activation": False}
+    return base | {key: value for key, value in free.items() if key in base}
 
 
 def _other_group(found: Subject) -> str:
@@ -206,6 +244,20 @@ def _of_law(found: Law, claim: Claim) -> Verdict:
         f"{found.statistics} statistics of {found.draws} draws, {SIGNIFICANCE:g} needed)"
     )
     return Verdict("law", passed, f"{sentence}{_against(claim, passed)}.", numbers)
+
+
+def _of_universality(found: Universality, claim: Claim) -> Verdict:
+    kinds = {"inputs of the task": found.plain, "inputs with stabilisers": found.stabilised}
+    errors = " and ".join(f"{', '.join(f'{e:.2g}' for e in row)} on {name}" for name, row in kinds.items() if row)
+    does = "fits" if found.fits else "does not fit"
+    widths = ", ".join(map(str, found.widths))
+    passed = found.fits == (claim != "nothing")
+    unlike = "" if claim != "nothing" else _against(claim, passed)
+    sentence = (
+        f"{does} a random equivariant target better as the base model widens: relative error {errors} at widths "
+        f"{widths} (p = {found.p_value:.2g}){unlike}."
+    )
+    return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
 
 
 def _against(claim: Claim, passed: bool) -> str:

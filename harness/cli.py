@@ -188,6 +188,9 @@ def check(
     samples: Annotated[
         str, typer.Option(metavar="K,K,...", help="Numbers of group elements to compare.")
     ] = "1,4,16,64",
+    universality: Annotated[
+        bool, typer.Option("--universality", help="Also train it at three widths on random equivariant targets.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Test whether a method, with random weights, is as symmetric as it claims. Exit code 0 only if it is."""
@@ -198,7 +201,7 @@ def check(
     from harness import checking
 
     found = checking.subject(method, task, overrides or ())
-    verdicts = checking.check(found, counts)
+    verdicts = checking.check(found, counts, universality)
     if as_json:
         typer.echo(json.dumps({"method": method, "task": task, "checks": [asdict(v) for v in verdicts]}, indent=1))
     else:

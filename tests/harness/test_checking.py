@@ -83,6 +83,37 @@ def test_a_smaller_group_than_the_task_asks_for_is_said(call: Call) -> None:
     assert "It symmetrizes over" not in json.loads(out)["checks"][0]["sentence"]
 
 
+@pytest.mark.parametrize("task", ["graph8c", "nbody"])
+def test_a_symmetrized_network_fits_better_as_it_widens(call: Call, task: str) -> None:
+    code, out, _ = call("mlp-haar", "--task", task, "--universality", "--json")
+    numbers = json.loads(out)["checks"][-1]["numbers"]
+    assert code == 0
+    assert numbers["fits"] and numbers["p_value"] < 0.01
+    for errors in (numbers["plain"], numbers["stabilised"]):
+        assert errors[0] > 0.3 and errors[-1] < 0.8 * errors[0]
+
+
+def test_a_network_that_sees_no_more_than_colour_refinement_is_not_universal(call: Call) -> None:
+    code, out, _ = call("gin", "--task", "graph8c", "--universality", "--json")
+    numbers = json.loads(out)["checks"][-1]["numbers"]
+    assert code == 1 and not numbers["fits"]
+    assert numbers["plain"][-1] < 0.3  # it does fit what it tells apart
+    assert all(0.98 < error < 1.05 for error in numbers["stabilised"])  # 1 is what their mean gives
+
+
+def test_without_symmetrization_nothing_is_learnt_of_moved_inputs() -> None:
+    verdict = checking.universality_verdict(checking.subject("mlp-identity", "nbody"))
+    assert verdict.passed and not verdict.numbers["fits"]
+    assert min(verdict.numbers["plain"]) > 0.9
+    assert "does not fit" in verdict.sentence and "as expected without symmetrization" in verdict.sentence
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_a_network_that_takes_no_small_width_is_one_sentence() -> None:
+    with pytest.raises(SymbenchError, match="vector_neurons cannot be trained at widths 4, 16, 64: "):
+        checking.universality_verdict(checking.subject("vector_neurons", "shapes_o3"))
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
