@@ -78,8 +78,8 @@ def _teacher(
                 train_samples=4, valid_samples=10, test_samples=20, test_repeats=3, validate_every=5,
             ),
             "quick": Protocol(
-                epochs=15, batch_size=50, lr=1e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=500,
-                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=3,
+                epochs=40, batch_size=50, lr=2e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=500,
+                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=4,
                 curve_samples=(1, 2, 4, 8, 16),
             ),
         },

@@ -17,8 +17,6 @@ from tasks.symmetry.noise import Generator
 from tasks.symmetry.representation import Representation
 
 WIDTH = 16
-LAYERS = 2
-GAIN = 2.0
 FLOOR = 1e-2  # of a variance: what has none stays small
 DOUBLES_AT_ONCE = 2**23
 PARTS = {Representation.GRAPH_SCALARS: 2, Representation.NODE_SCALARS: 3, Representation.EDGE_SCALARS: 1}
@@ -27,19 +25,20 @@ PARTS = {Representation.GRAPH_SCALARS: 2, Representation.NODE_SCALARS: 3, Repres
 class PairTeacher:
     """From pair features ``[B, N, N, channels]`` to ``outputs`` scalars of graphs, nodes or pairs, float64.
 
-    Two layers of ``T <- tanh([T, (T A)(T B)] W + b)`` with random weights, drawn from ``generator``.
+    ``T <- tanh(T W + b)``, then ``T <- tanh([T, (T A)(T B)] W + b)`` with its products standardised over pairs, then
+    means and a linear map. The random weights, drawn from ``generator``, are small enough for targets to be smooth.
     """
 
     def __init__(
         self, symmetry: NodeGroup | None, nodes: int, channels: int, outputs: int, generator: Generator
     ) -> None:
         def weights(rows: int, columns: int) -> Tensor:
-            return torch.randn(rows, columns, generator=generator, dtype=torch.float64) * (GAIN / rows**0.5)
+            return torch.randn(rows, columns, generator=generator, dtype=torch.float64) / rows**0.5
 
         self.fixed = torch.cat([torch.eye(nodes, dtype=torch.float64)[..., None], relation(symmetry, nodes)], -1)
         self.embed = weights(channels + self.fixed.shape[-1] + 1, WIDTH)
-        self.factors = [(weights(WIDTH, WIDTH), weights(WIDTH, WIDTH)) for _ in range(LAYERS)]
-        self.mixes = [weights(2 * WIDTH + 1, WIDTH) for _ in range(LAYERS)]
+        self.left, self.right = weights(WIDTH, WIDTH), weights(WIDTH, WIDTH)
+        self.mix = weights(2 * WIDTH + 1, WIDTH)
         self.heads = {kind: weights(parts * WIDTH, outputs) for kind, parts in PARTS.items()}
 
     def __call__(self, pairs: Tensor, output: Representation) -> Tensor:
@@ -49,11 +48,9 @@ class PairTeacher:
     def _features(self, pairs: Tensor) -> Tensor:
         given = torch.cat([pairs, self.fixed.expand(len(pairs), -1, -1, -1)], -1)
         t = _layer(given, self.embed)
-        for (left, right), mix in zip(self.factors, self.mixes, strict=True):
-            product = torch.einsum("bikc,bkjc->bijc", t @ left, t @ right)
-            variance, mean = torch.var_mean(product, (1, 2), correction=0, keepdim=True)
-            t = _layer(torch.cat([t, (product - mean) / (variance + FLOOR).sqrt()], -1), mix)
-        return t
+        product = torch.einsum("bikc,bkjc->bijc", t @ self.left, t @ self.right)
+        variance, mean = torch.var_mean(product, (1, 2), correction=0, keepdim=True)
+        return _layer(torch.cat([t, (product - mean) / (variance + FLOOR).sqrt()], -1), self.mix)
 
     def _read(self, t: Tensor, output: Representation) -> Tensor:
         diagonal = t.diagonal(dim1=1, dim2=2).mT
