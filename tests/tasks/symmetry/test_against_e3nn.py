@@ -12,6 +12,7 @@ from tests.structures import random_particles
 
 DRAWS = 20_000
 STANDARD_ERRORS = 5.0
+SINGLE_PRECISION = 1e-5  # e3nn's D matrices hold no more: its own D(R R) and D(R) D(R) differ by 2e-6 in float64
 
 
 def matrices(name: str, draws: int, seed: int = 0) -> Tensor:
@@ -48,5 +49,5 @@ def test_composition_and_inverse_are_those_of_the_representation() -> None:
     def d(element: object) -> Tensor:
         return irreps.D_from_matrix(element.matrix)  # type: ignore[attr-defined]
 
-    torch.testing.assert_close(d(g.compose(h)), d(g) @ d(h), rtol=0, atol=1e-9)
-    torch.testing.assert_close(d(g.inverse()), d(g).mT, rtol=0, atol=1e-9)
+    torch.testing.assert_close(d(g.compose(h)), d(g) @ d(h), rtol=0, atol=SINGLE_PRECISION)
+    torch.testing.assert_close(d(g.inverse()), d(g).mT, rtol=0, atol=SINGLE_PRECISION)
