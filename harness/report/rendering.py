@@ -42,8 +42,17 @@ def _markdown_title(value: str) -> str:
 
 def _json_script(value: Any) -> Markup:
     """JSON inside a script element: no text in it can end the element."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to ten digits: beyond, they depend on how threads happened to share a sum."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _environment(*, autoescape: bool) -> Environment:
