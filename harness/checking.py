@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,7 @@ from baselines.build import build, load
 from baselines.cards import MethodCard
 from baselines.model import Model
 from baselines.samplers.identity import IdentitySampler
+from baselines.samplers.learned import LearnedSampler
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
 from harness import registry
@@ -31,13 +33,27 @@ from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import PairedTask, SeparationTask
 
-Claim = Literal["exact", "in law", "nothing"]
+Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
+
+NO_CLAIM: dict[Claim, str] = {
+    "nothing": "without symmetrization",
+    "nothing for one seed": "of fixed noise, whose law is over the draw of its seed",
+}
 
 PROTOCOL = "quick"
 EXAMPLES = 12
 ROUNDS = 16
 DRAWS = 500
 CPU = torch.device("cpu")
+MOST_SAMPLES = 10_000
+UNUSABLE = (
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # what settings can cause
 SECTIONS = ("task_params", "base", "sampler", "settings")
 
 
@@ -71,6 +87,8 @@ class Subject(NamedTuple):
         """What kind of symmetry the method is meant to have."""
         if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
             return "nothing"
+        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, LearnedSampler):
+            return "nothing for one seed" if self.model.sampler.deterministic else "in law"
         return "exact" if self.model.deterministic else "in law"
 
 
@@ -83,21 +101,27 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
         raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
-    try:
+    with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(spec.task_params)
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
-    except DataError as error:
-        raise SymbenchError(str(error)) from error
-    except (TypeError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SymbenchError(
-            f"{card.name} on {problem_card.name} cannot be built with these settings: {why}."
-        ) from error
     whole = problem.structures() if isinstance(problem, SeparationTask | PairedTask) else problem.data("test").inputs
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
     return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
+
+
+@contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """What goes wrong inside becomes one sentence that begins with ``what``."""
+    try:
+        yield
+    except DataError as error:
+        raise SymbenchError(str(error)) from error
+    except UNUSABLE as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        found = f"there is no {why}" if isinstance(error, KeyError) else why
+        raise SymbenchError(f"{what}: {found}.") from error
 
 
 def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> RunSpec:
@@ -136,9 +160,12 @@ def check(found: Subject, samples: Sequence[int], widening: bool = False) -> lis
     """
     if len(set(samples)) < 2 or min(samples) < 1:
         raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
-    verdicts = [equivariance_verdict(found, sorted(set(samples)))]
-    if isinstance(found.model, Symmetrized):
-        verdicts.append(law_verdict(found))
+    if max(samples) > MOST_SAMPLES:
+        raise SymbenchError(f"--samples takes numbers up to {MOST_SAMPLES:,}: {max(samples):,} would take too long.")
+    with _sentences(f"{found.method.name} on {found.task.name} does not run with these settings"):
+        verdicts = [equivariance_verdict(found, sorted(set(samples)))]
+        if isinstance(found.model, Symmetrized):
+            verdicts.append(law_verdict(found))
     return [*verdicts, universality_verdict(found)] if widening else verdicts
 
 
@@ -164,12 +191,8 @@ def universality_verdict(found: Subject) -> Verdict:
     def student(width: int, signature: Signature) -> Model:
         return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
 
-    try:
+    with _sentences(f"{found.method.name} cannot be trained at widths {', '.join(map(str, WIDTHS))}"):
         measured = universality(student, found.inputs, group(found.group), found.signature)
-    except (TypeError, ValueError, RuntimeError, IndexError) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        widths = ", ".join(map(str, WIDTHS))
-        raise SymbenchError(f"{found.method.name} cannot be trained at widths {widths}: {why}.") from error
     return _of_universality(measured, found.claim)
 
 
@@ -190,7 +213,7 @@ def _widened(found: Subject, width: int) -> dict[str, Any]:
 
 def _other_group(found: Subject) -> str:
     """A warning where the task asks for factors that neither the sampler nor the base model has by name."""
-    if not isinstance(found.model, Symmetrized) or found.claim == "nothing":
+    if not isinstance(found.model, Symmetrized) or found.claim in NO_CLAIM:
         return ""
     own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
     if not (missing := [name for name in found.group if name not in own]):
@@ -226,16 +249,12 @@ def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdic
         "none": f"not symmetric under {symmetry}: the error is {found.errors[-1]:.0e} "
         + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
     }[found.symmetry]
-    passed = {
-        "exact": found.symmetry == "exact",
-        "in law": found.symmetry != "none",
-        "nothing": found.symmetry == "none",
-    }[claim]
+    passed = found.symmetry == "exact" if claim == "exact" else _as_claimed(found.symmetry != "none", claim)
     return Verdict("equivariance", passed, f"{saying}{_against(claim, passed)}.", numbers)
 
 
 def _of_law(found: Law, claim: Claim) -> Verdict:
-    passed, numbers = found.agrees == (claim != "nothing"), asdict(found) | {"agrees": found.agrees}
+    passed, numbers = _as_claimed(found.agrees, claim), asdict(found) | {"agrees": found.agrees}
     says = "have the law of" if found.agrees else "do not have the law of"
     if found.statistics == 0:
         return Verdict("law", passed, "the one element for g'x is g' times the one for x.", numbers)
@@ -251,8 +270,8 @@ def _of_universality(found: Universality, claim: Claim) -> Verdict:
     errors = " and ".join(f"{', '.join(f'{e:.2g}' for e in row)} on {name}" for name, row in kinds.items() if row)
     does = "fits" if found.fits else "does not fit"
     widths = ", ".join(map(str, found.widths))
-    passed = found.fits == (claim != "nothing")
-    unlike = "" if claim != "nothing" else _against(claim, passed)
+    passed = _as_claimed(found.fits, claim)
+    unlike = _against(claim, passed) if claim in NO_CLAIM else ""
     sentence = (
         f"{does} a random equivariant target better as the base model widens: relative error {errors} at widths "
         f"{widths} (p = {found.p_value:.2g}){unlike}."
@@ -260,7 +279,11 @@ def _of_universality(found: Universality, claim: Claim) -> Verdict:
     return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
 
 
+def _as_claimed(symmetric: bool, claim: Claim) -> bool:
+    return claim == "nothing for one seed" or symmetric == (claim != "nothing")
+
+
 def _against(claim: Claim, passed: bool) -> str:
-    if claim == "nothing":
-        return ", as expected without symmetrization" if passed else ", although nothing symmetrizes it"
+    if claim in NO_CLAIM:
+        return f", as expected {NO_CLAIM[claim]}" if passed else ", although nothing symmetrizes it"
     return "" if passed else f", although the method claims to be symmetric ({claim})"

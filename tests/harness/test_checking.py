@@ -66,6 +66,12 @@ def test_no_symmetrization_is_expected_to_fail(call: Call) -> None:
     assert out.count("as expected without symmetrization") == 2
 
 
+def test_fixed_noise_is_symmetric_over_the_draw_of_its_seed_only(call: Call) -> None:
+    code, out, _ = call("mlp-learned", "--task", "graph8c", "--set", "sampler.fixed_noise=true")
+    assert code == 0
+    assert out.count("as expected of fixed noise") == 2 and "not symmetric under S_n" in out
+
+
 def test_symmetrizing_over_a_part_of_the_group_is_found_out(call: Call) -> None:
     """Rotations alone leave the order of the nodes to the MLP: a small bias behind much chance, which a slope hides."""
     code, out, _ = call("mlp-haar", "--task", "nbody", "--set", "sampler.group=['E(3)']", "--json")
@@ -131,6 +137,10 @@ def test_a_network_that_takes_no_small_width_is_one_sentence() -> None:
         (["mlp-haar", "--task", "graph8c", "--set", "sampler.group=[SO(3)]"], "acts on points and vectors"),
         (["mlp-learned", "--task", "nbody", "--set", "sampler.group=[SO(2)]"], "acts on R^2, and points and vectors"),
         (["mlp-haar", "--task", "nbody", "--set", "protocol=qick"], "did you mean 'quick'?"),
+        (["mlp-haar", "--task", "nbody", "--set", "base.activation=rlu"], "with these settings: there is no 'rlu'"),
+        (["transformer-haar", "--task", "nbody", "--set", "base.heads=3"], "embed_dim must be divisible by num_heads"),
+        (["mlp-learned", "--task", "nbody", "--set", "sampler.neighbours=0"], "does not run with these settings"),
+        (["mlp-haar", "--task", "nbody", "--samples", "1,20000"], "numbers up to 10,000"),
         (["mlp-haar", "--task", "nbody", "--samples", "4"], "at least two different positive numbers"),
         (["mlp-haar", "--task", "nbody", "--samples", "1,many"], "write whole numbers with commas"),
     ],
