@@ -58,9 +58,9 @@ def _by_name(cards: Iterable[Any]) -> Mapping[str, Any]:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` where a known name is close, else the known names."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    by_letters = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.5)
+    return f"did you mean '{by_letters[close[0]]}'?" if close else f"known: {', '.join(by_letters.values())}"
 
 
 def task(name: str) -> TaskCard:

@@ -124,6 +124,7 @@ def test_a_network_that_takes_no_small_width_is_one_sentence() -> None:
     ("words", "sentence"),
     [
         (["mlp-har", "--task", "nbody"], "did you mean 'mlp-haar'?"),
+        (["MLP-Haar", "--task", "nbody"], "did you mean 'mlp-haar'?"),
         (["mlp-haar", "--task", "nbdy"], "did you mean 'nbody'?"),
         (["egnn", "--task", "graph8c"], "egnn does not fit graph8c: egnn needs points"),
         (["mlp-haar", "--task", "nbody", "--set", "base.wdths=[8]"], "did you mean 'widths'?"),
