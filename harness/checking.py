@@ -25,7 +25,7 @@ from harness.suite import fitting, point
 from harness.suite_file import parsed
 from harness.training.checks import SIGNIFICANCE, Equivariance, Law, equivariance, law
 from harness.training.seeds import derive, generator
-from harness.training.universality import WIDTHS, Universality, universality
+from harness.training.universality import FALL, FITTED, WIDTHS, Universality, universality
 from tasks.cards import TaskCard
 from tasks.sources.cache import DataError
 from tasks.symmetry.element import Element, Product
@@ -274,7 +274,7 @@ def _of_universality(found: Universality, claim: Claim) -> Verdict:
     unlike = _against(claim, passed) if claim in NO_CLAIM else ""
     sentence = (
         f"{does} a random equivariant target better as the base model widens: relative error {errors} at widths "
-        f"{widths} (p = {found.p_value:.2g}){unlike}."
+        f"{widths} (p = {found.p_value:.2g}; below {FITTED:g} or {FALL:g} of the first is needed){unlike}."
     )
     return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
 

@@ -96,7 +96,7 @@ def test_a_symmetrized_network_fits_better_as_it_widens(call: Call, task: str) -
     assert code == 0
     assert numbers["fits"] and numbers["p_value"] < 0.01
     for errors in (numbers["plain"], numbers["stabilised"]):
-        assert errors[0] > 0.3 and errors[-1] < 0.8 * errors[0]
+        assert errors[0] > 0.3 and errors[-1] < 0.75 * errors[0]
 
 
 def test_a_network_that_sees_no_more_than_colour_refinement_is_not_universal(call: Call) -> None:
