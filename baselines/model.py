@@ -19,6 +19,10 @@ class Prediction:
     penalty: Tensor | None = None
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
+    def objective(self, loss: Tensor) -> Tensor:
+        """What training lowers: the ``loss`` of the value, and the penalty where there is one."""
+        return loss if self.penalty is None else loss + self.penalty
+
 
 class Model(nn.Module, ABC):
     """A method built for a task.

@@ -137,12 +137,7 @@ class Fit:
         inputs, targets = batch
         prediction = self.model(inputs, self.protocol.train_samples, noise, self.chunk)
         loss = self.task.loss(prediction.value, targets)
-        total = loss if prediction.penalty is None else loss + prediction.penalty
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        if self.protocol.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.protocol.clip_norm)
-        self.optimizer.step()
+        descend(self.optimizer, prediction.objective(loss), self.model.parameters(), self.protocol.clip_norm)
         self.schedule.step()
         return {"loss": loss.detach(), **prediction.statistics}
 
@@ -184,6 +179,20 @@ class Fit:
 def epoch_order(size: int, seed: int, epoch: int) -> torch.Tensor:
     """The order in which an epoch takes ``size`` examples, on the CPU: the same on every device."""
     return torch.randperm(size, generator=generator(torch.device("cpu"), seed, "order", epoch))
+
+
+def descend(
+    optimizer: torch.optim.Optimizer,
+    objective: torch.Tensor,
+    parameters: Iterable[torch.Tensor],
+    clip_norm: float | None,
+) -> None:
+    """One step of ``optimizer`` down the gradient of ``objective``, of at most this norm over all ``parameters``."""
+    optimizer.zero_grad(set_to_none=True)
+    objective.backward()
+    if clip_norm is not None:
+        clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
 
 
 def optimizer(parameters: Iterable[torch.Tensor], protocol: Protocol) -> torch.optim.Optimizer:

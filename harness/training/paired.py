@@ -16,12 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.functional import batch_norm, cosine_embedding_loss
-from torch.nn.utils import clip_grad_norm_
 
 from baselines.model import Model
 from harness.training import checkpoint
 from harness.training.evaluate import batches, predict
-from harness.training.fit import CHECKPOINT_SECONDS, optimizer
+from harness.training.fit import CHECKPOINT_SECONDS, descend, optimizer
 from harness.training.hotelling import critical_value, t_squared
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
@@ -105,11 +104,7 @@ class PairedComparisons:
                 both = Structure.cat([first[part], second[part]])
                 prediction = model(both, protocol.train_samples, noise, self.chunk)
                 loss = siamese_loss(prediction.value)
-                descent.zero_grad(set_to_none=True)
-                (loss if prediction.penalty is None else loss + prediction.penalty).backward()
-                if protocol.clip_norm is not None:
-                    clip_grad_norm_(model.parameters(), protocol.clip_norm)
-                descent.step()
+                descend(descent, prediction.objective(loss), model.parameters(), protocol.clip_norm)
 
     def _copies(self, structure: Structure, index: int, purpose: str) -> Structure:
         chance = generator(self.device, self.seed, "relabelling", purpose, index)

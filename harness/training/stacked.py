@@ -143,8 +143,7 @@ class StackedFit:
         samples = self.protocol.train_samples
         prediction = functional_call(self.mould, (parameters, buffers), (Structure(*arrays), noise, samples))
         loss = self.task.loss(prediction.value, targets)
-        total = loss if prediction.penalty is None else loss + prediction.penalty
-        return total, {"loss": loss.detach(), **prediction.statistics}
+        return prediction.objective(loss), {"loss": loss.detach(), **prediction.statistics}
 
     def _validate(self, epoch: int, running: Sequence[int]) -> dict[int, dict[str, float]]:
         predictions, targets = self._predictions(), self.validation.targets[:]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.checks import mean_of_draws, sign_flips
+from harness.training.fit import descend
 from harness.training.seeds import derive, generator
 from tasks.symmetry.element import Permutation, Product, Rigid
 from tasks.symmetry.groups import GeometricGroup, Group, SymmetricGroup, factors
@@ -56,7 +57,7 @@ class Universality:
 
     @property
     def fits(self) -> bool:
-        """The error on each kind of input is small, or falls by a fifth at least and not by chance."""
+        """The error on each kind of input is small, or falls by a quarter at least and not by chance."""
         kinds = [errors for errors in (self.plain, self.stabilised) if errors]
         if all(errors[-1] < FITTED for errors in kinds):
             return True
@@ -106,10 +107,7 @@ def errors_of(model: Model, found: Examples, group: Group, output: Representatio
     for _ in range(STEPS):
         prediction = model(x[many], SAMPLES, noise)
         loss = (weight[many] * (prediction.value - targets[many]).square()).sum() / copies
-        optimizer.zero_grad()
-        (loss if prediction.penalty is None else loss + prediction.penalty).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimizer.step()
+        descend(optimizer, prediction.objective(loss), model.parameters(), CLIP_NORM)
         schedule.step()
 
     g = group.random(found.inputs, 1, generator(CPU, turn, "move"))
