@@ -19,7 +19,7 @@ from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.paired import PairedComparisons
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
-from tasks.symmetry.groups import group
+from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature, Structures
 from tasks.task import Dataset, PairedTask, SeparationTask, SupervisedTask
 
@@ -36,6 +36,11 @@ def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Pa
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         runner = _separate if isinstance(problem, SeparationTask) else _train
         return runner(spec, problem, device, resources.chunk, hooks, checkpoint)
+
+
+def group_of(spec: RunSpec) -> Group:
+    """The symmetry of the run's task."""
+    return group(task(spec.task).group_of(spec.task_params))
 
 
 def new_model(spec: RunSpec, signature: Signature) -> Model:
@@ -113,7 +118,7 @@ def _test_metrics(
 def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> tuple[Structures, Tensor]:
     """Every test example and its target moved by a random element of the task's group."""
     noise = generator(test.targets.device, spec.seed, "moved")
-    elements = group(task(spec.task).group_of(spec.task_params)).random(test.inputs.outline, 1, noise)
+    elements = group_of(spec).random(test.inputs.outline, 1, noise)
     return test.inputs.acted(elements), elements.act(test.targets[:][:, None], problem.signature.output)[:, 0]
 
 
@@ -140,8 +145,8 @@ def _separate(
 ) -> Outcome:
     protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
     separation = Separation(
-        lambda: new_model(spec, problem.signature), problem, group(task(spec.task).group_of(spec.task_params)),
-        protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk,
+        lambda: new_model(spec, problem.signature), problem, group_of(spec), protocol, seed=spec.seed, device=device,
+        dtype=dtype, hooks=hooks, chunk=chunk,
     )  # fmt: skip
     start = time.perf_counter()
     metrics = separation.metrics()
@@ -167,8 +172,8 @@ def _compare(
 ) -> Outcome:
     protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
     comparisons = PairedComparisons(
-        lambda signature: new_model(spec, signature), problem, group(task(spec.task).group_of(spec.task_params)),
-        protocol, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path, digest=spec.digest,
+        lambda signature: new_model(spec, signature), problem, group_of(spec), protocol, seed=spec.seed,
+        device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path, digest=spec.digest,
     )  # fmt: skip
     metrics = comparisons.metrics()
     trained = 2 * problem.relabellings * protocol.epochs * len(comparisons.categories)
