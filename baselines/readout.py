@@ -35,7 +35,7 @@ def present(values: Tensor, x: Structure, output: Representation) -> Tensor:
         case Representation.NODE_SCALARS:
             return values * x.mask[..., None]
         case Representation.EDGE_SCALARS:
-            return values * (x.mask[:, :, None] & x.mask[:, None])[..., None]
+            return values * x.pair_mask[..., None]
         case _:
             return values
 

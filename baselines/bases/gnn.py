@@ -22,9 +22,8 @@ def all_pairs(h: Tensor) -> Tensor:
 
 def distinct_pairs(x: Structure) -> Tensor:
     """``[B, N, N, 1]``: one for every ordered pair of different nodes that exist, else zero."""
-    exist = x.mask[:, :, None] & x.mask[:, None]
     different = ~torch.eye(x.nodes, dtype=torch.bool, device=x.mask.device)
-    return (exist & different)[..., None].to(x.points.dtype)
+    return (x.pair_mask & different)[..., None].to(x.points.dtype)
 
 
 class MessagePassing(nn.Module):

@@ -38,7 +38,7 @@ class PairTransformer(nn.Module):
     def forward(self, x: Structure) -> Tensor:
         features = torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1)
         tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
-        absent = ~(x.mask[:, :, None] & x.mask[:, None]).flatten(1)
+        absent = ~x.pair_mask.flatten(1)
         h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
         if self.output is Representation.EDGE_SCALARS:
             return present(self.head(h).unflatten(1, (x.nodes, x.nodes)), x, self.output)

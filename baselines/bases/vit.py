@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.vit_weights import CHECKPOINT, SIZES
+from baselines.readout import present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -147,7 +148,5 @@ def _read_off(canvas: Tensor, x: Structure, start: Tensor, output: Representatio
     """Node or edge scalars of the graphs on ``canvas`` ``[B, C, S, S]``, zero where there is none."""
     place = (start[:, None] + torch.arange(x.nodes, device=canvas.device)).clamp_max(canvas.shape[-1] - 1)
     edges = _take(_take(canvas, place, 2), place, 3)
-    if output is Representation.EDGE_SCALARS:
-        present = x.mask[:, None, :, None] & x.mask[:, None, None]
-        return (edges * present).movedim(1, -1)
-    return edges.diagonal(dim1=2, dim2=3).mT * x.mask[..., None]
+    of_edges = output is Representation.EDGE_SCALARS
+    return present(edges.movedim(1, -1) if of_edges else edges.diagonal(dim1=2, dim2=3).mT, x, output)

@@ -33,7 +33,7 @@ class PPGN(nn.Module):
         self.head = perceptron(widths, params["activation"], params["final_activation"])
 
     def forward(self, x: Structure) -> Tensor:
-        pairs = (x.mask[:, :, None] & x.mask[:, None])[..., None].to(x.node_scalars.dtype)
+        pairs = x.pair_mask[..., None].to(x.node_scalars.dtype)
         h = torch.cat([x.edge_scalars, x.node_scalars.mT.diag_embed().movedim(1, -1)], -1)
         features = []
         for block in self.blocks:

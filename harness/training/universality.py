@@ -125,7 +125,7 @@ def weights_of(x: Structure, targets: Tensor, output: Representation) -> Tensor:
         Representation.NODE_SCALARS: x.mask[..., None],
         Representation.NODE_POINTS: x.mask[..., None, None],
         Representation.NODE_VECTORS: x.mask[..., None, None],
-        Representation.EDGE_SCALARS: (x.mask[:, :, None] & x.mask[:, None])[..., None],
+        Representation.EDGE_SCALARS: x.pair_mask[..., None],
     }[output]
     weight = exists.expand_as(targets).to(targets)
     return weight / weight.flatten(1).sum(1).reshape(-1, *[1] * (weight.dim() - 1)) / len(x)
@@ -264,7 +264,7 @@ def teacher(x: Structure, group: Group, signature: Signature, noise: torch.Gener
         ],
         -1,
     )
-    pairs = x.mask[:, :, None] & x.mask[:, None]
+    pairs = x.pair_mask
 
     def linear(values: Tensor, channels: int) -> Tensor:
         weight = torch.randn(values.shape[-1], channels, generator=noise, dtype=values.dtype)

@@ -82,6 +82,11 @@ class Structure:
         return self.mask.sum(1)
 
     @property
+    def pair_mask(self) -> Tensor:
+        """``[B, N, N]``, true for ordered pairs of nodes that exist."""
+        return self.mask[:, :, None] & self.mask[:, None]
+
+    @property
     def adjacency(self) -> Tensor:
         """``[B, N, N]``: edge weights summed over channels."""
         return self.edge_scalars.sum(-1)

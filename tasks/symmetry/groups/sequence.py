@@ -47,8 +47,7 @@ class SequenceGroup(NodeGroup):
             law.gather(-1, ((element.images[..., None] - step * places) % length).flatten(2)).view(*law.shape, -1)
             for step, law in laws
         )
-        keep = (x.mask[:, :, None] & x.mask[:, None])[:, None]
-        return Permutation(element.images, element.preimages, soft * keep)
+        return Permutation(element.images, element.preimages, soft * x.pair_mask[:, None])
 
     def element(self, x: Structure, start: Tensor, step: Tensor) -> Permutation:
         """``j -> start + step j`` for ``start`` and ``step`` (1, or -1) ``[B, K, 1]``."""
