@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot, pad
 
 from tasks.ragged import UNLABELLED, RaggedGraphs
-from tasks.sources.pattern import SPLITS, SYMBOLS, generated, official
+from tasks.sources.pattern import SYMBOLS, generated, official
+from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from tasks.sources.modelnet import SIZES, Surfaces
-from tasks.sources.shapes import SPLITS, generated, points_needed, published, random_poses, seen
+from tasks.sources.shapes import generated, points_needed, published, random_poses, seen
+from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import Dataset, Split, SupervisedTask

@@ -6,7 +6,6 @@ Its authors publish a NumPy file of relabelled copies; what is read here is a ta
 from __future__ import annotations
 
 import csv
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def pairs() -> tuple[GraphPair, ...]:
             f"BREC is in none of {', '.join(map(str, cache.folders()))}: put {NAME} there, a table of the 400 pairs of "
             f"github.com/GraphPKU/BREC with the columns {', '.join(COLUMNS)} (SHA-256 {SHA256})."
         )
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+    if cache.sha256(path) != SHA256:
         raise DataError(f"{path} is not the table of BREC's pairs (its SHA-256 is not {SHA256}); replace it.")
     return read(path)
 

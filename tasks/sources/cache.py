@@ -10,6 +10,7 @@ silently rebuilt: it may be the user's own, and files written here are whole by 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import uuid
@@ -68,6 +69,12 @@ def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str,
         DataError: the file is damaged, or is missing and no data folder can be written.
     """
     return load(obtain(name, lambda path: save(path, generate())), fields)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versioned_name(stem: str, version: int, **parameters: int) -> str:

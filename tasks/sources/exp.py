@@ -6,7 +6,6 @@ folder; the generator here follows the authors' procedure and gives a *variant* 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,7 +97,7 @@ def official() -> ExpGraphs | None:
     path = cache.find(OFFICIAL_NAME)
     if path is None:
         return None
-    if hashlib.sha256(path.read_bytes()).hexdigest() != OFFICIAL_SHA256:
+    if cache.sha256(path) != OFFICIAL_SHA256:
         raise cache.DataError(
             f"{path} is not the published EXP set (its SHA-256 is not {OFFICIAL_SHA256}); "
             "replace it, or remove it to use the generated variant."

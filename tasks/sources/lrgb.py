@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tasks.sources.cache import DataError
 from tasks.sources.graph_arrays import GraphArrays, as_classes, offsets, pair_keys
 from tasks.sources.published import Archive, Facts
+from tasks.sources.splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
 MEMBERS = ("train.pt", "val.pt", "test.pt")
 VERSION = 1
 PEPTIDES = Facts(graphs=15_535, mean_nodes=150.94, mean_edges=307.30)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tasks.sources import cache
 from tasks.sources.shape_families import surface_points
+from tasks.sources.splits import split_arrays
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 VERSION = 1
 POINTS = 2048
 SIZES: Mapping[str, tuple[int, int]] = {"modelnet10": (3_991, 908), "modelnet40": (9_843, 2_468)}  # train, test
-_FIELDS = ("train_points", "train_label", "test_points", "test_label")
+HALVES = ("train", "test")
 
 
 class Surfaces(NamedTuple):
@@ -49,17 +50,17 @@ def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
     Raises:
         cache.DataError: the points are in no data folder and the meshes cannot be downloaded, or a file is damaged.
     """
-    stored = cache.arrays(file_name(name), _FIELDS, lambda: _sample(name))
-    train, test = (Surfaces(stored[f"{split}_points"], stored[f"{split}_label"]) for split in ("train", "test"))
+    stored = split_arrays(file_name(name), HALVES, Surfaces._fields, lambda: _sample(name))
+    train, test = (Surfaces(**stored[split]) for split in HALVES)
     return train, test
 
 
-def _sample(name: str) -> cache.Arrays:
+def _sample(name: str) -> dict[str, cache.Arrays]:
     from torch_geometric.datasets import ModelNet
 
-    made: cache.Arrays = {}
+    made: dict[str, cache.Arrays] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for split, size in zip(("train", "test"), SIZES[name], strict=True):
+        for split, size in zip(HALVES, SIZES[name], strict=True):
             try:
                 read = ModelNet(folder, name.removeprefix("modelnet"), split == "train", pre_transform=_sampled)
             except Exception as error:  # whatever a network, an archive or a mesh may raise
@@ -72,8 +73,8 @@ def _sample(name: str) -> cache.Arrays:
             label = np.array([int(shape.y) for shape in read])
             key = np.array([int(shape.key) for shape in read])
             order = np.lexsort((label, key))  # the order in which a folder lists its files means nothing
-            made[f"{split}_points"] = np.stack([shape.pos.numpy() for shape in read])[order]
-            made[f"{split}_label"] = label[order]
+            points = np.stack([shape.pos.numpy() for shape in read])[order]
+            made[split] = {"points": points, "label": label[order]}
     return made
 
 

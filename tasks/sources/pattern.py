@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tasks.sources import cache
 from tasks.sources.graph_arrays import GraphArrays, as_classes, offsets
 from tasks.sources.published import Archive, Facts
+from tasks.sources.splits import SPLITS
 
-SPLITS = ("train", "validation", "test")
 PUBLISHED = Archive(
     title="PATTERN",
     name="PATTERN_v2.zip",

@@ -7,7 +7,6 @@ so that whatever happens to the archive later is noticed.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from tasks.sources import cache
 from tasks.sources.cache import DataError
+from tasks.sources.splits import split_arrays
 
 TIMEOUT_SECONDS = 30
 MEAN_TOLERANCE = 0.01
@@ -82,14 +82,7 @@ class Archive:
         Raises:
             DataError: the archive cannot be had, is damaged, or is not what it claims to be.
         """
-        names = [f"{split}_{field}" for split in splits for field in fields]
-
-        def generate() -> dict[str, NDArray[Any]]:
-            made = self._unpacked(unpack)
-            return {f"{split}_{field}": array for split, arrays in made.items() for field, array in arrays.items()}
-
-        stored = cache.arrays(self._arrays_name(version), names, generate)
-        return {split: {field: stored[f"{split}_{field}"] for field in fields} for split in splits}
+        return split_arrays(self._arrays_name(version), splits, fields, lambda: self._unpacked(unpack))
 
     def _arrays_name(self, version: int) -> str:
         return cache.versioned_name(Path(self.name).stem, version)
@@ -109,12 +102,12 @@ class Archive:
         path = cache.obtain(self.name, self._download)
         checksum = cache.obtain(f"{self.name}.sha256", lambda target: self._write_checksum(path, target))
         stated = checksum.read_text().split(maxsplit=1)[:1]
-        if stated != [_sha256(path)]:
+        if stated != [cache.sha256(path)]:
             raise DataError(f"{path} does not match {checksum}; replace it, or remove {checksum.name} if it is older.")
         return path
 
     def _write_checksum(self, path: Path, target: Path) -> None:
-        target.write_text(f"{_sha256(path)}  {self.name}\n")  # as sha256sum writes it
+        target.write_text(f"{cache.sha256(path)}  {self.name}\n")  # as sha256sum writes it
 
     def _download(self, target: Path) -> None:
         try:
@@ -154,8 +147,3 @@ def _tensors(path: Path, member: str, file: IO[bytes]) -> Any:
         raise DataError(
             f"{member} in {path} is damaged or holds more than tensors, which would execute code; replace it."
         ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tasks.sources import cache, modelnet
 from tasks.sources.modelnet import Surfaces
 from tasks.sources.shape_families import CHIRAL, FAMILIES, surface_points, unit_ball
+from tasks.sources.splits import SPLITS, split_arrays
 
 GENERATOR_VERSION = 1
-SPLITS = ("train", "validation", "test")
 VALIDATION_SHARE = 10  # of ModelNet, which has no validation split, every tenth training shape
 
 
@@ -64,17 +64,18 @@ def generated(sizes: Mapping[str, int], points: int, handed: bool, seed: int) ->
         raise ValueError(
             f"shapes and points must be positive and the seed not negative: {dict(sizes)}, {points}, {seed}"
         )
-    fields = [f"{split}_{field}" for split in SPLITS for field in Surfaces._fields]
     name = cache.versioned_name(
         "shapes-generated", GENERATOR_VERSION, points=points, **sizes, handed=int(handed), seed=seed
     )
 
-    def generate() -> cache.Arrays:
-        made = {split: _generate(sizes[split], points, handed, (seed, place)) for place, split in enumerate(SPLITS)}
-        return {f"{split}_{field}": array for split in SPLITS for field, array in made[split]._asdict().items()}
+    def generate() -> dict[str, cache.Arrays]:
+        return {
+            split: _generate(sizes[split], points, handed, (seed, place))._asdict()
+            for place, split in enumerate(SPLITS)
+        }
 
-    stored = cache.arrays(name, fields, generate)
-    return {split: Surfaces(stored[f"{split}_points"], stored[f"{split}_label"]) for split in SPLITS}
+    stored = split_arrays(name, SPLITS, Surfaces._fields, generate)
+    return {split: Surfaces(**arrays) for split, arrays in stored.items()}
 
 
 def _generate(size: int, points: int, handed: bool, seed: tuple[int, int]) -> Surfaces:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from tasks.sources.splits import SPLITS
 from tasks.symmetry.groups import AffineGroup, group
 from tasks.symmetry.names import numbered
 from tasks.symmetry.representation import Representation
@@ -26,7 +27,6 @@ from tasks.teachers.inputs import check_stabilisers, parts, random_graphs, rando
 from tasks.teachers.relations import PairTeacher
 from tasks.teachers.space import SpaceTeacher
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 REFERENCE = 512  # inputs that scale the targets
 
 
