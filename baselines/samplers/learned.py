@@ -18,7 +18,7 @@ from baselines.samplers.node_scorers import DeepSetsScorer, TransformerScorer
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.samplers.vector_heads import DROPOUT, PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Permutation, Product
-from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors
+from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors, node_and_space
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Signature, Structure
@@ -198,6 +198,5 @@ class GeometricQ(QNetwork):
 def _network(group: Group, signature: Signature, params: Mapping[str, Any]) -> QNetwork:
     if signature.geometry == 0:
         return GraphQ(signature, params)
-    permutes = any(isinstance(factor, NodeGroup) for factor in factors(group))
-    space = next((factor for factor in factors(group) if isinstance(factor, GeometricGroup)), None)
-    return GeometricQ(signature, params, permutes, space)
+    nodes, space = node_and_space(group)
+    return GeometricQ(signature, params, nodes is not None, space)

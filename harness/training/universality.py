@@ -21,7 +21,8 @@ from harness.training.checks import mean_of_draws, sign_flips
 from harness.training.fit import descend
 from harness.training.seeds import derive, generator
 from tasks.symmetry.element import Permutation, Product, Rigid
-from tasks.symmetry.groups import GeometricGroup, Group, SymmetricGroup, factors
+from tasks.symmetry.groups import Group, SymmetricGroup, node_and_space
+from tasks.symmetry.orthogonal import plane_rotation
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -221,8 +222,7 @@ def turns(x: Structure) -> Rigid:
     angle = 2 * math.pi * torch.arange(x.nodes).to(x.points) / x.node_counts[:, None]
     matrix = torch.eye(dimension, dtype=x.points.dtype).repeat(len(x), x.nodes, 1, 1)
     if dimension > 1:
-        rows = [torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)]
-        matrix[..., -2:, -2:] = torch.stack(rows, -2)
+        matrix[..., -2:, -2:] = plane_rotation(angle)
     centroid = x.centroid[:, None]
     return Rigid(matrix, centroid - (matrix @ centroid[..., None]).squeeze(-1))
 
@@ -251,7 +251,8 @@ def teacher(x: Structure, group: Group, signature: Signature, noise: torch.Gener
     from the rest frame, vectors enter by their inner products and leave as combinations of themselves, which any
     equivariant function does (Villar et al. 2021). Points are relative to the input's.
     """
-    rest = next((factor.rest_frame(x) for factor in factors(group) if isinstance(factor, GeometricGroup)), None)
+    _, space = node_and_space(group)
+    rest = space.rest_frame(x) if space else None
     geometry = (x if rest is None else x.acted(rest.inverse())).geometry
     shape = (*x.mask.shape, x.nodes)
     h = torch.cat(

@@ -1,4 +1,4 @@
-"""From any matrix to an orthogonal or unitary one, equivariantly."""
+"""Orthogonal and unitary matrices: from any matrix, equivariantly, and from an angle."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def _orthonormalised(matrix: Tensor) -> Tensor:
             column = column - (column * done.conj()).sum(-1, keepdim=True) * done
         columns.append(column / column.norm(dim=-1, keepdim=True))
     return torch.stack(columns, -1)
+
+
+def plane_rotation(angle: Tensor) -> Tensor:
+    """``[..., 2, 2]``: the rotation of the plane by each angle, in radians."""
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -1)

@@ -18,26 +18,20 @@ from tasks.symmetry.groups import (
     GeometricGroup,
     Group,
     LorentzGroup,
-    NodeGroup,
     OrthogonalGroup,
     PlaneGroup,
     SequenceGroup,
     SimilarityGroup,
     UnitaryGroup,
     factors,
+    node_and_space,
 )
 from tasks.symmetry.noise import Generator
+from tasks.symmetry.orthogonal import plane_rotation
 from tasks.symmetry.structure import Structure
 
 AnyElement = TypeVar("AnyElement", bound=Element)
 DEGREE = 4.0  # edges of a node, on average, in graphs that are not small
-
-
-def parts(group: Group) -> tuple[NodeGroup | None, GeometricGroup | None]:
-    """The factor that permutes nodes and the one that acts on space."""
-    nodes = [factor for factor in factors(group) if isinstance(factor, NodeGroup)]
-    spaces = [factor for factor in factors(group) if isinstance(factor, GeometricGroup)]
-    return nodes[0] if nodes else None, spaces[0] if spaces else None
 
 
 def random_graphs(group: Group, count: int, nodes: int, stabilised: float, generator: Generator) -> Structure:
@@ -99,7 +93,7 @@ def symmetric(x: Structure, element: Element, order: int) -> Structure:
 
 def stabiliser(group: Group, x: Structure, generator: Generator) -> tuple[Element, int]:
     """An element of prime order for each structure, and that order: a random conjugate of a fixed one."""
-    permuting, space = parts(group)
+    permuting, space = node_and_space(group)
     order = _prime(permuting, space, x.nodes)
     fixed = tuple(_fixed(factor, order, x) for factor in factors(group))
     element = Product(fixed) if len(fixed) > 1 else fixed[0]
@@ -116,7 +110,7 @@ def _fixed(factor: Group, order: int, x: Structure) -> Element:
 
 def check_stabilisers(group: Group, nodes: int) -> None:
     """Raises ``ValueError`` where no input that is worth a teacher's while has a stabiliser."""
-    permuting, space = parts(group)
+    permuting, space = node_and_space(group)
     order = _prime(permuting, space, nodes)
     if not torch.equal(_cycles(permuting, order, nodes), torch.arange(nodes)):
         return
@@ -167,8 +161,7 @@ def _turn(space: GeometricGroup, order: int) -> Tensor:
     if order == 1:
         return torch.eye(space.dimension, dtype=torch.float64)
     if isinstance(space, PlaneGroup) and not space.reflections:
-        angle = torch.tensor(2 * math.pi / order, dtype=torch.float64)
-        return torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+        return plane_rotation(torch.tensor(2 * math.pi / order, dtype=torch.float64))
     signs = torch.ones(space.dimension, dtype=torch.float64)
     match space:
         case LorentzGroup():

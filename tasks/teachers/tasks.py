@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from tasks.sources.splits import SPLITS
-from tasks.symmetry.groups import AffineGroup, group
+from tasks.symmetry.groups import AffineGroup, group, node_and_space
 from tasks.symmetry.names import numbered
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import Dataset, Split, SupervisedTask
-from tasks.teachers.inputs import check_stabilisers, parts, random_graphs, random_points
+from tasks.teachers.inputs import check_stabilisers, random_graphs, random_points
 from tasks.teachers.relations import PairTeacher
 from tasks.teachers.space import SpaceTeacher
 
@@ -105,7 +105,7 @@ class GraphInvariant(Teacher):
     output = Representation.GRAPH_SCALARS
 
     def _check(self) -> None:
-        permuting, space = parts(self.group)
+        permuting, space = node_and_space(self.group)
         if permuting is None or space is not None:
             raise ValueError(f"graphs have a group of nodes, S_n, C_n or D_n, not {self.group.name}")
         self.permuting = permuting
@@ -135,7 +135,7 @@ class SpaceInvariant(Teacher):
     output = Representation.GRAPH_SCALARS
 
     def _check(self) -> None:
-        self.permuting, space = parts(self.group)
+        self.permuting, space = node_and_space(self.group)
         if space is None:
             raise ValueError(f"points and vectors have a group of space, such as O(3), and {self.group.name} is none")
         if isinstance(space, AffineGroup) and space.dimension >= 2 * self.nodes:

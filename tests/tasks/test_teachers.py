@@ -12,10 +12,10 @@ from torch import Tensor
 
 from harness.registry import resolve, task
 from tasks.graphs import typed_graphs
-from tasks.symmetry.groups import FAMILIES, SINGLE, group
+from tasks.symmetry.groups import FAMILIES, SINGLE, group, node_and_space
 from tasks.symmetry.names import dimension, family, log_order
 from tasks.symmetry.structure import Structure
-from tasks.teachers.inputs import parts, random_graphs, random_points, stabiliser, symmetric
+from tasks.teachers.inputs import random_graphs, random_points, stabiliser, symmetric
 from tasks.teachers.tasks import GraphEquivariant, GraphInvariant, SpaceEquivariant, SpaceInvariant, Teacher, spread
 
 FEW = {"train": 8, "validation": 4, "test": 40, "data_seed": 0, "stabilised": 0.25}
@@ -113,7 +113,7 @@ def test_symmetric_inputs_stay_as_they_are_under_another_element_than_the_identi
 ) -> None:
     chance = torch.Generator().manual_seed(seed)
     symmetry = group(names)
-    _, space = parts(symmetry)
+    _, space = node_and_space(symmetry)
     if space is None:
         x = random_graphs(symmetry, 3, nodes, 0.0, chance)
     else:

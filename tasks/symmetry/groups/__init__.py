@@ -11,7 +11,7 @@ from tasks.symmetry.groups.hyperoctahedral import HyperoctahedralGroup
 from tasks.symmetry.groups.lorentz import LorentzGroup
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
 from tasks.symmetry.groups.plane import PlaneGroup
-from tasks.symmetry.groups.product import ProductGroup, factors
+from tasks.symmetry.groups.product import ProductGroup, factors, node_and_space
 from tasks.symmetry.groups.sequence import SequenceGroup
 from tasks.symmetry.groups.similarity import SimilarityGroup
 from tasks.symmetry.groups.symmetric import SymmetricGroup
@@ -37,6 +37,7 @@ __all__ = [
     "about_centroid",
     "factors",
     "group",
+    "node_and_space",
 ]
 
 SINGLE: dict[str, Callable[[], Group]] = {

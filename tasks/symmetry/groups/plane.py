@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tasks.symmetry.element import Linear
 from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
+from tasks.symmetry.orthogonal import plane_rotation
 from tasks.symmetry.structure import Structure
 
 
@@ -41,15 +42,15 @@ class PlaneGroup(FiniteGroup):
         angle = torch.atan2(frame[..., 1, 0], frame[..., 0, 0])
         steps = (angle / turn).floor()
         if not self.reflections:
-            return Linear(_rotation(steps * turn))
+            return Linear(plane_rotation(steps * turn))
         flip = angle - steps * turn > turn / 2
-        rotation = _rotation((steps + flip) * turn)
+        rotation = plane_rotation((steps + flip) * turn)
         sign = torch.where(flip, -1.0, 1.0).to(frame.dtype)
         return Linear(torch.cat([rotation[..., :1], rotation[..., 1:] * sign[..., None, None]], -1))
 
     def matrices(self, like: Tensor) -> Tensor:
         turns = torch.arange(self.order, dtype=like.dtype, device=like.device)
-        rotations = _rotation(turns * (2 * math.pi / self.order))
+        rotations = plane_rotation(turns * (2 * math.pi / self.order))
         return torch.cat([rotations, rotations * rotations.new_tensor([1.0, -1.0])]) if self.reflections else rotations
 
     def landmark(self, like: Tensor) -> Tensor:
@@ -66,9 +67,3 @@ class PlaneGroup(FiniteGroup):
             return all_of_them
         first, second = all_of_them.split(1, -2)
         return torch.cat([all_of_them, torch.cat([-second, first], -2)], -1)
-
-
-def _rotation(angle: Tensor) -> Tensor:
-    """``[..., 2, 2]``."""
-    cos, sin = angle.cos(), angle.sin()
-    return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -1)

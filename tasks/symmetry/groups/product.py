@@ -38,6 +38,13 @@ class ProductGroup(Group):
         return Product(tuple(factor.random(x, samples, generator) for factor in self.factors))
 
 
+def node_and_space(group: Group) -> tuple[NodeGroup | None, GeometricGroup | None]:
+    """The factor that permutes nodes and the one that acts on space, of which a product has one each at most."""
+    nodes = next((factor for factor in factors(group) if isinstance(factor, NodeGroup)), None)
+    space = next((factor for factor in factors(group) if isinstance(factor, GeometricGroup)), None)
+    return nodes, space
+
+
 def factors(group: Group) -> tuple[Group, ...]:
     """The factors of a direct product, or the group alone."""
     return group.factors if isinstance(group, ProductGroup) else (group,)
