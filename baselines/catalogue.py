@@ -7,12 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
-from baselines.samplers.coverage import uncovered_by_frames, uncovered_by_haar, uncovered_by_minimal_frames
+from baselines.samplers.coverage import (
+    GEOMETRY,
+    uncovered_by_frames,
+    uncovered_by_haar,
+    uncovered_by_minimal_frames,
+)
 from tasks.cards import Input, Output, TaskCard
 
 EUCLIDEAN_3D = frozenset({"O(3)", "SO(3)", "E(3)", "SE(3)"})
 GRAPH: frozenset[Input] = frozenset({"node_scalars", "edges"})
-GEOMETRY: frozenset[Input] = frozenset({"points", "vectors"})
 SCALARS: frozenset[Output] = frozenset({"graph_scalars", "node_scalars", "edge_scalars"})
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 
@@ -78,7 +82,7 @@ VIT = BaseCard(
     title="Vision transformer",
     needs=frozenset({"edges"}),
     reads=GRAPH,
-    writes=frozenset({"graph_scalars", "node_scalars", "edge_scalars"}),
+    writes=SCALARS,
     respects=frozenset(),
     version="1",
     source=f"Dosovitskiy et al. 2021; {PAPER}, sections 4.3 and 4.4",

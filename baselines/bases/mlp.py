@@ -25,6 +25,12 @@ def perceptron(widths: Sequence[int], activation: str, final_activation: bool = 
     return nn.Sequential(*(layers if final_activation else layers[:-1]))
 
 
+def head(channels: int, signature: Signature, params: Mapping[str, Any]) -> nn.Sequential:
+    """From features to the outputs of ``signature``, through the ``head`` widths of a graph network's parameters."""
+    widths = [channels, *params["head"], signature.output_channels]
+    return perceptron(widths, params["activation"], params["final_activation"])
+
+
 class MLP(nn.Module):
     """Reads ``reads`` of a structure (``None``: all there is), flattened and padded to the signature's nodes.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import ResGatedGraphConv
 
-from baselines.bases.mlp import perceptron
+from baselines.bases.mlp import head
 from baselines.layers.edge_lists import EdgeLists
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
@@ -31,8 +31,7 @@ class GatedGCN(nn.Module):
             ResGatedGraphConv(width, width, edge_dim=signature.edge_scalars) for _ in range(layers)
         )
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
-        widths = [width, *params["head"], signature.output_channels]
-        self.head = perceptron(widths, params["activation"], params["final_activation"])
+        self.head = head(width, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)

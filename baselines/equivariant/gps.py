@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GPSConv, ResGatedGraphConv
 
-from baselines.bases.mlp import perceptron
+from baselines.bases.mlp import head
 from baselines.layers.edge_lists import EdgeLists, joined
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
@@ -52,8 +52,7 @@ class GPS(nn.Module):
             GPSConv(width, ResGatedGraphConv(width, width, edge_dim=signature.edge_scalars), heads)
             for _ in range(params["layers"])
         )
-        widths = [width, *params["head"], signature.output_channels]
-        self.head = perceptron(widths, params["activation"], params["final_activation"])
+        self.head = head(width, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)

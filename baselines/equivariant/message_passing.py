@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from baselines.bases.mlp import ACTIVATIONS, perceptron
+from baselines.bases.mlp import ACTIVATIONS, head
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
 
@@ -28,8 +28,7 @@ class MessagePassingNetwork(nn.Module):
         inputs = [signature.node_scalars, *[width] * (params["layers"] - 1)]
         self.convolutions = nn.ModuleList(convolution(channels) for channels in inputs)
         self.activation = ACTIVATIONS[params["activation"]]()
-        widths = [width, *params["head"], signature.output_channels]
-        self.head = perceptron(widths, params["activation"], params["final_activation"])
+        self.head = head(width, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         h, adjacency = x.node_scalars, x.adjacency

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.bases.mlp import perceptron
+from baselines.bases.mlp import head, perceptron
 from baselines.readout import present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -29,8 +29,7 @@ class PPGN(nn.Module):
         inputs = [signature.edge_scalars + signature.node_scalars, *[width] * (layers - 1)]
         self.blocks = nn.ModuleList(Block(channels, width, params["depth"]) for channels in inputs)
         read = width if signature.output is Representation.EDGE_SCALARS else 2 * width
-        widths = [layers * read, *params["head"], signature.output_channels]
-        self.head = perceptron(widths, params["activation"], params["final_activation"])
+        self.head = head(layers * read, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         pairs = x.pair_mask[..., None].to(x.node_scalars.dtype)
