@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.collate.bootstrap import Interval
 from harness.collate.comparison import Comparison, over_tasks
-from harness.report.formats import counted, plain
+from harness.report.formats import between, counted, plain
 
 FEW = 5
 
@@ -36,10 +36,10 @@ def _row(one: Comparison) -> list[str]:
 
 
 def shown(interval: Interval) -> str:
-    """``0.12 [0.05, 0.2]``."""
+    """The estimate, and its interval where there is one."""
     if math.isnan(interval.low):
         return plain(interval.value)
-    return f"{plain(interval.value)} [{plain(interval.low)}, {plain(interval.high)}]"
+    return between(*interval)
 
 
 def sentences(found: Sequence[Comparison], first: str, second: str) -> list[str]:

@@ -34,6 +34,11 @@ def plain(value: float | None) -> str:
     return f"{value:,.{places}f}"
 
 
+def between(value: float, low: float, high: float) -> str:
+    """An estimate and its interval: ``0.12 [0.05, 0.2]``."""
+    return f"{plain(value)} [{plain(low)}, {plain(high)}]"
+
+
 def small(value: float) -> str:
     """Three significant digits, below 0.001 as ``1.23e-04``: a column of variances keeps one form."""
     if value == 0:

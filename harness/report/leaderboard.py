@@ -13,7 +13,7 @@ from harness.collate import Tables
 from harness.report import controls, published
 from harness.report.cells import Cell, Column, Table, missing, number, text
 from harness.report.contests import Contest, Row, contests
-from harness.report.formats import counted, duration, estimate, memory, plain, seconds
+from harness.report.formats import between, counted, duration, estimate, memory, plain, seconds
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
 from harness.report.ranking import standings
@@ -180,7 +180,7 @@ def _interval_cell(row: Row) -> Cell:
     if row["iqm_low"] is None:
         return missing("One seed: no interval")
     return Cell(
-        text=f"{plain(row['iqm'])} [{plain(row['iqm_low'])}, {plain(row['iqm_high'])}]",
+        text=between(row["iqm"], row["iqm_low"], row["iqm_high"]),
         sort=row["iqm"],
         why=f"Over {counted(row['seeds'], 'seed')}",
     )
