@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import PAPER
+from tasks.catalogue.shared import PAPER, with_q
 from tasks.protocol import Protocol
 
 NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
@@ -42,8 +42,7 @@ NBODY = TaskCard(
         Recipe(method="egnn", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
-        Recipe(method="learned", sampler=NBODY_SAMPLER),
-        Recipe(method="canonical", sampler=NBODY_SAMPLER),
+        *with_q(NBODY_SAMPLER),
         Recipe(method="transformer", protocol="paper", settings={"test_samples": 200}),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
     ),
@@ -96,8 +95,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
             ),
         },
         recipes=(
-            Recipe(method="learned", sampler=SHAPES_SAMPLER),
-            Recipe(method="canonical", sampler=SHAPES_SAMPLER),
+            *with_q(SHAPES_SAMPLER),
         ),
     )  # fmt: skip
 

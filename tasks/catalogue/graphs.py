@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
 from tasks.protocol import Protocol
 
 
@@ -53,8 +53,7 @@ GRAPH8C = TaskCard(
             method="mlp", base={"widths": [128, 64], "activation": "tanh", "final_activation": True, "reads": ["edges"]}
         ),
         *EMBEDDINGS,
-        Recipe(method="learned", sampler=S_N_SAMPLER),
-        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        *with_q(S_N_SAMPLER),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}, settings={"initialisations": 1}),
         QUICK_VIT,
     ),
@@ -91,8 +90,7 @@ EXP = TaskCard(
             },
         ),
         *EMBEDDINGS,
-        Recipe(method="learned", sampler=S_N_SAMPLER),
-        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        *with_q(S_N_SAMPLER),
         Recipe(method="mlp", protocol="quick", base={"widths": [256, 512, 256]}),
         Recipe(method="ppgn", protocol="quick", base={"width": 8}),
         QUICK_VIT,
@@ -143,8 +141,7 @@ EXP_CLASSIFY = TaskCard(
             for name, width in (("gin", 64), ("gcn", 64), ("gat", 128), ("ppgn", 20))
         ),
         *(Recipe(method=name, base={"head": [10]}, settings={"epochs": 1000}) for name in ("gated_gcn", "gps")),
-        Recipe(method="learned", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
-        Recipe(method="canonical", sampler=S_N_SAMPLER | {"entropy_weight": 0.1}),
+        *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(
             method="mlp",
             protocol="quick",
@@ -186,8 +183,7 @@ BREC = TaskCard(
     },
     recipes=(
         Recipe(method="ppgn", base={"width": 32, "layers": 5}),
-        Recipe(method="learned", sampler=S_N_SAMPLER),
-        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        *with_q(S_N_SAMPLER),
         QUICK_VIT,
     ),
 )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from tasks.cards import Input, Recipe
+from tasks.cards import Input, Params, Recipe
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
+
+
+def with_q(sampler: Params) -> tuple[Recipe, ...]:
+    """The settings of the samplers that have a network q."""
+    return tuple(Recipe(method=name, sampler=sampler) for name in ("learned", "canonical"))
+
+
 QUICK_VIT = Recipe(
     method="vit", protocol="quick", base={"grid": 4, "width": 64, "layers": 2, "heads": 4, "weights": "random"}
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.cards import Input, Output, Params, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
 from tasks.protocol import Protocol
 from tasks.symmetry.names import numbered
 
@@ -31,8 +31,7 @@ INNER_SYMMETRY = TaskCard(
         Recipe(method="mlp", base={"widths": [2048, 4096, 2048], "activation": "relu", "reads": ["edges"]}),
         Recipe(method="mlp", protocol="quick", base={"widths": [256, 512, 256]}),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
-        Recipe(method="learned", sampler=S_N_SAMPLER),
-        Recipe(method="canonical", sampler=S_N_SAMPLER),
+        *with_q(S_N_SAMPLER),
         QUICK_VIT,
     ),
 )
@@ -91,8 +90,7 @@ def _teacher_of_graphs(name: str, title: str, output: Output, implementation: st
     return _teacher(
         name, title, GRAPH_FEATURES, output, implementation, "nodes", {"group": ["S_n"], "nodes": 8},
         (
-            Recipe(method="learned", sampler=S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
-            Recipe(method="canonical", sampler=S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
+            *with_q(S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
             QUICK_VIT,
         ),
     )  # fmt: skip
@@ -104,8 +102,7 @@ def _teacher_of_space(name: str, title: str, output: Output, implementation: str
         name, title, SPACE_FEATURES, output, implementation, "degree",
         {"group": ["S_n", "O(#)"], "degree": 3, "nodes": 6},
         (
-            Recipe(method="learned", sampler=NBODY_SAMPLER),
-            Recipe(method="canonical", sampler=NBODY_SAMPLER),
+            *with_q(NBODY_SAMPLER),
         ),
     )  # fmt: skip
 
