@@ -10,12 +10,14 @@ from tasks.symmetry.structure import Structure
 
 def constant_and_degree(adjacency: Tensor) -> Structure:
     """Graphs ``[M, N, N]`` without padding; node scalars are 1 and the degree."""
-    degree = adjacency.sum(-1)
-    return Structure.build(
-        torch.ones(adjacency.shape[:2], dtype=torch.bool),
-        node_scalars=torch.stack([torch.ones_like(degree), degree], -1),
-        edge_scalars=adjacency[..., None],
-    )
+    mask = torch.ones(adjacency.shape[:2], dtype=torch.bool)
+    return type_and_degree(mask, torch.ones_like(adjacency[..., 0]), adjacency)
+
+
+def type_and_degree(mask: Tensor, types: Tensor, adjacency: Tensor) -> Structure:
+    """Graphs ``[M, N, N]`` whose node scalars are a type ``[M, N]`` and the degree; zero where there is no node."""
+    scalars = torch.stack([types, adjacency.sum(-1)], -1)
+    return Structure.build(mask, node_scalars=scalars, edge_scalars=adjacency[..., None])
 
 
 def typed_graphs(
@@ -32,6 +34,4 @@ def typed_graphs(
     graph = torch.repeat_interleave(torch.arange(len(counts)), edge_offset.diff())
     adjacency = torch.zeros(len(counts), nodes, nodes)
     adjacency[graph, edge_index[0], edge_index[1]] = 1
-    return Structure.build(
-        mask, node_scalars=torch.stack([types, adjacency.sum(-1)], -1), edge_scalars=adjacency[..., None]
-    )
+    return type_and_degree(mask, types, adjacency)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from tasks.graphs import type_and_degree
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.groups import (
     AffineGroup,
@@ -42,9 +43,10 @@ def random_graphs(group: Group, count: int, nodes: int, stabilised: float, gener
     likely = min(0.5, DEGREE / (nodes - 1))
     types = torch.randint(2, (count, nodes), generator=generator).double()
     edges = (torch.rand(count, nodes, nodes, generator=generator) < likely).double().triu(1)
-    x = _typed(types, edges + edges.mT)
+    mask = torch.ones(count, nodes, dtype=torch.bool)
+    x = type_and_degree(mask, types, edges + edges.mT)
     some = _some_symmetric(group, x, stabilised, generator)
-    return _typed(some.node_scalars[..., 0], some.adjacency)
+    return type_and_degree(mask, some.node_scalars[..., 0], some.adjacency)
 
 
 def random_points(
@@ -206,9 +208,3 @@ def _first_of_orbits(element: Permutation, order: int) -> tuple[Tensor, Tensor]:
     nodes = element.images.shape[-1]
     pairs = (torch.minimum(a, b) * nodes + torch.maximum(a, b) for a, b in ends)
     return reduce(torch.minimum, images), reduce(torch.minimum, pairs).flatten(1)
-
-
-def _typed(types: Tensor, adjacency: Tensor) -> Structure:
-    mask = torch.ones(types.shape, dtype=torch.bool)
-    scalars = torch.stack([types, adjacency.sum(-1)], -1)
-    return Structure.build(mask, node_scalars=scalars, edge_scalars=adjacency[..., None])
