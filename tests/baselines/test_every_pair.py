@@ -36,6 +36,7 @@ SMALL = {
     **{f"teacher_graph_{kind}": {**FEW, "nodes": 6} for kind in ("invariant", "equivariant")},
     **{f"teacher_space_{kind}": {**FEW, "nodes": 4} for kind in ("invariant", "equivariant")},
 }
+NARROW = {("inner_symmetry", "transformer"): {"layers": 1, "width": 8, "heads": 1}}  # of 25 nodes, 625 tokens
 WHOLE = ("graph8c", "exp_classify", "nbody")
 
 
@@ -77,13 +78,18 @@ def problem(name: str) -> SupervisedTask | SeparationTask:
 def structures(name: str, dtype: torch.dtype) -> Structure:
     found = problem(name)
     whole = found.structures() if isinstance(found, SeparationTask) else found.data("test").inputs
-    spread = torch.linspace(0, len(whole) - 1, EXAMPLES).long()
-    return whole[spread].to("cpu", dtype)
+    return whole[spread(len(whole))].to("cpu", dtype)
+
+
+def spread(size: int) -> torch.Tensor:
+    """Places of different examples from all over a set."""
+    return torch.linspace(0, size - 1, min(EXAMPLES, size)).long()
 
 
 def model_for(task_name: str, method_name: str, dtype: torch.dtype) -> Model:
-    spec = resolve(task_name, method_name, "quick", 0, task_params=SMALL.get(task_name))
     card = method(method_name)
+    narrow = NARROW.get((task_name, card.base.name))
+    spec = resolve(task_name, method_name, "quick", 0, task_params=SMALL.get(task_name), base=narrow)
     torch.manual_seed(0)
     symmetry = card.symmetrized_group(task(task_name), spec.task_params)
     return build(card, problem(task_name).signature, symmetry, spec.base, spec.sampler).to(dtype)
@@ -100,7 +106,7 @@ def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> 
         prediction = model(x, 2, torch.Generator().manual_seed(1))
         if isinstance(found, SeparationTask) or task(task_name).protocols["quick"].epochs == 0:
             return prediction.value.square().mean()  # not trained: a symmetric network may have no loss to lower
-        targets = found.data("test").targets[torch.linspace(0, len(found.data("test")) - 1, EXAMPLES).long()]
+        targets = found.data("test").targets[spread(len(found.data("test")))]
         return found.loss(prediction.value, targets.double())
 
     before = loss()
