@@ -52,7 +52,8 @@ class RunSpec:
 class Resources:
     """What one run is granted; no part of its identity.
 
-    ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds.
+    ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds. ``stack``
+    is how many runs that differ by their seed alone may be trained at once; all of them share what one is granted.
     """
 
     cpus: float = 1.0
@@ -60,6 +61,7 @@ class Resources:
     memory: int | None = None
     chunk: int | None = None
     timeout: float | None = None
+    stack: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,6 +37,7 @@ class Grants(Model):
     memory: Annotated[ByteSize, Field(gt=0)] | None = None
     chunk: Annotated[int, Field(ge=1)] | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
+    stack: Annotated[int, Field(ge=1)] = Resources.stack
 
 
 _HINTS = get_type_hints(Protocol)

@@ -1,4 +1,4 @@
-"""Hands jobs to long-lived Ray actors, one at a time each, until every job has a record.
+"""Hands jobs to long-lived Ray actors, one or one stack at a time each, until every job has a record.
 
 Ray's own retries are off: here a dead worker is replaced, its job is tried again, and what cannot succeed is recorded
 as failed. A worker serves jobs of one resource shape, so that importing torch is paid once per worker.
@@ -20,10 +20,12 @@ from harness.execution.perform import failed_record, sentence_of
 from harness.execution.placement import Shape, fits, misfit, most_at_once
 from harness.execution.progress import Ending as Status
 from harness.execution.progress import Progress, label
+from harness.execution.stacks import Stack, stacks
 from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
+from harness.training.outcome import NotStacked
 
 TRIES = 3
 FALSE_STARTS = 3
@@ -36,14 +38,19 @@ KILL_SECONDS = 10.0
 
 @dataclass(eq=False)
 class _Try:
-    """A job that is still to be done, and how many workers died of it."""
+    """Jobs that are still to be done, by one worker at once, and how many workers died of them."""
 
-    job: Job
+    jobs: Stack
     deaths: int = 0
 
     @property
-    def digest(self) -> str:
-        return self.job.spec.digest
+    def timeout(self) -> float | None:
+        """In seconds: of each job, and at worst they go one after another."""
+        each = self.jobs[0].resources.timeout
+        return None if each is None else each * len(self.jobs)
+
+    def apart(self) -> list[_Try]:
+        return [_Try((job,), self.deaths) for job in self.jobs]
 
 
 @dataclass(eq=False)
@@ -66,7 +73,7 @@ class _Slot:
 
     @property
     def overdue(self) -> bool:
-        timeout = self.work.job.resources.timeout if self.work else None
+        timeout = self.work.timeout if self.work else None
         return timeout is not None and time.monotonic() - self.since > timeout
 
 
@@ -111,8 +118,8 @@ class _Dispatcher:
         self._looked = float("-inf")
 
     def run(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            self._pending.setdefault(Shape.of(job.resources), deque()).append(_Try(job))
+        for stack in stacks(jobs):
+            self._pending.setdefault(Shape.of(stack[0].resources), deque()).append(_Try(stack))
         self._look_at_nodes()
         self._refuse_misfits(grace=0.0)
         while any(self._pending.values()) or any(slot.work for slot in self._slots):
@@ -190,8 +197,9 @@ class _Dispatcher:
 
     def _send(self, slot: _Slot, work: _Try) -> None:
         slot.work, slot.since = work, time.monotonic()
-        slot.answer = slot.actor.run.remote(work.job)
-        self._progress.started(work.job)
+        slot.answer = slot.actor.run.remote(work.jobs)
+        for job in work.jobs:
+            self._progress.started(job)
 
     def _release(self, slot: _Slot) -> None:
         self._slots.remove(slot)
@@ -215,7 +223,7 @@ class _Dispatcher:
         work, answer = slot.work, slot.answer
         slot.work = slot.answer = None
         try:
-            value: Greeting | Ending = ray.get(answer)
+            value: Greeting | list[Ending] = ray.get(answer)
         except RayTaskError as error:
             self._raised(work, error)
         except RayError as error:
@@ -225,7 +233,8 @@ class _Dispatcher:
             if isinstance(value, Greeting):
                 self._welcome(value)
             elif work is not None:
-                self._end(work, value.status, value.sentence)
+                for job, ending in zip(work.jobs, value, strict=True):
+                    self._end(job, ending.status, ending.sentence)
 
     def _welcome(self, theirs: Greeting) -> None:
         self._false_starts = 0
@@ -237,13 +246,20 @@ class _Dispatcher:
             )
 
     def _raised(self, work: _Try | None, error: RayTaskError) -> None:
-        """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one."""
+        """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one.
+
+        Jobs that cannot be done at once wait again, each for itself.
+        """
         sentence = sentence_of(error.cause if isinstance(error.cause, BaseException) else error)
         if work is None:
             raise SymbenchError(
                 sentence if isinstance(error.cause, SymbenchError) else f"Workers cannot start: {sentence}"
             ) from error
-        self._fail(work, Failure(sentence=sentence, traceback=str(error)))
+        if isinstance(error.cause, NotStacked):
+            self._progress.note(f"{label(*work.jobs)}: one by one, because {error.cause}.")
+            self._wait_again(work.apart())
+        else:
+            self._fail(work, Failure(sentence=sentence, traceback=str(error)))
 
     def _died(self, work: _Try | None, error: RayError) -> None:
         if work is None:
@@ -252,40 +268,46 @@ class _Dispatcher:
                 raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
             return
         work.deaths += 1
-        if self._has_succeeded(work):
-            self._end(work, "succeeded", None)
-        elif work.deaths >= TRIES:
+        if work.deaths >= TRIES:
             sentence = f"The worker process died {TRIES} times (killed or out of memory)."
             self._fail(work, Failure(sentence=sentence, traceback=str(error)))
-        else:
-            self._progress.note(f"{label(work.job)}: its worker died (killed or out of memory), trying again.")
-            self._pending[Shape.of(work.job.resources)].appendleft(work)
+        elif left := self._left(work):
+            self._progress.note(f"{label(*left.jobs)}: its worker died (killed or out of memory), trying again.")
+            self._wait_again(left.apart())
 
     def _end_overdue(self) -> None:
         for slot in [slot for slot in self._slots if slot.overdue]:
             work, answer = slot.work, slot.answer
             self._release(slot)
             ray.wait([answer], timeout=KILL_SECONDS)
-            if work is None:
-                continue
-            if self._has_succeeded(work):
-                self._end(work, "succeeded", None)
-            else:
-                timeout = work.job.resources.timeout
-                sentence = f"The run took longer than its timeout of {timeout:g} s and was ended."
+            if work is not None:
+                sentence = f"The run took longer than its timeout of {work.timeout:g} s and was ended."
                 self._fail(work, Failure(sentence=sentence))
 
     # Endings
 
-    def _has_succeeded(self, work: _Try) -> bool:
-        """A worker may die or be ended after it wrote its record."""
-        record = self._store.read(work.digest)
-        return record is not None and record.status == "succeeded"
+    def _left(self, work: _Try) -> _Try | None:
+        """What its worker, which died or was ended, wrote no record of; ends the jobs that it did write one of."""
+        left = []
+        for job in work.jobs:
+            record = self._store.read(job.spec.digest)
+            if record is not None and record.status == "succeeded":
+                self._end(job, "succeeded", None)
+            else:
+                left.append(job)
+        return _Try(tuple(left), work.deaths) if left else None
+
+    def _wait_again(self, tries: Sequence[_Try]) -> None:
+        for one in reversed(tries):
+            self._pending[Shape.of(one.jobs[0].resources)].appendleft(one)
 
     def _fail(self, work: _Try, failure: Failure) -> None:
-        self._store.write(failed_record(work.job, failure), [])
-        self._end(work, "failed", failure.sentence)
+        """Fails the jobs that have not succeeded."""
+        left = self._left(work)
+        for job in left.jobs if left else ():
+            self._store.write(failed_record(job, failure), [])
+            self._end(job, "failed", failure.sentence)
 
-    def _end(self, work: _Try, status: Status, sentence: str | None) -> None:
-        self._progress.finished(work.job, status, sentence)
-        self._on_end(work.digest, status, sentence)
+    def _end(self, job: Job, status: Status, sentence: str | None) -> None:
+        self._progress.finished(job, status, sentence)
+        self._on_end(job.spec.digest, status, sentence)

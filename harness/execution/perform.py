@@ -1,4 +1,4 @@
-"""One run in this process, from its spec to its record (no Ray)."""
+"""Runs in this process, from their specs to their records (no Ray)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +22,12 @@ from harness.records.provenance import provenance, reset_peak_rss
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import Hooks, Outcome
+from harness.training.outcome import Hooks, NotStacked, Outcome
 
 SENTENCE_CHARACTERS = 300
 LOG_CHARACTERS = 200_000
+
+Result = Outcome | Exception
 
 _log = logging.getLogger(__name__)
 
@@ -56,47 +59,110 @@ def perform(
     An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written.
     """
     execute = execute or _training_loop()
-    description = describe(job.spec)
+    run = _Performance(job, store, lambda: tracker, command)
+    checkpoint = store.checkpoint_path(job.spec.digest)
     use_threads(job.resources.cpus)
     reset_peak_rss()
-    watchers = _Watchers(tracker)
-    started, since = _now(), time.monotonic()
-    checkpoint = store.checkpoint_path(job.spec.digest)
-    outcome, failure = Outcome(metrics={}), None
-    with _run_log(store.log_path(job.spec.digest)):
-        _log.info("run %s starts: %s x %s, seed %d", job.spec.digest, job.spec.task, job.spec.method, job.spec.seed)
+    with run.logged():
         try:
-            outcome = execute(job.spec, resources=job.resources, hooks=watchers, checkpoint=checkpoint)
+            result: Result = execute(job.spec, resources=job.resources, hooks=run.watchers, checkpoint=checkpoint)
         except Exception as error:  # whatever a task or a method raises is this run's result
-            failure = Failure(sentence=sentence_of(error), traceback=traceback.format_exc())
-            _log.exception("run %s failed", job.spec.digest)
-        else:
-            _log.info("run %s succeeded in %.1f s", job.spec.digest, time.monotonic() - since)
-    record = Record(
-        spec=job.spec,
-        suite=job.suite,
-        status="failed" if failure else "succeeded",
-        description=description,
-        started=started,
-        finished=_now(),
-        metrics=outcome.metrics,
-        curve=outcome.curve,
-        cost=outcome.cost,
-        notes=outcome.notes,
-        provenance=provenance(job, wall_seconds=time.monotonic() - since, command=command or sys.argv),
-        failure=failure,
-    )
-    store.write(record, watchers.history.rows)
-    if failure is None:  # only now is nothing lost with it
-        checkpoint.unlink(missing_ok=True)
-    watchers.finish(record, _artifacts(store.log_path(record.digest)))
-    return record
+            result = error
+    return run.end(result)
+
+
+def perform_stack(
+    jobs: Sequence[Job],
+    store: Store,
+    tracker: Callable[[Job], RunTracker | None],
+    *,
+    command: Sequence[str] | None = None,
+) -> list[Record]:
+    """:func:`perform` of jobs that differ by their seed alone, trained at once.
+
+    Raises :class:`~harness.training.outcome.NotStacked`, and leaves no record, where they have to go one by one.
+    """
+    from harness.training.execute_stack import execute_stack
+
+    runs = [_Performance(job, store, partial(tracker, job), command, share=1 / len(jobs)) for job in jobs]
+    specs, resources, hooks = [job.spec for job in jobs], jobs[0].resources, [run.watchers for run in runs]
+    use_threads(resources.cpus)
+    reset_peak_rss()
+    with contextlib.ExitStack() as logs:
+        for run in runs:
+            logs.enter_context(run.logged())
+        try:
+            results: Sequence[Result] = execute_stack(specs, resources=resources, hooks=hooks)
+        except NotStacked as error:
+            _log.warning("these %d runs go one by one, because %s", len(jobs), error)
+            raise
+        except Exception as error:  # as in perform
+            results = [error] * len(jobs)
+    return [run.end(result) for run, result in zip(runs, results, strict=True)]
+
+
+class _Performance:
+    """One run from its start to its record. ``share`` is its part of the time, where others go on with it."""
+
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        tracker: Callable[[], RunTracker | None],
+        command: Sequence[str] | None,
+        share: float = 1.0,
+    ) -> None:
+        self._job, self._store, self._command, self._share = job, store, command or sys.argv, share
+        self._description = describe(job.spec)
+        self._started, self._since = _now(), time.monotonic()
+        self.watchers = _Watchers(tracker)
+
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        spec = self._job.spec
+        with _run_log(self._store.log_path(spec.digest)):
+            _log.info("run %s starts: %s x %s, seed %d", spec.digest, spec.task, spec.method, spec.seed)
+            yield
+
+    def end(self, result: Result) -> Record:
+        """Writes the record, ends the mirror."""
+        job, digest = self._job, self._job.spec.digest
+        outcome, failure = (result, None) if isinstance(result, Outcome) else (Outcome(metrics={}), _failure(result))
+        seconds = self._share * (time.monotonic() - self._since)
+        with _run_log(self._store.log_path(digest)):
+            if failure is None:
+                _log.info("run %s succeeded in %.1f s", digest, seconds)
+            else:
+                _log.error("run %s failed\n%s", digest, failure.traceback)
+        record = Record(
+            spec=job.spec,
+            suite=job.suite,
+            status="failed" if failure else "succeeded",
+            description=self._description,
+            started=self._started,
+            finished=_now(),
+            metrics=outcome.metrics,
+            curve=outcome.curve,
+            cost=outcome.cost,
+            notes=outcome.notes,
+            provenance=provenance(job, wall_seconds=seconds, command=self._command),
+            failure=failure,
+        )
+        self._store.write(record, self.watchers.history.rows)
+        if failure is None:  # only now is nothing lost with it
+            self._store.checkpoint_path(digest).unlink(missing_ok=True)
+        self.watchers.finish(record, _artifacts(self._store.log_path(digest)))
+        return record
 
 
 def _training_loop() -> Executor:
     from harness.training.execute import execute
 
     return execute
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(sentence=sentence_of(error), traceback="".join(traceback.format_exception(error)))
 
 
 def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> Record:
@@ -131,11 +197,15 @@ def use_threads(cpus: float) -> None:
 
 
 class _Watchers:
-    """The run's hooks: its history, and the tracker, which is dropped with a warning once it raises."""
+    """The run's hooks: its history, and the tracker, made when first needed and dropped with a warning if it raises."""
 
-    def __init__(self, tracker: RunTracker | None) -> None:
+    def __init__(self, tracker: Callable[[], RunTracker | None]) -> None:
         self.history = History()
-        self._tracker = tracker
+        self._make = tracker
+
+    @cached_property
+    def _tracker(self) -> RunTracker | None:
+        return self._make()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.history.log(step, values)

@@ -42,9 +42,10 @@ def task_label(spec: RunSpec) -> str:
     return f"{spec.task}({', '.join(given)})" if given else spec.task
 
 
-def label(job: Job) -> str:
-    """A run in a few words."""
-    return f"{task_label(job.spec)} x {job.spec.method}, seed {job.spec.seed}"
+def label(*jobs: Job) -> str:
+    """A run, or runs that differ by their seed alone, in a few words."""
+    seeds = ", ".join(str(job.spec.seed) for job in jobs)
+    return f"{task_label(jobs[0].spec)} x {jobs[0].spec.method}, {'seed' if len(jobs) == 1 else 'seeds'} {seeds}"
 
 
 class _Tally:

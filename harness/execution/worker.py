@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.perform import Executor, RunTracker, perform
+from harness.execution.perform import Executor, RunTracker, perform, perform_stack
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -68,10 +68,21 @@ class Worker:
         keep_freed_memory()
         return greeting()
 
-    def run(self, job: Job) -> Ending:
-        record = perform(job, self._store, self._tracker(job), execute=self._execute, command=self._briefing.command)
-        _free_accelerator()
-        return Ending(status=record.status, sentence=record.failure.sentence if record.failure else None)
+    def run(self, jobs: Sequence[Job]) -> list[Ending]:
+        """One ending for each job. Several differ by their seed alone and are trained at once.
+
+        Raises :class:`~harness.training.outcome.NotStacked` where several have to go one by one.
+        """
+        command = self._briefing.command
+        try:
+            if len(jobs) > 1:
+                records = perform_stack(jobs, self._store, self._tracker, command=command)
+            else:
+                tracker = self._tracker(jobs[0])
+                records = [perform(jobs[0], self._store, tracker, execute=self._execute, command=command)]
+        finally:
+            _free_accelerator()
+        return [Ending(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
 
     @cached_property
     def _store(self) -> Store:

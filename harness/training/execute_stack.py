@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,38 +9,22 @@ from baselines.build import load
 from harness.registry import task
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, device_for, precision
-from harness.training.execute import execute, initialised, trained_outcome
+from harness.training.execute import initialised, trained_outcome
 from harness.training.fit import NotFinite, Progress
-from harness.training.outcome import Hooks, Outcome
+from harness.training.outcome import Hooks, NotStacked, Outcome
 from harness.training.stacked import StackedFit
 from tasks.task import PairedTask, SeparationTask
 
-Result = Outcome | Exception
 
-_log = logging.getLogger(__name__)
-
-
-class NotStacked(RuntimeError):
-    """These runs cannot be trained at once."""
-
-
-def execute_stack(specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]) -> list[Result]:
+def execute_stack(
+    specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]
+) -> list[Outcome | Exception]:
     """Of each run its outcome, or what it raised; the numbers are those of ``execute``, to float tolerance.
 
-    ``specs`` differ by their seed alone. Where torch cannot compute the method in a stack, or the stack does not fit in
-    memory, the runs go one after another and their notes say so. ``resources.chunk`` holds for the evaluation alone.
-    There are no checkpoints.
+    ``specs`` differ by their seed alone. ``resources.chunk`` holds for the evaluation alone. There are no checkpoints.
+    Raises :class:`NotStacked`, before any hook is called, where nothing is trained, torch cannot compute the method in
+    a stack, or the stack does not fit in memory.
     """
-    try:
-        return _at_once(specs, resources, hooks)
-    except NotStacked as error:
-        reason = str(error)
-    _log.warning("these %d runs go one after another, because %s", len(specs), reason)
-    note = f"not trained in a stack: {reason}"
-    return [_alone(spec, resources, hook, note) for spec, hook in zip(specs, hooks, strict=True)]
-
-
-def _at_once(specs: Sequence[RunSpec], resources: Resources, hooks: Sequence[Hooks]) -> list[Result]:
     device, protocol = device_for(resources.gpus), specs[0].settings
     dtype = DTYPES[protocol.precision]
     with precision(device, protocol):
@@ -62,7 +45,7 @@ def _at_once(specs: Sequence[RunSpec], resources: Resources, hooks: Sequence[Hoo
             raise NotStacked(str(error).strip().partition("\n")[0]) from error
         note = f"trained in a stack of {len(specs)} seeds: train_seconds is this run's share"
 
-        def result(place: int, end: Progress | NotFinite) -> Result:
+        def result(place: int, end: Progress | NotFinite) -> Outcome | Exception:
             if isinstance(end, NotFinite):
                 return end
             steps = fit.budget.steps_before(end.epoch)
@@ -73,11 +56,3 @@ def _at_once(specs: Sequence[RunSpec], resources: Resources, hooks: Sequence[Hoo
             return replace(outcome, notes=(*outcome.notes, note))
 
         return [result(place, end) for place, end in enumerate(ends)]
-
-
-def _alone(spec: RunSpec, resources: Resources, hooks: Hooks, note: str) -> Result:
-    try:
-        outcome = execute(spec, resources=resources, hooks=hooks)
-    except Exception as error:
-        return error
-    return replace(outcome, notes=(*outcome.notes, note))

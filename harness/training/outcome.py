@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,13 +14,16 @@ class CurvePoint:
 
     ``value`` is the task's metric, the mean over independent repeats; ``value_error`` its standard error over them.
     ``variance`` is the unbiased estimate of the variance of the k-sample prediction over group samples (mean over
-    examples and output channels); exactly zero where the prediction does not depend on chance.
+    examples and output channels); exactly zero where the prediction does not depend on chance. ``equivariance`` is
+    |phi_k(g x) - g phi_k(x)| relative to |phi(x)|, root mean square over examples, each with a random g; NaN where it
+    was not measured.
     """
 
     samples: int
     value: float
     value_error: float
     variance: float
+    equivariance: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,10 @@ class Outcome:
     curve: tuple[CurvePoint, ...] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+class NotStacked(RuntimeError):
+    """Runs that cannot be trained at once, and why: each has to go alone."""
 
 
 class Hooks(Protocol):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import pytest
 import tasks
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
-from harness.execution.launch import LaunchResult
+from harness.execution.launch import EXECUTOR, LaunchResult
 from harness.execution.worker import Briefing
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
+from harness.training.execute import execute
+from harness.training.outcome import Silence
+from tests.harness.training.small_problems import particles_spec
 
 MakeJob = Callable[..., Job]
 FOLDER = Path(__file__).parent
@@ -192,6 +196,78 @@ def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, w
     (store.root / "histories").write_text("in the way")
     with pytest.raises(SymbenchError, match=r"cannot be (written|created)"):
         go([job(seed=seed) for seed in range(50)], store, watcher)
+
+
+def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store: Store, watcher: Any) -> None:
+    specs = [particles_spec("gnn-learned", seed, precision="float64") for seed in range(3)]
+    jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
+    result = go(jobs, store, watcher, executor=EXECUTOR)
+    assert set(result.succeeded) == {spec.digest for spec in specs}
+    assert watcher.starts == {spec.digest: 1 for spec in specs}
+    stacked = "trained in a stack of 2 seeds: train_seconds is this run's share"
+    for run, notes in zip(jobs, [(stacked,), (stacked,), ()], strict=True):
+        record, history = read(store, run), Remembered()
+        expected = execute(run.spec, resources=Resources(), hooks=history)
+        assert record.notes == notes
+        assert record.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
+        rows = store.history(run.spec.digest)
+        assert rows["name"].to_list() == [name for _, name, _ in history.rows]
+        assert rows["value"].to_list() == pytest.approx([value for _, _, value in history.rows], rel=1e-6)
+        assert "succeeded" in store.log_path(run.spec.digest).read_text()
+        assert record.provenance["resources"]["stack"] == 2
+
+
+def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watcher: Any) -> None:
+    specs = [particles_spec("mlp-minimal_frame", seed, epochs=1) for seed in range(2)]
+    jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
+    assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
+    assert watcher.starts == {spec.digest: 2 for spec in specs}
+    assert watcher.notes[0].startswith(
+        "nbody(train=40, validation=20, test=20) x mlp-minimal_frame, seeds 0, 1: one by"
+    )
+    for run in jobs:
+        assert read(store, run).metrics == execute(run.spec, resources=Resources(), hooks=Silence()).metrics
+
+
+def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any) -> None:
+    specs = [particles_spec("gnn-haar", seed, epochs=1000) for seed in range(2)]
+    jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2, timeout=0.5)) for spec in specs]
+    result = go(jobs, store, watcher, executor=EXECUTOR)
+    sentence = "The run took longer than its timeout of 1 s and was ended."
+    assert result.failed == {spec.digest: sentence for spec in specs}
+
+
+def test_a_stack_whose_worker_dies_is_taken_apart(store: Store, watcher: Any) -> None:
+    specs = [particles_spec("gnn-haar", seed, epochs=40) for seed in range(2)]
+    jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
+
+    class Killer(type(watcher)):  # type: ignore[misc]
+        def started(self, job: Job) -> None:
+            super().started(job)
+            if self.starts.total() == 2:
+                threading.Timer(1.0, kill_the_worker_at_work).start()
+
+    killer = Killer()
+    assert set(go(jobs, store, killer, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
+    assert killer.starts == {spec.digest: 2 for spec in specs}
+    assert "seeds 0, 1: its worker died" in killer.notes[0]
+    assert all(read(store, run).notes == () for run in jobs)
+
+
+def kill_the_worker_at_work() -> None:
+    for process in psutil.Process().children(recursive=True):
+        if process.name() == "ray::Worker.run":
+            process.kill()
+
+
+class Remembered:
+    """Hooks that keep what they are told."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[int, str, float]] = []
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self.rows += [(step, name, value) for name, value in values.items()]
 
 
 def test_nothing_listens_beyond_loopback(store: Store, watcher: Any, job: MakeJob) -> None:

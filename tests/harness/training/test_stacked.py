@@ -19,7 +19,7 @@ from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import Fit, NotFinite, Progress
-from harness.training.outcome import Outcome, Silence
+from harness.training.outcome import NotStacked, Outcome, Silence
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
@@ -208,14 +208,13 @@ def test_a_stack_has_the_outcomes_of_its_runs(name: str) -> None:
         assert_same_rows(hook, watcher)
 
 
-def test_what_torch_cannot_stack_goes_one_after_another_and_says_so() -> None:
+def test_what_torch_cannot_stack_is_refused_before_anything_is_logged() -> None:
     """Minimal frames look at their input to know when they are done."""
     specs = [particles_spec("mlp-minimal_frame", seed, epochs=1) for seed in (0, 1)]
-    results = execute_stack(specs, resources=Resources(), hooks=[Silence(), Silence()])
-    for spec, result in zip(specs, results, strict=True):
-        assert isinstance(result, Outcome)
-        assert result.metrics == execute(spec, resources=Resources(), hooks=Silence()).metrics
-        assert len(result.notes) == 1 and result.notes[0].startswith("not trained in a stack: vmap")
+    hooks = [Recorder() for _ in specs]
+    with pytest.raises(NotStacked, match=r"^vmap"):
+        execute_stack(specs, resources=Resources(), hooks=hooks)
+    assert [hook.rows for hook in hooks] == [[], []]
 
 
 def test_a_run_that_fails_in_a_stack_leaves_the_others_alone() -> None:
