@@ -11,9 +11,10 @@ from torch.utils.checkpoint import checkpoint
 
 from baselines.model import Model, Prediction
 from baselines.samplers.sampler import Sample, Sampler
-from tasks.symmetry.element import Element
+from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.noise import Generator, Noise, sample_slice
 from tasks.symmetry.representation import Representation
+from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Structure
 
 
@@ -39,7 +40,8 @@ class Symmetrized(Model):
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
         if self.training:
             sample = self.sampler(x, noise)
-            return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, sample.statistics)
+            statistics = sample.statistics | agreement(sample, x.mask)
+            return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, statistics)
         parts = [self._weighted_sum(x, self.sampler(x, part)) for part in self._chunks(noise, samples, chunk)]
         return Prediction(_mean_of(parts))
 
@@ -82,6 +84,19 @@ class Symmetrized(Model):
             for start in range(0, count, chunk)
         ]
         return _mean_of(parts)
+
+
+def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
+    """How little several sampled permutations agree: the entropy of their mean matrix (Kim et al. 2023, appendix).
+
+    Zero where all are one permutation; at most 2 log K for K of them, which uniform ones come close to.
+    """
+    element = sample.element
+    parts = element.factors if isinstance(element, Product) else (element,)
+    permutation = next((part for part in parts if isinstance(part, Permutation)), None)
+    if permutation is None or permutation.samples == 1 or sample.weight is not None:
+        return {}
+    return {"permutation_entropy": permutation_entropy(permutation.mean_matrix, mask).detach()}
 
 
 def _mean_of(parts: list[tuple[Tensor, Tensor]]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -106,4 +107,4 @@ def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def _floats(values: Mapping[str, float | None]) -> dict[str, Any]:
-    return {name: float("nan") if value is None else value for name, value in values.items()}
+    return {name: math.nan if value is None else value for name, value in values.items()}

@@ -59,17 +59,26 @@ def estimates(draws: Tensor, samples: int) -> Tensor:
     return groups.mean(2).movedim(1, 0)
 
 
-def curve(draws: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]) -> tuple[CurvePoint, ...]:
+def curve(
+    draws: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int], *, flat: bool = False
+) -> tuple[CurvePoint, ...]:
     """The metric and the estimator's variance at each number of samples, from one pool of draws ``[M, K, ...]``.
 
-    K must be at least twice the largest number, so that every variance has two independent estimates.
+    K must be at least twice the largest number, so that every variance has two independent estimates. A method that
+    brings its own samples has a ``flat`` curve: every draw is an estimate, whatever the number.
     """
-    return tuple(_point(count, estimates(draws, count), targets, metric) for count in samples)
+    return tuple(_point(count, estimates(draws, 1 if flat else count), targets, metric) for count in samples)
 
 
-def flat_curve(repeats: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int]) -> tuple[CurvePoint, ...]:
-    """The curve of a method that brings its own samples: the same at every k, from repeats ``[R, M, ...]``."""
-    return tuple(_point(count, repeats, targets, metric) for count in samples)
+def equivariance_errors(here: Tensor, there: Tensor, samples: Sequence[int], *, flat: bool = False) -> list[float]:
+    """|phi_k(g x) - g phi_k(x)| over |phi(x)|, root mean square over examples and repeats, at each number of samples.
+
+    ``here`` are g times draws for x and ``there`` as many for g x, independent of them, both ``[M, K, ...]``.
+    """
+    differences = (there - here).double()
+    size = here.double().mean(1).square().mean().sqrt()
+    errors = [estimates(differences, 1 if flat else count).square().mean().sqrt() for count in samples]
+    return (torch.stack(errors) / size).tolist()
 
 
 def _point(samples: int, estimated: Tensor, targets: Tensor, metric: Metric) -> CurvePoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from baselines.build import build, load
 from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
+from harness.training.checks import cast
 from harness.training.device import DTYPES, device_for, precision
-from harness.training.evaluate import cost, curve, draw, flat_curve, predict
+from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.fit import Fit, Progress
 from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.paired import PairedComparisons
@@ -125,19 +127,27 @@ def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> tuple[Struc
 def _test_curve(
     spec: RunSpec, problem: SupervisedTask, model: Model, part: Dataset, chunk: int | None
 ) -> tuple[CurvePoint, ...]:
-    protocol, name = spec.settings, task(spec.task).metric
-    noise = generator(part.targets.device, spec.seed, "curve")
+    protocol, name, device = spec.settings, task(spec.task).metric, part.targets.device
+    samples, flat = protocol.curve_samples, model.fixed_samples is not None
+    repeats = 1 if model.deterministic else protocol.curve_repeats
 
     def metric(predictions: Tensor, truth: Tensor) -> float:
         return problem.metrics(predictions, truth)[name]
 
-    targets = part.targets[:]
-    repeats = 1 if model.deterministic else protocol.curve_repeats
-    if model.fixed_samples is not None:
-        own = [draw(model, part.inputs, 1, protocol.batch_size, noise)[:, 0] for _ in range(repeats)]
-        return flat_curve(torch.stack(own), targets, metric, protocol.curve_samples)
-    draws = draw(model, part.inputs, repeats * max(protocol.curve_samples), protocol.batch_size, noise, chunk)
-    return curve(draws, targets, metric, protocol.curve_samples)
+    def pool(inputs: Structures, purpose: str) -> Tensor:
+        """Enough draws ``[M, K, ...]`` for as many estimates at the largest number of samples."""
+        noise = generator(device, spec.seed, purpose)
+        if flat:
+            own = [draw(model, inputs, 1, protocol.batch_size, noise) for _ in range(repeats)]
+            return torch.cat(own, 1)
+        return draw(model, inputs, repeats * max(samples), protocol.batch_size, noise, chunk)
+
+    elements = group_of(spec).random(part.inputs.outline, 1, generator(device, spec.seed, "curve", "elements"))
+    draws, moved = pool(part.inputs, "curve"), pool(part.inputs.acted(elements), "curve, moved")
+    expected = cast(elements, draws.dtype).act(draws, problem.signature.output)
+    errors = equivariance_errors(expected, moved, samples, flat=flat)
+    points = curve(draws, part.targets[:], metric, samples, flat=flat)
+    return tuple(replace(point, equivariance=error) for point, error in zip(points, errors, strict=True))
 
 
 def _separate(

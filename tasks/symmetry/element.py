@@ -74,6 +74,13 @@ class Permutation(Element):
     def samples(self) -> int:
         return self.images.shape[1]
 
+    @property
+    def mean_matrix(self) -> Tensor:
+        """``[B, N, N]``: the mean over samples of the matrices that have a one at ``[j, g(j)]``."""
+        nodes = self.images.shape[-1]
+        counts = self.images.new_zeros(len(self.images), nodes, nodes)
+        return counts.scatter_add(-1, self.images.mT, torch.ones_like(self.images.mT)) / self.samples
+
     def inverse(self) -> Permutation:
         return Permutation(self.preimages, self.images, self.relaxation, not self.relaxes_target)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from baselines.build import build
 from baselines.model import Model
 from baselines.samplers.sampler import Sample, Sampler
-from baselines.symmetrized import Symmetrized
+from baselines.symmetrized import Symmetrized, agreement
 from harness.registry import method
-from tasks.symmetry.element import Linear, Permutation
+from tasks.symmetry.element import Linear, Permutation, Product
 from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.representation import Representation
@@ -179,3 +180,28 @@ def test_the_group_to_symmetrize_over_can_be_chosen() -> None:
     model = model_for("mlp-frame", x, ("S_n", "E(3)"), {"group": ["SE(3)"]}).eval()
     assert isinstance(model, Symmetrized)
     assert model.sampler.group.name == "SE(3)" and model.fixed_samples == 4
+
+
+def test_the_mean_of_permutation_matrices_is_that_of_a_loop() -> None:
+    images = torch.stack([torch.randperm(5) for _ in range(6)]).unflatten(0, (2, 3))
+    expected = torch.zeros(2, 5, 5)
+    for graph, sample, node in itertools.product(range(2), range(3), range(5)):
+        expected[graph, node, images[graph, sample, node]] += 1 / 3
+    torch.testing.assert_close(Permutation.from_images(images).mean_matrix, expected)
+
+
+def test_agreement_is_zero_for_one_permutation_and_largest_for_uniform_ones() -> None:
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[1, 4:] = False
+    same = Permutation.from_images(torch.tensor([[2, 0, 1, 3, 4, 5]]).expand(2, 50, -1))
+    drawn = torch.rand(2, 5000, 6).masked_fill(~mask[:, None], 2).argsort(-1)
+    uniform = Permutation.from_images(torch.where(mask[:, None], drawn, torch.arange(6)))
+    two = Product((uniform, Linear(torch.eye(3).expand(2, 5000, -1, -1))))
+
+    def entropy(element: Permutation | Product) -> float:
+        return agreement(Sample(element), mask)["permutation_entropy"].item()
+
+    assert entropy(same) == pytest.approx(0, abs=1e-6)
+    assert entropy(uniform) == entropy(two) == pytest.approx(math.log(6) + math.log(4), rel=1e-2)
+    assert agreement(Sample(same.part(0, 1)), mask) == {}
+    assert agreement(Sample(two.factors[1]), mask) == {}

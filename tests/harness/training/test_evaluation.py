@@ -10,8 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.training.evaluate import curve, estimates
+from harness.spec import Resources
+from harness.training.evaluate import curve, equivariance_errors, estimates
+from harness.training.execute import execute
 from harness.training.memory import peak_memory
+from harness.training.outcome import Silence
+from tests.harness.training.small_problems import particles_spec
 
 CPU = torch.device("cpu")
 
@@ -34,6 +38,41 @@ def test_estimates_use_every_draw_once() -> None:
     draws = torch.arange(12.0).reshape(1, 12, 1)
     torch.testing.assert_close(estimates(draws, 4)[:, 0, 0], torch.tensor([1.5, 5.5, 9.5]))
     assert estimates(draws, 5).shape[0] == 2
+
+
+def test_a_flat_curve_takes_every_draw_for_an_estimate() -> None:
+    targets = torch.zeros(400, 3, dtype=torch.float64)
+    draws = 2 * torch.randn(400, 2, 3, dtype=torch.float64)
+    first, last = curve(draws, targets, mean_error, (1, 64), flat=True)
+    assert first.variance == last.variance == pytest.approx(4, rel=0.1)
+    assert first.value == last.value == pytest.approx(4, rel=0.1)
+
+
+def test_the_equivariance_error_of_a_known_law() -> None:
+    """Two independent k-sample means of Normal(3, 4) differ by sqrt(8 / k); a bias of 1 stays whatever k."""
+    draws = [3 + 2 * torch.randn(400, 128, 3, dtype=torch.float64) for _ in range(2)]
+    for samples, error in zip((1, 4, 64), equivariance_errors(*draws, (1, 4, 64)), strict=True):
+        assert error == pytest.approx((8 / samples) ** 0.5 / 3, rel=0.1)
+    biased = equivariance_errors(draws[0], draws[1] + 1, (1, 64))
+    assert biased == pytest.approx([(8 / k + 1) ** 0.5 / 3 for k in (1, 64)], rel=0.1)
+    same = equivariance_errors(draws[0], draws[0], (1, 64), flat=True)
+    assert same == [0.0, 0.0]
+
+
+@pytest.mark.usefixtures("generated_data")
+def test_runs_measure_how_equivariant_they_are_at_every_number_of_samples() -> None:
+    """Group averaging by 1 / sqrt(k), frames and equivariant networks to rounding; alone a network is not."""
+
+    def errors(method: str, **settings: object) -> list[float]:
+        spec = particles_spec(method, epochs=1, curve_samples=(1, 16), curve_size=20, **settings)
+        curve = execute(spec, resources=Resources(), hooks=Silence()).curve
+        return [point.equivariance for point in curve]
+
+    first, last = errors("gnn-haar", curve_repeats=8)
+    assert last == pytest.approx(first / 4, rel=0.2)
+    assert errors("gnn-identity")[0] == errors("gnn-identity")[1] > first
+    for method in ("egnn", "gnn-frame"):
+        assert max(errors(method)) < 1e-4
 
 
 def test_peak_memory_counts_what_is_alive_at_once() -> None:

@@ -229,3 +229,17 @@ def test_moved_test_sets_show_who_has_learned_a_pose() -> None:
     posed = execute(particles_spec("mlp-identity"), resources=Resources(), hooks=Silence()).metrics
     assert abs(posed["mse_moved"] / posed["mse"] - 1) > 1e-3
     assert math.isfinite(posed["mse_moved"])
+
+
+@pytest.mark.parametrize(
+    ("name", "agrees"), [("gin_id-haar", False), ("gin_id-learned", False), ("gin_id-identity", None), ("gin", None)]
+)
+def test_training_tells_how_little_the_sampled_permutations_agree(name: str, agrees: bool | None) -> None:
+    """Of 2 samples on graphs of at most 5 nodes: between nothing and log 2 for each row and column."""
+    hooks = Recorder()
+    fit(graph_model(name), hooks, epochs=2).run()
+    found = [values.get("train/permutation_entropy") for _, values in hooks.rows]
+    if agrees is None:
+        assert found == [None, None]
+    else:
+        assert all(value is not None and 0 < value <= 2 * math.log(2) for value in found)
