@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +15,10 @@ from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
     from harness.checking import Verdict
-    from harness.planning import Plan
+    from harness.execution.jobs import JobServer
+    from harness.planning import Plan, Seconds
     from harness.records.store import Store
+    from harness.spec import Job
 
 STORE = Path("results/store")
 INTERRUPTED = 130
@@ -44,7 +45,18 @@ OnlyOption = Annotated[
 StoreOption = Annotated[
     Path, typer.Option("--store", metavar="DIR", envvar="SYMBENCH_STORE", help="The folder that holds the records.")
 ]
+DashboardOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="URL", help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)."
+    ),
+]
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Print what the job prints, until it ends.")]
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="A job, as symbench jobs lists them.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+jobs_app = typer.Typer(help="List the jobs of a cluster, stop them, read their logs.", invoke_without_command=True)
+app.add_typer(jobs_app, name="jobs")
 
 
 def main() -> None:
@@ -118,17 +130,24 @@ def plan(
     overrides: SetOption = None,
     only: OnlyOption = None,
     store: StoreOption = STORE,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Estimate how long the runs to do will take, from the store's records.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
     from harness import planning
     from harness.suite import load
 
-    found = planning.plan(load(suite, overrides or ()), _opened(store), only or ())
+    opened = _opened(store)
+    found = planning.plan(load(suite, overrides or ()), opened, only or ())
+    seconds = planning.estimates(found.todo, opened) if cost else None
     if as_json:
-        typer.echo(json.dumps(_plan_values(found), indent=1))
+        typer.echo(json.dumps(_plan_values(found, seconds), indent=1))
     else:
         _print_plan(found)
+        if seconds is not None:
+            _print_cost(seconds)
 
 
 @app.command()
@@ -162,8 +181,9 @@ def run(
 
             progress = progress_for(Console(soft_wrap=True))
             progress.begin(len(planned.todo), len(planned.done))
+            longest_first = planning.longest_first(planned.todo, planning.estimates(planned.todo, opened))
             try:
-                launch(planned.todo, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
+                launch(longest_first, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
                 mirrored = sync_records(opened, opened.mlflow_uri)  # what no worker lived to log
                 if mirrored.failed:
                     progress.note(f"{mirrored}: run 'symbench sync' later.")
@@ -175,6 +195,100 @@ def run(
             finally:
                 progress.end()
     _print_end(planned, opened)
+
+
+@app.command()
+def submit(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    only: OnlyOption = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR", envvar="SYMBENCH_STORE", help="A folder that all nodes see, or an address such as s3://..."
+        ),
+    ] = "",
+    address: DashboardOption = None,
+    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many runs at once at most.")] = None,
+    runtime_env: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML file with Ray's runtime environment: env_vars, pip, ..."),
+    ] = None,
+    follow: FollowOption = False,
+) -> None:
+    """Run a suite on a cluster from outside of it: this code and the suite travel there, and the job goes on alone."""
+    from harness import planning
+    from harness.execution.jobs import JobServer
+    from harness.execution.submission import Submission, runtime_environment, travelling
+    from harness.suite import load
+
+    loaded = load(suite, overrides or ())
+    planned = planning.plan(loaded, None, only or ())
+    submission = Submission(suite=suite, store=store, overrides=overrides or (), only=only or (), slots=slots)
+    environment = runtime_environment(runtime_env)
+    server = JobServer(address)
+    with travelling(submission) as folder:
+        job_id = server.submit(folder, submission.entrypoint, environment, loaded.name, store)
+    typer.echo(f"Job {job_id}: {loaded.name}, {len(planned.jobs)} runs, records in {store}")
+    if follow:
+        _follow(server, job_id)
+    else:
+        typer.echo(f"Next: symbench jobs logs {job_id} --follow --address {server.address}")
+
+
+@jobs_app.callback()
+def jobs(context: typer.Context, address: DashboardOption = None, as_json: JsonOption = False) -> None:
+    """List the jobs of a cluster; its subcommands stop them and read their logs."""
+    context.obj = address
+    if context.invoked_subcommand is not None:
+        return
+    from dataclasses import asdict
+    from datetime import timedelta
+
+    from harness.execution.jobs import JobServer
+
+    found = JobServer(address).jobs()
+    if as_json:
+        typer.echo(json.dumps([asdict(job) for job in found], indent=1, default=str))
+        return
+    rows = [
+        [
+            job.id,
+            job.status,
+            _cell(job.suite),
+            f"{job.started:%Y-%m-%d %H:%M:%S} UTC" if job.started else "-",
+            str(timedelta(seconds=round(job.seconds))) if job.seconds is not None else "-",
+            _cell(job.store),
+        ]
+        for job in found
+    ]
+    _print_table(["job", "status", "suite", "started", "took", "store"], rows)
+
+
+@jobs_app.command("stop")
+def stop_job(context: typer.Context, job_id: JobArgument, address: DashboardOption = None) -> None:
+    """End a job: its finished runs keep their records, and submitting the suite again does the rest."""
+    from harness.execution.jobs import JobServer
+
+    server = JobServer(address or context.obj)
+    if server.stop(job_id):
+        typer.echo(f"Job {job_id} is told to end.")
+    else:
+        typer.echo(f"Job {job_id} has ended already ({server.job(job_id).status}).")
+
+
+@jobs_app.command("logs")
+def job_logs(
+    context: typer.Context, job_id: JobArgument, follow: FollowOption = False, address: DashboardOption = None
+) -> None:
+    """Print what a job has printed."""
+    from harness.execution.jobs import JobServer
+
+    server = JobServer(address or context.obj)
+    if follow:
+        _follow(server, job_id)
+    else:
+        typer.echo(server.log(job_id), nl=False)
 
 
 @app.command()
@@ -328,6 +442,19 @@ def _existing(store: Path) -> Store:
     return opened
 
 
+def _follow(server: JobServer, job_id: str) -> None:
+    """Exit code 0 only if the job has succeeded; Ctrl-C ends the watching and not the job."""
+    try:
+        job = server.follow(job_id, lambda text: typer.echo(text, nl=False))
+    except KeyboardInterrupt:
+        typer.echo(f"The job goes on: 'symbench jobs stop {job_id}' ends it, 'symbench jobs logs {job_id}' watches it.")
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(f"Job {job_id}: {job.status}")
+    if job.status != "SUCCEEDED":
+        typer.echo(f"{job.message}", err=True)
+        raise typer.Exit(job.exit_code or 1)
+
+
 def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
@@ -350,14 +477,21 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
 
 
-def _plan_values(found: Plan) -> dict[str, Any]:
+def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
+    def about(job: Job) -> dict[str, Any]:
+        estimate = seconds.get(job.spec.digest) if seconds is not None else None
+        return {"seconds": estimate.seconds, "estimated_from": estimate.source} if estimate is not None else {}
+
     return {
         "suite": found.suite,
         "total": len(found.jobs),
         "done": len(found.done),
         "failed": len(found.failed),
         "todo": len(found.todo),
-        "runs": [{"digest": job.spec.digest, "state": found.state(job), **job.spec.to_dict()} for job in found.jobs],
+        "runs": [
+            {"digest": job.spec.digest, "state": found.state(job), **about(job), **job.spec.to_dict()}
+            for job in found.jobs
+        ],
         "misfits": [pair._asdict() for pair in found.misfits],
     }
 
@@ -388,8 +522,7 @@ def _print_plan(found: Plan) -> None:
 
     lines: dict[tuple[str, ...], list[str]] = {}
     for job in found.jobs:
-        same = replace(job.spec, seed=0).digest
-        key = (same, task_label(job.spec), job.spec.method, job.spec.protocol)
+        key = (job.spec.setting, task_label(job.spec), job.spec.method, job.spec.protocol)
         lines.setdefault(key, []).append(found.state(job))
     rows = [
         [*key[1:], str(len(states)), str(states.count("done")), str(states.count("failed"))]
@@ -401,6 +534,18 @@ def _print_plan(found: Plan) -> None:
     typer.echo(
         f"{found.suite}: {len(found.jobs)} runs, {len(found.done)} have a record, {len(found.todo)} to do "
         f"({len(found.failed)} of them failed before), {len(found.misfits)} pairs do not fit"
+    )
+
+
+def _print_cost(seconds: Seconds) -> None:
+    from harness.execution.progress import duration
+
+    known = [estimate for estimate in seconds.values() if estimate is not None]
+    rough = sum(estimate.source == "pair" for estimate in known)
+    total = sum(estimate.seconds for estimate in known)
+    typer.echo(
+        f"about {duration(total)} on one worker: {len(known) - rough} runs as their settings took before, "
+        f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without any record to go by"
     )
 
 

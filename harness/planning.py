@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
+from harness.records.costs import Costs, Estimate
 from harness.registry import nearest
 from harness.spec import Job
 from harness.suite import Misfit, Suite
@@ -15,6 +17,7 @@ from harness.suite import Misfit, Suite
 if TYPE_CHECKING:
     from harness.records.store import Store
 
+Seconds = Mapping[str, Estimate | None]
 State = Literal["done", "failed", "new"]
 _STATES: Mapping[str | None, State] = {"succeeded": "done", "failed": "failed", None: "new"}
 
@@ -59,6 +62,22 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     statuses = store.statuses() if store is not None else {}
     states = {job.spec.digest: _STATES[statuses.get(job.spec.digest)] for job in jobs}
     return Plan(suite.name, jobs, states, misfits)
+
+
+def estimates(jobs: Sequence[Job], store: Store | None) -> Seconds:
+    """By digest, how long each run will take, as the records of ``store`` tell; ``None`` where they do not."""
+    costs = Costs(store.records() if store is not None else ())
+    return {job.spec.digest: costs.estimate(job.spec) for job in jobs}
+
+
+def longest_first(jobs: Sequence[Job], seconds: Seconds) -> list[Job]:
+    """So that no long run is left for the end, when most workers are idle; the unknown ones before all others."""
+
+    def order(job: Job) -> float:
+        estimate = seconds[job.spec.digest]
+        return -math.inf if estimate is None else -estimate.seconds
+
+    return sorted(jobs, key=order)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,11 @@ class RunSpec:
         identity = {name: value for name, value in self.to_dict().items() if name != "protocol"}
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @cached_property
+    def setting(self) -> str:
+        """What runs that differ by their seed alone share: the digest of the one with seed 0."""
+        return replace(self, seed=0).digest
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

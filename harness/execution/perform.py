@@ -58,6 +58,8 @@ def perform(
 
     An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written.
     """
+    from harness.execution.thrift import within_memory
+
     execute = execute or _training_loop()
     run = _Performance(job, store, lambda: tracker, command)
     checkpoint = store.checkpoint_path(job.spec.digest)
@@ -65,7 +67,8 @@ def perform(
     reset_peak_rss()
     with run.logged():
         try:
-            result: Result = execute(job.spec, resources=job.resources, hooks=run.watchers, checkpoint=checkpoint)
+            way = partial(execute, job.spec, hooks=run.watchers, checkpoint=checkpoint)
+            result: Result = within_memory(job, lambda resources: way(resources=resources), run.watchers.restart)
         except Exception as error:  # whatever a task or a method raises is this run's result
             result = error
     return run.end(result)
@@ -206,6 +209,10 @@ class _Watchers:
     @cached_property
     def _tracker(self) -> RunTracker | None:
         return self._make()
+
+    def restart(self) -> None:
+        """The run logs anew what lies behind it."""
+        self.history = History()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.history.log(step, values)

@@ -79,11 +79,12 @@ class _Tally:
         left = "time left unknown"
         if self.ended:
             seconds = (time.monotonic() - self.since) / self.ended * (self.todo - self.ended)
-            left = f"about {_duration(seconds)} left"
+            left = f"about {duration(seconds)} left"
         return f"{self.ended}/{self.todo} done, {len(self.running)} running, {self.failed} failed, {left}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """As people say it: ``3 min 07 s``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness.spec import Job
 
@@ -18,7 +17,7 @@ def stacks(jobs: Sequence[Job]) -> list[Stack]:
     families: dict[object, list[Job]] = {}
     for job in jobs:
         stacked = job.resources.stack > 1 and job.spec.settings.epochs > 0
-        family = (replace(job.spec, seed=0).digest, job.resources, job.suite) if stacked else job.spec.digest
+        family = (job.spec.setting, job.resources, job.suite) if stacked else job.spec.digest
         families.setdefault(family, []).append(job)
     return [
         tuple(family[start : start + family[0].resources.stack])

@@ -73,6 +73,8 @@ class Worker:
 
         Raises :class:`~harness.training.outcome.NotStacked` where several have to go one by one.
         """
+        from harness.execution.thrift import free_accelerator
+
         command = self._briefing.command
         try:
             if len(jobs) > 1:
@@ -81,7 +83,7 @@ class Worker:
                 tracker = self._tracker(jobs[0])
                 records = [perform(jobs[0], self._store, tracker, execute=self._execute, command=command)]
         finally:
-            _free_accelerator()
+            free_accelerator()
         return [Ending(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
 
     @cached_property
@@ -109,14 +111,3 @@ def greeting() -> Greeting:
     import tasks
 
     return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=os.path.realpath(tasks.__file__))
-
-
-def _free_accelerator() -> None:
-    """Gives back the memory that torch keeps for later: another worker may share the device."""
-    import gc
-
-    import torch
-
-    if torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,8 @@ import pytest
 
 from harness import registry
 from harness.errors import SymbenchError
-from harness.planning import Plan, plan
+from harness.planning import Plan, estimates, longest_first, plan
+from harness.records.costs import Estimate
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import Job
@@ -94,6 +96,26 @@ def test_records_of_other_runs_do_not_count(suite: Suite, store: Store, tmp_path
     for job in other.expand().jobs:
         store.write(record(job, "succeeded"), [])
     assert plan(suite, store).done == []
+
+
+def test_runs_are_estimated_by_their_settings_then_by_their_pair_and_the_longest_go_first(
+    suite: Suite, store: Store, tmp_path: Path
+) -> None:
+    def took(job: Job, seconds: float) -> Record:
+        return replace(record(job, "succeeded"), provenance={"wall_seconds": seconds})
+
+    egnn = [job for job in suite.expand().jobs if job.spec.method == "egnn"]
+    longer = load(tmp_path / "mine.yaml", [f"settings.epochs={3 * egnn[0].spec.settings.epochs}"]).expand().jobs
+    store.write(took(egnn[0], 10.0), [])
+    store.write(took(next(job for job in longer if job.spec.method == "mlp-haar"), 300.0), [])
+    mlp = [job for job in suite.expand().jobs if job.spec.method == "mlp-haar" and job.spec.task == "nbody"]
+    others = [job for job in suite.expand().jobs if job.spec.method == "mlp-frame"]
+    seconds = estimates([egnn[1], *mlp, *others], store)
+    assert seconds[egnn[1].spec.digest] == Estimate(10.0, "settings")
+    assert all(seconds[job.spec.digest] == Estimate(100.0, "pair") for job in mlp)
+    assert all(seconds[job.spec.digest] is None for job in others)
+    assert longest_first([egnn[1], *mlp, *others], seconds) == [*others, *mlp, egnn[1]]
+    assert set(estimates(others, None).values()) == {None}
 
 
 def pairs(found: Plan) -> set[tuple[str, str]]:
