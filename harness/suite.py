@@ -137,14 +137,14 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     return suite
 
 
-def locate(suite: Path | str) -> Path:
-    """The file that ``suite`` names: a path, or the name of a suite in ``ray_configs``."""
-    path, bundled = Path(suite), FOLDER / f"{suite}.yaml"
+def locate(suite: Path | str, folder: Path = FOLDER) -> Path:
+    """The file that ``suite`` names: a path, or the name of one in ``folder``."""
+    path, bundled = Path(suite), folder / f"{suite}.yaml"
     if path.is_file():
         return path
     if bundled.is_file():
         return bundled
-    names = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
     hint = f": {registry.nearest(str(suite), names)}" if names else ": give the path of a YAML file."
     raise SymbenchError(f"There is no suite file '{suite}'{hint}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -19,48 +19,8 @@ PARAMS = ("task_params", "base", "sampler")
 GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sampler.NAME"
 
 
-def sentence(error: ValidationError, file: SuiteFile, at: Loc = ()) -> str:
-    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands.
-
-    What is missing comes last: the key that it was misspelt as says more.
-    """
-    details = min(error.errors(), key=lambda item: (item["type"] == "missing", file.line((*at, *item["loc"]))))
-    return _at(file.where((*at, *_place(details))), _complaint(details))
-
-
-def _at(where: str, what: str) -> str:
-    return f"{where}: {what}" if what.endswith("?") else f"{where}: {what}."
-
-
-def _place(details: ErrorDetails) -> Loc:
-    """Where the complaint belongs. Those of a whole mapping begin with the name of the key they are about."""
-    if details["type"] == "value_error" and isinstance(details["input"], dict):
-        return (*details["loc"], str(details["ctx"]["error"]).split()[0])
-    return details["loc"]
-
-
-def _complaint(details: ErrorDetails) -> str:
-    loc, message = details["loc"], details["msg"]
-    name = ".".join(str(part) for part in loc[-2:] if isinstance(part, str) or part is loc[-1])
-    given = json.dumps(details["input"], default=str)
-    match details["type"]:
-        case "extra_forbidden":
-            return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), _keys(loc[:-1]))}"
-        case "missing":
-            return f"'{loc[-1]}' is missing"
-        case "too_short":
-            return f"'{name}' should not be empty"
-        case "model_type" | "dict_type":
-            return f"'{name}' should be a mapping, not {given}"
-        case "value_error":
-            reason = str(details["ctx"]["error"])
-            return f"'{name}' {reason}" if reason.startswith("should") else reason
-        case _:
-            return f"'{name}' {message.removeprefix('Input ').partition(', unable')[0]}, not {given}"
-
-
-def _keys(loc: Loc) -> Iterable[str]:
-    """The keys that the mapping at ``loc`` may have."""
+def suite_keys(loc: Loc) -> Iterable[str]:
+    """The keys that the mapping at ``loc`` of a suite may have."""
     model: type[BaseModel]
     match loc:
         case (*_, "settings"):
@@ -76,6 +36,49 @@ def _keys(loc: Loc) -> Iterable[str]:
     return model.model_fields
 
 
+def sentence(
+    error: ValidationError, file: SuiteFile, at: Loc = (), keys: Callable[[Loc], Iterable[str]] = suite_keys
+) -> str:
+    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands.
+
+    What is missing comes last: the key that it was misspelt as says more.
+    """
+    details = min(error.errors(), key=lambda item: (item["type"] == "missing", file.line((*at, *item["loc"]))))
+    return located(file.where((*at, *_place(details))), _complaint(details, keys))
+
+
+def located(where: str, what: str) -> str:
+    """One sentence: the place and what is wrong there."""
+    return f"{where}: {what}" if what.endswith("?") else f"{where}: {what}."
+
+
+def _place(details: ErrorDetails) -> Loc:
+    """Where the complaint belongs. Those of a whole mapping begin with the name of the key they are about."""
+    if details["type"] == "value_error" and isinstance(details["input"], dict):
+        return (*details["loc"], str(details["ctx"]["error"]).split()[0])
+    return details["loc"]
+
+
+def _complaint(details: ErrorDetails, keys: Callable[[Loc], Iterable[str]]) -> str:
+    loc, message = details["loc"], details["msg"]
+    name = ".".join(str(part) for part in loc[-2:] if isinstance(part, str) or part is loc[-1])
+    given = json.dumps(details["input"], default=str)
+    match details["type"]:
+        case "extra_forbidden":
+            return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), keys(loc[:-1]))}"
+        case "missing":
+            return f"'{loc[-1]}' is missing"
+        case "too_short":
+            return f"'{name}' should not be empty"
+        case "model_type" | "dict_type":
+            return f"'{name}' should be a mapping, not {given}"
+        case "value_error":
+            reason = str(details["ctx"]["error"])
+            return f"'{name}' {reason}" if reason.startswith("should") else reason
+        case _:
+            return f"'{name}' {message.removeprefix('Input ').partition(', unable')[0]}, not {given}"
+
+
 def check_names(suite: Suite, file: SuiteFile) -> None:
     """Raises :class:`SymbenchError` for the first name or parameter that the registry does not know."""
     for index, experiment in enumerate(suite.experiments):
@@ -86,50 +89,50 @@ def check_names(suite: Suite, file: SuiteFile) -> None:
 
 def _check_experiment(suite: Suite, experiment: Experiment, file: SuiteFile, at: Loc) -> None:
     for index, pattern in enumerate(experiment.tasks):
-        _check_pattern(pattern, "task", registry.tasks(), file, (*at, "tasks", index))
+        check_pattern(pattern, "task", registry.tasks(), file, (*at, "tasks", index))
     for index, pattern in enumerate(experiment.methods):
-        _check_pattern(pattern, "method", registry.methods(), file, (*at, "methods", index))
+        check_pattern(pattern, "method", registry.methods(), file, (*at, "methods", index))
     tasks = selected(experiment.tasks, registry.tasks())
     methods = selected(experiment.methods, registry.methods())
     named = [task for task in tasks if task in experiment.tasks]
     protocol_at: Loc = (*at, "protocol") if experiment.protocol else ("protocol",)
-    _check_protocol(experiment.protocol or suite.protocol, tasks, named, file, protocol_at)
-    _check_params(experiment, tasks, methods, file, at)
+    check_protocol(experiment.protocol or suite.protocol, tasks, named, file, protocol_at)
+    check_params(experiment, tasks, methods, file, at)
     for name, values in experiment.grid.items():
         for index, value in enumerate(values):
-            chosen = _check_point(name, value, file, (*at, "grid", name, index))
-            _check_params(chosen, tasks, methods, file, (*at, "grid", name, index))
+            chosen = check_point(name, value, file, (*at, "grid", name, index))
+            check_params(chosen, tasks, methods, file, (*at, "grid", name, index))
             if chosen.protocol:
-                _check_protocol(chosen.protocol, tasks, named, file, (*at, "grid", name, index))
+                check_protocol(chosen.protocol, tasks, named, file, (*at, "grid", name, index))
 
 
 def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
-    _check_pattern(override.task, "task", registry.tasks(), file, (*at, "task"))
-    _check_pattern(override.method, "method", registry.methods(), file, (*at, "method"))
+    check_pattern(override.task, "task", registry.tasks(), file, (*at, "task"))
+    check_pattern(override.method, "method", registry.methods(), file, (*at, "method"))
     tasks = matching(override.task, registry.tasks())
     if override.protocol:
         named = [task for task in tasks if task == override.task]
-        _check_protocol(override.protocol, tasks, named, file, (*at, "protocol"))
-    _check_params(override, tasks, matching(override.method, registry.methods()), file, at)
+        check_protocol(override.protocol, tasks, named, file, (*at, "protocol"))
+    check_params(override, tasks, matching(override.method, registry.methods()), file, at)
 
 
-def _check_pattern(pattern: str, kind: str, known: Collection[str], file: SuiteFile, at: Loc) -> None:
+def check_pattern(pattern: str, kind: str, known: Collection[str], file: SuiteFile, at: Loc) -> None:
     if not matching(pattern, known):
         hint = registry.nearest(pattern.replace("*", ""), known)
-        raise SymbenchError(_at(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
+        raise SymbenchError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
 
 
-def _check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
+def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
     """Every task that is named must have the protocol; of those that a glob found, one at least."""
     lacking = [task for task in named if protocol not in registry.task(task).protocols]
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
         whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
         hint = registry.nearest(protocol, known)
-        raise SymbenchError(_at(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
+        raise SymbenchError(located(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
 
 
-def _check_params(chosen: Choices, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
+def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
     method_cards = [registry.method(name) for name in methods]
     known: dict[str, list[Mapping[str, Any]]] = {
         "task_params": [registry.task(name).params for name in tasks],
@@ -143,15 +146,15 @@ def _check_params(chosen: Choices, tasks: Sequence[str], methods: Sequence[str],
             if not defaults:
                 names = list(dict.fromkeys(name for params in known[section] for name in params))
                 hint = registry.nearest(name, names) if names else "none of them takes any"
-                raise SymbenchError(_at(where, f"nothing selected has the {section} setting '{name}': {hint}"))
+                raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
             if not any(_alike(value, default) for default in defaults):
-                raise SymbenchError(_at(where, f"'{name}' should be like {defaults[0]!r}, not {value!r}"))
+                raise SymbenchError(located(where, f"'{name}' should be like {defaults[0]!r}, not {value!r}"))
 
 
-def _check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
+def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
     section, _, field = name.partition(".")
     if section not in ("protocol", "settings", *PARAMS) or (section == "protocol") == bool(field):
-        raise SymbenchError(_at(file.where(at), f"{GRID}, not '{name}'"))
+        raise SymbenchError(located(file.where(at), f"{GRID}, not '{name}'"))
     try:
         return point(name, value)
     except ValidationError as error:

@@ -102,12 +102,12 @@ class SuiteFile:
         self._overrides[loc] = override
 
     def _place(self, name: str, value: Any, override: str) -> Loc:
-        """Put ``value`` where the dotted ``name`` points, and give that place. A grid's keys hold dots themselves."""
+        """Put ``value`` where the dotted ``name`` points, and give that place. Keys of a grid or a space hold dots."""
         inside: Any = self.data
         loc: Loc = ()
         rest = name
         while rest:
-            head, _, tail = (rest, "", "") if loc[-1:] == ("grid",) else rest.partition(".")
+            head, _, tail = (rest, "", "") if loc[-1:] in (("grid",), ("space",)) else rest.partition(".")
             key: str | int = head
             if isinstance(inside, list):
                 if not head.isdecimal() or int(head) >= len(inside):

@@ -55,14 +55,21 @@ def new_model(spec: RunSpec, signature: Signature) -> Model:
 def _train(
     spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
 ) -> Outcome:
+    fit = new_fit(spec, problem, device, chunk, hooks, path)
+    progress = fit.run()
+    return trained_outcome(spec, problem, fit.model, progress, fit.trained_steps, device, chunk)
+
+
+def new_fit(
+    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
+) -> Fit:
+    """The training that ``spec`` asks for, before its first epoch."""
     dtype = DTYPES[spec.settings.precision]
     model = initialised(spec, problem).to(device, dtype)
-    fit = Fit(
+    return Fit(
         model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
         digest=spec.digest,
     )  # fmt: skip
-    progress = fit.run()
-    return trained_outcome(spec, problem, model, progress, fit.trained_steps, device, chunk)
 
 
 def initialised(spec: RunSpec, problem: SupervisedTask) -> Model:

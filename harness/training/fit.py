@@ -61,7 +61,8 @@ class Fit:
     """Trains ``model`` by ``protocol``, keeping the weights of the epoch with the lowest validation loss.
 
     With a ``path`` the state is saved there every ``checkpoint_seconds`` at the end of an epoch, and a run whose
-    state lies there goes on from it, to the same numbers as without the interruption.
+    state lies there goes on from it, to the same numbers as without the interruption. Who watches it may set
+    ``stopped`` from a hook: the epoch that was logged is then the last.
     """
 
     def __init__(
@@ -88,12 +89,13 @@ class Fit:
         self.optimizer = optimizer(model.parameters(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
         self.progress = Progress()
+        self.stopped = False
 
     def run(self) -> Progress:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model."""
         self._resume()
         saved = time.monotonic()
-        while self.trained_steps < self.budget.steps and not self.progress.out_of_patience(self.protocol):
+        while not (self.stopped or self.finished):
             self._epoch()
             self.progress.epoch += 1
             if self.path and time.monotonic() - saved > self.checkpoint_seconds:
@@ -101,6 +103,11 @@ class Fit:
                 saved = time.monotonic()
         self.model.load_state_dict(self.progress.best_weights or self.model.state_dict())
         return self.progress
+
+    @property
+    def finished(self) -> bool:
+        """Whether the budget is spent or patience has ended."""
+        return self.trained_steps >= self.budget.steps or self.progress.out_of_patience(self.protocol)
 
     @property
     def trained_steps(self) -> int:
