@@ -13,7 +13,7 @@ from harness.collate.incremental import load_cache, read_rows
 from harness.collate.runs import runs
 from harness.collate.sample_complexity import sample_complexity
 from harness.collate.scaling import scaling
-from harness.collate.tables import Tables, are_written, write_tables
+from harness.collate.tables import NAMES, Tables, are_written, write_tables
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -29,20 +29,22 @@ def collate(store: Store, out: Path | None = None) -> Tables:
     cannot be written.
     """
     out = store.root.parent / "tables" if out is None else out
-    rows = read_rows(store.root / "records", load_cache(out / "runs.parquet"))
-    all_runs = runs(rows.frame) if rows.changed else rows.frame
-    lazy = all_runs.lazy()
-    pooled = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
-    tables = Tables(
-        runs=all_runs,
-        accuracy=with_intervals(pooled[0]),
-        sample_complexity=pooled[1],
-        scaling=pooled[2],
-        left_out=rows.left_out,
-        parsed=rows.parsed,
-    )
+    cache = load_cache(out, NAMES)
+    rows = read_rows(store.root, cache["runs"] if cache else None)
+    frames = _frames(runs(rows.frame)) if rows.changed or cache is None else cache
+    tables = Tables(**frames, left_out=rows.left_out, parsed=rows.parsed)
     for sentence in tables.warnings():
         log.warning("%s", sentence)
     if rows.changed or not are_written(out):
         write_tables(tables, out)
     return tables
+
+
+def _frames(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    lazy = all_runs.lazy()
+    pooled, *others = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
+    return {
+        "runs": all_runs,
+        "accuracy": with_intervals(pooled),
+        **dict(zip(("sample_complexity", "scaling"), others, strict=True)),
+    }

@@ -17,14 +17,15 @@ def setting_labels(runs: pl.DataFrame) -> pl.DataFrame:
 
     Task parameters are compared over all methods of a task, everything else within task x protocol x method.
     """
-    specs = runs.select("task", "protocol", "method", "setting", "spec_json").unique("setting", keep="any")
+    specs = runs.select("task", "protocol", "method", "setting", "source", "spec_json").unique("setting", keep="any")
     by_task: defaultdict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     by_method: defaultdict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
-    for task, protocol, method, setting, spec_json in specs.iter_rows():
+    for task, protocol, method, setting, source, spec_json in specs.iter_rows():
         spec = json.loads(spec_json)
         by_task[task,][setting] = _flat({"task_params": spec.get("task_params", {})})
         by_method[task, protocol, method][setting] = _flat(
             {name: value for name, value in spec.items() if name not in ("seed", "task_params")}
+            | ({} if source is None else {"source": source})
         )
     parts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for settings in (*by_task.values(), *by_method.values()):

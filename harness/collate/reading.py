@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import polars as pl
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
@@ -20,10 +22,21 @@ from harness.records.record import SCHEMA
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 CURVE = pl.List(
-    pl.Struct({"samples": pl.Int64, "value": pl.Float64, "value_error": pl.Float64, "variance": pl.Float64})
+    pl.Struct(
+        {
+            "samples": pl.Int64,
+            "value": pl.Float64,
+            "value_error": pl.Float64,
+            "variance": pl.Float64,
+            "equivariance": pl.Float64,
+        }
+    )
 )
+_ARROW_CURVE = pl.Series(dtype=CURVE).to_arrow().type
+_FLOATS = [field.name for field in CURVE.inner.fields if field.dtype == pl.Float64]  # type: ignore[union-attr]
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "digest": pl.String,
+    "source": pl.String,
     "status": pl.String,
     "suite": pl.String,
     "task": pl.String,
@@ -90,6 +103,7 @@ class _Point(_Part):
     value: float | None
     value_error: float | None
     variance: float | None
+    equivariance: float | None = None  # of no record before it was measured
 
 
 class _Description(_Part):
@@ -138,8 +152,12 @@ class _Record(_Part):
     failure: _Failure | None
 
 
-def read_row(raw: bytes) -> dict[str, Any]:
-    """The row (keys: :data:`COLUMNS`) of a record's JSON. Raises :class:`Unreadable`."""
+def read_row(raw: bytes, source: str | None = None) -> dict[str, Any]:
+    """The row (keys: :data:`COLUMNS`) of a record's JSON. Raises :class:`Unreadable`.
+
+    A record from another ``source`` than this store (a bundle that was imported) has settings of its own, so that its
+    numbers are pooled with nobody else's.
+    """
     try:
         values = from_json(raw)
     except ValueError as error:
@@ -154,14 +172,29 @@ def read_row(raw: bytes) -> dict[str, Any]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise Unreadable(f"{where}: {first['msg']}") from error
-    return _row(record, values["spec"])
+    return _row(record, values["spec"], source)
 
 
-def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
+def frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
+    """Rows of :func:`read_row` as a table; ``schema`` may have more columns than :data:`COLUMNS`.
+
+    Points of curves that are not finite become null here, all at once.
+    """
+    lists = {name: [row[name] for row in rows] for name in schema}
+    curves = pl.Series("curve", pa.array(lists.pop("curve"), type=_ARROW_CURVE), dtype=CURVE)
+    numbers = [pl.when(pl.field(name).is_finite()).then(pl.field(name)) for name in _FLOATS]
+    finite = pl.element().struct.with_fields(numbers)
+    plain = pl.DataFrame(lists, schema={name: schema[name] for name in lists})
+    return plain.with_columns(curves).with_columns(pl.col("curve").list.eval(finite)).select(*schema)
+
+
+def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[str, Any]:
     described, provenance, failure = record.description, record.provenance, record.failure
-    curve = [{name: _finite(value) for name, value in point} for point in record.curve if point.samples >= 1]
+    same_but_seed = _canonical({name: value for name, value in spec.items() if name != "seed"})
+    apart = "" if source is None else f"@{source}"
     return {
         "digest": record.digest,
+        "source": source,
         "status": record.status,
         "suite": record.suite,
         "task": record.spec.task,
@@ -179,15 +212,15 @@ def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
         "sampler": described.sampler,
         "seed": record.spec.seed,
         "protocol": record.spec.protocol,
-        "setting": _hash(setting := {name: value for name, value in spec.items() if name != "seed"}),
-        "series": _hash(_without_size(setting, described.size_name)),
+        "setting": _hash(same_but_seed) + apart,
+        "series": _series(same_but_seed, described.size_name) + apart,
         "metric": described.metric,
         "direction": described.direction,
         "value": _finite(record.metrics.get(described.metric)),
         "control_name": described.control,
         "control": _finite(record.metrics.get(described.control)) if described.control else None,
         "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
-        "curve": curve,
+        "curve": [vars(point) for point in record.curve if point.samples >= 1],
         "train_samples": _whole(record.spec.settings.get("train_samples")),
         "test_samples": _whole(record.spec.settings.get("test_samples")),
         "parameters": _whole(record.cost.get("parameters")),
@@ -211,18 +244,19 @@ def _row(record: _Record, spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _without_size(setting: Mapping[str, Any], size_name: str | None) -> dict[str, Any]:
+@lru_cache(maxsize=65536)
+def _series(setting: str, size_name: str | None) -> str:
     """What a curve over sizes holds fixed: the setting less the task parameter that is the size."""
-    params = {name: value for name, value in setting["task_params"].items() if name != size_name}
-    return {**setting, "task_params": params}
+    values = json.loads(setting)
+    params = {name: value for name, value in values["task_params"].items() if name != size_name}
+    return _hash(_canonical({**values, "task_params": params}))
 
 
-def _canonical(values: Any) -> str:
-    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
-def _hash(values: Any) -> str:
-    return hashlib.sha256(_canonical(values).encode(errors="surrogatepass")).hexdigest()[:16]
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _finite(value: Any) -> float | None:

@@ -6,9 +6,10 @@ import polars as pl
 
 SETTING_KEYS = (
     "task", "task_version", "variant", "task_params", "group", "size_name", "size", "protocol", "method",
-    "method_version", "kind", "base_model", "weights", "sampler", "setting", "setting_label", "metric", "direction",
+    "method_version", "kind", "base_model", "weights", "sampler", "setting", "setting_label", "source", "metric",
+    "direction",
 )  # fmt: skip
-"""What all runs that may be pooled have in common: everything but the seed."""
+"""What all runs that may be pooled have in common: everything but the seed. ``source`` is null for this store's own."""
 
 
 def mean(column: str) -> pl.Expr:

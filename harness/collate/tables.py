@@ -58,8 +58,8 @@ def write_tables(tables: Tables, out: Path) -> None:
     """Each table as parquet and CSV, each file whole or not at all. Raises :class:`SymbenchError`."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        metadata = cache_metadata()
         for name, frame in tables.frames().items():
-            metadata = cache_metadata() if name == "runs" else {}
             _replace(out / f"{name}.csv", _plain(frame).write_csv)
             _replace(out / f"{name}.parquet", partial(frame.write_parquet, metadata=metadata))
     except OSError as error:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Status = Literal["succeeded", "failed"]
 
 FOLDERS = ("records", "histories", "checkpoints", "logs", "launches", "mlartifacts")
+IMPORTED = "imported"
+"""The folder of what others ran: ``imported/<bundle>/records``, made by the first import."""
 FAILED = ".failed"
 STALE_SECONDS = 3600.0
 _GLANCE_BYTES = 1 << 16

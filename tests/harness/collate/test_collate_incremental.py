@@ -146,7 +146,7 @@ def test_a_damaged_record_is_left_out_with_a_counted_warning(
     with caplog.at_level(logging.WARNING):
         tables = collate(store)
     assert tables.runs["value"].to_list() == [0.5]
-    assert [item.file for item in tables.left_out] == [damaged.name]
+    assert [item.file for item in tables.left_out] == [f"records/{damaged.name}"]
     assert "1 record is left out: damaged or incomplete" in caplog.text
     assert damaged.exists()
 
