@@ -451,7 +451,7 @@ def _follow(server: JobServer, job_id: str) -> None:
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"Job {job_id}: {job.status}")
     if job.status != "SUCCEEDED":
-        typer.echo(f"{job.message}", err=True)
+        typer.echo((job.message or "").partition("\n")[0], err=True)
         raise typer.Exit(job.exit_code or 1)
 
 

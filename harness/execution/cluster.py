@@ -72,7 +72,7 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
         stack.enter_context(
-            _environment(
+            environment(
                 RAY_AUTH_MODE="token",
                 RAY_AUTH_TOKEN_PATH=str(token),
                 RAY_AUTH_TOKEN=None,
@@ -98,7 +98,7 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_environment(**QUIET))
+        stack.enter_context(environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
         if (refusal := _refusal(address)) is not None:
             raise SymbenchError(refusal)
@@ -140,7 +140,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _environment(**values: str | None) -> Iterator[None]:
+def environment(**values: str | None) -> Iterator[None]:
     """Sets variables (``None`` removes one), and afterwards puts back all of Ray's: it sets some itself."""
     before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     os.environ.update({name: value for name, value in values.items() if value is not None})

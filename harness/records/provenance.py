@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import resource
@@ -23,6 +24,8 @@ PACKAGES = (
     "torch", "torch_geometric", "numpy", "scipy", "networkx", "pynauty", "python-sat", "ray", "mlflow", "polars",
 )  # fmt: skip
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
+ORIGIN = "origin.json"
+"""Beside the packages where they were sent without their git: what :func:`git_state` said of them."""
 
 
 def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict[str, Any]:
@@ -53,16 +56,25 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
 
 @cache
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit, and whether the code differs from it; nothing where the folder's files belong to no git checkout.
+    """Commit, and whether the code differs from it; nothing where the folder's files neither belong to a git checkout
+    nor were sent from one.
 
     Asked once a process, since a process runs the code that it read when it started.
     """
     tracked = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
     commit = _git(folder, "rev-parse", "HEAD")
     if tracked is None or commit is None:
-        return None, None
+        return _sent_from(folder.parent / ORIGIN)
     changes = _git(folder, "status", "--porcelain", "--", *(f":(top){name}" for name in CODE))
     return commit, None if changes is None else bool(changes)
+
+
+def _sent_from(origin: Path) -> tuple[str | None, bool | None]:
+    try:
+        values = json.loads(origin.read_text(encoding="utf-8"))
+        return values["commit"], values["dirty"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -1,0 +1,167 @@
+"""Jobs of a cluster seen from outside of it, through the job server on its dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import SymbenchError
+from harness.execution.cluster import environment
+from harness.tracking.connection import within
+
+ANSWER_SECONDS = 20.0
+UPLOAD_SECONDS = 600.0
+ENDING_SECONDS = 60.0
+POLL_SECONDS = 0.5
+TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging",
+)  # fmt: skip
+SUITE, STORE = "symbench.suite", "symbench.store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """A job as the cluster tells of it. ``status`` is Ray's: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+
+    id: str
+    status: str
+    suite: str | None
+    store: str | None
+    started: datetime | None
+    seconds: float | None
+    message: str | None
+    exit_code: int | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+class JobServer:
+    """The job server at an address such as ``http://head:8265``.
+
+    The token is the one that ``RAY_AUTH_MODE=token`` and ``RAY_AUTH_TOKEN_PATH`` (or ``RAY_AUTH_TOKEN``) give. Whatever
+    goes wrong there, also silence, raises :class:`SymbenchError` within :data:`ANSWER_SECONDS`.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        given = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+        if not given:
+            raise SymbenchError(
+                "Which cluster? Give its dashboard as --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS."
+            )
+        if not given.startswith(("http://", "https://")):
+            raise SymbenchError(f"--address {given}: jobs go to the head's dashboard, such as http://HEAD:8265.")
+        self.address = given.rstrip("/")
+        self._client = self._connected()
+
+    def submit(self, folder: Path, entrypoint: str, runtime_env: Mapping[str, Any], suite: str, store: str) -> str:
+        """Uploads the folder as the job's working directory, starts the job and returns its id."""
+        return self._ask(
+            lambda: self._client.submit_job(
+                entrypoint=entrypoint,
+                runtime_env={**runtime_env, "working_dir": str(folder)},
+                metadata={SUITE: suite, STORE: store},
+            ),
+            UPLOAD_SECONDS,
+        )
+
+    def jobs(self) -> list[JobState]:
+        """Every submitted job that the cluster remembers, the oldest first."""
+        details = self._ask(self._client.list_jobs)
+        found = [_state(item) for item in details if item.submission_id is not None]
+        return sorted(found, key=lambda job: job.started or datetime.max.replace(tzinfo=UTC))
+
+    def job(self, job_id: str) -> JobState:
+        return _state(self._ask(lambda: self._client.get_job_info(job_id), about=job_id))
+
+    def stop(self, job_id: str) -> bool:
+        """Asks the job to end; whether it was going on."""
+        return self._ask(lambda: self._client.stop_job(job_id), about=job_id)
+
+    def log(self, job_id: str) -> str:
+        """What the job has printed so far."""
+        return self._ask(lambda: self._client.get_job_logs(job_id), about=job_id)
+
+    def follow(self, job_id: str, write: Callable[[str], None]) -> JobState:
+        """Hands on what the job has printed and prints, until it has ended; returns how."""
+        self.job(job_id)
+
+        async def tail() -> None:
+            async for text in self._client.tail_job_logs(job_id):
+                write(text)
+
+        with self._said_plainly(job_id):
+            asyncio.run(tail())
+        until = time.monotonic() + ENDING_SECONDS
+        while not (state := self.job(job_id)).ended and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
+        return state
+
+    def _connected(self) -> Any:
+        if importlib.util.find_spec("aiohttp") is None:
+            raise SymbenchError("Jobs need Ray's job submission, which is not installed: pip install 'ray[default]'.")
+        from ray.job_submission import JobSubmissionClient
+
+        for name in TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # Ray would rather believe these than what it is told.
+        with environment(RAY_API_SERVER_ADDRESS=None, RAY_ADDRESS=None):
+            return self._ask(lambda: JobSubmissionClient(self.address))
+
+    def _ask(self, question: Callable[[], Any], seconds: float | None = None, about: str = "") -> Any:
+        with self._said_plainly(about):
+            return within(seconds or ANSWER_SECONDS, question)
+
+    @contextlib.contextmanager
+    def _said_plainly(self, about: str = "") -> Iterator[None]:
+        """Ray's client raises many kinds of error, most of them as ``RuntimeError`` with a status in its text."""
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            raise SymbenchError(
+                f"The cluster at --address {self.address} asks for its token: "
+                "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it."
+            ) from error
+        except OSError as error:  # also what the library requests raises, and silence
+            raise SymbenchError(
+                f"No Ray dashboard answers at --address {self.address}: start the head with --include-dashboard=true "
+                "(it needs ray[default]), and forward its port where it listens on the head alone."
+            ) from error
+        except Exception as error:
+            if about and "status code 404" in str(error):
+                raise SymbenchError(
+                    f"There is no job {about} at {self.address}: 'symbench jobs' lists those that there are."
+                ) from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise SymbenchError(f"The Ray dashboard at --address {self.address} says: {lines[0]}") from error
+
+
+def _state(details: Any) -> JobState:
+    metadata = details.metadata or {}
+    started, ended = _moment(details.start_time), _moment(details.end_time)
+    return JobState(
+        id=details.submission_id or details.job_id,
+        status=str(getattr(details.status, "value", details.status)),
+        suite=metadata.get(SUITE),
+        store=metadata.get(STORE),
+        started=started,
+        seconds=((ended or datetime.now(UTC)) - started).total_seconds() if started else None,
+        message=details.message,
+        exit_code=details.driver_exit_code,
+    )
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None

@@ -1,0 +1,160 @@
+"""The cluster files that ship: each is held to what its own system asks, as far as that goes without the system."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+FOLDER = Path(__file__).resolve().parents[2] / "ray_configs" / "clusters"
+SCRIPTS = ("local.sh", "slurm.sbatch")
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "aws.yaml", "kuberay.yaml"])
+def test_a_file_says_in_five_lines_how_it_is_used(name: str) -> None:
+    text = (FOLDER / name).read_text()
+    assert re.findall(r"^#   (\d)\. \S", text, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+    assert max(map(len, text.splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_is_sound(name: str) -> None:
+    path = FOLDER / name
+    assert path.stat().st_mode & stat.S_IXUSR
+    checks = [["bash", "-n"], *([["shellcheck"]] if shutil.which("shellcheck") else [])]
+    for check in checks:
+        done = subprocess.run([*check, path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    text = path.read_text()
+    assert "set -euo pipefail" in text
+    assert "export RAY_AUTH_MODE=token" in text and "umask 077" in text
+
+
+def test_ray_up_takes_the_file_for_aws() -> None:
+    config = yaml.safe_load((FOLDER / "aws.yaml").read_text())
+    prepared = prepare_config(copy.deepcopy(config))
+    validate_config(prepared)
+    assert prepared["provider"]["type"] == "aws"
+    with pytest.raises(jsonschema.ValidationError):
+        validate_config(prepared | {"max_worker": 3})
+    options = config["docker"]["run_options"]
+    assert "--env RAY_AUTH_MODE=token" in options
+    assert "~/.ray/auth_token" in config["file_mounts"]
+    assert f":{ray.__version__}-" in config["docker"]["image"]
+    [head] = [command for command in config["head_start_ray_commands"] if "--head" in command]
+    assert "--dashboard-host=127.0.0.1" in head
+    assert config["available_node_types"]["head"]["resources"] == {"CPU": 0}
+
+
+# https://docs.ray.io/en/master/cluster/kubernetes/references/api.html
+RAY_JOB = {
+    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
+    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "preRunningDeadlineSeconds",
+    "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterConfig",
+    "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
+}  # fmt: skip
+RAY_CLUSTER = {
+    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
+    "headServiceAnnotations", "managedBy", "rayVersion", "suspend", "upgradeStrategy", "workerGroupSpecs",
+}  # fmt: skip
+HEAD = {"enableIngress", "headService", "labels", "rayStartParams", "resources", "serviceType", "template"}
+WORKERS = {
+    "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams",
+    "replicas", "resources", "scaleStrategy", "suspend", "template",
+}  # fmt: skip
+CONTAINER = {"name", "image", "env", "ports", "resources", "securityContext", "volumeMounts"}
+
+
+def test_the_job_for_kubernetes_has_the_fields_that_kuberay_documents() -> None:
+    job = yaml.safe_load((FOLDER / "kuberay.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,45}[a-z0-9])?", job["metadata"]["name"])
+    spec = job["spec"]
+    cluster = spec["rayClusterSpec"]
+    head, workers = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
+    assert spec.keys() <= RAY_JOB and cluster.keys() <= RAY_CLUSTER and head.keys() <= HEAD
+    assert spec["submissionMode"] in ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
+    assert spec["shutdownAfterJobFinishes"] is True  # without which the time to live counts for nothing
+    assert cluster["rayVersion"] == ray.__version__
+    assert cluster["authOptions"] == {"mode": "token"}
+    assert "secret" not in (FOLDER / "kuberay.yaml").read_text().replace("Secret and gives", "")
+    for group in workers:
+        assert group.keys() <= WORKERS and {"groupName", "template", "rayStartParams"} <= group.keys()
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    for group in (head, *workers):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        pod = group["template"]["spec"]
+        [container] = pod["containers"]
+        assert container.keys() <= CONTAINER
+        assert all(isinstance(item["value"], str) for item in container["env"])
+        assert {item["name"] for item in container["volumeMounts"]} == {item["name"] for item in pod["volumes"]}
+        limits, requests = container["resources"]["limits"], container["resources"]["requests"]
+        assert {name: limits[name] for name in requests} == requests
+    assert {item["containerPort"] for item in head["template"]["spec"]["containers"][0]["ports"]} >= {6379, 8265}
+
+
+def test_the_image_for_kubernetes_has_the_ray_that_is_pinned() -> None:
+    assert f"FROM rayproject/ray:{ray.__version__}-py311\n" in (FOLDER / "Dockerfile").read_text()
+
+
+def test_slurm_reads_its_options_before_the_first_command() -> None:
+    lines = (FOLDER / "slurm.sbatch").read_text().splitlines()
+    first = next(index for index, line in enumerate(lines) if line and not line.startswith("#"))
+    marked = [index for index, line in enumerate(lines) if line.startswith("#SBATCH")]
+    assert marked and max(marked) < first
+    options = dict(re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", lines[index]).groups() for index in marked)
+    assert options["ntasks-per-node"] == "1"
+    assert re.fullmatch(r"\d+:\d\d:\d\d", options["time"])
+    assert int(options["nodes"]) >= 2 and int(options["cpus-per-task"]) >= 1
+
+
+STAND_IN = """#!/usr/bin/env bash
+echo "$(basename "$0") $RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $*" >> "$CALLS"
+"""
+
+
+def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Path) -> None:
+    """SLURM, Ray and symbench are stood in for by commands that note how they are called."""
+    commands, calls, store = tmp_path / "bin", tmp_path / "calls", tmp_path / "store"
+    commands.mkdir()
+    stand_ins = {name: STAND_IN for name in ("srun", "ray", "symbench")}
+    stand_ins["symbench"] += 'until [ "$(grep -c ^srun "$CALLS")" = 3 ]; do sleep 0.05; done\n'
+    stand_ins["scontrol"] = "#!/usr/bin/env bash\nprintf 'n1\\nn2\\nn3\\n'\n"
+    for name, text in stand_ins.items():
+        (commands / name).write_text(text)
+        (commands / name).chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "CALLS": str(calls),
+        "SLURM_JOB_ID": "123456",
+        "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_CPUS_PER_TASK": "16",
+        "SLURM_MEM_PER_NODE": "65536",
+    }
+    words = ["bash", str(FOLDER / "slurm.sbatch"), "quick", str(store), "--only", "task=nbody"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    said = calls.read_text().splitlines()
+    assert all(re.match(r"\w+ token 600 ", line) for line in said)
+    started = [line for line in said if line.startswith("srun")]
+    assert sorted(re.findall(r"--nodelist=(\w+)", " ".join(started))) == ["n1", "n2", "n3"]
+    assert ["--head" in line for line in sorted(started, key=lambda line: "--nodelist=n1" not in line)] == [
+        True, False, False,
+    ]  # fmt: skip
+    assert all("--num-cpus=16" in line and f"--memory={65536 * 1048576 * 8 // 10}" in line for line in started)
+    [address] = set(re.findall(r"ray start --address=(\S+)", " ".join(started)))
+    [run] = [line for line in said if line.startswith("symbench")]
+    assert run == f"symbench token 600 run quick --address {address} --store {store} --only task=nbody"
+    assert list((store / "slurm").iterdir()) == []
