@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from harness.collate.accuracy import accuracy, with_intervals
+from harness.collate.convergence import convergence
 from harness.collate.incremental import load_cache, read_rows
 from harness.collate.runs import runs
-from harness.collate.sample_complexity import sample_complexity
-from harness.collate.scaling import scaling
+from harness.collate.sample_complexity import sample_complexity, with_convergence
+from harness.collate.scaling import scaling, with_samples_and_exponents
 from harness.collate.tables import NAMES, Tables, are_written, write_tables
 
 if TYPE_CHECKING:
@@ -42,9 +43,11 @@ def collate(store: Store, out: Path | None = None) -> Tables:
 
 def _frames(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
     lazy = all_runs.lazy()
-    pooled, *others = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
+    pooled, by_samples, by_size = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
+    by_samples = with_convergence(by_samples, convergence(all_runs))
     return {
         "runs": all_runs,
         "accuracy": with_intervals(pooled),
-        **dict(zip(("sample_complexity", "scaling"), others, strict=True)),
+        "sample_complexity": by_samples,
+        "scaling": with_samples_and_exponents(by_size, by_samples),
     }

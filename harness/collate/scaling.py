@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from harness.collate.convergence import SETTING
+from harness.collate.power_law import exponents
 from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
 from tasks.symmetry.names import dimension, log_order
 
@@ -17,7 +19,8 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
 
     ``series`` is common to settings that differ in size alone. Units: seconds per example, bytes, nats.
     ``log_group_size`` is the logarithm of the number of elements of all finite factors, ``group_dimension`` the
-    dimension of all Lie groups among them; null where there are none.
+    dimension of all Lie groups among them; null where there are none. :func:`with_samples_and_exponents` completes the
+    rows.
     """
     keys = (*SETTING_KEYS, "series")
     sizes = pl.col("size").n_unique().over("task", "method")
@@ -40,6 +43,29 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
         )
         .sort("task", "protocol", "method", "series", "size")
     )
+
+
+def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -> pl.DataFrame:
+    """Beside every row the variance of one sample and the samples needed, and how cost grows along its series.
+
+    ``variance`` is at k = 1. ``seconds_exponent`` and ``memory_exponent`` are those of power laws in the size,
+    ``seconds_group_exponent`` and ``memory_group_exponent`` of power laws in what of the group grows with it: the
+    logarithm of its order or else its dimension (:func:`~harness.collate.power_law.exponents`).
+    """
+    needed = [name for name in by_samples.columns if name.startswith("samples_needed")]
+    at_one = by_samples.filter(pl.col("samples") == 1).select(*SETTING, "variance", "variance_stderr")
+    completed = pooled
+    for extra in (at_one, by_samples.select(*SETTING, *needed).unique(SETTING, keep="first")):
+        completed = completed.join(extra, on=SETTING, how="left", nulls_equal=True, maintain_order="left")
+    by = ("task", "method", "series", "source")
+    growing = pl.col("log_group_size").n_unique().over(by) > 1
+    of_group = pl.when(growing).then("log_group_size").otherwise("group_dimension")
+    measured = pooled.with_columns(of_group.cast(pl.Float64).alias("of_group"))
+    for x, which in (("size", ""), ("of_group", "_group")):
+        for y, cost in (("seconds_per_example", "seconds"), ("peak_memory_bytes", "memory")):
+            found = exponents(measured, by, x, y, f"{cost}{which}_exponent")
+            completed = completed.join(found, on=by, how="left", nulls_equal=True, maintain_order="left")
+    return completed
 
 
 def _of_group(measure: Callable[[Sequence[str], int], float | None], dtype: type[pl.DataType]) -> pl.Expr:

@@ -1,0 +1,41 @@
+"""Exponents of power laws with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from scipy.stats import t
+
+from harness.collate.bootstrap import LEVEL
+
+
+def exponents(frame: pl.DataFrame, by: Sequence[str], x: str, y: str, name: str) -> pl.DataFrame:
+    """The exponent a of y ~ x^a in every group of rows, by least squares in logarithms: columns ``by`` and ``name``.
+
+    ``name``_low and ``name``_high end its 95 % t-interval: the residuals also hold how far the points are from any
+    power law. It takes three different x, and an exponent takes two; rows that are not positive are left out.
+    """
+    logs = frame.lazy().filter((pl.col(x) > 0) & (pl.col(y) > 0)).with_columns(
+        pl.col(x).log().alias("x"), pl.col(y).log().alias("y")
+    )  # fmt: skip
+    run, rise = pl.col("x") - pl.col("x").mean(), pl.col("y") - pl.col("y").mean()
+    sums = (
+        logs.group_by(by, maintain_order=True)
+        .agg(
+            pl.len().alias("n"),
+            pl.col("x").n_unique().alias("places"),
+            (run * run).sum().alias("xx"),
+            (run * rise).sum().alias("xy"),
+            (rise * rise).sum().alias("yy"),
+        )
+        .filter(pl.col("places") > 1)
+        .collect()
+    )
+    slope = sums["xy"].to_numpy() / sums["xx"].to_numpy()
+    freedom = np.where(sums["places"].to_numpy() > 2, sums["n"].to_numpy() - 2.0, np.nan)
+    residual = np.maximum(sums["yy"].to_numpy() - slope * sums["xy"].to_numpy(), 0)
+    margin = t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(residual / freedom / sums["xx"].to_numpy())
+    ends = {name: slope, f"{name}_low": slope - margin, f"{name}_high": slope + margin}
+    return sums.select(by).with_columns(pl.Series(key, value, nan_to_null=True) for key, value in ends.items())
