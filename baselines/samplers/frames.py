@@ -250,7 +250,8 @@ def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
     """
     seen = x.acted(space.inverse())
     rows = torch.cat([seen.points.mT.flatten(2), seen.vectors.mT.flatten(2), seen.node_scalars], -1)
-    ranks = _lexicographic_ranks(_stepped(rows, seen.mask)).unflatten(0, (len(x), -1))
+    tolerance = PLACE_TOLERANCE * rows.abs().amax((1, 2), keepdim=True)
+    ranks = _lexicographic_ranks(stepped(rows, seen.mask, tolerance)).unflatten(0, (len(x), -1))
     return _ordered(x, ranks, noise)
 
 
@@ -260,9 +261,8 @@ def _ordered(x: Structure, ranks: Tensor, noise: Tensor) -> Permutation:
     return Permutation.from_images(scores.argsort(dim=-1, descending=True, stable=True))
 
 
-def _stepped(values: Tensor, mask: Tensor) -> Tensor:
-    """``[M, N, C]`` int64: for every column its numbers' ranks, where a step up is more than rounding."""
-    tolerance = PLACE_TOLERANCE * values.abs().amax((1, 2), keepdim=True)
+def stepped(values: Tensor, mask: Tensor, tolerance: Tensor) -> Tensor:
+    """``[M, N, C]`` int64: for every column its numbers' ranks, where a step up is more than ``tolerance``."""
     in_order, order = values.masked_fill(~mask[..., None], torch.inf).sort(dim=1)
     steps = (in_order.diff(dim=1, prepend=in_order[:, :1]) > tolerance).cumsum(1)
     return torch.empty_like(steps).scatter_(1, order, steps)

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from baselines.samplers.colour_refinement import refined, refined_colours
+from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
-from baselines.samplers.frames import FrameSampler, WithAxes, chosen, framed_geometry
+from baselines.samplers.frames import FrameSampler, WithAxes, chosen, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature, Structure
 
 ODD_TOLERANCE = 1e-4
+SCALAR_ROUNDING = 1024  # in units of the last place of the largest scalar of a channel
 
 
 class MinimalFrameSampler(FrameSampler):
@@ -30,7 +31,10 @@ class MinimalFrameSampler(FrameSampler):
     costs 2^d elements and leaves no chance in them. Degenerate points are as for :class:`FrameSampler`.
     Permutations: a canonical order by colour refinement. While colours are shared, a node drawn uniformly from the
     lowest shared colour gets a colour of its own. Where shared colours are orbits, as for almost all graphs, every
-    outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be.
+    outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be. Scalars
+    count by their ranks, in which rounding is no step (:func:`levels`): distances computed again from rotated points
+    give the same order. A gap just as wide as the largest rounding stays a discontinuity, which no single order of the
+    nodes avoids (Dym et al. 2024).
     """
 
     uncovered = staticmethod(uncovered_by_minimal_frames)
@@ -77,8 +81,9 @@ def directions(x: Structure, group: WithAxes, axes: Tensor) -> Tensor:
 def individualised_order(x: Structure, noise: Tensor) -> Permutation:
     """Nodes in the order of colours that are refined until none is shared; ``noise`` ``[B, K, N]`` draws."""
     samples = noise.shape[1]
-    mask, edges = x.mask.repeat_interleave(samples, 0), hashed(x.edge_scalars).repeat_interleave(samples, 0)
-    colours = refined_colours(x).repeat_interleave(samples, 0)
+    alike = hashed(levels(x.edge_scalars.flatten(1, 2), x.pair_mask.flatten(1, 2))).unflatten(1, (x.nodes, x.nodes))
+    colours = refined(hashed(levels(x.node_scalars, x.mask)), alike, x.mask).repeat_interleave(samples, 0)
+    mask, edges = x.mask.repeat_interleave(samples, 0), alike.repeat_interleave(samples, 0)
     while (shared := _shared(colours, mask)).any():
         lowest = colours.masked_fill(~shared, torch.iinfo(colours.dtype).max).amin(-1, keepdim=True)
         drawn = noise.flatten(0, 1).masked_fill(~shared | (colours != lowest), -torch.inf).argmax(-1)
@@ -87,6 +92,12 @@ def individualised_order(x: Structure, noise: Tensor) -> Permutation:
     last = torch.iinfo(colours.dtype).min
     order = colours.masked_fill(~mask, last).argsort(dim=-1, descending=True, stable=True)
     return Permutation.from_images(order.unflatten(0, (len(x), samples)))
+
+
+def levels(values: Tensor, exists: Tensor) -> Tensor:
+    """``[B, M, C]`` int64: ranks of ``values`` in each channel of a structure; neighbours within rounding share one."""
+    rounding = SCALAR_ROUNDING * torch.finfo(values.dtype).eps
+    return stepped(values, exists, rounding * (values * exists[..., None]).abs().amax(1, keepdim=True))
 
 
 def _shared(colours: Tensor, mask: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,8 +13,9 @@ from torch import Tensor
 from baselines.build import build
 from baselines.catalogue import MINIMAL_FRAME
 from baselines.model import Model
-from baselines.samplers.minimal_frames import MinimalFrameSampler
+from baselines.samplers.minimal_frames import MinimalFrameSampler, levels
 from harness.registry import method
+from tasks.nbody import charged_particles
 from tasks.symmetry.element import Linear, Permutation, Rigid
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -111,6 +114,32 @@ def test_particle_models_are_exactly_equivariant(base: str, symmetry: tuple[str,
     expected = g.act(model(x, 5, torch.Generator().manual_seed(2)).value[:, None], Representation.NODE_POINTS)[:, 0]
     moved = model(x.acted(g), 5, torch.Generator().manual_seed(3)).value
     torch.testing.assert_close(moved, expected, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("base", ["mlp", "transformer"])
+def test_distances_that_are_computed_again_give_the_same_order(base: str, dtype: torch.dtype) -> None:
+    """A simulation that is redone from moved particles has the squared distances of the first one but for rounding."""
+    position, velocity = torch.randn(2, 50, 5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    charge = torch.randint(0, 2, (50, 5), generator=torch.Generator().manual_seed(1)) * 2.0 - 1
+    x = charged_particles(position.to(dtype), velocity.to(dtype), charge.to(dtype))
+    symmetry = ("S_n", "E(3)")
+    g = group(symmetry).random(x, 1, torch.Generator().manual_seed(2))
+    carried = x.acted(g)
+    products, points = carried.edge_scalars[..., 0], carried.points[..., 0]
+    squares = (points[:, :, None] - points[:, None]).square().sum(-1)
+    moved = replace(carried, edge_scalars=torch.stack([products, squares], -1))
+    assert not torch.equal(moved.edge_scalars, carried.edge_scalars)
+    model = model_for(f"{base}-minimal_frame", x, symmetry).to(dtype)
+    expected = g.act(model(x, 1, torch.Generator().manual_seed(3)).value[:, None], Representation.NODE_POINTS)[:, 0]
+    found = model(moved, 1, torch.Generator().manual_seed(4)).value
+    torch.testing.assert_close(found, expected, atol=100 * torch.finfo(dtype).eps, rtol=0)
+
+
+def test_levels_are_ranks_in_which_rounding_is_no_step() -> None:
+    values = torch.tensor([[3.0, 1.0, 1.0 + 1e-15, -2.0, 1.0 + 1e-9, 77.0]], dtype=torch.float64)[..., None]
+    exists = torch.tensor([[True, True, True, True, True, False]])
+    assert levels(values, exists)[0, :5, 0].tolist() == [3, 1, 1, 0, 2]
 
 
 def test_a_cycle_is_laid_out_alike_from_any_of_its_nodes() -> None:
