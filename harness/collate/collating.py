@@ -11,6 +11,7 @@ import polars as pl
 from harness.collate.accuracy import accuracy, with_intervals
 from harness.collate.convergence import convergence
 from harness.collate.incremental import load_cache, read_rows
+from harness.collate.ranks import ranks
 from harness.collate.runs import runs
 from harness.collate.sample_complexity import sample_complexity, with_convergence
 from harness.collate.scaling import scaling, with_samples_and_exponents
@@ -48,6 +49,7 @@ def _frames(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {
         "runs": all_runs,
         "accuracy": with_intervals(pooled),
+        "ranks": ranks(all_runs),
         "sample_complexity": by_samples,
         "scaling": with_samples_and_exponents(by_size, by_samples),
     }

@@ -9,11 +9,9 @@ import numpy as np
 import polars as pl
 
 from harness.collate.bootstrap import Array, Interval, interquartile_mean, interval, probability_of_improvement
+from harness.collate.statistics import CONTEST, score
 from harness.errors import SymbenchError
 from harness.registry import nearest
-
-CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
-"""What two runs have in common that may be held against each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
 
     Raises :class:`SymbenchError` where a method has no score or the two have no seed of a task in common.
     """
-    scored = runs.with_columns(_score()).filter(pl.col("score").is_not_null())
+    scored = runs.with_columns(score()).filter(pl.col("score").is_not_null())
     if task is not None:
         _known("task", task, scored["task"])
         scored = scored.filter(pl.col("task") == task)
@@ -67,13 +65,6 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
 def over_tasks(comparisons: Sequence[Comparison]) -> Interval:
     """The probability that the first method beats the second, averaged over ``comparisons``."""
     return interval(probability_of_improvement, [one.differences for one in comparisons])
-
-
-def _score() -> pl.Expr:
-    moved = pl.col("control_name") == pl.format("{}_moved", pl.col("metric"))
-    worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
-    counted = pl.when(moved).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
-    return pl.when(pl.col("value").is_not_null()).then(counted).alias("score")
 
 
 def _comparison(pair: pl.DataFrame) -> Comparison:

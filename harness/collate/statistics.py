@@ -11,6 +11,9 @@ SETTING_KEYS = (
 )  # fmt: skip
 """What all runs that may be pooled have in common: everything but the seed. ``source`` is null for this store's own."""
 
+CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
+"""What two runs have in common that may be held against each other."""
+
 
 def mean(column: str) -> pl.Expr:
     return pl.col(column).mean()
@@ -23,3 +26,11 @@ def stderr(column: str) -> pl.Expr:
 
 def count(column: str) -> pl.Expr:
     return pl.col(column).count().cast(pl.Int64)
+
+
+def score() -> pl.Expr:
+    """A run's metric or, where that is worse, its metric on moved inputs, as on the leaderboard."""
+    moved = pl.col("control_name") == pl.format("{}_moved", pl.col("metric"))
+    worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
+    counted = pl.when(moved).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
+    return pl.when(pl.col("value").is_not_null()).then(counted).alias("score")

@@ -15,7 +15,7 @@ from harness.collate.incremental import LeftOut, cache_metadata
 from harness.errors import SymbenchError
 from harness.records.record import SCHEMA
 
-NAMES = ("accuracy", "sample_complexity", "scaling", "runs")
+NAMES = ("accuracy", "ranks", "sample_complexity", "scaling", "runs")
 """``runs`` is written last: it is the cache that says what the others were made from."""
 
 
@@ -25,6 +25,7 @@ class Tables:
 
     runs: pl.DataFrame
     accuracy: pl.DataFrame
+    ranks: pl.DataFrame
     sample_complexity: pl.DataFrame
     scaling: pl.DataFrame
     left_out: tuple[LeftOut, ...] = ()
@@ -72,7 +73,9 @@ def are_written(out: Path) -> bool:
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """For CSV, which has no nested columns: the curve as JSON."""
+    """For CSV, which has no nested columns: points of curves as JSON, names with commas."""
+    names = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
+    frame = frame.with_columns(pl.col(names).list.join(", "))
     if "curve" not in frame.columns:
         return frame
     points = pl.col("curve").list.eval(pl.element().struct.json_encode()).list.join(",")

@@ -1,0 +1,171 @@
+"""The table ``ranks``: methods ranked across the tasks that all of them ran.
+
+A mean rank over tasks compares methods only where each of them has a value on each task. So methods are ranked in
+*leagues*: some tasks of one protocol, and the methods that have a value on all of them. The first league has the most
+values; further ones follow until every method that shares a task with another is in one. A task counts once, with the
+data on which most methods have a value.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from harness.collate.bootstrap import Array, mean_ranks, win_probabilities
+from harness.collate.statistics import CONTEST, score
+
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "protocol": pl.String,
+    "league": pl.Int64,
+    "tasks": pl.List(pl.String),
+    "method": pl.String,
+    "source": pl.String,
+    "rank": pl.Float64,
+    "rank_low": pl.Float64,
+    "rank_high": pl.Float64,
+    "place": pl.Int64,
+    "tied_with": pl.List(pl.String),
+    "seeds": pl.Int64,
+    "failed": pl.Int64,
+    "missing": pl.List(pl.String),
+    "several": pl.List(pl.String),
+}
+Entrant = tuple[str, str | None]
+"""A method and the source of its runs."""
+
+
+class League(NamedTuple):
+    methods: tuple[Entrant, ...]
+    tasks: tuple[str, ...]
+
+
+def ranks(runs: pl.DataFrame) -> pl.DataFrame:
+    """One row for each method in each league of its protocol, best first, then those that are not in the league.
+
+    ``rank`` is the mean over ``tasks`` of the rank by the interquartile mean over seeds of the score
+    (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` end its 95 % interval, seeds resampled
+    within each task, null where no task has two seeds. ``tied_with`` names the methods of the league that cannot be
+    told apart from this one: of equal mean rank, or where the 95 % interval of the probability that one beats the other
+    on a seed they share, averaged over tasks, holds 1/2. ``place`` is 1 + the number of methods that are better and not
+    tied. ``seeds`` is the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method
+    outside the league has no rank: it has no value on the tasks ``missing``, or has ``several`` settings on them, among
+    which only validation could choose.
+    """
+    scored = runs.with_columns(score())
+    chosen = _one_contest_a_task(scored)
+    rows = [
+        row
+        for protocol in sorted(chosen["protocol"].unique())
+        for row in _protocol(protocol, chosen.filter(pl.col("protocol") == protocol))
+    ]
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+
+def leagues(ran: Mapping[Entrant, frozenset[str]]) -> list[League]:
+    """Leagues of at least two methods, chosen one after another by how many values of methods not yet ranked they add.
+
+    ``ran`` says on which tasks a method has a value.
+    """
+    sets = set(ran.values())
+    shared = sets | {one & other for one, other in itertools.combinations(sets, 2)}
+    every = [
+        League(tuple(sorted((name for name in ran if ran[name] >= tasks), key=_order)), tuple(sorted(tasks)))
+        for tasks in shared - {frozenset()}
+    ]
+    waiting = sorted((one for one in every if len(one.methods) > 1), key=lambda one: one.tasks)
+    found: list[League] = []
+    ranked: set[Entrant] = set()
+    while waiting:
+        best = max(waiting, key=lambda one: (len({*one.methods} - ranked) * len(one.tasks), len(one.methods)))
+        if ranked.issuperset(best.methods):
+            break
+        found.append(best)
+        ranked.update(best.methods)
+        waiting.remove(best)
+    return found
+
+
+def _order(entrant: Entrant) -> tuple[str, str]:
+    return entrant[0], entrant[1] or ""
+
+
+def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
+    """The runs of the contest of each protocol x task in which most methods, then most runs, have a score."""
+    has = pl.col("score").is_not_null()
+    sizes = scored.group_by(CONTEST).agg(pl.col("method").filter(has).n_unique().alias("methods"), has.sum().alias("n"))
+    best = sizes.sort("methods", "n", *CONTEST, descending=[True, True, *(False for _ in CONTEST)], nulls_last=True)
+    return scored.join(best.unique(["protocol", "task"], keep="first"), on=CONTEST, how="semi", nulls_equal=True)
+
+
+def _protocol(protocol: str, runs: pl.DataFrame) -> Iterable[tuple[Any, ...]]:
+    settings = runs.group_by("method", "source", "task").agg(
+        pl.col("setting").n_unique(), pl.col("score").count(), (pl.col("status") == "failed").sum().alias("failed")
+    )
+    several: dict[Entrant, set[str]] = {}
+    ran: dict[Entrant, set[str]] = {}
+    failed: dict[tuple[Entrant, str], int] = {}
+    for method, source, task, different, values, failures in settings.iter_rows():
+        name = (method, source)
+        failed[name, task] = failures
+        ran.setdefault(name, set()).update([task] if values and different == 1 else [])
+        several.setdefault(name, set()).update([task] if different > 1 else [])
+    scores = _scores(runs)
+    for place, league in enumerate(leagues({name: frozenset(tasks) for name, tasks in ran.items()}), start=1):
+        yield from _league(protocol, place, league, scores, failed)
+        for name in sorted(ran.keys() - {*league.methods}, key=_order):
+            missing = sorted({*league.tasks} - ran[name] - several[name])
+            unclear = sorted({*league.tasks} & several[name])
+            failures = sum(failed.get((name, task), 0) for task in league.tasks)
+            unranked = (None,) * 6
+            yield (protocol, place, [*league.tasks], *name, *unranked, failures, missing, unclear)
+
+
+Scores = Mapping[str, Mapping[Entrant, Mapping[int, float]]]
+"""By task, method and seed; higher is better."""
+
+
+def _scores(runs: pl.DataFrame) -> Scores:
+    sign = pl.when(pl.col("direction") == "max").then(1).otherwise(-1)
+    known = runs.filter(pl.col("score").is_not_null()).sort("seed")
+    found: dict[str, dict[Entrant, dict[int, float]]] = {}
+    columns = ("task", "method", "source", "seed", (sign * pl.col("score")).alias("score"))
+    for task, method, source, seed, value in known.select(columns).iter_rows():
+        found.setdefault(task, {}).setdefault((method, source), {})[seed] = value
+    return found
+
+
+def _league(
+    protocol: str, place: int, league: League, scores: Scores, failed: Mapping[tuple[Entrant, str], int]
+) -> Iterable[tuple[Any, ...]]:
+    tables = [_by_seed([scores[task][name] for name in league.methods]) for task in league.tasks]
+    mean, low, high = mean_ranks([[row[~np.isnan(row)] for row in table] for table in tables])
+    _, least, most = win_probabilities(tables)
+    tied = ((least <= 0.5) & (most >= 0.5)) | (mean[:, None] == mean)
+    places = 1 + ((mean < mean[:, None]) & ~tied).sum(1)
+    for index in np.lexsort((np.arange(len(mean)), mean)):
+        name = league.methods[index]
+        others = [_shown(league.methods[other]) for other in np.flatnonzero(tied[index]) if other != index]
+        yield (
+            protocol, place, [*league.tasks], *name, float(mean[index]), _known(low[index]), _known(high[index]),
+            int(places[index]), others, min(len(scores[task][name]) for task in league.tasks),
+            sum(failed[name, task] for task in league.tasks), [], [],
+        )  # fmt: skip
+
+
+def _by_seed(methods: Sequence[Mapping[int, float]]) -> Array:
+    """``[M, seeds]``, NaN where a method has no value of a seed."""
+    seeds = sorted({seed for values in methods for seed in values})
+    return np.array([[values.get(seed, np.nan) for seed in seeds] for values in methods])
+
+
+def _shown(entrant: Entrant) -> str:
+    method, source = entrant
+    return method if source is None else f"{method} ({source})"
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
