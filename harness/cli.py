@@ -351,6 +351,37 @@ def report(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a file that ends in .zip.")],
+    store: StoreOption = STORE,
+    suites: Annotated[
+        list[str] | None, typer.Option("--suite", metavar="NAME", help="Only the runs of this suite.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What others see beside these runs (default: that of OUT).")
+    ] = None,
+) -> None:
+    """Write the store's own records and their tables as a bundle that others can check and import."""
+    from harness.exchange.exporting import export as export_bundle
+
+    manifest = export_bundle(_existing(store), out, suites=suites or (), name=name)
+    typer.echo(f"Bundle: {_shown(out)} ({manifest.runs:,} runs, {manifest.source})")
+
+
+@app.command(name="import")
+def import_(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What symbench export wrote, folder or .zip.")],
+    store: StoreOption = STORE,
+) -> None:
+    """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
+    from harness.exchange.importing import import_bundle
+    from harness.records.store import Store
+
+    for sentence in import_bundle(Store(store), bundle).sentences():
+        typer.echo(sentence)
+
+
+@app.command()
 def ui(
     store: StoreOption = STORE,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")] = 5000,

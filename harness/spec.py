@@ -34,9 +34,7 @@ class RunSpec:
     @cached_property
     def digest(self) -> str:
         """The first 16 hex digits of the SHA-256 of everything that can change the outcome."""
-        identity = {name: value for name, value in self.to_dict().items() if name != "protocol"}
-        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return digest_of(self.to_dict())
 
     @cached_property
     def setting(self) -> str:
@@ -51,6 +49,13 @@ class RunSpec:
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> RunSpec:
         return RunSpec(**{**values, "settings": Protocol(**values["settings"])})
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """The digest of a spec's JSON values, also of one that lacks settings which came later."""
+    identity = {name: value for name, value in values.items() if name != "protocol"}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

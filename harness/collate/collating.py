@@ -31,9 +31,10 @@ def collate(store: Store, out: Path | None = None) -> Tables:
     cannot be written.
     """
     out = store.root.parent / "tables" if out is None else out
+    store.refresh()
     cache = load_cache(out, NAMES)
     rows = read_rows(store.root, cache["runs"] if cache else None)
-    frames = _frames(runs(rows.frame)) if rows.changed or cache is None else cache
+    frames = frames_of(runs(rows.frame)) if rows.changed or cache is None else cache
     tables = Tables(**frames, left_out=rows.left_out, parsed=rows.parsed)
     for sentence in tables.warnings():
         log.warning("%s", sentence)
@@ -42,7 +43,8 @@ def collate(store: Store, out: Path | None = None) -> Tables:
     return tables
 
 
-def _frames(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def frames_of(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Every table, by name, of the runs in the table ``runs``."""
     lazy = all_runs.lazy()
     pooled, by_samples, by_size = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
     by_samples = with_convergence(by_samples, convergence(all_runs))

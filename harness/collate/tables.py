@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,20 @@ class Tables:
                 f"{_records(len(corrupt))} left out: damaged or incomplete, the first is {corrupt[0].file} "
                 f"({corrupt[0].reason}); the next launch of the suite runs what is missing."
             )
+        sentences += _foreign(self.runs)
         return sentences
+
+
+def _foreign(runs: pl.DataFrame) -> Iterator[str]:
+    """What was imported, and where it is not what other runs of the same settings and seed gave."""
+    imported = runs.filter(pl.col("source").is_not_null())
+    if imported.is_empty():
+        return
+    sources = ", ".join(sorted(imported["source"].unique()))
+    yield f"{imported.height:,} runs were imported (source {sources}): they stand in rows of their own."
+    twice = runs.group_by("digest").agg(pl.len(), pl.col("value", "status").n_unique())
+    if apart := twice.filter((pl.col("len") > 1) & ((pl.col("value") > 1) | (pl.col("status") > 1))).height:
+        yield f"Of {apart:,} digests several sources have runs with different outcomes: both are kept."
 
 
 def _records(n: int) -> str:

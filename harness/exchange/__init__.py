@@ -1,0 +1,1 @@
+"""Bundles of results that others can read, check and import: tables, records and a manifest of checksums."""
