@@ -69,17 +69,17 @@ def first_features(model: EGNN, x: Structure) -> Tensor:
     return model.embed(torch.cat([size.norm(dim=-1, keepdim=True), x.node_scalars], -1))
 
 
-@pytest.mark.parametrize("padding", [0, 2])
-def test_without_velocities_all_layers_are_theirs(padding: int) -> None:
-    x = random_particles(3, 5)
-    x = Structure.build(x.mask, points=x.points, edge_scalars=x.edge_scalars).padded(5 + padding)
+@pytest.mark.parametrize(("nodes", "padding"), [(5, 0), (5, 2), (2, 0), (9, 0)])
+def test_without_velocities_all_layers_are_theirs(nodes: int, padding: int) -> None:
+    x = random_particles(3, nodes)
+    x = Structure.build(x.mask, points=x.points, edge_scalars=x.edge_scalars).padded(nodes + padding)
     model = network(x)
     h, position = first_features(model, x), x.points[..., 0]
     for layer in model.layers:
-        h, position = theirs(layer, others=4)(h, position, edges=marked(x), mask=x.mask)
+        h, position = theirs(layer, others=nodes - 1)(h, position, edges=marked(x), mask=x.mask)
     found = model(x)[..., 0]
     torch.testing.assert_close(found[x.mask], position[x.mask], atol=1e-12, rtol=1e-12)
-    assert (found - x.points[..., 0])[x.mask].abs().mean() > 0.05
+    assert (found - x.points[..., 0])[x.mask].abs().mean() > 0.01
 
 
 def test_with_velocities_a_layer_is_theirs_and_the_velocity_term() -> None:

@@ -64,6 +64,17 @@ def test_vectors_are_the_irreducible_representation_of_degree_one(name: str) -> 
     torch.testing.assert_close(harmonics, torch.nn.functional.normalize(x.vectors[..., 0], dim=-1))
 
 
+def test_composition_and_inverse_are_those_of_the_representation() -> None:
+    x = random_particles(2, 4)
+    g, h = (group(("O(3)",)).random(x, 3, chance(seed)) for seed in (7, 8))
+
+    def d(element: Element) -> Tensor:
+        return IRREPS.D_from_matrix(matrix_of(element))
+
+    torch.testing.assert_close(d(g.compose(h)), d(g) @ d(h), rtol=0, atol=1e-9)
+    torch.testing.assert_close(d(g.inverse()), d(g).mT, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["O(3)", "SO(3)", "E(3)", "SE(3)"])
 def test_haar_measure_obeys_schur(name: str) -> None:
     """E[D_ij D_kl] = delta_ik delta_jl / (2l + 1) within a representation, 0 across: all within 5 standard errors.
