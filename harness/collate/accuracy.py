@@ -35,6 +35,8 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
             pl.col("parameters").max(),
             pl.col("train_samples", "test_samples").first(),
             mean("train_seconds"),
+            mean("train_examples_per_second"),
+            mean("flops_per_example"),
             mean("seconds_per_example"),
             pl.col("peak_memory_bytes").max(),
             pl.col("suite").unique().sort().str.join(", ").alias("suites"),

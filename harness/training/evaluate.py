@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.model import Model
+from harness.training.flops import flops
 from harness.training.memory import peak_memory
 from harness.training.outcome import CurvePoint
 from tasks.symmetry.structure import Structure, Structures
@@ -96,14 +97,16 @@ def _point(samples: int, estimated: Tensor, targets: Tensor, metric: Metric) -> 
 def cost(
     model: Model, batch: Structure, samples: int, generator: torch.Generator, chunk: int | None
 ) -> Mapping[str, float]:
-    """Parameters, seconds for one prediction and the peak of tensor memory during one batch of predictions."""
+    """Parameters, floating-point operations and seconds for one prediction, and the peak of tensor memory during one
+    batch of predictions."""
 
     def once() -> None:
         predict(model, batch, samples, len(batch), generator, chunk)
 
-    once()
+    operations = flops(once)  # the first prediction is the slowest, and none is timed
     return {
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
+        "flops_per_example": operations / len(batch),
         "seconds_per_example": _best_seconds(once, batch.mask.device) / len(batch),
         "peak_memory_bytes": float(peak_memory(once, batch.mask.device)),
     }

@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from baselines.model import Model
+from harness.training.attention import without_fast_attention
 from harness.training.budget import Budget
 from harness.training.evaluate import batches
 from harness.training.fit import NotFinite, Progress, epoch_order, optimizer
@@ -201,17 +201,6 @@ class _FromNoise(nn.Module):
 
     def forward(self, x: Structure, noise: Noise, samples: int) -> object:
         return self.model.from_noise(x, noise, samples)
-
-
-@contextmanager
-def without_fast_attention() -> Iterator[None]:
-    """Torch's fused encoder layer cannot be batched: vmap would compute one network after another."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @torch.no_grad()
