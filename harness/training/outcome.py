@@ -32,7 +32,7 @@ class Outcome:
 
     ``metrics`` holds the test metrics, among them the task's own; ``cost`` holds ``parameters``, ``train_seconds``,
     ``train_examples_per_second``, ``seconds_per_example`` and ``flops_per_example`` (floating-point operations), both
-    of one prediction at ``test_samples``, and ``peak_memory_bytes`` (tensors alive at once during one evaluation batch).
+    of one prediction at ``test_samples``, and ``peak_memory_bytes`` (of tensors alive at once in an evaluation batch).
     ``notes`` are short texts for the reader.
     """
 
