@@ -1,4 +1,4 @@
-"""Quality and estimator variance against the number of group samples k."""
+"""Quality, estimator variance and equivariance error against the number of group samples k."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Any
 
 from harness import registry
 from harness.collate import Tables
-from harness.report.cells import Cell, Column, Table, missing
+from harness.report.by_epoch import Histories, epoch_figures
+from harness.report.cells import Table
 from harness.report.contests import Contest, Row, contests
 from harness.report.controls import drop
-from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
-from harness.report.formats import counted, estimate, listed, small
-from harness.report.leaderboard import by_task, method_cell
+from harness.report.curve_tables import Curve, curve_tables, is_flat, span
+from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Guide, Line, Series, figure, suits_log
+from harness.report.formats import listed
+from harness.report.leaderboard import by_task
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
 from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.titles import arrow, better, task_title
 
-Curve = list[Row]
-"""Points of one setting, by rising k."""
-
-
 ROUNDING = 1e-9
 """A variance this far below the largest of a figure is of rounding errors, not of group samples."""
+
+EXACT = 1e-4
+"""A relative equivariance error below this is of rounding errors in single precision."""
+
+TRAINED_WITH = "settings.train_samples"
+"""Has a column of its own in the tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +54,32 @@ class TaskCurves:
 @dataclass(frozen=True, kw_only=True)
 class _Known:
     """What other tables say of settings. ``examples`` of the test set, at most, are behind a curve; the scores of
-    ``dropping`` settings drop on moved inputs."""
+    ``dropping`` settings drop on moved inputs; ``digests`` are of runs that succeeded."""
 
     changes: Changes
     notes: Notes
     examples: Mapping[str, int]
     dropping: Set[str]
+    digests: Mapping[str, Sequence[str]]
+    histories: Histories | None
 
 
-def sample_curves(tables: Tables) -> list[TaskCurves]:
-    """One entry per task that has curves."""
-    known = _known(tables)
+@dataclass(frozen=True, kw_only=True)
+class _Strand:
+    """The curves of one method in settings that differ by the k of training alone, by rising k."""
+
+    series: Series
+    curves: Sequence[Curve]
+
+    @property
+    def trained(self) -> list[int]:
+        """The k of training where it matters: a method that brings its own samples has a flat curve."""
+        return [curve[0]["train_samples"] for curve in self.curves if not is_flat(curve)]
+
+
+def sample_curves(tables: Tables, histories: Histories | None = None) -> list[TaskCurves]:
+    """One entry per task that has curves; with ``histories`` of runs, figures by epoch beside them."""
+    known = _known(tables, histories)
     return [
         TaskCurves(
             id=f"samples-{place}",
@@ -93,16 +112,29 @@ def series_of(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series]:
     return found
 
 
-def _known(tables: Tables) -> _Known:
+def _known(tables: Tables, histories: Histories | None) -> _Known:
     specs = tables.runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
     sizes = ((setting, json.loads(spec)["settings"].get("curve_size")) for setting, spec in specs.iter_rows())
     ranked = (contest for rows in by_task(tables.accuracy).values() for contest in contests(rows))
+    digests: defaultdict[str, list[str]] = defaultdict(list)
+    for setting, digest, status in tables.runs.select("setting", "digest", "status").iter_rows():
+        if status == "succeeded":
+            digests[setting].append(digest)
     return _Known(
-        changes=changed_settings(tables.runs),
+        changes=_less_trained_with(changed_settings(tables.runs)),
         notes=run_notes(tables.runs),
         examples={setting: size for setting, size in sizes if isinstance(size, int)},
         dropping={row["setting"] for contest in ranked for row in contest.rows if drop(row, contest)},
+        digests=digests,
+        histories=histories,
     )
+
+
+def _less_trained_with(changes: Changes) -> Changes:
+    return {
+        setting: values and {name: value for name, value in values.items() if name != TRAINED_WITH}
+        for setting, values in changes.items()
+    }
 
 
 def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
@@ -111,17 +143,13 @@ def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
     curves = _curves(contest.rows)
     moved = _methods(curve for curve in curves if curve[0]["setting"] in known.dropping)
     sizes = [known.examples[setting] for setting in labels if setting in known.examples]
-    chips = (*contest.chips, *([f"first {_range(sizes)} test examples"] if sizes else []))
-    what = f"{contest.metric} {arrow(contest.direction)} by number of group samples k"
+    chips = (*contest.chips, *([f"first {span(sizes)} test examples"] if sizes else []))
     changed = changed_sentence(contest.protocol, common)
     return ContestCurves(
         protocol=contest.protocol,
         chips=chips,
-        group=_group(f"{id_}-figures", contest, chips, curves, labels) if contest.is_main else None,
-        tables=(
-            _table(f"{id_}-metric", what, curves, labels, _quality),
-            _table(f"{id_}-variance", "Estimator variance by number of group samples k", curves, labels, _variance),
-        ),
+        group=_group(f"{id_}-figures", contest, chips, curves, labels, known) if contest.is_main else None,
+        tables=curve_tables(id_, contest, curves, labels),
         remarks=(
             *([changed] if changed else []),
             *told(contest.rows, known.notes),
@@ -135,57 +163,137 @@ def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
-    grouped: defaultdict[str, Curve] = defaultdict(list)
+    grouped: defaultdict[tuple[str, str | None], Curve] = defaultdict(list)
     for row in rows:
-        grouped[row["setting"]].append(row)
+        grouped[row["setting"], row["source"]].append(row)
     return [sorted(curve, key=lambda row: row["samples"]) for curve in grouped.values()]
 
 
 def _group(
-    id_: str, contest: Contest, chips: Sequence[str], curves: Sequence[Curve], labels: Mapping[str, str]
+    id_: str, contest: Contest, chips: Sequence[str], curves: Sequence[Curve], labels: Mapping[str, str], known: _Known
 ) -> FigureGroup:
-    curves = sorted(curves, key=lambda curve: _last(curve, contest.direction))
-    shown = sorted(curves[:MOST_SERIES], key=lambda curve: (curve[0]["method"], curve[0]["setting"]))
-    series = series_of((curve[0] for curve in shown), labels)
-    ticks = sorted({row["samples"] for curve in shown for row in curve})
-    x = Axis(title="group samples k at evaluation", log=True, ticks=ticks)
-    lines = [_line(of, curve, "mean", "stderr") for of, curve in zip(series, shown, strict=True)]
-    values = [value for line in lines for value in line.y]
-    y = Axis(title=f"{contest.metric} {arrow(contest.direction)}", log=suits_log(values))
-    spread = [
-        _line(of, _above_rounding(curve, shown), "variance", "variance_stderr")
-        for of, curve in zip(series, shown, strict=True)
+    every = _strands(curves, labels)
+    best = sorted(every, key=lambda strand: min(_last(curve, contest.direction) for curve in strand.curves))
+    kept = {strand.series.id for strand in best[:MOST_SERIES]}
+    strands = [strand for strand in every if strand.series.id in kept]
+    shown = [curve for strand in strands for curve in strand.curves]
+    panels = [figure for k in _trained(strands) for figure in _panel(contest, strands, k)]
+    by_epoch = [(strand.series, _digests(strand, contest, known)) for strand in strands]
+    figures = [
+        *panels,
+        *_by_training(contest, strands),
+        *(epoch_figures(by_epoch, known.histories) if known.histories else []),
     ]
-    spread = [line for line in spread if line.x]
-    figures = [figure(f"{contest.metric} against k ({better(contest.direction)})", lines, x, y)]
-    if spread:
-        figures.append(_variance_figure(spread, x))
     protocol_chip = f"protocol {contest.protocol}"
     return FigureGroup(
         id=id_,
         title=f"{contest.task}, {protocol_chip}",
         chips=(protocol_chip, *chips),
-        legend=series,
+        legend=[strand.series for strand in strands],
         figures=figures,
-        remarks=tuple(_remarks(shown, len(curves))),
+        remarks=tuple(_remarks(shown, len(strands), len(every))),
     )
 
 
-def _variance_figure(lines: Sequence[Line], x: Axis) -> Figure:
-    """With a 1/k guide above all curves."""
-    level = 2 * max(value * k for line in lines for k, value in zip(line.x, line.y, strict=True) if value is not None)
+def _strands(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_Strand]:
+    grouped: defaultdict[tuple[str, str, str], list[Curve]] = defaultdict(list)
+    for curve in sorted(curves, key=lambda curve: (curve[0]["method"], curve[0]["setting"])):
+        grouped[curve[0]["method"], labels[curve[0]["setting"]], curve[0]["source"] or ""].append(curve)
+    by_k = [sorted(found, key=lambda curve: curve[0]["train_samples"] or 0) for found in grouped.values()]
+    series = series_of((found[0][0] for found in by_k), labels)
+    return [_Strand(series=of, curves=found) for of, found in zip(series, by_k, strict=True)]
+
+
+def _trained(strands: Iterable[_Strand]) -> Sequence[int | None]:
+    """The k of training that have figures of their own: none but None where no method was trained with several."""
+    studied = [strand.trained for strand in strands]
+    if all(len(trained) < 2 for trained in studied):
+        return [None]
+    return sorted({k for trained in studied for k in trained})
+
+
+def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) -> Iterable[Figure]:
+    """What was trained with one k (None: with any), against k at evaluation; flat curves stand in every panel."""
+    pairs = [
+        (strand.series, curve)
+        for strand in strands
+        for curve in strand.curves
+        if trained is None or is_flat(curve) or curve[0]["train_samples"] == trained
+    ]
+    shown = [curve for _, curve in pairs]
+    x = Axis(
+        title="group samples k at evaluation",
+        log=True,
+        ticks=sorted({row["samples"] for curve in shown for row in curve}),
+    )
+    among = "" if trained is None else f", trained with k = {trained}"
+    lines = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
+    y = Axis(title=f"{contest.metric} {arrow(contest.direction)}", log=suits_log([v for line in lines for v in line.y]))
+    yield figure(f"{contest.metric} against k{among} ({better(contest.direction)})", lines, x, y)
+    spread = [_line(of, _above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
+    if spread := [line for line in spread if line.x]:
+        y = Axis(title="variance of the k-sample prediction", log=True)
+        yield figure(f"Estimator variance against k{among}", spread, x, y, guide=_guide(spread, x, 1.0, "∝ 1/k"))
+    errors = [_line(of, _inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
+    if errors := [line for line in errors if line.x]:
+        y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
+        yield figure(f"Equivariance error against k{among}", errors, x, y, guide=_guide(errors, x, 0.5, "∝ 1/√k"))
+
+
+def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
+    """A power law above all curves."""
+    level = 2 * max(
+        value * k**exponent for line in lines for k, value in zip(line.x, line.y, strict=True) if value is not None
+    )
     ends = (min(x.ticks), max(x.ticks))
-    y = Axis(title="variance of the k-sample prediction", log=True)
-    return figure("Estimator variance against k", lines, x, y, guide=(ends, [level / k for k in ends]))
+    return Guide(x=ends, y=[level / k**exponent for k in ends], text=text)
 
 
-def _line(series: Series, curve: Curve, value: str, error: str) -> Line:
+def _by_training(contest: Contest, strands: Sequence[_Strand]) -> Iterable[Figure]:
+    """What more samples in training buy, where some methods were trained with several k."""
+    studied = [strand for strand in strands if len(strand.trained) > 1]
+    if not studied:
+        return
+    x = Axis(title="group samples k in training", log=True, ticks=sorted({k for one in studied for k in one.trained}))
+    ends = [(one.series, [curve[-1] for curve in one.curves if not is_flat(curve)]) for one in studied]
+    starts = [(one.series, [curve[0] for curve in one.curves if not is_flat(curve)]) for one in studied]
+    largest = max(row["samples"] for _, rows in ends for row in rows)
+    quality = [_line(of, rows, "mean", "stderr", "train_samples") for of, rows in ends]
+    yield figure(
+        f"{contest.metric} at k = {largest} ({better(contest.direction)})",
+        quality,
+        x,
+        Axis(title=f"{contest.metric} {arrow(contest.direction)}"),
+    )
+    needed = [_finite(_line(of, rows, "samples_needed", None, "train_samples")) for of, rows in ends]
+    if any(value is not None for line in needed for value in line.y):
+        yield figure("Samples to within 1 % of the limit", needed, x, Axis(title="k at evaluation", log=True))
+    spread = [_line(of, rows, "variance", "variance_stderr", "train_samples") for of, rows in starts]
+    if any(value for line in spread for value in line.y):
+        smallest = min(row["samples"] for _, rows in starts for row in rows)
+        yield figure(f"Estimator variance at k = {smallest}", spread, x, Axis(title="variance", log=True))
+
+
+def _digests(strand: _Strand, contest: Contest, known: _Known) -> Sequence[str]:
+    """The runs of a method that a figure by epoch is of: at the published k of training, else at the largest."""
+    card = registry.tasks().get(contest.task)
+    published = card.protocols[contest.protocol].train_samples if card and contest.protocol in card.protocols else 0
+    curve = next((one for one in strand.curves if one[0]["train_samples"] == published), strand.curves[-1])
+    return known.digests.get(curve[0]["setting"], ())
+
+
+def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, against: str = "samples") -> Line:
     return Line(
         series=series,
-        x=[row["samples"] for row in curve],
-        y=[row[value] for row in curve],
-        stderr=[row[error] for row in curve],
+        x=[row[against] for row in rows],
+        y=[row[value] for row in rows],
+        stderr=[row[error] if error else None for row in rows],
     )
+
+
+def _finite(line: Line) -> Line:
+    known = [None if value is None or value == float("inf") else value for value in line.y]
+    return Line(series=line.series, x=line.x, y=known, stderr=line.stderr)
 
 
 def _above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
@@ -194,15 +302,20 @@ def _above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
     return [row for row in curve if (row["variance"] or 0.0) > floor]
 
 
+def _inexact(curve: Curve) -> Curve:
+    """The points that have a place on the logarithmic axis of the equivariance error."""
+    return [row for row in curve if (row["equivariance"] or 0.0) > EXACT]
+
+
 def _last(curve: Curve, direction: str) -> tuple[bool, float]:
     value = curve[-1]["mean"]
     return value is None, 0.0 if value is None else -value if direction == "max" else value
 
 
-def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
+def _remarks(shown: Sequence[Curve], drawn: int, every: int) -> Iterable[str]:
     yield "Bands are one standard error over seeds; where there is one seed there is no band."
-    if curves > len(shown):
-        yield f"{len(shown)} of {curves} curves are drawn, the best at their largest k; the table has all."
+    if every > drawn:
+        yield f"{drawn} of {every} curves are drawn, the best at their largest k; the table has all."
     for methods in _coinciding(shown):
         yield f"The same at every k, so on one another in the figure: {methods}."
     if exact := _methods(curve for curve in shown if not any(row["variance"] for row in curve)):
@@ -215,6 +328,9 @@ def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
         yield f"A variance of rounding errors alone, below {ROUNDING:g} of the largest (not drawn): {rounding}."
     if single := _methods(curve for curve in moving if _takes_one_sample(curve[0]["method"])):
         yield f"One group element whatever k, so nothing changes with k: {single}."
+    measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
+    if exact := _methods(curve for curve in measured if not _inexact(curve)):
+        yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
 
 
 def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:
@@ -232,54 +348,3 @@ def _methods(curves: Iterable[Curve]) -> str:
 def _takes_one_sample(method: str) -> bool:
     card = registry.methods().get(method)
     return card is not None and card.sampler is not None and card.sampler.single
-
-
-def _table(id_: str, caption: str, curves: Sequence[Curve], labels: Mapping[str, str], cell: Any) -> Table:
-    samples = sorted({row["samples"] for curve in curves for row in curve})
-    return Table(
-        id=id_,
-        caption=caption,
-        columns=[
-            Column(title="Method"),
-            *(Column(title=f"k = {k}", numeric=True) for k in samples),
-            Column(title="Seeds", why="Runs that gave a value", numeric=True),
-        ],
-        rows=[
-            [
-                method_cell(curve[0], labels[curve[0]["setting"]]),
-                *(cell(curve, k) for k in samples),
-                Cell(text=_range([row["seeds"] for row in curve]), sort=max(row["seeds"] for row in curve)),
-            ]
-            for curve in curves
-        ],
-    )
-
-
-def _quality(curve: Curve, k: int) -> Cell:
-    row = _at(curve, k)
-    if row is None or row["mean"] is None:
-        return _not_measured(curve, k)
-    return Cell(text=estimate(row["mean"], row["stderr"]), sort=row["mean"], why=counted(row["seeds"], "seed"))
-
-
-def _variance(curve: Curve, k: int) -> Cell:
-    row = _at(curve, k)
-    if row is None or row["variance"] is None:
-        return _not_measured(curve, k)
-    why = "" if row["variance"] else "Exactly zero: no chance in the prediction"
-    return Cell(text=small(row["variance"]), sort=row["variance"], why=why)
-
-
-def _at(curve: Curve, k: int) -> Row | None:
-    return next((row for row in curve if row["samples"] == k), None)
-
-
-def _not_measured(curve: Curve, k: int) -> Cell:
-    if _at(curve, k) is not None:
-        return missing("No finite value")
-    return missing(f"Not evaluated at k = {k}")
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = f"{min(values):,}", f"{max(values):,}"
-    return low if low == high else f"{low} to {high}"

@@ -25,12 +25,25 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """``y`` against ``x`` with a band of one standard error; a ``None`` in ``y`` is left out."""
+    """``y`` against ``x`` with a band of one standard error; a ``None`` in ``y`` is left out.
+
+    Many points go without ``markers``.
+    """
 
     series: Series
     x: Sequence[float]
     y: Sequence[float | None]
     stderr: Sequence[float | None]
+    markers: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guide:
+    """A dashed reference curve with its name at its beginning."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +65,8 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureGroup:
-    """Figures with one legend; ``remarks`` say what they leave out."""
+    """Figures with one legend; ``remarks`` say what they leave out. With a ``choice`` one figure is shown at a time, and
+    a reader chooses by that word."""
 
     id: str
     title: str
@@ -60,18 +74,22 @@ class FigureGroup:
     legend: Sequence[Series]
     figures: Sequence[Figure]
     remarks: Sequence[str]
+    choice: str = ""
 
 
-def figure(
-    title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: tuple[Sequence[float], Sequence[float]] | None = None
-) -> Figure:
-    """Bands lie below all curves. ``guide`` is a dashed reference curve (x, y)."""
+def figure(title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide | None = None) -> Figure:
+    """Bands lie below all curves."""
     means = [value for line in lines for value in line.y if value is not None and value > 0]
     floor = min(means) / 3 if y.log and means else None
     bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
     traces = [*bands, *(_curve(line, x, y) for line in lines)]
     if guide is not None:
-        traces.append(_guide(*guide))
+        traces.append(_guide(guide))
+    return drawn(title, traces, x, y)
+
+
+def drawn(title: str, traces: Sequence[go.Scatter], x: Axis, y: Axis) -> Figure:
+    """Traces on two axes; the ``meta`` of each says its colour (``role``) and whose it is (``series``)."""
     layout = go.Layout(
         xaxis=_axis(x),
         yaxis=_axis(y),
@@ -79,8 +97,8 @@ def figure(
         hovermode="closest",
         margin={"l": 62, "r": 14, "t": 26, "b": 52},
     )
-    drawn = go.Figure(traces, layout).to_plotly_json()
-    return Figure(title=title, spec={"data": drawn["data"], "layout": _without_template(drawn["layout"])})
+    plain = go.Figure(traces, layout).to_plotly_json()
+    return Figure(title=title, spec={"data": plain["data"], "layout": _without_template(plain["layout"])})
 
 
 def suits_log(values: Sequence[float | None]) -> bool:
@@ -96,7 +114,7 @@ def _curve(line: Line, x: Axis, y: Axis) -> go.Scatter:
         x=[a for a, _ in shown],
         y=[b for _, b in shown],
         name=html.escape(line.series.name, quote=False),
-        mode="lines+markers",
+        mode="lines+markers" if line.markers else "lines",
         line={"dash": look.dash, "width": 2},
         marker={"symbol": f"{look.symbol}-open" if look.hollow else look.symbol, "size": 7},
         hovertemplate=f"<b>%{{fullData.name}}</b><br>%{{x}}: %{{y:.4~g}}{y.suffix}<extra></extra>",
@@ -125,12 +143,12 @@ def _band(line: Line, floor: float | None) -> go.Scatter | None:
     )
 
 
-def _guide(x: Sequence[float], y: Sequence[float]) -> go.Scatter:
+def _guide(guide: Guide) -> go.Scatter:
     return go.Scatter(
-        x=list(x),
-        y=list(y),
+        x=list(guide.x),
+        y=list(guide.y),
         mode="lines+text",
-        text=["∝ 1/k", *([""] * (len(x) - 1))],
+        text=[guide.text, *([""] * (len(guide.x) - 1))],
         textposition="top right",
         cliponaxis=False,
         line={"dash": "dash", "width": 1.25},

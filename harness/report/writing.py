@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.collate import Tables
 from harness.errors import SymbenchError
+from harness.report.against import Against
+from harness.report.by_epoch import Histories
 from harness.report.curves import sample_curves
 from harness.report.failures import MOST_TRACEBACKS, failures, left_out
 from harness.report.leaderboard import leaderboard
 from harness.report.origin import environments, reproduction
 from harness.report.overview import overview
+from harness.report.ranks import rank_leagues
 from harness.report.rendering import render_html, render_markdown
 from harness.report.sizes import size_curves
 
@@ -20,12 +23,16 @@ if TYPE_CHECKING:
     from harness.records.store import Store
 
 
-def write_report(tables: Tables, store: Store, out: Path) -> list[Path]:
+def write_report(tables: Tables, store: Store, out: Path, against: Against | None = None) -> list[Path]:
     """``leaderboard.html`` and ``leaderboard.md`` in ``out``, each whole or not at all.
+
+    ``against`` is what moved since earlier results, for a section of its own.
 
     Raises :class:`SymbenchError` where ``out`` cannot be written.
     """
-    contents = report_contents(tables, store_name=_relative(store.root, out))
+    contents = report_contents(tables, store_name=_relative(store.root, out), histories=store.history) | {
+        "against": against
+    }
     written = {"leaderboard.html": render_html(contents), "leaderboard.md": render_markdown(contents)}
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -34,13 +41,15 @@ def write_report(tables: Tables, store: Store, out: Path) -> list[Path]:
         raise SymbenchError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
 
 
-def report_contents(tables: Tables, *, store_name: str) -> dict[str, Any]:
+def report_contents(tables: Tables, *, store_name: str, histories: Histories | None = None) -> dict[str, Any]:
     """What both templates show."""
     failed = failures(tables.runs)
     return {
         "overview": overview(tables),
         "leaderboard": leaderboard(tables),
-        "curves": sample_curves(tables),
+        "leagues": rank_leagues(tables),
+        "against": None,
+        "curves": sample_curves(tables, histories),
         "sizes": size_curves(tables),
         "failures": failed[:MOST_TRACEBACKS],
         "failures_left_out": list(left_out(failed)),

@@ -78,7 +78,7 @@ def test_contests_have_tables_of_their_own_and_say_what_all_rows_changed(tmp_pat
     assert first.group is not None and second.group is None
     assert first.remarks == ()
     assert second.remarks == ("Changed from the published settings of quick in every row: epochs=2, test_samples=4",)
-    assert [row[0].note for table in (*first.tables, *second.tables) for row in table.rows] == [""] * 6
+    assert [row[0].note for table in (*first.tables, *second.tables) for row in table.rows] == [""] * 9
 
 
 def test_runs_of_one_size_are_no_curve_over_sizes(tmp_path: Path) -> None:

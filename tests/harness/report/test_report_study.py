@@ -1,0 +1,131 @@
+"""The study of samples in training and at evaluation, as the report shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from harness.collate import collate
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.report import write_report
+from harness.report.by_epoch import ENTROPY, LOSS
+from harness.report.cells import missing
+from harness.report.curves import ContestCurves, sample_curves
+from tests.harness.synthetic import make_record, write
+
+DASH = missing("").text
+
+
+def study(
+    root: Path, *records: Record, histories: dict[str, pl.DataFrame] | None = None
+) -> tuple[ContestCurves, dict[str, list[list[str]]]]:
+    """The main contest, and the texts of its tables by their captions."""
+    write(root / "store", *records)
+    tables = collate(Store(root / "store"))
+    found = sample_curves(tables, histories.__getitem__ if histories else None)[0].contests[0]
+    return found, {table.caption: [[cell.text for cell in row] for row in table.rows] for table in found.tables}
+
+
+def trained(k: int, method: str = "gnn-haar", seed: int = 0, **changes: float) -> Record:
+    record = make_record(
+        method=method, seed=seed, value=0.5, variance=2.0, samples=(1, 10, 100), settings={"train_samples": k}
+    )
+    points = (replace(point, equivariance=point.samples**-0.5, **changes) for point in record.curve)
+    return replace(record, curve=tuple(points))
+
+
+def flat(method: str) -> Record:
+    record = make_record(method=method, value=0.4, samples=(1, 10, 100))
+    return replace(record, curve=tuple(replace(point, value=0.4, variance=0.0) for point in record.curve))
+
+
+def test_every_k_of_training_has_its_panel_with_the_flat_references(tmp_path: Path) -> None:
+    records = [trained(k, seed=seed) for k in (1, 5) for seed in (0, 1)]
+    found, _ = study(tmp_path, *records, flat("egnn"))
+    assert found.group is not None
+    titles = [figure.title for figure in found.group.figures]
+    assert titles == [
+        "mse against k, trained with k = 1 (lower is better)",
+        "Estimator variance against k, trained with k = 1",
+        "Equivariance error against k, trained with k = 1",
+        "mse against k, trained with k = 5 (lower is better)",
+        "Estimator variance against k, trained with k = 5",
+        "Equivariance error against k, trained with k = 5",
+        "mse at k = 100 (lower is better)",
+        "Samples to within 1 % of the limit",
+        "Estimator variance at k = 1",
+    ]
+    names = [series.name for series in found.group.legend]
+    assert names == ["egnn", "gnn-haar"]
+    for place in (0, 3):
+        curves = [trace for trace in found.group.figures[place].spec["data"] if "marker" in trace]
+        assert [trace["name"] for trace in curves] == names
+    by_training = found.group.figures[6].spec["data"][-1]
+    assert by_training["x"] == [1, 5]
+
+
+def test_the_tables_say_with_how_many_samples_a_method_was_trained(tmp_path: Path) -> None:
+    _, tables = study(tmp_path, *(trained(k, seed=seed) for k in (1, 5) for seed in (0, 1)), flat("egnn"))
+    assert [row[:2] for row in tables["mse ↓ by number of group samples k"]] == [
+        ["egnn", DASH], ["gnn-haar", "1"], ["gnn-haar", "5"],
+    ]  # fmt: skip
+    egnn, first, second = tables["How many samples are enough"]
+    assert egnn[2:] == ["0.4000", "any", DASH, DASH, "1"]
+    assert first[2:] == second[2:]
+    assert first[2:] == ["0.5000", "100 [100, 100]", "-1.00 [-1.00, -1.00]", "-0.50 [-0.50, -0.50]", "2"]
+    errors = tables["Equivariance error by number of group samples k"]
+    assert [row[2:5] for row in errors] == [[DASH, DASH, DASH], ["1.00", "0.316", "0.100"], ["1.00", "0.316", "0.100"]]
+
+
+def test_what_was_not_reached_is_larger_than_the_largest_k(tmp_path: Path) -> None:
+    slow = make_record(method="gnn-haar", value=0.5, samples=(1, 2, 4))
+    _, tables = study(tmp_path, slow)
+    assert tables["How many samples are enough"][0][2:] == ["0.5000", "> 4", "-1.00", DASH, "1"]
+    assert "Equivariance error by number of group samples k" not in tables
+
+
+def history(loss: float, entropy: float | None) -> pl.DataFrame:
+    steps = list(range(1000))
+    parts = [pl.DataFrame({"step": steps, "name": LOSS, "value": [loss] * 1000})]
+    if entropy is not None:
+        parts.append(pl.DataFrame({"step": steps, "name": ENTROPY, "value": [entropy] * 1000}))
+    return pl.concat(parts)
+
+
+def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path) -> None:
+    runs = {
+        (method, k, seed): make_record("exp_classify", method, seed=seed, settings={"train_samples": k})
+        for method in ("mlp-haar", "mlp-learned")
+        for k in (2, 50)
+        for seed in (0, 1)
+    }
+    one = make_record("exp_classify", "mlp-canonical")
+    histories = {one.digest: history(0.5, None)}
+    for (method, k, seed), record in runs.items():
+        histories[record.digest] = history(float(k + seed), 1.0 if method == "mlp-learned" else 4.0)
+    found, _ = study(tmp_path / "both", *runs.values(), one, histories=histories)
+    assert found.group is not None
+    loss, entropy = found.group.figures[-2:]
+    assert (loss.title, entropy.title) == (
+        "Validation loss by epoch", "Entropy of the mean sampled permutation by epoch",
+    )  # fmt: skip
+    for drawn, levels in ((loss, [2.5, 2.5]), (entropy, [4.0, 1.0])):
+        lines = [trace for trace in drawn.spec["data"] if "name" in trace]
+        assert [trace["name"] for trace in lines] == ["mlp-haar", "mlp-learned"]
+        assert [trace["y"][0] for trace in lines] == pytest.approx(levels)
+        assert len(lines[0]["x"]) == 200
+    alone, _ = study(tmp_path / "alone", *(r for (m, *_), r in runs.items() if m == "mlp-haar"), histories=histories)
+    assert alone.group is not None
+    assert "epoch" not in " ".join(figure.title for figure in alone.group.figures)
+
+
+def test_the_written_report_holds_the_study(tmp_path: Path) -> None:
+    write(tmp_path / "store", *(trained(k) for k in (1, 5)))
+    store = Store(tmp_path / "store")
+    for path in write_report(collate(store), store, tmp_path):
+        text = path.read_text(encoding="utf-8")
+        assert "How many samples are enough" in text and "Trained with k" in text
