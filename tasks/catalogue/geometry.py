@@ -31,6 +31,10 @@ NBODY = TaskCard(
             epochs=10_000, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
             train_samples=20, valid_samples=20, test_samples=20, test_repeats=5,
         ),
+        "standard": Protocol(
+            epochs=1_000, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12, validate_every=10,
+            train_samples=20, valid_samples=20, test_samples=20, test_repeats=5,
+        ),
         "quick": Protocol(
             epochs=20, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12, train_size=500, valid_size=200,
             test_size=500, train_samples=2, valid_samples=4, test_samples=20, test_repeats=2, validate_every=2,
@@ -43,7 +47,8 @@ NBODY = TaskCard(
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
         *with_q(NBODY_SAMPLER),
-        Recipe(method="transformer", protocol="paper", settings={"test_samples": 200}),
+        *(Recipe(method="transformer", protocol=protocol, settings={"test_samples": 200})
+          for protocol in ("paper", "standard")),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
     ),
 )  # fmt: skip

@@ -46,6 +46,7 @@ GRAPH8C = TaskCard(
     max_nodes=lambda params: 8,
     protocols={
         "paper": Protocol(initialisations=100, test_samples=10, curve_size=500),
+        "standard": Protocol(initialisations=20, test_samples=10, curve_size=500),
         "quick": Protocol(initialisations=3, test_samples=10, batch_size=200, curve_size=500),
     },
     recipes=(
@@ -77,6 +78,7 @@ EXP = TaskCard(
     variant=_exp_variant,
     protocols={
         "paper": Protocol(initialisations=100, test_samples=10, curve_size=200),
+        "standard": Protocol(initialisations=20, test_samples=10, curve_size=200),
         "quick": Protocol(initialisations=2, test_samples=10, curve_size=100, curve_samples=(1, 4, 16)),
     },
     recipes=(
@@ -115,6 +117,7 @@ EXP_CLASSIFY = TaskCard(
     variant=_exp_variant,
     protocols={
         "paper": Protocol(epochs=2000, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
+        "standard": Protocol(epochs=400, batch_size=100, lr=1e-3, warmup_epochs=40, clip_norm=0.1),
         "quick": Protocol(
             epochs=6,
             batch_size=100,
@@ -131,27 +134,22 @@ EXP_CLASSIFY = TaskCard(
             method="mlp",
             base={"widths": [2048, 4096, 2048, 10], "activation": "relu", "reads": ["node_scalars", "edges"]},
         ),
-        Recipe(
-            method="gin_id",
-            base={"width": 64, "layers": 3, "activation": "relu", "head": [10]},
-            settings={"epochs": 1000},
-        ),
+        Recipe(method="gin_id", base={"width": 64, "layers": 3, "activation": "relu", "head": [10]}),
         *(
-            Recipe(method=name, base={"width": width, "layers": 3, "head": [10]}, settings={"epochs": 1000})
+            Recipe(method=name, base={"width": width, "layers": 3, "head": [10]})
             for name, width in (("gin", 64), ("gcn", 64), ("gat", 128), ("ppgn", 20))
         ),
-        *(Recipe(method=name, base={"head": [10]}, settings={"epochs": 1000}) for name in ("gated_gcn", "gps")),
+        *(Recipe(method=name, base={"head": [10]}) for name in ("gated_gcn", "gps")),
+        *(
+            Recipe(method=name, protocol="paper", settings={"epochs": 1000})
+            for name in ("gin_id", "gin", "gcn", "gat", "ppgn", "gated_gcn", "gps")
+        ),
         *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
         Recipe(
             method="mlp",
             protocol="quick",
             base={"widths": [256, 512, 256, 10]},
             settings={"epochs": 60, "batch_size": 50, "train_samples": 4, "warmup_epochs": 5, "validate_every": 5},
-        ),
-        Recipe(method="gin_id", protocol="quick", settings={"epochs": 6}),
-        *(
-            Recipe(method=name, protocol="quick", settings={"epochs": 6})
-            for name in ("gin", "gcn", "gat", "gated_gcn", "gps")
         ),
         Recipe(method="ppgn", protocol="quick", base={"width": 8}, settings={"epochs": 2}),
         QUICK_VIT,
