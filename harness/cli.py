@@ -14,10 +14,13 @@ import typer
 from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from harness.checking import Verdict
     from harness.execution.jobs import JobServer
     from harness.planning import Plan, Seconds
     from harness.records.store import Store
+    from harness.report.against import Against
     from harness.spec import Job
 
 STORE = Path("results/store")
@@ -340,14 +343,40 @@ def report(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the leaderboard goes (default: beside the store).")
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Earlier results, a store or a bundle: say what moved by more than noise."),
+    ] = None,
 ) -> None:
-    """Collate, and write leaderboard.html and leaderboard.md."""
+    """Collate, and write leaderboard.html and leaderboard.md.
+
+    With --against, exit code 1 if a result is worse by more than noise, or lost since every run of it failed.
+    """
     from harness.collate import collate as collate_tables
     from harness.report import write_report
 
     opened = _existing(store)
-    for path in write_report(collate_tables(opened), opened, out or opened.root.parent):
+    tables = collate_tables(opened)
+    moved = _moved(tables.runs, against) if against else None
+    for path in write_report(tables, opened, out or opened.root.parent, moved):
         typer.echo(f"Report: {_shown(path)}")
+    if moved and moved.regressed:
+        raise typer.Exit(1)
+
+
+def _moved(runs: pl.DataFrame, path: Path) -> Against:
+    """What moved since the results at ``path``, printed."""
+    from harness.collate.regression import regression
+    from harness.exchange.reference import reference_runs
+    from harness.report.against import against
+
+    found = against(regression(runs, reference_runs(path)), str(path))
+    if found.table.rows:
+        rows = [[cell.text for cell in row] for row in found.table.rows]
+        _print_table([column.title for column in found.table.columns], rows)
+    for sentence in found.sentences:
+        typer.echo(sentence)
+    return found
 
 
 @app.command()

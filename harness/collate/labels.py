@@ -46,6 +46,14 @@ def describe(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={_plain(value)}" for name, value in named)
 
 
+def changes(spec: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In which settings ``other`` is not ``spec``, seeds aside: ``there lr=0.1``."""
+    flat = [_flat({name: value for name, value in one.items() if name != "seed"}) for one in (spec, other)]
+    differing = _differing(flat)
+    there = {path: flat[1].get(path, "absent") for path in differing}
+    return f"there {describe(there)}" if there else ""
+
+
 def _differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     settings = list(settings)
     if len(settings) < 2:

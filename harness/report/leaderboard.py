@@ -148,12 +148,13 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
 
 
 def method_cell(row: Row, note: str = "") -> Cell:
-    """The method's name with its colour and marker, and under it what a pretrained base model starts from."""
+    """The method's name with its colour and marker, and under it what a pretrained base model starts from and whose
+    runs these are where they were imported."""
     return Cell(
         text=row["method"],
         sort=row["method"].lower(),
         why=method_title(row["method"]),
-        note="; ".join(filter(None, (row["weights"], note))),
+        note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
         code=True,
         look=look(row["sampler"], row["base_model"]),
     )
