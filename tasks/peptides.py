@@ -47,6 +47,13 @@ class PeptidesFunc(Peptides):
 
     archive = lrgb.PEPTIDES_FUNC
 
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        super().__init__(params)
+        for split, data in self._data.items():
+            labels = data.targets[:]
+            if not ((labels == 0) | (labels == 1) | labels.isnan()).all():
+                raise DataError(f"A {split} label of Peptides-func is neither 0 nor 1: replace {self.archive.name}.")
+
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy of logits ``[M, 10]``, a mean over the labels that are known."""
         known = ~targets.isnan()

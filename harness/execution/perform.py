@@ -23,6 +23,7 @@ from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training.outcome import Hooks, NotStacked, Outcome
+from tasks.sources.cache import DataError
 
 SENTENCE_CHARACTERS = 300
 LOG_CHARACTERS = 200_000
@@ -184,9 +185,9 @@ def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> 
 
 
 def sentence_of(error: BaseException) -> str:
-    """One line: what a :class:`SymbenchError` says, else the kind of error and the first line of its message."""
+    """One line: what an error that is one sentence says, else the kind of error and the first line of its message."""
     lines = str(error).strip().splitlines()
-    if isinstance(error, SymbenchError) and lines:
+    if isinstance(error, SymbenchError | DataError) and lines:
         return " ".join(lines)
     kind = type(error).__name__
     return f"{kind}: {lines[0]}"[:SENTENCE_CHARACTERS] if lines else kind

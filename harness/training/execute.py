@@ -16,6 +16,7 @@ from harness.spec import Resources, RunSpec
 from harness.training.checks import cast
 from harness.training.device import DTYPES, device_for, precision
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
+from harness.training.examples import check_examples
 from harness.training.fit import Fit, Progress
 from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.paired import PairedComparisons
@@ -33,11 +34,19 @@ def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Pa
     """
     device = device_for(resources.gpus)
     with precision(device, spec.settings):
-        problem = load(task(spec.task).implementation)(spec.task_params)
+        problem = problem_of(spec)
         if isinstance(problem, PairedTask):
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
-        runner = _separate if isinstance(problem, SeparationTask) else _train
-        return runner(spec, problem, device, resources.chunk, hooks, checkpoint)
+        if isinstance(problem, SeparationTask):
+            return _separate(spec, problem, device, resources.chunk, hooks, checkpoint)
+        return _train(spec, problem, device, resources.chunk, hooks, checkpoint)
+
+
+def problem_of(spec: RunSpec) -> SupervisedTask | SeparationTask | PairedTask:
+    """The data of ``spec``, looked through."""
+    problem = load(task(spec.task).implementation)(spec.task_params)
+    check_examples(problem)
+    return problem
 
 
 def group_of(spec: RunSpec) -> Group:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from baselines.build import load
-from harness.registry import task
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, device_for, precision
-from harness.training.execute import initialised, trained_outcome
+from harness.training.execute import initialised, problem_of, trained_outcome
 from harness.training.fit import NotFinite, Progress
 from harness.training.outcome import Hooks, NotStacked, Outcome
 from harness.training.stacked import StackedFit
@@ -28,7 +26,7 @@ def execute_stack(
     device, protocol = device_for(resources.gpus), specs[0].settings
     dtype = DTYPES[protocol.precision]
     with precision(device, protocol):
-        problem = load(task(specs[0].task).implementation)(specs[0].task_params)
+        problem = problem_of(specs[0])
         if isinstance(problem, SeparationTask):
             raise NotStacked(f"nothing is trained on {specs[0].task}")
         if isinstance(problem, PairedTask):

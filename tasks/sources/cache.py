@@ -10,6 +10,7 @@ silently rebuilt: it may be the user's own, and files written here are whole by 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -48,7 +49,7 @@ def obtain(name: str, build: Callable[[Path], None]) -> Path:
         build: writes the whole file to the path it is given, which is not yet the final one.
 
     Raises:
-        DataError: the file is missing and no data folder can be written.
+        DataError: the file is missing and no data folder can be written, or the disk is full.
     """
     from filelock import FileLock
 
@@ -69,6 +70,11 @@ def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str,
         DataError: the file is damaged, or is missing and no data folder can be written.
     """
     return load(obtain(name, lambda path: save(path, generate())), fields)
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Does this say that there is no room for a file, on the disk or in a quota?"""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
@@ -124,5 +130,10 @@ def _build_at(target: Path, build: Callable[[Path], None]) -> None:
         with temporary.open("rb+") as file:  # the contents reach the disk before the name does
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except OSError as error:
+        raise DataError(
+            f"{target} cannot be written ({error.strerror or error}): make room there, or set SYMBENCH_DATA to another "
+            "folder."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)

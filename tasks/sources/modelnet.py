@@ -52,7 +52,21 @@ def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
     """
     stored = split_arrays(file_name(name), HALVES, Surfaces._fields, lambda: _sample(name))
     train, test = (Surfaces(**stored[split]) for split in HALVES)
+    for part, size in zip((train, test), SIZES[name], strict=True):
+        if fault := _fault(part, size):
+            raise cache.DataError(f"{cache.find(file_name(name))} does not hold {name} ({fault}); replace it.")
     return train, test
+
+
+def _fault(found: Surfaces, size: int) -> str | None:
+    """What speaks against `found` being `size` surfaces: a file may have been put there by hand."""
+    if found.points.shape != (size, POINTS, 3) or found.label.shape != (size,):
+        return f"points {found.points.shape} and labels {found.label.shape} in place of {size} surfaces"
+    if not np.isfinite(found.points).all():
+        return "a point is not finite"
+    if found.label.dtype.kind not in "iu" or found.label.min() < 0:
+        return "a label is no class"
+    return None
 
 
 def _sample(name: str) -> dict[str, cache.Arrays]:
@@ -66,7 +80,8 @@ def _sample(name: str) -> dict[str, cache.Arrays]:
             except Exception as error:  # whatever a network, an archive or a mesh may raise
                 raise cache.DataError(
                     f"{name} could not be downloaded or read ({type(error).__name__}: {error}); put "
-                    f"{file_name(name)} into the data folder, or set data: generated."
+                    f"{file_name(name)} into {cache.folders()[0]}, or take generated shapes with "
+                    "task_params.data=generated."
                 ) from error
             if len(read) != size:
                 raise cache.DataError(f"{name} has {len(read)} meshes for {split} instead of {size}: try again.")

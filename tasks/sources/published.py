@@ -1,8 +1,8 @@
 """Published archives of PyTorch files: found or downloaded, checked, read without executing code, kept as arrays.
 
 No checksum of these archives is published. So an archive must be whole (the CRC of every member), hold as many graphs
-of such sizes as its authors state, and match `<name>.sha256` where that file stands beside it; a download writes it,
-so that whatever happens to the archive later is noticed.
+of such sizes as its authors state, and match `<name>.sha256` where that file stands beside it; it is written the first
+time that all this holds, so that whatever happens to the archive later is noticed.
 """
 
 from __future__ import annotations
@@ -95,14 +95,18 @@ class Archive:
             raise DataError(f"{path} is not laid out as {self.title} is ({error!r}); replace it.") from error
         if fault := self.facts.fault(made):
             raise DataError(f"{path} is not the published {self.title} ({fault}); replace it.")
+        cache.obtain(self._checksum_name, lambda target: self._write_checksum(path, target))
         return made
+
+    @property
+    def _checksum_name(self) -> str:
+        return f"{self.name}.sha256"
 
     def obtain(self) -> Path:
         """The archive, downloaded where no data folder holds it, and matched with its checksum where there is one."""
         path = cache.obtain(self.name, self._download)
-        checksum = cache.obtain(f"{self.name}.sha256", lambda target: self._write_checksum(path, target))
-        stated = checksum.read_text().split(maxsplit=1)[:1]
-        if stated != [cache.sha256(path)]:
+        checksum = cache.find(self._checksum_name)
+        if checksum is not None and checksum.read_text().split(maxsplit=1)[:1] != [cache.sha256(path)]:
             raise DataError(f"{path} does not match {checksum}; replace it, or remove {checksum.name} if it is older.")
         return path
 
@@ -115,6 +119,8 @@ class Archive:
                 shutil.copyfileobj(response, file)
                 size = response.headers.get("Content-Length")
         except OSError as error:
+            if cache.disk_is_full(error):
+                raise
             raise DataError(
                 f"{self.title} is in no data folder and cannot be downloaded ({error}): "
                 f"put {self.name} from {self.url} into {cache.folders()[0]}."
@@ -135,6 +141,8 @@ class Archive:
         except KeyError as error:
             raise DataError(f"{path} lacks {error}; replace it.") from error
         except (zipfile.BadZipFile, OSError, EOFError) as error:
+            if isinstance(error, OSError) and cache.disk_is_full(error):
+                raise
             raise DataError(f"{path} is damaged ({error}); replace it.") from error
 
 
