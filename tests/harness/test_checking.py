@@ -89,14 +89,23 @@ def test_a_smaller_group_than_the_task_asks_for_is_said(call: Call) -> None:
     assert "It symmetrizes over" not in json.loads(out)["checks"][0]["sentence"]
 
 
-@pytest.mark.parametrize("task", ["graph8c", "nbody"])
+@pytest.mark.parametrize("task", ["graph8c", "nbody", "shapes_o3"])
 def test_a_symmetrized_network_fits_better_as_it_widens(call: Call, task: str) -> None:
+    """Clouds of points under S_n x O(3) take longest: a student that stops after 600 steps has an error of 0.8."""
     code, out, _ = call("mlp-haar", "--task", task, "--universality", "--json")
     numbers = json.loads(out)["checks"][-1]["numbers"]
     assert code == 0
     assert numbers["fits"] and numbers["p_value"] < 0.01
-    for errors in (numbers["plain"], numbers["stabilised"]):
-        assert errors[0] > 0.3 and errors[-1] < 0.75 * errors[0]
+    assert numbers["plain"][0] > 0.3 and numbers["plain"][-1] < 0.5 * numbers["plain"][0]
+    assert numbers["stabilised"][-1] < 0.2
+
+
+def test_a_base_model_that_is_too_small_is_not_universal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it is trained: no error is small, and none falls where no student is any wider."""
+    monkeypatch.setattr("harness.training.universality.WIDTHS", (4,))
+    verdict = checking.universality_verdict(checking.subject("mlp-haar", "shapes_o3"))
+    assert not verdict.passed
+    assert verdict.numbers["plain"][0] > 0.7
 
 
 def test_a_network_that_sees_no_more_than_colour_refinement_is_not_universal(call: Call) -> None:
