@@ -1,0 +1,66 @@
+"""What is wrong with a search that its fields alone do not show (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness import registry
+from harness.errors import SymbenchError
+from harness.search.file import Search
+from harness.suite_check import check_params, check_pattern, check_point, check_protocol, located
+from harness.suite_file import Loc, SuiteFile
+
+ALGORITHMS = ("tpe", "random")
+SCHEDULERS = ("asha", "none")
+VARIED = ("settings", "base", "sampler")
+UNSEEN = ("test_", "curve_")
+"""Settings of the test set, which no search looks at."""
+
+
+def check(search: Search, file: SuiteFile) -> None:
+    """Raises :class:`SymbenchError` for the first name, value or pair that cannot be searched."""
+    check_pattern(search.task, "task", registry.tasks(), file, ("task",))
+    check_pattern(search.method, "method", registry.methods(), file, ("method",))
+    registry.method(search.method)
+    card, pair = registry.task(search.task), ([search.task], [search.method])
+    check_protocol(search.protocol, [card.name], [card.name], file, ("protocol",))
+    check_params(search, *pair, file, ())
+    _check_name(search.algorithm, "algorithm", ALGORITHMS, file)
+    _check_name(search.scheduler, "scheduler", SCHEDULERS, file)
+    _check_name(search.scored, "metric", (card.metric, "loss"), file)
+    for name, dimension in search.space.items():
+        _check_key(name, file)
+        for value in dimension.probes:
+            at = ("space", name)
+            check_params(check_point(name, value, file, at), *pair, file, at)
+    _check_budget(search, file)
+
+
+def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:
+    if name not in known:
+        kind = "validation metric" if key == "metric" else key
+        raise SymbenchError(
+            located(file.where((key,)), f"there is no {kind} '{name}': {registry.nearest(name, known)}")
+        )
+
+
+def _check_key(name: str, file: SuiteFile) -> None:
+    at: Loc = ("space", name)
+    section, _, setting = name.partition(".")
+    if section not in VARIED or not setting:
+        what = f"a search varies settings.NAME, base.NAME or sampler.NAME, not '{name}'"
+        raise SymbenchError(located(file.where(at), what))
+    if section == "settings" and setting.startswith(UNSEEN):
+        what = f"'{name}' changes the test alone, and a search looks at the validation set"
+        raise SymbenchError(located(file.where(at), what))
+
+
+def _check_budget(search: Search, file: SuiteFile) -> None:
+    epochs = search.example.spec.settings.epochs
+    if epochs == 0:
+        what = f"'{search.task}' is not trained under '{search.protocol}', so there is nothing to search"
+        raise SymbenchError(located(file.where(("task",)), what))
+    if search.scheduler != "none" and search.grace > epochs:
+        raise SymbenchError(
+            located(file.where(("grace",)), f"'grace' should be at most {epochs}, the epochs of a trial")
+        )

@@ -1,0 +1,69 @@
+"""The trials of a search in the order in which they were proposed: with their records, all that a resumed one needs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.errors import SymbenchError
+from harness.search.file import Search
+from harness.search.space import Values
+
+IDENTITY = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")
+
+
+class Journal:
+    """The file ``trials.jsonl`` of a search's folder: one point of the space a line, each once.
+
+    A line that a kill has cut short does not count. Raises :class:`SymbenchError` where the folder is that of a search
+    for something else, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, search: Search) -> None:
+        self._path, identity = folder / "trials.jsonl", folder / "search.json"
+        try:
+            self._compare(search, identity)
+            self.points = self._read()
+        except (OSError, ValueError) as error:
+            raise SymbenchError(f"The search in {folder} cannot be read ({error}): remove that folder.") from error
+
+    def add(self, values: Values) -> None:
+        """Remembers a point, durably, where it is new."""
+        if values in self.points:
+            return
+        self.points.append(dict(values))
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self) -> list[dict[str, Any]]:
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            self._path.write_text(whole, encoding="utf-8")
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _compare(self, search: Search, path: Path) -> None:
+        wanted = _identity(search)
+        if not path.exists():
+            path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if other := [name for name in wanted if wanted[name] != found.get(name)]:
+            raise SymbenchError(
+                f"The search '{search.name}' in {path.parent} has other {', '.join(other)}: "
+                f"name this one otherwise (--set name={search.name}2) or remove that folder."
+            )
+
+
+def _identity(search: Search) -> dict[str, Any]:
+    """What the trials of one search share, as JSON has it."""
+    space = {name: dimension.model_dump(exclude_unset=True) for name, dimension in search.space.items()}
+    versions = [registry.task(search.task).version, registry.method(search.method).version]
+    shared = {name: getattr(search, name) for name in IDENTITY}
+    plain: dict[str, Any] = json.loads(json.dumps({**shared, "space": space, "versions": versions}))
+    return plain

@@ -1,0 +1,144 @@
+"""What came out of a search: its trials as a table, the best one first, and the best as a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.records.store import Store
+from harness.search.file import Search
+from harness.search.space import Values
+from harness.search.training import STOPPED, Report, reports
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.table import Table
+
+Status = Literal["finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """One trial that ended. ``score`` is the validation metric in the best of its ``epochs``."""
+
+    number: int
+    digest: str
+    values: Values
+    status: Status
+    score: float | None
+    epochs: int
+    seconds: float | None
+    sentence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """The trials, best first and failed ones last; ``suite`` is the file with the best one, if any succeeded."""
+
+    search: Search
+    folder: Path
+    trials: Sequence[TrialResult]
+    suite: Path | None
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no suite, in one sentence; ``None`` where there is one."""
+        if self.suite is not None:
+            return None
+        reason = self.trials[0].sentence if self.trials else "none has a record"
+        return f"None of the {len(self.trials)} trials of {self.search.name} succeeded: {reason}"
+
+
+def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchResult:
+    """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` into the search's store."""
+    ended = [_result(search, store, number, values) for number, values in enumerate(points)]
+    trials = sorted((trial for trial in ended if trial is not None), key=lambda trial: _rank(search, trial))
+    _frame(search, trials).write_parquet(store.root / "trials.parquet")
+    _frame(search, trials).write_csv(store.root / "trials.csv")
+    suite = None
+    if trials and trials[0].score is not None:
+        suite = store.root / "best.yaml"
+        suite.write_text(search.confirmation(trials[0].values, _why(search, trials)), encoding="utf-8")
+    return SearchResult(search=search, folder=store.root, trials=trials, suite=suite)
+
+
+def table(result: SearchResult) -> Table:
+    """For a terminal."""
+    from rich.table import Table
+
+    search = result.search
+    title = f"{search.name}: {search.method} on {search.task}, validation {search.scored} ({search.mode})"
+    columns = ("trial", search.scored, *_short(list(search.space)), "epochs", "status")
+    found = Table(*columns, title=title, title_justify="left")
+    for trial in result.trials:
+        score = "-" if trial.score is None else f"{trial.score:.6g}"
+        values = [_shown(trial.values[name]) for name in search.space]
+        found.add_row(str(trial.number), score, *values, str(trial.epochs), trial.status)
+    return found
+
+
+def _result(search: Search, store: Store, number: int, values: Values) -> TrialResult | None:
+    digest = search.trial(values).spec.digest
+    if (record := store.read(digest)) is None:
+        return None
+    told = list(reports(store, digest)) or [Report(0, float("nan"))]
+    status: Status = "failed" if record.failure else "stopped" if STOPPED in record.notes else "finished"
+    return TrialResult(
+        number=number,
+        digest=digest,
+        values=values,
+        status=status,
+        score=None if record.failure else told[-1].score,
+        epochs=told[-1].epochs,
+        seconds=record.provenance.get("wall_seconds"),
+        sentence=record.failure.sentence if record.failure else None,
+    )
+
+
+def _rank(search: Search, trial: TrialResult) -> tuple[bool, float, int]:
+    score = trial.score or 0.0
+    return trial.score is None, score if search.mode == "min" else -score, trial.number
+
+
+def _why(search: Search, trials: Sequence[TrialResult]) -> str:
+    best = trials[0]
+    return (
+        f"The best of {len(trials)} trials of the search {search.name}: validation {search.scored} {best.score:.6g} "
+        f"after {best.epochs} epochs with seed {search.seed}"
+    )
+
+
+def _frame(search: Search, trials: Sequence[TrialResult]) -> pl.DataFrame:
+    import json
+
+    import polars as pl
+
+    def column(name: str) -> list[Any]:
+        values = [trial.values[name] for trial in trials]
+        plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+        return values if plain else [value if isinstance(value, str) else json.dumps(value) for value in values]
+
+    kinds = {"trial": pl.Int64, "digest": pl.String, "status": pl.String, "score": pl.Float64, "epochs": pl.Int64}
+    fixed = {
+        "trial": [trial.number for trial in trials],
+        "digest": [trial.digest for trial in trials],
+        "status": [trial.status for trial in trials],
+        "score": [trial.score for trial in trials],
+        "epochs": [trial.epochs for trial in trials],
+        "seconds": [trial.seconds for trial in trials],
+        "error": [trial.sentence for trial in trials],
+    }
+    schema = kinds | {"seconds": pl.Float64, "error": pl.String}
+    return pl.DataFrame(fixed, schema=schema).hstack(pl.DataFrame({name: column(name) for name in search.space}))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Without the section, where that leaves them apart."""
+    short = [name.partition(".")[2] for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]

@@ -1,0 +1,233 @@
+"""A search from its file to its table, on a Ray cluster of its own or on one that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import os
+import random
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import SymbenchError
+from harness.execution.cluster import cluster
+from harness.execution.placement import Shape, misfit
+from harness.execution.progress import Progress
+from harness.execution.worker import greeting
+from harness.records.store import Store
+from harness.search.file import Search
+from harness.search.journal import Journal
+from harness.search.results import SearchResult, conclude
+from harness.tracking import LaunchTracker, sync
+
+RETRIES = 2
+SETTINGS = {
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a search resumes from the journal and the records: no pickles are read
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old one can be silent
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+def run_search(
+    search: Search, folder: str | Path, *, address: str | None, progress: Progress, slots: int | None = None
+) -> SearchResult:
+    """Runs the trials that have no record yet, and concludes.
+
+    Trials never stand among the runs of suites: their store is ``searches/NAME`` in the one at ``folder``. Raises
+    :class:`SymbenchError` where something cannot serve, and ``KeyboardInterrupt`` when interrupted: either way the same
+    call goes on from there.
+    """
+    from harness.search.training import trained_task
+
+    if importlib.util.find_spec("optuna") is None:
+        raise SymbenchError("A search needs Optuna: pip install -c constraints.txt optuna.")
+    if "://" in str(folder):
+        raise SymbenchError(f"A search needs a folder that all nodes see, not {folder}: name one with --store.")
+    store = Store(Path(folder))
+    own = Store(store.root / "searches" / search.name)
+    with own.lock(), _environment(SETTINGS):
+        journal = Journal(own.root, search)
+        trained_task(search.example.spec)
+        with _announced(progress, search, own), cluster(address):
+            _tune(search, own, journal, progress, address=address, slots=slots, uri=store.mlflow_uri)
+        mirrored = sync(own, store.mlflow_uri)  # what no worker lived to log
+        if mirrored.failed:
+            progress.note(f"{mirrored}.")
+        return conclude(search, own, journal.points)
+
+
+def _tune(
+    search: Search,
+    own: Store,
+    journal: Journal,
+    progress: Progress,
+    *,
+    address: str | None,
+    slots: int | None,
+    uri: str,
+) -> None:
+    """All trials, as one launch with one parent run in MLflow."""
+    launch_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root)
+    if tracker.lost:
+        progress.note(tracker.lost)
+    account: dict[str, Any] = {
+        "id": launch_id,
+        "suite": search.suite_name,
+        "started": _now(),
+        "address": address,
+        "command": sys.argv,
+        "mlflow_parent": tracker.handle.parent_run_id or None,
+    }
+    status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
+
+    def write(state: str) -> None:
+        digests = [search.trial(values).spec.digest for values in journal.points]
+        own.write_launch(launch_id, account | {"digests": digests, "status": state})
+
+    write("running")
+    try:
+        _fit(search, own, journal, progress, tracker=tracker, since=account["started"], slots=slots)
+        status = "succeeded"
+    finally:
+        with suppress(SymbenchError):  # a full disk here must not hide why the search ended
+            write(status)
+        tracker.finish(status)
+
+
+def _fit(
+    search: Search,
+    own: Store,
+    journal: Journal,
+    progress: Progress,
+    *,
+    tracker: LaunchTracker,
+    since: str,
+    slots: int | None,
+) -> None:
+    from ray import tune
+    from ray.tune.error import TuneError
+
+    from harness.search.trial import Briefing, Trial
+    from harness.search.watch import Watch
+
+    briefing = Briefing(
+        search=search,
+        root=own.root,
+        since=since,
+        tasks_file=greeting().tasks_file,
+        command=tuple(sys.argv),
+        tracker=None if tracker.lost else tracker.handle,
+    )
+    folder = own.root / "tune"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        tune.Tuner(
+            tune.with_resources(tune.with_parameters(Trial, briefing=briefing), _grants(search)),
+            tune_config=tune.TuneConfig(
+                metric="score",
+                mode=search.mode,
+                num_samples=search.trials,
+                search_alg=_algorithm(search, journal.points),
+                scheduler=_scheduler(search),
+                max_concurrent_trials=slots,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=folder.name,
+                storage_path=str(own.root),
+                verbose=0,
+                callbacks=[Watch(search, journal, own, progress)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs have their own
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+            ),
+        ).fit()
+    except TuneError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise SymbenchError(f"Ray Tune gave the search up ({reason}): the same command goes on with it.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _grants(search: Search) -> dict[str, float]:
+    """What Tune reserves for a trial. Raises :class:`SymbenchError` where no node has it."""
+    import ray
+
+    resources = search.example.resources
+    totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [Shape(total.get("GPU", 0), total.get("CPU", 0), total.get("memory", 0)) for total in totals]
+    if sentence := misfit(Shape.of(resources), nodes):
+        raise SymbenchError(sentence)
+    memory = {"memory": float(resources.memory)} if resources.memory else {}
+    return {"cpu": resources.cpus, "gpu": resources.gpus, **memory}
+
+
+def _algorithm(search: Search, points: Sequence[Mapping[str, Any]]) -> Any:
+    """Optuna, which first repeats what the search has proposed already; only what then follows is drawn, and afresh."""
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    seed = random.Random(f"{search.seed}/{len(points)}").getrandbits(32)
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    return OptunaSearch(
+        space=search.points.distributions(),
+        metric="score",
+        mode=search.mode,
+        sampler=samplers[search.algorithm](seed=seed),
+        points_to_evaluate=[search.points.parameters(values) for values in points],
+    )
+
+
+def _scheduler(search: Search) -> Any:
+    from ray.tune import schedulers
+
+    if search.scheduler == "none":
+        return schedulers.FIFOScheduler()
+    return schedulers.ASHAScheduler(
+        time_attr="epochs",
+        grace_period=search.grace,
+        max_t=search.example.spec.settings.epochs,
+        reduction_factor=search.reduction,
+    )
+
+
+@contextlib.contextmanager
+def _announced(progress: Progress, search: Search, own: Store) -> Iterator[None]:
+    done = list(own.statuses().values()).count("succeeded")
+    progress.begin(max(0, search.trials - done), done)
+    try:
+        yield
+    finally:
+        progress.end()
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """Tune takes some of its settings from the environment alone, and says on its log what the table will say."""
+    before = {name: os.environ.get(name) for name in settings}
+    log = logging.getLogger("ray.tune")
+    level = log.level
+    os.environ.update(settings)
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

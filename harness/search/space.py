@@ -1,0 +1,89 @@
+"""What a search varies: named settings, each over a range or over choices (no torch, no Optuna until it is needed)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.suite_fields import Model
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Values = Mapping[str, Any]
+"""One point of a space: ``{"settings.lr": 1e-3, ...}``."""
+
+
+def _rising(bounds: list[Any]) -> list[Any]:
+    if len(bounds) != 2 or bounds[0] >= bounds[1]:
+        raise ValueError("should be two numbers, the lower one first")
+    return bounds
+
+
+def _positive(bounds: list[Any]) -> list[Any]:
+    if bounds[0] <= 0:
+        raise ValueError("should lie above 0, for it is searched by its logarithm")
+    return bounds
+
+
+Floats = Annotated[list[float], AfterValidator(_rising)]
+Integers = Annotated[list[int], AfterValidator(_rising)]
+
+
+class Dimension(Model):
+    """One of these: a range (both ends belong to it), or a list of anything that YAML can say."""
+
+    uniform: Floats | None = None
+    loguniform: Annotated[Floats, AfterValidator(_positive)] | None = None
+    integer: Integers | None = None
+    loginteger: Annotated[Integers, AfterValidator(_positive)] | None = None
+    choice: Annotated[list[Any], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Dimension:
+        if len(self.model_fields_set) != 1:
+            raise ValueError(f"should have exactly one of {', '.join(Dimension.model_fields)}")
+        return self
+
+    @property
+    def probes(self) -> list[Any]:
+        """Values that show whether the setting takes what is searched: the ends and a point between, or all choices."""
+        if self.choice is not None:
+            return self.choice
+        if (whole := self.integer or self.loginteger) is not None:
+            return whole
+        low, high = self.uniform or self.loguniform or []
+        return [low, low + 0.381966 * (high - low), high]
+
+    def distribution(self) -> BaseDistribution:
+        """As Optuna has it. Choices stand as JSON: it compares them, and takes no lists."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.choice is not None:
+            return CategoricalDistribution([json.dumps(value) for value in self.choice])
+        if (whole := self.integer or self.loginteger) is not None:
+            return IntDistribution(whole[0], whole[1], log=self.loginteger is not None)
+        low, high = self.uniform or self.loguniform or []
+        return FloatDistribution(low, high, log=self.loguniform is not None)
+
+
+class Space:
+    """The dimensions by name, and the way from a point to what Optuna calls its parameters and back."""
+
+    def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
+        self._dimensions = dimensions
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        return {name: dimension.distribution() for name, dimension in self._dimensions.items()}
+
+    def parameters(self, values: Values) -> dict[str, Any]:
+        return {name: json.dumps(value) if self._chosen(name) else value for name, value in values.items()}
+
+    def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: json.loads(value) if self._chosen(name) else value for name, value in parameters.items()}
+
+    def _chosen(self, name: str) -> bool:
+        return self._dimensions[name].choice is not None

@@ -1,0 +1,86 @@
+"""A trial's run: trained and validated as any run, watched epoch by epoch, and never tested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from baselines.build import load
+from harness.errors import SymbenchError
+from harness.records.store import Store
+from harness.registry import task
+from harness.search.exchange import Tell
+from harness.spec import Resources, RunSpec
+from harness.training.device import device_for, precision
+from harness.training.execute import new_fit
+from harness.training.fit import Fit
+from harness.training.outcome import Hooks, Outcome
+from tasks.task import SupervisedTask
+
+SCORE = "search/score"
+NOT_TESTED = "A trial of a search: trained and validated, not tested."
+STOPPED = "Stopped by the scheduler."
+
+
+class Report(NamedTuple):
+    """What a trial is worth after so many epochs: the metric in the epoch of the lowest validation loss."""
+
+    epochs: int
+    score: float
+
+
+class TrialRun:
+    """An executor that tells a :class:`Report` after each validation, and stops where no more is wanted."""
+
+    def __init__(self, metric: str, tell: Tell[Report]) -> None:
+        self._metric, self._tell = f"validation/{metric}", tell
+
+    def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        """The outcome has no test metrics. Raises ``RuntimeError`` where no validation loss is finite."""
+        self._hooks, self._best = hooks, math.inf
+        device = device_for(resources.gpus)
+        with precision(device, spec.settings):
+            problem = trained_task(spec)
+            self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
+            progress = self._fit.run()
+        if math.isinf(self._best):
+            raise RuntimeError("No validation loss is finite: try a lower lr or clip_norm.")
+        return Outcome(
+            metrics={},
+            cost={
+                "parameters": float(sum(parameter.numel() for parameter in self._fit.model.parameters())),
+                "train_seconds": progress.train_seconds,
+            },
+            notes=(NOT_TESTED,) if self._fit.finished else (NOT_TESTED, STOPPED),
+        )
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Passes everything on, what was validated with the score so far."""
+        loss = values.get("validation/loss", math.inf)
+        if loss < self._best:
+            self._best, self._score = loss, values[self._metric]
+        if "validation/loss" not in values or math.isinf(self._best):
+            self._hooks.log(step, values)
+            return
+        self._hooks.log(step, {**values, SCORE: self._score})
+        if not self._tell(Report(step + 1, self._score)):
+            self._fit.stopped = True
+
+
+def trained_task(spec: RunSpec) -> SupervisedTask:
+    """The task of ``spec``. Raises :class:`SymbenchError` where it has no validation set."""
+    kind = load(task(spec.task).implementation)
+    if not issubclass(kind, SupervisedTask):
+        raise SymbenchError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
+    problem: SupervisedTask = kind(spec.task_params)
+    return problem
+
+
+def reports(store: Store, digest: str) -> Iterator[Report]:
+    """What the trial told, as its history has it."""
+    import polars as pl
+
+    rows = store.history(digest).filter(pl.col("name") == SCORE)
+    return (Report(step + 1, value) for step, value in rows.select("step", "value").iter_rows())

@@ -1,0 +1,110 @@
+"""A trial as Ray Tune runs it: an actor that takes one configuration after the other."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from harness.errors import SymbenchError
+from harness.execution.perform import RunTracker, failed_record, perform
+from harness.execution.thrift import free_accelerator
+from harness.execution.worker import greeting
+from harness.records.description import describe
+from harness.records.record import Failure
+from harness.records.store import Store
+from harness.search.exchange import Exchange, Tell
+from harness.search.file import Search
+from harness.search.training import Report, TrialRun, reports
+from harness.spec import Job
+from harness.tracking import RunTracker as MlflowRun
+from harness.tracking import TrackerHandle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Briefing:
+    """What every trial of a search is told. ``since`` is when the search began, ISO 8601 in UTC."""
+
+    search: Search
+    root: Path
+    since: str
+    tasks_file: str
+    command: Sequence[str]
+    tracker: TrackerHandle | None = None
+
+
+class TrialFailed(RuntimeError):
+    """The run of a trial has a failed record."""
+
+
+class Trial(tune.Trainable):
+    """Each step is one validation: ``score`` after so many ``epochs``."""
+
+    _exchange: Exchange[Report]
+    _last: Report
+
+    def setup(self, config: dict[str, Any], briefing: Briefing | None = None) -> None:
+        from harness.training.memory import keep_freed_memory
+
+        assert briefing is not None
+        here = greeting()
+        if here.tasks_file != briefing.tasks_file:
+            raise SymbenchError(
+                f"The node {here.host} runs other code ({here.tasks_file}) than this one ({briefing.tasks_file}): "
+                "put the same checkout at the same path on every node."
+            )
+        keep_freed_memory()
+        self._briefing, self._store = briefing, Store(briefing.root)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """A run that failed scores NaN. What is raised costs Tune this process: the trial is then tried in another."""
+        timeout = self._job.resources.timeout
+        try:
+            report = self._exchange.next(None if timeout is None else self._since + timeout - time.monotonic())
+        except TimeoutError:
+            failure = Failure(sentence=f"The trial took longer than {timeout:g} s.")
+            self._store.write(failed_record(self._job, failure), [])
+            raise
+        except TrialFailed:
+            return {**self._last._replace(score=math.nan)._asdict(), "done": True}
+        self._last = report or self._last
+        return {**self._last._asdict(), "done": report is None}
+
+    def cleanup(self) -> None:
+        """Ends the run; one that goes on gets the record of a stopped trial."""
+        self._exchange.end()
+        free_accelerator()
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        search = self._briefing.search
+        self._job = search.trial(search.points.values(config))
+        self._since = time.monotonic()
+        self._last = Report(0, math.nan)
+        self._exchange = Exchange(self._run)
+
+    def _run(self, tell: Tell[Report]) -> None:
+        """Trains, unless there is a record: then the search hears what it says."""
+        job, briefing = self._job, self._briefing
+        record = self._store.read(job.spec.digest)
+        if record is None or (record.status == "failed" and record.finished < briefing.since):
+            run = TrialRun(briefing.search.scored, tell)
+            record = perform(job, self._store, self._tracker(job), execute=run, command=briefing.command)
+        else:
+            all(map(tell, reports(self._store, job.spec.digest)))
+        if record.failure is not None:
+            raise TrialFailed(record.failure.sentence)
+
+    def _tracker(self, job: Job) -> RunTracker | None:
+        handle = self._briefing.tracker
+        return None if handle is None else MlflowRun(handle, job, describe(job.spec))
