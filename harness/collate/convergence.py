@@ -77,8 +77,9 @@ def convergence(runs: pl.DataFrame) -> pl.DataFrame:
     """One row per setting (:data:`SETTING`) of the table ``runs`` that has a curve; null is what cannot be told.
 
     ``limit`` is that of the metric and ``samples_needed`` the k of :func:`settled`, infinite where it is larger than
-    all that were measured. Slopes are those of :func:`log_slope` against k: Monte Carlo gives -1 to the variance and
-    -1/2 to the equivariance error. ``_low`` and ``_high`` end 95 % intervals over seeds, null for one seed.
+    ``samples_most``, the largest that was measured. Slopes are those of :func:`log_slope` against k: Monte Carlo gives
+    -1 to the variance and -1/2 to the equivariance error. ``_low`` and ``_high`` end 95 % intervals over seeds, null
+    for one seed.
     """
     curves = _curves(runs)
     tables = [
@@ -87,12 +88,13 @@ def convergence(runs: pl.DataFrame) -> pl.DataFrame:
         _frame(curves, "variance", lambda k, values: _interval("variance_slope", log_slope, k, values)),
         _frame(curves, "equivariance", lambda k, values: _interval("equivariance_slope", log_slope, k, values)),
     ]
-    found = curves.select(SETTING).unique(maintain_order=True)
+    most = pl.col("samples").list.max().alias("samples_most")
+    found = curves.select(*SETTING, most).unique(SETTING, keep="first", maintain_order=True)
     for table in tables:
         found = found.join(table, on=SETTING, how="left", nulls_equal=True)
     missing = [name for name in ("limit", *COLUMNS) if name not in found.columns]
     return found.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing).select(
-        *SETTING, "limit", *COLUMNS
+        *SETTING, "samples_most", "limit", *COLUMNS
     )
 
 

@@ -52,7 +52,7 @@ def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -
     ``seconds_group_exponent`` and ``memory_group_exponent`` of power laws in what of the group grows with it: the
     logarithm of its order or else its dimension (:func:`~harness.collate.power_law.exponents`).
     """
-    needed = [name for name in by_samples.columns if name.startswith("samples_needed")]
+    needed = [name for name in by_samples.columns if name.startswith(("samples_needed", "samples_most"))]
     at_one = by_samples.filter(pl.col("samples") == 1).select(*SETTING, "variance", "variance_stderr")
     completed = pooled
     for extra in (at_one, by_samples.select(*SETTING, *needed).unique(SETTING, keep="first")):

@@ -99,7 +99,7 @@ def _convergence(id_: str, contest: Contest, curves: Sequence[Curve], labels: Ma
                 method_cell(curve[0], labels[curve[0]["setting"]]),
                 trained_cell(curve),
                 number(curve[0]["limit"], plain(curve[0]["limit"]), why_missing="No run has a complete curve"),
-                needed_cell(curve[0], largest=curve[-1]["samples"], flat=is_flat(curve)),
+                needed_cell(curve[0], flat=is_flat(curve)),
                 _slope(curve, "variance_slope"),
                 _slope(curve, "equivariance_slope"),
                 _seeds(curve),
@@ -116,8 +116,8 @@ def trained_cell(curve: Curve) -> Cell:
     return number(k, str(k), why_missing="Not recorded")
 
 
-def needed_cell(row: Row, *, largest: int, flat: bool = False) -> Cell:
-    """``100 [50, > 500]``: the samples to within 1 % of the limit; what was censored is larger than ``largest``."""
+def needed_cell(row: Row, *, flat: bool = False) -> Cell:
+    """``100 [50, > 500]``: the samples to within 1 % of the limit; what was censored is larger than all measured."""
     if flat:
         return Cell(text="any", sort=0, why="Brings its own samples: the same at every k")
     needed, low, high = (row[f"samples_needed{end}"] for end in ("", "_low", "_high"))
@@ -125,7 +125,7 @@ def needed_cell(row: Row, *, largest: int, flat: bool = False) -> Cell:
         return missing("No run has a complete curve")
 
     def shown(k: float) -> str:
-        return f"> {largest:,}" if math.isinf(k) else f"{k:,.0f}"
+        return f"> {row['samples_most']:,}" if math.isinf(k) else f"{k:,.0f}"
 
     interval = "" if low is None or high is None else f" [{shown(low)}, {shown(high)}]"
     why = "Not even the largest k measured is within 1 % of the limit" if math.isinf(needed) else ""
@@ -137,8 +137,12 @@ def interval_cell(row: Row, name: str, why_missing: str) -> Cell:
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     if value is None:
         return missing(why_missing)
-    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
-    return Cell(text=f"{value:.2f}{ends}", sort=value)
+    ends = "" if low is None or high is None else f" [{_hundredths(low)}, {_hundredths(high)}]"
+    return Cell(text=f"{_hundredths(value)}{ends}", sort=value)
+
+
+def _hundredths(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # no negative zero
 
 
 def _slope(curve: Curve, name: str) -> Cell:

@@ -1,23 +1,25 @@
-"""Metric, time and memory against the size of the group."""
+"""Metric, estimator variance, samples needed, time and memory against the size of the group."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.collate import Tables
 from harness.report.cells import Cell, Column, Table, missing, number
 from harness.report.contests import Row, unusual
+from harness.report.curve_tables import interval_cell, needed_cell
 from harness.report.curves import series_of
-from harness.report.figures import MOST_SERIES, Axis, FigureGroup, Line, Series, figure, suits_log
-from harness.report.formats import estimate, listed, memory, seconds
+from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
+from harness.report.formats import estimate, listed, memory, seconds, small
 from harness.report.leaderboard import by_task, method_cell
 from harness.report.published import PROTOCOL
 from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
-from harness.report.titles import arrow, better, task_title
+from harness.report.titles import arrow, better, group_title, task_title
 
 Curve = list[Row]
 """Settings that differ in size alone, by rising size."""
@@ -25,7 +27,7 @@ Curve = list[Row]
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSizes:
-    """``remarks`` hold for figures and table."""
+    """One protocol and one family of groups; ``remarks`` hold for figures and table."""
 
     protocol: str
     group: FigureGroup
@@ -50,15 +52,27 @@ def size_curves(tables: Tables) -> list[TaskSizes]:
 
 
 def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes) -> TaskSizes:
-    protocols = sorted({row["protocol"] for row in rows}, key=lambda name: (name != PROTOCOL, name))
+    grouped: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row["protocol"], _family(row)].append(row)
+    order = sorted(grouped, key=lambda key: (key[0] != PROTOCOL, key))
+    several = len({name for _, name in order}) > 1
     parts = (
-        _protocol(f"{id_}-{n}", task, name, [row for row in rows if row["protocol"] == name], changes)
-        for n, name in enumerate(protocols, start=1)
+        _protocol(f"{id_}-{n}", task, key[0], (group_title(key[1]),) if several else (), grouped[key], changes)
+        for n, key in enumerate(order, start=1)
     )
     return TaskSizes(id=id_, title=task_title(task), protocols=tuple(parts))
 
 
-def _protocol(id_: str, task: str, protocol: str, rows: Sequence[Row], changes: Changes) -> ProtocolSizes:
+def _family(row: Row) -> str:
+    """The group of a row; where the task takes it as a parameter, with d for the number that is the size."""
+    names = json.loads(row["task_params"]).get("group")
+    return " x ".join(names).replace("#", "d") if names else str(row["group"])
+
+
+def _protocol(
+    id_: str, task: str, protocol: str, chips: tuple[str, ...], rows: Sequence[Row], changes: Changes
+) -> ProtocolSizes:
     every = _curves(rows)
     curves = [curve for curve in every if len(curve) > 1] or every
     kept = [row for curve in curves for row in curve]
@@ -70,8 +84,8 @@ def _protocol(id_: str, task: str, protocol: str, rows: Sequence[Row], changes: 
     left_out = f"Not here but on the leaderboard: runs whose settings have one size only ({listed(alone, 12)})."
     return ProtocolSizes(
         protocol=protocol,
-        group=_group(f"{id_}-figures", task, protocol, curves, labels),
-        table=_table(f"{id_}-table", kept, labels),
+        group=_group(f"{id_}-figures", task, protocol, chips, curves, labels),
+        table=_table(f"{id_}-table", chips, kept, labels),
         remarks=(*([changed] if changed else []), *([left_out] if alone else [])),
     )
 
@@ -83,7 +97,9 @@ def _with_params(row: Row, known: Mapping[str, Any] | None) -> Mapping[str, Any]
     return None if known is None else {**known, **own}
 
 
-def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: Mapping[str, str]) -> FigureGroup:
+def _group(
+    id_: str, task: str, protocol: str, chips: tuple[str, ...], curves: Sequence[Curve], labels: Mapping[str, str]
+) -> FigureGroup:
     shown = curves[:MOST_SERIES]
     series = series_of((curve[0] for curve in shown), labels)
     first = shown[0][0]
@@ -98,6 +114,8 @@ def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: 
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
     time = [_line(of, curve, "seconds_per_example", "seconds_per_example_stderr", 1e3) for of, curve in pairs]
     space = [_line(of, curve, "peak_memory_bytes", "peak_memory_bytes_stderr", 2.0**-20) for of, curve in pairs]
+    spread = [_line(of, _positive(curve, "variance"), "variance", "variance_stderr") for of, curve in pairs]
+    needed = [_line(of, _positive(curve, "samples_needed"), "samples_needed", None) for of, curve in pairs]
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
         log=suits_log([value for line in quality for value in line.y]),
@@ -106,10 +124,12 @@ def _group(id_: str, task: str, protocol: str, curves: Sequence[Curve], labels: 
     return FigureGroup(
         id=id_,
         title=f"{task}, {protocol_chip}",
-        chips=(protocol_chip, *sorted({curve[0]["variant"] for curve in shown if curve[0]["variant"]})),
+        chips=(protocol_chip, *chips, *sorted({curve[0]["variant"] for curve in shown if curve[0]["variant"]})),
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
+            *_drawn("Variance of one sample against size", spread, x, Axis(title="variance at k = 1", log=True)),
+            *_drawn("Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True)),
             figure("Time per example against size", time, x, Axis(title="milliseconds per example", log=True)),
             figure("Memory against size", space, x, Axis(title="MiB at evaluation", log=True)),
         ],
@@ -151,20 +171,31 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     return sorted(curves, key=lambda curve: (-len(curve), curve[0]["method"], curve[0]["series"]))
 
 
-def _line(series: Series, curve: Curve, value: str, error: str, scale: float = 1.0) -> Line:
+def _drawn(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[Figure]:
+    """The figure, or none where there is no point."""
+    known = [line for line in lines if line.x]
+    return [figure(title, known, x, y)] if known else []
+
+
+def _positive(curve: Curve, value: str) -> Curve:
+    """The points that have a place on a logarithmic axis: not 0, and no samples beyond those that were measured."""
+    return [row for row in curve if row[value] and math.isfinite(row[value])]
+
+
+def _line(series: Series, curve: Curve, value: str, error: str | None, scale: float = 1.0) -> Line:
     return Line(
         series=series,
         x=[row["size"] for row in curve],
         y=[None if row[value] is None else row[value] * scale for row in curve],
-        stderr=[None if row[error] is None else row[error] * scale for row in curve],
+        stderr=[None if error is None or row[error] is None else row[error] * scale for row in curve],
     )
 
 
-def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
+def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
     first = rows[0]
     return Table(
         id=id_,
-        caption="Metric, time and memory by size",
+        caption=": ".join(("Metric, samples, time and memory by size", *chips)),
         columns=[
             Column(title="Method"),
             Column(title=first["size_name"] or "size", why="The size n of the structure", numeric=True),
@@ -175,8 +206,16 @@ def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
                 why="Mean ± standard error over seeds",
                 numeric=True,
             ),
+            Column(title="Variance", why="Of the prediction from one group sample (k = 1)", numeric=True),
+            Column(
+                title="Samples to within 1 %",
+                why="The smallest k from which on the metric is within 1 % of its limit, with its interval over seeds",
+                numeric=True,
+            ),
             Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
             Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
+            Column(title="Time exponent", why=_exponent_why(first, "Time"), numeric=True),
+            Column(title="Memory exponent", why=_exponent_why(first, "Memory"), numeric=True),
             Column(title="Seeds", why="Runs that gave a value", numeric=True),
         ],
         rows=[
@@ -196,10 +235,25 @@ def _table(id_: str, rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
                 missing("No run gave a finite value")
                 if row["mean"] is None
                 else Cell(text=estimate(row["mean"], row["stderr"]), sort=row["mean"]),
+                number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
+                needed_cell(row, flat=row["variance"] == 0),
                 number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
                 number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
+                _exponent(row, "seconds"),
+                _exponent(row, "memory"),
                 Cell(text=str(row["seeds"]), sort=row["seeds"]),
             ]
             for row in rows
         ],
     )
+
+
+def _exponent_why(row: Row, what: str) -> str:
+    return f"a where {what.lower()} goes as {row['size_name'] or 'size'}^a over all sizes, with its 95 % t-interval"
+
+
+def _exponent(row: Row, cost: str) -> Cell:
+    """Of the size; on hover, of what of the group grows with it."""
+    cell = interval_cell(row, f"{cost}_exponent", "Measured at one size only")
+    by_group = row[f"{cost}_group_exponent"]
+    return cell if by_group is None else replace(cell, why=f"{by_group:.2f} in ln |G|, or dim G of Lie groups")

@@ -15,6 +15,7 @@ from harness.report import write_report
 from harness.report.by_epoch import ENTROPY, LOSS
 from harness.report.cells import missing
 from harness.report.curves import ContestCurves, sample_curves
+from harness.report.sizes import size_curves
 from tests.harness.synthetic import make_record, write
 
 DASH = missing("").text
@@ -129,3 +130,39 @@ def test_the_written_report_holds_the_study(tmp_path: Path) -> None:
     for path in write_report(collate(store), store, tmp_path):
         text = path.read_text(encoding="utf-8")
         assert "How many samples are enough" in text and "Trained with k" in text
+
+
+def test_families_of_groups_stand_apart_and_say_how_cost_grows(tmp_path: Path) -> None:
+    """O(d) and C_m of one task share the name of their size, and nothing else."""
+    records = [
+        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": [group], "degree": d}, samples=(1, 4))
+        for group, degrees in (("O(#)", (2, 3, 5)), ("C_#", (4, 64)))
+        for d in degrees
+    ]
+    write(tmp_path / "store", *records)
+    (task,) = size_curves(collate(Store(tmp_path / "store")))
+    of_c, of_o = task.protocols
+    assert [part.group.chips[1] for part in task.protocols] == ["C_d", "O(d)"]
+    assert [[row[1].text for row in part.table.rows] for part in task.protocols] == [["4", "64"], ["2", "3", "5"]]
+    titles = [figure.title for figure in of_o.group.figures]
+    assert titles == [
+        "mse against size (lower is better)", "Variance of one sample against size", "Time per example against size",
+        "Memory against size",
+    ]  # fmt: skip
+    for part, ticks in ((of_c, ["4<br>1.4", "64<br>4.2"]), (of_o, ["2<br>1.0", "3<br>3.0", "5<br>10.0"])):
+        assert part.group.figures[0].spec["layout"]["xaxis"]["ticktext"] == ticks
+    columns = [column.title for column in of_o.table.columns]
+    cells = dict(zip(columns, of_o.table.rows[0], strict=True))
+    assert cells["Samples to within 1 %"].text == "> 4"
+    assert cells["Time exponent"].text == "2.00 [2.00, 2.00]"  # as these records were made
+    assert cells["Variance"].text == "1.00"
+
+
+def test_exponents_of_sizes_have_their_intervals(tmp_path: Path) -> None:
+    records = [make_record(method=name, task_params={"nodes": n}) for name in ("egnn", "gnn-haar") for n in (4, 8, 16)]
+    write(tmp_path / "store", *records, make_record(task_params={"nodes": 32}, error="Out of memory."))
+    (task,) = size_curves(collate(Store(tmp_path / "store")))
+    (part,) = task.protocols
+    places = [column.title for column in part.table.columns].index("Time exponent")
+    assert {row[places].text for row in part.table.rows} == {"2.00 [2.00, 2.00]"}
+    assert part.table.rows[0][places].why.endswith("in ln |G|, or dim G of Lie groups")
