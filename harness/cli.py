@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STORE = Path("results/store")
 INTERRUPTED = 130
+GOES_ON = "Interrupted: every finished run has its record, and the same command goes on from there."
 
 app = typer.Typer(
     name="symbench",
@@ -53,6 +54,13 @@ DashboardOption = Annotated[
     typer.Option(
         "--address", metavar="URL", help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)."
     ),
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started.")
+]
+SlotsOption = Annotated[
+    int | None,
+    typer.Option("--slots", min=1, metavar="N", help="How many runs at once on a local Ray (default: one a core)."),
 ]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Print what the job prints, until it ends.")]
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="A job, as symbench jobs lists them.")]
@@ -159,12 +167,8 @@ def run(
     overrides: SetOption = None,
     only: OnlyOption = None,
     store: StoreOption = STORE,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started.")
-    ] = None,
-    slots: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="How many runs at once on a local Ray (default: one a core).")
-    ] = None,
+    address: AddressOption = None,
+    slots: SlotsOption = None,
 ) -> None:
     """Execute the runs of a suite that have no record yet. Exit code 0 only if every run has succeeded."""
     from rich.console import Console
@@ -191,13 +195,44 @@ def run(
                 if mirrored.failed:
                     progress.note(f"{mirrored}: run 'symbench sync' later.")
             except KeyboardInterrupt:
-                progress.note(
-                    "Interrupted: every finished run has its record, and the same command goes on from there."
-                )
+                progress.note(GOES_ON)
                 raise typer.Exit(INTERRUPTED) from None
             finally:
                 progress.end()
     _print_end(planned, opened)
+
+
+@app.command()
+def search(
+    name: Annotated[
+        str, typer.Argument(metavar="SEARCH", help="A search file, or the name of one in ray_configs/search.")
+    ],
+    overrides: SetOption = None,
+    store: StoreOption = STORE,
+    address: AddressOption = None,
+    slots: SlotsOption = None,
+) -> None:
+    """Search settings that validate best, never looking at test data, and write the best ones as a suite."""
+    from rich.console import Console
+
+    from harness.execution.progress import progress_for
+    from harness.search.file import load
+    from harness.search.results import table
+    from harness.search.searching import run_search
+
+    loaded = load(name, overrides or ())
+    progress = progress_for(Console(soft_wrap=True))
+    try:
+        found = run_search(loaded, store, address=address, progress=progress, slots=slots)
+    except KeyboardInterrupt:
+        progress.note(GOES_ON)
+        raise typer.Exit(INTERRUPTED) from None
+    if found.suite is None:
+        typer.echo(found.failure, err=True)
+        raise typer.Exit(1)
+    Console().print(table(found))
+    typer.echo(f"Trials: {_shown(found.folder / 'trials.parquet')} and trials.csv")
+    typer.echo(f"Next: symbench run {shlex.quote(_shown(found.suite))} tests the best with other seeds")
 
 
 @app.command()
