@@ -73,7 +73,7 @@ def table(result: SearchResult) -> Table:
     columns = ("trial", search.scored, *_short(list(search.space)), "epochs", "status")
     found = Table(*columns, title=title, title_justify="left")
     for trial in result.trials:
-        score = "-" if trial.score is None else f"{trial.score:.6g}"
+        score = "-" if trial.score is None else f"{trial.score:.4g}"
         values = [_shown(trial.values[name]) for name in search.space]
         found.add_row(str(trial.number), score, *values, str(trial.epochs), trial.status)
     return found
@@ -135,7 +135,7 @@ def _frame(search: Search, trials: Sequence[TrialResult]) -> pl.DataFrame:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _short(names: Sequence[str]) -> list[str]:
