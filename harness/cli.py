@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from harness.checking import Verdict
     from harness.execution.jobs import JobServer
+    from harness.execution.watching import LaunchState
     from harness.planning import Plan, Seconds
     from harness.records.store import Store
     from harness.report.against import Against
     from harness.spec import Job
 
-STORE = Path("results/store")
+STORE = "results/store"
 INTERRUPTED = 130
 GOES_ON = "Interrupted: every finished run has its record, and the same command goes on from there."
 
@@ -47,7 +48,13 @@ OnlyOption = Annotated[
     typer.Option("--only", metavar="FILTER", help="Only these pairs of the suite, such as task=nbody,method=gnn-*."),
 ]
 StoreOption = Annotated[
-    Path, typer.Option("--store", metavar="DIR", envvar="SYMBENCH_STORE", help="The folder that holds the records.")
+    str,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        envvar="SYMBENCH_STORE",
+        help="The folder that holds the records, or an address such as s3://bucket/store.",
+    ),
 ]
 DashboardOption = Annotated[
     str | None,
@@ -56,7 +63,8 @@ DashboardOption = Annotated[
     ),
 ]
 AddressOption = Annotated[
-    str | None, typer.Option("--address", metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started.")
+    str | None,
+    typer.Option("--address", metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started."),
 ]
 SlotsOption = Annotated[
     int | None,
@@ -175,11 +183,11 @@ def run(
 
     from harness import planning
     from harness.execution.progress import progress_for
-    from harness.records.store import Store
+    from harness.records.opening import open_store
     from harness.suite import load
 
     loaded = load(suite, overrides or ())
-    opened = Store(store)
+    opened = open_store(store)
     with opened.lock():
         planned = planning.plan(loaded, opened, only or ())
         if planned.todo:
@@ -330,6 +338,24 @@ def job_logs(
 
 
 @app.command()
+def status(
+    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Only the suite of this name.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how far the latest launch of each suite is: runs done, running, failed and queued, pace and time left."""
+    from dataclasses import asdict
+
+    from harness.execution.watching import watch
+
+    found = watch(_existing(store), suite)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=1, default=str))
+    else:
+        _print_status(found)
+
+
+@app.command()
 def check(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as symbench methods lists them.")],
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is meant.")],
@@ -439,9 +465,9 @@ def import_(
 ) -> None:
     """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
     from harness.exchange.importing import import_bundle
-    from harness.records.store import Store
+    from harness.records.opening import open_store
 
-    for sentence in import_bundle(Store(store), bundle).sentences():
+    for sentence in import_bundle(open_store(store), bundle).sentences():
         typer.echo(sentence)
 
 
@@ -521,14 +547,14 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _opened(store: Path) -> Store | None:
+def _opened(store: str) -> Store | None:
     """The store, if there is one: commands that only read never create it."""
-    from harness.records.store import Store
+    from harness.records.opening import existing_store
 
-    return Store(store) if (store / "records").is_dir() else None
+    return existing_store(store)
 
 
-def _existing(store: Path) -> Store:
+def _existing(store: str) -> Store:
     opened = _opened(store)
     if opened is None:
         raise SymbenchError(
@@ -611,6 +637,33 @@ def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
         typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")
 
 
+def _print_status(found: Sequence[LaunchState]) -> None:
+    from harness.execution.progress import duration
+
+    rows = [
+        [
+            *(one.suite, one.state, str(one.runs), str(one.done), str(len(one.running)), str(one.failed)),
+            str(one.queued),
+            f"{one.per_minute:.3g}" if one.per_minute else "-",
+            duration(one.seconds_left) if one.seconds_left is not None else "-",
+            f"{one.started.astimezone():%Y-%m-%d %H:%M}",
+        ]
+        for one in found
+    ]
+    columns = ["suite", "state", "runs", "done", "running", "failed", "queued", "per minute", "left", "started"]
+    _print_table(columns, rows)
+    for launch in found:
+        for run in sorted(launch.running, key=lambda one: -one.seconds):
+            typer.echo(f"running for {duration(run.seconds)}: {run.run}")
+        if usage := launch.usage:
+            shares = [
+                f"{used:g} of {all_:g} {name[:3].upper()}s" for name in ("cpus", "gpus") for used, all_ in [usage[name]]
+            ]
+            typer.echo(f"cluster of {launch.suite}: {usage['nodes']} nodes, in use {', '.join(shares)}")
+        if launch.state == "lost":
+            typer.echo(f"{launch.suite}: its launch says nothing any more; the same command goes on from there.")
+
+
 def _print_plan(found: Plan) -> None:
     """Runs that differ by their seed alone share a line."""
     from harness.execution.progress import task_label
@@ -652,17 +705,18 @@ def _print_end(planned: Plan, store: Store) -> None:
     typer.echo(
         f"{planned.suite}: {len(planned.jobs)} runs, {succeeded} succeeded, {failed} failed, {missing} without a record"
     )
-    typer.echo(f"Records: {_shown(store.root)}")
-    option = "" if store.root == STORE.absolute() else f" --store {shlex.quote(_shown(store.root))}"
+    typer.echo(f"Records: {_shown(store.address)}")
+    option = "" if store.address == str(Path(STORE).absolute()) else f" --store {shlex.quote(_shown(store.address))}"
     if failed or missing:
         typer.echo(f"Next: symbench report{option} shows why runs failed; the same command tries them again.")
         raise typer.Exit(1)
     typer.echo(f"Next: symbench report{option}")
 
 
-def _shown(path: Path) -> str:
+def _shown(path: Path | str) -> str:
     """The path as seen from the current folder, where it is inside it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    folder = Path(path)
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -40,7 +39,7 @@ def symbench_version() -> str:
         return "(not installed)"
 
 
-def examine(store: Path, *, deep: bool = False) -> list[Finding]:
+def examine(store: str, *, deep: bool = False) -> list[Finding]:
     """Everything a run needs; ``deep`` also starts a local Ray."""
     return [*_versions(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data()]
 
@@ -118,7 +117,7 @@ def _ray(deep: bool) -> Iterator[Finding]:
         yield Finding("local ray", "ok", f"started, process {answer} answered, and ended in {seconds:.1f} s")
 
 
-def _mlflow(store: Path) -> Iterator[Finding]:
+def _mlflow(store: str) -> Iterator[Finding]:
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
         yield Finding("mlflow store", "ok", f"an SQLite file in {store}")
@@ -138,10 +137,11 @@ def _mlflow(store: Path) -> Iterator[Finding]:
         yield Finding("mlflow store", "ok", f"{shown} answers")
 
 
-def _store(store: Path) -> Iterator[Finding]:
-    from harness.records.store import Store
+def _store(store: str) -> Iterator[Finding]:
+    from harness.records.opening import existing_store, folder_of
 
-    folder = next(path for path in (store.absolute(), *store.absolute().parents) if path.is_dir())
+    root = folder_of(store).absolute()
+    folder = next(path for path in (root, *root.parents) if path.is_dir())
     free = shutil.disk_usage(folder).free
     text = f"{free / (1 << 30):.1f} GiB free at {folder}"
     if free < DISK_LOW:
@@ -149,16 +149,17 @@ def _store(store: Path) -> Iterator[Finding]:
         yield Finding("disk", "problem" if free < DISK_SCARCE else "warning", text, advice)
     else:
         yield Finding("disk", "ok", text)
-    if not (store / "records").is_dir():
+    try:
+        opened = existing_store(store)
+        statuses = opened.statuses() if opened is not None else {}
+    except SymbenchError as error:
+        yield Finding("store", "problem", str(error))
+        return
+    if opened is None:
         writable = os.access(folder, os.W_OK | os.X_OK)
         advice = "" if writable else "choose another --store"
         text = f"{store} has no records yet" + ("" if writable else f" and {folder} cannot be written")
         yield Finding("store", "ok" if writable else "problem", text, advice)
-        return
-    try:
-        statuses = Store(store).statuses()
-    except SymbenchError as error:
-        yield Finding("store", "problem", str(error))
         return
     failed = sum(status == "failed" for status in statuses.values())
     yield Finding("store", "ok", f"{store}: {len(statuses)} records, {failed} of failed runs")

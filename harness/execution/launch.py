@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.cluster import cluster
+from harness.execution.beacon import Beacon
+from harness.execution.cluster import cluster, usage
 from harness.execution.progress import Ending, Progress
 from harness.execution.worker import Briefing
 from harness.records.store import Store
@@ -87,15 +88,20 @@ def launch_here(
     }
     store.write_launch(result.launch_id, account | {"status": "running"})
     briefing = Briefing(
-        root=store.root,
+        root=store.address,
         launch_id=result.launch_id,
         executor=executor,
         command=tuple(sys.argv),
         tracker=tracker.handle if tracker else None,
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
+
+    def tell(progress: Mapping[str, Any]) -> None:
+        store.write_launch(result.launch_id, account | {"status": "running", "progress": progress})
+
     try:
-        dispatch(unique, store, briefing, progress, slots=slots, on_end=result.add)
+        with Beacon(progress, tell, usage) as beacon:
+            dispatch(unique, store, briefing, beacon, slots=slots, on_end=result.add)
         status = "failed" if result.failed else "succeeded"
     finally:
         ended = {"status": status, "finished": _now(), "succeeded": len(result.succeeded), "failed": result.failed}

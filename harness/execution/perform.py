@@ -63,10 +63,9 @@ def perform(
 
     execute = execute or _training_loop()
     run = _Performance(job, store, lambda: tracker, command)
-    checkpoint = store.checkpoint_path(job.spec.digest)
     use_threads(job.resources.cpus)
     reset_peak_rss()
-    with run.logged():
+    with run.logged(), store.checkpoint(job.spec.digest) as checkpoint:
         try:
             way = partial(execute, job.spec, hooks=run.watchers, checkpoint=checkpoint)
             result: Result = within_memory(job, lambda resources: way(resources=resources), run.watchers.restart)
@@ -154,7 +153,7 @@ class _Performance:
         )
         self._store.write(record, self.watchers.history.rows)
         if failure is None:  # only now is nothing lost with it
-            self._store.checkpoint_path(digest).unlink(missing_ok=True)
+            self._store.discard_checkpoint(digest)
         self.watchers.finish(record, _artifacts(self._store.log_path(digest)))
         return record
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
 from harness.execution.perform import Executor, RunTracker, perform, perform_stack
+from harness.records.opening import existing_store, open_store
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Briefing:
-    """What every worker of a launch is told. ``executor`` is ``module:function``."""
+    """What every worker of a launch is told. ``executor`` is ``module:function``, ``root`` the store's address."""
 
-    root: Path
+    root: Path | str
     launch_id: str
     executor: str
     command: Sequence[str]
@@ -57,7 +58,8 @@ class Worker:
     def greet(self) -> Greeting:
         """Imports what the runs need. Raises :class:`SymbenchError` where this process cannot serve the launch."""
         root = self._briefing.root
-        if not (root / "launches" / f"{self._briefing.launch_id}.json").exists():
+        store = existing_store(root)
+        if store is None or not store.has_launch(self._briefing.launch_id):
             raise SymbenchError(
                 f"The node {socket.gethostname()} does not see the store {root}: "
                 "put the store where all nodes of the cluster see it under the same path (--store)."
@@ -88,7 +90,7 @@ class Worker:
 
     @cached_property
     def _store(self) -> Store:
-        return Store(self._briefing.root)
+        return open_store(self._briefing.root)
 
     @cached_property
     def _execute(self) -> Executor:

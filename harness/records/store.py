@@ -52,6 +52,21 @@ class Store:
             raise SymbenchError(f"The store {self.root} is read-only: permit writing or choose another --store.")
 
     @property
+    def address(self) -> str:
+        """What opens this store from any machine that sees it."""
+        return str(self.root)
+
+    def exists(self) -> bool:
+        """Whether there was a store before it was opened here."""
+        return True
+
+    def has_launch(self, launch_id: str) -> bool:
+        return (self.root / "launches" / f"{launch_id}.json").exists()
+
+    def refresh(self) -> None:
+        """Brings into :attr:`root` the records and launches that other machines wrote."""
+
+    @property
     def mlflow_uri(self) -> str:
         """``MLFLOW_TRACKING_URI`` where it is set, else an SQLite file beside the records."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
@@ -64,6 +79,14 @@ class Store:
 
     def checkpoint_path(self, digest: str) -> Path:
         return self.root / "checkpoints" / f"{digest}.pt"
+
+    @contextlib.contextmanager
+    def checkpoint(self, digest: str) -> Iterator[Path]:
+        """Where a run keeps its state while it goes on; what an earlier try left lies there."""
+        yield self.checkpoint_path(digest)
+
+    def discard_checkpoint(self, digest: str) -> None:
+        self.checkpoint_path(digest).unlink(missing_ok=True)
 
     def log_path(self, digest: str) -> Path:
         return self.root / "logs" / f"{digest}.log"
@@ -123,7 +146,7 @@ class Store:
         import polars as pl
 
         status: Status = "succeeded" if self.record_path(digest, "succeeded").exists() else "failed"
-        path = self.history_path(digest, status)
+        path = self._history_file(digest, status)
         return pl.read_parquet(path) if path.exists() else _frame([])
 
     def write_launch(self, launch_id: str, values: Mapping[str, Any]) -> None:
@@ -160,6 +183,9 @@ class Store:
         finally:
             holder.unlink(missing_ok=True)
             held.release()
+
+    def _history_file(self, digest: str, status: Status) -> Path:
+        return self.history_path(digest, status)
 
     def _unusable(self, done: str, error: OSError) -> SymbenchError:
         return SymbenchError(f"The store {self.root} cannot be {done} ({error.strerror}): choose another --store.")

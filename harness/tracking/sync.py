@@ -76,6 +76,7 @@ def sync(store: Store, uri: str) -> SyncResult:
     from filelock import FileLock
 
     with FileLock(store.root / "sync.lock"):
+        store.refresh()
         try:
             return _Sync(store, uri, connect(uri)).run()
         except Exception as error:  # MLflow and what is below it raise many kinds
