@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from harness.records.record import Description, Record
@@ -15,6 +16,7 @@ from harness.spec import Job
 from harness.tracking import content
 from harness.tracking.connection import connect, is_local_file, load, outages, reason, shown
 from harness.tracking.launch import TrackerHandle
+from harness.tracking.machine import Machine
 from harness.tracking.writing import BATCH, close_run, open_run, send
 
 if TYPE_CHECKING:
@@ -89,12 +91,15 @@ class RunTracker:
 
     def _follow(self) -> None:
         load()
+        machine, samples = Machine(), count()
         self._loaded.set()
         client = connect(self._handle.uri)
         run_id, params, batch, failures = "", content.params(self._job.spec), list[content.Point](), 0
         while not self._ended.is_set():
             try:
                 run_id = run_id or self._open(client)
+                if values := machine.sample():
+                    self.log(next(samples), values)
                 batch = batch or self._take(BATCH)
                 if batch or params:
                     send(client, run_id, batch, params)

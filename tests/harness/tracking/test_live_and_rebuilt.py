@@ -68,6 +68,8 @@ def test_live_and_rebuilt_are_the_same(
     assert sync(store, second).logged == 1
     first, rebuilt = mirror_of(store.mlflow_uri), mirror_of(second)
     assert first["tags"].pop("mlflow.parentRunId") != rebuilt["tags"].pop("mlflow.parentRunId")
+    of_the_moment = {name: first["metrics"].pop(name) for name in [*first["metrics"]] if name.startswith("system/")}
+    assert "system/system_memory_usage_percentage" in of_the_moment
     assert first == rebuilt
 
     assert first["status"] == ("FAILED" if failed else "FINISHED")
