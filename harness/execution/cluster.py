@@ -37,6 +37,8 @@ GONE_SECONDS = 10.0
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
 
+_COUNTED = {"cpus": "CPU", "gpus": "GPU"}
+
 _PROBE = """
 import sys
 address = sys.argv[1]
@@ -116,6 +118,15 @@ def _init(**settings: Any) -> None:
     import ray
 
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+
+
+def usage() -> dict[str, Any]:
+    """Of the Ray that is up: the nodes that live, and of CPUs and GPUs how many are in use and how many there are."""
+    import ray
+
+    have, free = ray.cluster_resources(), ray.available_resources()
+    counts = {name: [have.get(key, 0.0) - free.get(key, 0.0), have.get(key, 0.0)] for name, key in _COUNTED.items()}
+    return {"nodes": sum(node["Alive"] for node in ray.nodes()), **counts}
 
 
 def usable_cpus() -> int:

@@ -1,0 +1,135 @@
+"""How far the launches of a store are, seen from any terminal: from their accounts and the records alone (no Ray)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from harness.errors import SymbenchError
+from harness.records.store import Status, Store
+from harness.registry import nearest
+
+SILENT_SECONDS = 60.0
+
+State = Literal["running", "lost", "succeeded", "failed", "interrupted"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningRun:
+    """A run that goes on: its name and for how long."""
+
+    digest: str
+    run: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchState:
+    """The latest launch of a suite.
+
+    ``runs`` are those that it was to do, of which ``done`` have a record that succeeded. It is ``lost`` where it has
+    said nothing for :data:`SILENT_SECONDS`, or its process is gone: its ``queued`` runs wait for the next launch.
+    ``usage`` is what the cluster had and what of it was in use.
+    """
+
+    suite: str
+    launch: str
+    state: State
+    started: datetime
+    runs: int
+    done: int
+    failed: int
+    queued: int
+    running: tuple[RunningRun, ...]
+    per_minute: float | None
+    seconds_left: float | None
+    usage: Mapping[str, Any]
+
+
+def watch(store: Store, suite: str | None = None, now: datetime | None = None) -> list[LaunchState]:
+    """The latest launch of each suite, or of the one named, the newest last.
+
+    Raises :class:`SymbenchError` where there was none.
+    """
+    store.refresh()
+    now, statuses = now or datetime.now(UTC), store.statuses()
+    latest: dict[str, Mapping[str, Any]] = {}
+    for account in sorted(_accounts(store.root), key=lambda one: str(one["started"])):
+        latest.pop(account["suite"], None)
+        latest[account["suite"]] = account
+    if suite is not None and suite not in latest:
+        raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
+    if not latest:
+        raise SymbenchError(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
+    return [_state(account, statuses, now) for name, account in latest.items() if suite in (None, name)]
+
+
+def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:
+    progress = account.get("progress") or {}
+    state: State = account["status"]
+    if state == "running" and not _lives(account, progress, now):
+        state = "lost"
+    # A record may be younger than what the launch says.
+    running = tuple(run for run in _running(progress, now) if statuses.get(run.digest) != "succeeded")
+    running = running if state == "running" else ()
+    runs = len(account["digests"])
+    done = sum(statuses.get(digest) == "succeeded" for digest in account["digests"])
+    failed = len(account["failed"]) if "failed" in account else progress.get("failed", 0)
+    queued = max(0, runs - done - failed - len(running))
+    speed = _per_second(progress) if state == "running" else None
+    return LaunchState(
+        suite=account["suite"],
+        launch=account["id"],
+        state=state,
+        started=datetime.fromisoformat(account["started"]),
+        runs=runs,
+        done=done,
+        failed=failed,
+        queued=queued,
+        running=running,
+        per_minute=speed * 60 if speed else None,
+        seconds_left=(queued + len(running)) / speed if speed else None,
+        usage=progress.get("usage", {}) if state == "running" else {},
+    )
+
+
+def _lives(account: Mapping[str, Any], progress: Mapping[str, Any], now: datetime) -> bool:
+    if progress.get("host") == socket.gethostname() and not psutil.pid_exists(progress["pid"]):
+        return False
+    said = datetime.fromisoformat(progress.get("updated") or account["started"])
+    return (now - said).total_seconds() < SILENT_SECONDS
+
+
+def _running(progress: Mapping[str, Any], now: datetime) -> Iterator[RunningRun]:
+    for digest, one in progress.get("running", {}).items():
+        seconds = (now - datetime.fromisoformat(one["since"])).total_seconds()
+        yield RunningRun(digest=digest, run=one["run"], seconds=max(0.0, seconds))
+
+
+def _per_second(progress: Mapping[str, Any]) -> float | None:
+    """Runs that ended in a second, over the time since the first one began."""
+    ended = progress.get("succeeded", 0) + progress.get("failed", 0)
+    if not ended:
+        return None
+    spent = datetime.fromisoformat(progress["updated"]) - datetime.fromisoformat(progress["began"])
+    return ended / max(1.0, spent.total_seconds())
+
+
+def _accounts(root: Path) -> Iterator[Mapping[str, Any]]:
+    for path in sorted((root / "launches").glob("*.json")):
+        try:
+            account = json.loads(path.read_text(encoding="utf-8"))
+            if {"id", "suite", "started", "status", "digests"} <= account.keys():
+                yield account
+        except (OSError, ValueError, AttributeError) as error:
+            _log.warning("the launch file %s tells nothing (%s)", path, error)
