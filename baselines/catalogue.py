@@ -259,6 +259,8 @@ LEARNED_PARAMS = {
     "width": 64,
     "layers": 3,
     "neighbours": 4,
+    "dropout": None,  # what belongs to q: 0.08 in vector neurons, none in networks on graphs
+    "input_linear": True,
     "entropy_weight": 0.1,
     "group": None,
 }

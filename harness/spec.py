@@ -11,6 +11,10 @@ from typing import Any
 
 from tasks.protocol import Protocol
 
+# Settings that came after records existed, at the value that does what was done before them: no part of the identity,
+# so that an older run is the same run.
+NEUTRAL: Mapping[str, Mapping[str, Any]] = {"sampler": {"dropout": None, "input_linear": True}}
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
@@ -54,6 +58,10 @@ class RunSpec:
 def digest_of(values: Mapping[str, Any]) -> str:
     """The digest of a spec's JSON values, also of one that lacks settings which came later."""
     identity = {name: value for name, value in values.items() if name != "protocol"}
+    for part, neutral in NEUTRAL.items():
+        identity[part] = {
+            name: value for name, value in identity[part].items() if name not in neutral or value != neutral[name]
+        }
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,14 +21,19 @@ class GINScorer(nn.Module):
     A virtual node with a learned feature is joined to every node and to itself, receives no noise and is dropped at
     the end. All K samples of a graph are computed at once. Where shapes may follow the data only nodes that exist are
     computed, on one sparse adjacency of all graphs side by side; elsewhere every graph has its own dense one.
+
+    With ``input_linear`` the first layer is preceded by a linear map to ``width``.
     """
 
-    def __init__(self, channels: int, width: int, layers: int) -> None:
+    def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0, input_linear: bool = True) -> None:
         super().__init__()
         self.virtual_node = nn.Parameter(torch.randn(channels))
-        self.embed = nn.Linear(channels, width)
-        self.layers = nn.ModuleList(GINLayer(width) for _ in range(layers))
-        self.head = nn.Linear(width, 1)
+        self.embed = nn.Linear(channels, width) if input_linear else nn.Identity()
+        widths = [width if input_linear else channels, *[width] * layers]
+        self.layers = nn.ModuleList(GINLayer(*pair) for pair in pairwise(widths))
+        self.head = nn.Linear(widths[-1], 1)
+        self.drops = dropout > 0
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
         return self._on_existing(x, noise) if may_follow_data(noise) else self._on_all(x, noise)
@@ -38,8 +45,16 @@ class GINScorer(nn.Module):
         virtual = self.virtual_node.expand(len(x), samples, -1)
         h = self.embed(torch.cat([real, virtual]))
         adjacency = augmented_adjacency(x, batch, node)
+
+        def drop(rows: Tensor) -> Tensor:
+            """The draws are those of :meth:`_on_all`: a seed in a stack has the dropout that it has alone."""
+            if not (self.drops and self.training):
+                return rows
+            kept = self.dropout(rows.new_ones(len(x), x.nodes + 1, *rows.shape[1:]))
+            return rows * torch.cat([kept[batch, node], kept[:, -1]])
+
         for layer in self.layers:
-            h = layer(h, adjacency)
+            h = layer(h, adjacency, drop)
         scores = noise.new_zeros(noise.shape[:3])
         return scores.index_put(
             (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
@@ -54,39 +69,38 @@ class GINScorer(nn.Module):
         joined = exist.to(h.dtype)
         adjacency = torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
         for layer in self.layers:
-            h = layer(h, adjacency, exist[..., None].expand(h.shape[:-1]))
+            h = layer(h, adjacency, self.dropout, exist[..., None].expand(h.shape[:-1]))
         return self.head(h)[:, :-1, :, 0].transpose(1, 2) * x.mask[:, None]
 
 
 class GINLayer(nn.Module):
-    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, Linear, BatchNorm, ReLU, on ``[..., R, K, W]``.
+    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm, ReLU: ``[..., R, K, W]`` to W'.
 
-    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all).
+    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all); ``drop`` is the
+    dropout on rows.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.eps = nn.Parameter(torch.rand(()))
-        self.mlp = nn.ModuleList([NormalisedLinear(width), NormalisedLinear(width)])
+        self.mlp = nn.ModuleList([NormalisedLinear(channels, width), NormalisedLinear(width, width)])
 
-    def forward(self, h: Tensor, adjacency: Tensor, mask: Mask = None) -> Tensor:
+    def forward(self, h: Tensor, adjacency: Tensor, drop: Callable[[Tensor], Tensor], mask: Mask = None) -> Tensor:
         rows = h.flatten(-2)
         if adjacency.is_sparse:
             gathered = _Aggregate.apply(rows, adjacency, self.eps)
         else:
             gathered = rows * (1 + self.eps) + adjacency @ rows
-        h = gathered.view(h.shape)
-        for linear_map in self.mlp:
-            h = linear_map(h, mask)
-        return h
+        first, second = self.mlp
+        return second(drop(first(gathered.view(h.shape), mask)), mask)
 
 
 class NormalisedLinear(nn.Module):
     """Linear, BatchNorm, ReLU; in evaluation the first two are one affine map."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, width)
+        self.linear = nn.Linear(channels, width)
         self.norm = BatchNorm(width)
 
     def forward(self, h: Tensor, mask: Mask = None) -> Tensor:

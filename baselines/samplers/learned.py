@@ -16,7 +16,7 @@ from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.graph_noise import NOISE
 from baselines.samplers.node_scorers import DeepSetsScorer, TransformerScorer
 from baselines.samplers.sampler import Sample, Sampler
-from baselines.samplers.vector_heads import DROPOUT, PermutationHead, RotationHead
+from baselines.samplers.vector_heads import PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors, node_and_space
 from tasks.symmetry.noise import Generator, Noise
@@ -26,6 +26,7 @@ from tasks.symmetry.structure import Signature, Structure
 TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
+VECTOR_DROPOUT = 0.08  # published for vector neurons as q
 MOST_SOFT_ELEMENTS = 4096  # of a finite group of matrices: all of them are in the mean
 SCORERS: Mapping[str, type[nn.Module]] = {
     "gin": GINScorer,
@@ -142,8 +143,10 @@ class GraphQ(QNetwork):
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
-        scorer = SCORERS[params["q"] or "gin"]
-        self.scorer = scorer(signature.node_scalars, params["width"], params["layers"])
+        q = params["q"] or "gin"
+        only_gin = {"input_linear": bool(params["input_linear"])} if q == "gin" else {}
+        size = (signature.node_scalars, params["width"], params["layers"])
+        self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **only_gin)
         self.features = NOISE[params["noise"] or "uniform"]
 
     def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
@@ -168,10 +171,11 @@ class GeometricQ(QNetwork):
     ) -> None:
         super().__init__()
         width, neighbours = params["width"], params["neighbours"]
+        dropout = VECTOR_DROPOUT if params["dropout"] is None else params["dropout"]
         self.space = space
         channels = self._read(torch.zeros(signature.dimension, signature.geometry)).shape[-1]
-        self.trunk = EdgeBlock(channels, width // 3, neighbours, DROPOUT)
-        self.permutation = PermutationHead(width, neighbours) if permutes else None
+        self.trunk = EdgeBlock(channels, width // 3, neighbours, dropout)
+        self.permutation = PermutationHead(width, neighbours, dropout) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if space else None
         self.padded = signature.padded
 

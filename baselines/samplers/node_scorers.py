@@ -18,10 +18,10 @@ HEADS = 4
 class DeepSetsScorer(nn.Module):
     """Scores from nodes as a set: their own features and the mean over all, edges unseen (Zaheer et al. 2017)."""
 
-    def __init__(self, channels: int, width: int, layers: int) -> None:
+    def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.embed = nn.Linear(channels, width)
-        self.layers = nn.ModuleList(SetLayer(width) for _ in range(layers))
+        self.layers = nn.ModuleList(SetLayer(width, dropout) for _ in range(layers))
         self.head = nn.Linear(width, 1)
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
@@ -33,27 +33,28 @@ class DeepSetsScorer(nn.Module):
 
 
 class SetLayer(nn.Module):
-    """A linear map of every node and one of the mean over the nodes that exist, ReLU, on ``[B, K, N, W]``."""
+    """A linear map of every node and one of the mean over those that exist, ReLU, dropout, on ``[B, K, N, W]``."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.own = nn.Linear(width, width)
         self.mean = nn.Linear(width, width, bias=False)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor, keep: Tensor) -> Tensor:
         mean = (h * keep).sum(2, keepdim=True) / keep.sum(2, keepdim=True)
-        return (self.own(h) + self.mean(mean)).relu()
+        return self.dropout((self.own(h) + self.mean(mean)).relu())
 
 
 class TransformerScorer(nn.Module):
     """Scores from a pre-norm encoder whose tokens are nodes without positions; edges are a bias on attention."""
 
-    def __init__(self, channels: int, width: int, layers: int) -> None:
+    def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         if width % HEADS:
             raise ValueError(f"a transformer as q has {HEADS} heads: its width must be a multiple of that, not {width}")
         self.embed = nn.Linear(channels, width)
-        self.layers = nn.ModuleList(BiasedEncoderLayer(width) for _ in range(layers))
+        self.layers = nn.ModuleList(BiasedEncoderLayer(width, dropout) for _ in range(layers))
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
@@ -64,16 +65,19 @@ class TransformerScorer(nn.Module):
 
 
 class BiasedEncoderLayer(nn.Module):
-    """Self-attention over nodes, with a learned multiple of the adjacency added to each head's logits; feed-forward."""
+    """Self-attention over nodes, with a learned multiple of the adjacency added to each head's logits; feed-forward.
 
-    def __init__(self, width: int) -> None:
+    Dropout stands after the feed-forward network.
+    """
+
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
         self.edge_bias = nn.Parameter(torch.randn(HEADS))
         self.mix = nn.Linear(width, width)
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
+            nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width), nn.Dropout(dropout)
         )
 
     def forward(self, h: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:

@@ -21,16 +21,14 @@ from baselines.layers.vector_neurons import (
     mean_over_points,
 )
 
-DROPOUT = 0.08
-
 
 class PermutationHead(nn.Module):
     """Invariant scores ``[M, N]``, one for each point, from the features of the first block."""
 
-    def __init__(self, width: int, neighbours: int) -> None:
+    def __init__(self, width: int, neighbours: int, dropout: float) -> None:
         super().__init__()
         hidden = width // 3
-        self.second = EdgeBlock(hidden, hidden, neighbours, DROPOUT)
+        self.second = EdgeBlock(hidden, hidden, neighbours, dropout)
         self.third = VNBlock(2 * hidden, hidden, shared_direction=True)
         self.frame = VNFrame(2 * hidden)
         self.score = nn.Linear(2 * 3 * 2 * hidden, 1)

@@ -9,9 +9,15 @@ GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
 
 
-def with_q(sampler: Params) -> tuple[Recipe, ...]:
+def with_q(sampler: Params, protocol: str = "*") -> tuple[Recipe, ...]:
     """The settings of the samplers that have a network q."""
-    return tuple(Recipe(method=name, sampler=sampler) for name in ("learned", "canonical"))
+    return tuple(Recipe(method=name, protocol=protocol, sampler=sampler) for name in ("learned", "canonical"))
+
+
+def with_q_of_vit(dropout: float | None) -> tuple[Recipe, ...]:
+    """q as it is published beside a vision transformer: its first layer reads the features as they are."""
+    sampler = {"dropout": dropout, "input_linear": False}
+    return (*with_q(sampler, "paper"), *with_q(sampler, "standard"))
 
 
 QUICK_VIT = Recipe(

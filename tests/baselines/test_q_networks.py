@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.catalogue import LEARNED
+from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.learned import LearnedSampler
 from harness.errors import SymbenchError
 from harness.registry import resolve
@@ -33,12 +34,12 @@ def scores(sampler: LearnedSampler, x: Structure, noise: tuple[Tensor, ...]) -> 
     return found * x.mask[:, None]
 
 
-@pytest.mark.parametrize("q", NETWORKS)
+@pytest.mark.parametrize(("q", "input_linear"), [*((q, True) for q in NETWORKS), ("gin", False)])
 @given(seed=st.integers(0, 10_000))
-def test_scores_follow_the_nodes(q: str, seed: int) -> None:
+def test_scores_follow_the_nodes(q: str, input_linear: bool, seed: int) -> None:
     torch.manual_seed(seed)
     x = random_graphs(3, 7, seed=seed)
-    sampler = learned(x, q=q)
+    sampler = learned(x, q=q, input_linear=input_linear)
     noise = sampler.noise(x, 2, None)
     g = S_N.random(x, 1, None)
     moved = tuple(g.act(part, Representation.NODE_SCALARS) for part in (noise[0], noise[1][..., None]))
@@ -91,6 +92,53 @@ def test_tied_nodes_are_ordered_by_chance(q: str) -> None:
     assert isinstance(element, Permutation)
     counts = torch.nn.functional.one_hot(element.images[0], 4).double().sum(0)
     assert (((counts - 1000) ** 2 / 1000).sum(1) < 21.1).all()  # the 99.99 % point with 3 degrees of freedom
+
+
+@pytest.mark.parametrize("q", NETWORKS)
+def test_dropout_acts_in_training_alone_and_its_share_is_that_asked_for(q: str) -> None:
+    x = random_graphs(4, 6)
+    with_it, without = (learned(x, q=q, dropout=share) for share in (0.4, None))
+    with_it.load_state_dict(without.state_dict())
+    noise = without.noise(x, 2, None)
+    assert torch.equal(scores(with_it, x, noise), scores(without, x, noise))
+    with_it.train()
+    assert not torch.allclose(scores(with_it, x, noise), scores(with_it, x, noise))
+    without.train()
+    assert torch.equal(scores(without, x, noise), scores(without, x, noise))
+    shares = {module.p for module in with_it.modules() if isinstance(module, torch.nn.Dropout)}
+    assert shares == {0.4}
+
+
+def test_dropout_stands_between_the_linear_maps_of_a_layer_and_keeps_its_mean() -> None:
+    """Of the hidden rows a share is zero and the rest is scaled up."""
+    x = random_graphs(6, 30, padded=False)
+    scorer = GINScorer(2, 64, 1, dropout=0.25).double().train()
+    before, after = [], []
+    first, second = scorer.layers[0].mlp  # type: ignore[misc, union-attr]
+    first.register_forward_hook(lambda module, given, output: before.append(output))
+    second.register_forward_pre_hook(lambda module, given: after.append(given[0]))
+    scorer(x, torch.rand(6, 5, 30, 2, dtype=torch.float64))
+    active = before[0] != 0
+    ratio = (after[0] / before[0])[active]
+    torch.testing.assert_close(ratio, (ratio != 0).double() / 0.75, atol=1e-12, rtol=0)
+    error = (0.25 * 0.75 / ratio.numel()) ** 0.5
+    assert abs((ratio == 0).double().mean().item() - 0.25) < 4 * error
+
+
+def test_without_an_input_linear_the_first_layer_reads_the_features() -> None:
+    scorer = GINScorer(5, 16, 3, input_linear=False)
+    assert [layer.mlp[0].linear.in_features for layer in scorer.layers] == [5, 16, 16]  # type: ignore[union-attr, index]
+    with_one = GINScorer(5, 16, 3)
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (scorer, with_one)]
+    assert sizes[1] - sizes[0] == (5 * 16 + 16) + (16 - 5) * 16
+
+
+def test_q_beside_a_vision_transformer_is_the_published_one() -> None:
+    for task, dropout in (("pattern", 0.1), ("peptides_func", 0.1), ("peptides_struct", 0.1), ("pcqm_contact", None)):
+        sampler = resolve(task, "vit-learned", "paper", 0).sampler
+        assert (sampler["dropout"], sampler["input_linear"]) == (dropout, False)
+    sampler = resolve("exp_classify", "mlp-learned", "paper", 0).sampler
+    assert (sampler["dropout"], sampler["input_linear"]) == (None, True)
 
 
 def test_the_usual_network_is_written_out() -> None:

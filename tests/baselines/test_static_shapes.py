@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -40,10 +41,17 @@ def compared(make: Callable[[], nn.Module], forward: Callable[[nn.Module], Tenso
         torch.testing.assert_close(value, expected[name], atol=1e-9, rtol=1e-7, msg=lambda text, n=name: f"{n}: {text}")
 
 
-def test_the_scorer_of_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.4}, {"input_linear": False}])
+def test_the_scorer_of_graphs(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     x = random_graphs(5, 7)
     noise = torch.rand(5, 3, 7, 2, dtype=torch.float64)
-    compared(lambda: GINScorer(2, 8, 2), lambda scorer: scorer(x, noise), monkeypatch)
+
+    def scores(scorer: nn.Module) -> Tensor:
+        torch.manual_seed(1)  # of dropout
+        found: Tensor = scorer(x, noise)
+        return found
+
+    compared(lambda: GINScorer(2, 8, 2, **settings), scores, monkeypatch)
 
 
 def test_batch_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:

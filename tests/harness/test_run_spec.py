@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,11 @@ from hypothesis import strategies as st
 
 from harness import registry
 from harness.spec import Job, Resources, RunSpec
+from harness.suite import load
 from tasks.protocol import Protocol
 
+ROOT = Path(registry.__file__).parents[1]
+PUBLISHED = sorted((ROOT / "results" / "published").iterdir())
 SPEC = registry.resolve("nbody", "transformer-learned", "quick", 0)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
@@ -56,6 +61,22 @@ def test_every_setting_counts(name: str) -> None:
     }  # fmt: skip
     other = others[name] if name in others else getattr(SPEC.settings, name) + 1
     assert replace(SPEC, settings=replace(SPEC.settings, **{name: other})).digest != SPEC.digest
+
+
+def test_a_setting_that_came_later_counts_unless_it_changes_nothing() -> None:
+    older = {name: value for name, value in SPEC.sampler.items() if name not in ("dropout", "input_linear")}
+    assert len(older) == len(SPEC.sampler) - 2
+    assert replace(SPEC, sampler=older).digest == SPEC.digest
+    for changed in ({"dropout": 0.1}, {"dropout": 0.0}, {"input_linear": False}):
+        assert replace(SPEC, sampler={**SPEC.sampler, **changed}).digest != SPEC.digest
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_published_records_are_the_runs_that_their_suites_ask_for(folder: Path) -> None:
+    jobs, _ = load(ROOT / "ray_configs" / f"{folder.name}.yaml").expand()
+    records = [json.loads(path.read_text()) for path in (folder / "records").glob("*.json")]
+    assert {record["digest"] for record in records} == {job.spec.digest for job in jobs}
+    assert all(RunSpec.from_dict(record["spec"]).digest == record["digest"] for record in records)
 
 
 def test_label_of_the_protocol_suite_and_resources_do_not_count() -> None:
