@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tasks.sources.cache import DataError
 from tasks.symmetry.structure import Structure
 
 
@@ -27,8 +28,14 @@ def typed_graphs(
 
     ``node_offset`` and ``edge_offset`` ``[M + 1]`` say where each graph's nodes and edges begin; ``edge_index``
     ``[2, E]`` (directed, both ways) counts nodes within each graph.
+
+    Raises :class:`tasks.sources.cache.DataError` for a graph above ``nodes`` nodes.
     """
     counts = node_offset.diff()
+    if len(counts) and counts.max() > nodes:
+        raise DataError(
+            f"Graph {int(counts.argmax())} has {int(counts.max())} nodes and the task pads to {nodes}: leave it out."
+        )
     mask = torch.arange(nodes) < counts[:, None]
     types = torch.zeros(mask.shape).masked_scatter_(mask, node_type.float())
     graph = torch.repeat_interleave(torch.arange(len(counts)), edge_offset.diff())

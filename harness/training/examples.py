@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.sources.splits import SPLITS
+from typing import get_args
+
 from tasks.symmetry.structure import Structure, Structures
-from tasks.task import PairedTask, SeparationTask, SupervisedTask
+from tasks.task import PairedTask, SeparationTask, Split, SupervisedTask
 
 CHANNELS = ("node_scalars", "points", "vectors", "edge_scalars")
 
@@ -19,7 +20,7 @@ def check_examples(problem: SupervisedTask | SeparationTask | PairedTask) -> Non
     if isinstance(problem, SeparationTask):
         _check("the task", problem.structures())
         return
-    for split in SPLITS:
+    for split in get_args(Split):
         _check(f"the {split} split", problem.data(split).inputs)
 
 

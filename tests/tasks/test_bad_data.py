@@ -22,6 +22,7 @@ from harness.registry import resolve
 from harness.spec import Job, Resources
 from harness.training import execute as execution
 from harness.training.examples import check_examples
+from tasks.graphs import typed_graphs
 from tasks.peptides import PeptidesFunc
 from tasks.sources import cache, lrgb, modelnet, pattern, shapes
 from tasks.symmetry.structure import Structure
@@ -193,6 +194,13 @@ def test_empty_graphs_and_empty_splits_are_named() -> None:
     problem.kept, problem.faulty = 0, "train"
     with pytest.raises(ValueError, match="the train split has no examples: ask for at least one"):
         check_examples(problem)
+
+
+def test_a_formula_above_the_padding_is_named() -> None:
+    offset, types, edges = torch.tensor([0, 2, 5]), torch.ones(5), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
+    assert typed_graphs(offset, torch.tensor([0, 2, 4]), types, edges, nodes=3).node_counts.tolist() == [2, 3]
+    with pytest.raises(cache.DataError, match="Graph 1 has 3 nodes and the task pads to 2: leave it out"):
+        typed_graphs(offset, torch.tensor([0, 2, 4]), types, edges, nodes=2)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
