@@ -168,7 +168,7 @@ class RemoteStore(Store):
         return self._reach(fetch)
 
     def _pull(self, name: str) -> None:
-        """Brings the objects of a folder that are not here, and drops what has long gone from there."""
+        """Brings the objects of a folder that are not here or may have changed, and drops what has long gone there."""
 
         def pull() -> None:
             found: Sequence[str] = ()
@@ -180,7 +180,7 @@ class RemoteStore(Store):
                     # A young one may be on its way there from another process of this machine.
                     if path.name not in names and time.time() - path.stat().st_mtime > STALE_SECONDS:
                         path.unlink()
-            missing = sorted(one for one in names if one.endswith(".json") and not (self.root / name / one).exists())
+            missing = sorted(one for one in names if one.endswith(".json") and _lacks(self.root / name / one))
             if not missing:
                 return
             with tempfile.TemporaryDirectory(dir=self.root) as folder:
@@ -256,6 +256,14 @@ class RemoteStore(Store):
         while not ended.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(SymbenchError):  # the next beat may get through
                 self._tell_alive(mine)
+
+
+def _lacks(path: Path) -> bool:
+    """Whether a file is not here, or is the account of a launch that still went on: such an account changes."""
+    try:
+        return path.parent.name == "launches" and json.loads(path.read_bytes()).get("status") == "running"
+    except (FileNotFoundError, ValueError):
+        return True
 
 
 def _opened(url: str) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
@@ -16,6 +17,7 @@ from harness.collate import collate
 from harness.errors import SymbenchError
 from harness.execution.launch import launch
 from harness.execution.perform import perform
+from harness.execution.watching import watch
 from harness.records import remote
 from harness.records.opening import existing_store, open_store
 from harness.records.record import Record
@@ -110,6 +112,16 @@ def test_a_store_is_there_once_a_launch_is(machine: Machine) -> None:
     here.write_launch("one", {"suite": "quick"})
     there = existing_store(URL)
     assert there is not None and there.has_launch("one") and not there.has_launch("two")
+
+
+def test_a_launch_is_watched_from_elsewhere_until_it_has_ended(machine: Machine) -> None:
+    here, there = machine("here"), machine("there")
+    account = {"id": "one", "suite": "quick", "started": datetime.now(UTC).isoformat(), "digests": ["a" * 16]}
+    states = []
+    for status in ("running", "interrupted"):
+        here.write_launch("one", account | {"status": status})
+        states += [launch.state for launch in watch(there)]
+    assert states == ["running", "interrupted"]
 
 
 def test_a_run_goes_on_elsewhere_from_its_checkpoint(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
