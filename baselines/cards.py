@@ -41,6 +41,7 @@ class SamplerCard:
     """Where group elements come from: p(g given x).
 
     ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
+    ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
     ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
     """
 
@@ -49,6 +50,7 @@ class SamplerCard:
     version: str
     source: str
     implementation: str
+    guarantee: str = ""
     single: bool = False
     params: Params = field(default_factory=dict)
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
@@ -85,6 +87,11 @@ class MethodCard:
     @property
     def source(self) -> str:
         return self.base.source if self.sampler is None else f"{self.base.source}; {self.sampler.source}"
+
+    @property
+    def guarantee(self) -> str:
+        """When the prediction is equivariant; empty where the card does not say."""
+        return "exact" if self.sampler is None else self.sampler.guarantee
 
     @property
     def names(self) -> frozenset[str]:

@@ -168,7 +168,7 @@ GATED_GCN = BaseCard(
     reads=GRAPH,
     writes=SCALARS,
     respects=frozenset({"S_n"}),
-    version="1",
+    version="2",
     source="Bresson and Laurent 2018; Dwivedi et al. 2023",
     implementation="baselines.equivariant.gated_gcn:GatedGCN",
     params={"width": 70, "layers": 4, "activation": "relu", "final_activation": False, "head": []},
@@ -283,6 +283,7 @@ IDENTITY = SamplerCard(
     version="1",
     source="the base model alone",
     implementation="baselines.samplers.identity:IdentitySampler",
+    guarantee="none",
     params={"group": None},
 )
 HAAR = SamplerCard(
@@ -291,6 +292,7 @@ HAAR = SamplerCard(
     version="1",
     source="Yarotsky 2018; Murphy et al. 2019",
     implementation="baselines.samplers.haar:HaarSampler",
+    guarantee="in expectation over group elements",
     params={"group": None},
     uncovered=uncovered_by_haar,
 )
@@ -300,6 +302,7 @@ FRAME = SamplerCard(
     version="2",
     source="Puny et al. 2022, arXiv 2110.03336",
     implementation="baselines.samplers.frames:FrameSampler",
+    guarantee="exact where all of the frame is averaged, else in expectation",
     params={"group": None, "exact": True},
     uncovered=uncovered_by_frames,
 )
@@ -309,6 +312,7 @@ MINIMAL_FRAME = SamplerCard(
     version="2",
     source="Lin et al. 2024",
     implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
+    guarantee="exact where the input leaves one element, else in expectation",
     params={"group": None, "exact": False},
     uncovered=uncovered_by_minimal_frames,
 )
@@ -319,6 +323,7 @@ CANONICAL = SamplerCard(
     version="2",
     source="Kaba et al. 2023, arXiv 2211.06489",
     implementation="baselines.samplers.canonical:CanonicalSampler",
+    guarantee="exact where nothing ties, else in expectation",
     params={name: value for name, value in LEARNED_PARAMS.items() if "noise" not in name},
     choices={"q": q_networks},
 )
@@ -328,6 +333,7 @@ LEARNED = SamplerCard(
     version="2",
     source=PAPER,
     implementation="baselines.samplers.learned:LearnedSampler",
+    guarantee="in expectation over noise",
     params=LEARNED_PARAMS,
     choices={"q": q_networks, "noise": noise_laws},
 )

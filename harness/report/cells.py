@@ -13,7 +13,10 @@ Mark = Literal["", "best", "tied", "missing", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """``sort`` orders the column (``None`` always last), ``why`` explains on hover, ``note`` is a small second line."""
+    """``sort`` orders the column (``None`` always last), ``why`` explains on hover, ``note`` is a small second line.
+
+    ``link`` is the id of the part of the page that says more.
+    """
 
     text: str
     sort: float | str | None = None
@@ -22,6 +25,7 @@ class Cell:
     mark: Mark = ""
     code: bool = False
     look: Look | None = None
+    link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,14 +59,19 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
+    """``name`` is what it is called where a reader chooses among the figures of a group."""
+
     title: str
     spec: Mapping[str, Any]
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FigureGroup:
-    """Figures with one legend; ``remarks`` say what they leave out. With a ``choice`` one figure is shown at a time, and
-    a reader chooses by that word."""
+    """Figures with one legend; ``remarks`` say what they leave out.
+
+    With a ``choice`` one figure is shown at a time, and that word says what a reader chooses.
+    """
 
     id: str
     title: str
@@ -88,7 +93,7 @@ def figure(title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide 
     return drawn(title, traces, x, y)
 
 
-def drawn(title: str, traces: Sequence[go.Scatter], x: Axis, y: Axis) -> Figure:
+def drawn(title: str, traces: Sequence[go.Scatter], x: Axis, y: Axis, *, name: str = "") -> Figure:
     """Traces on two axes; the ``meta`` of each says its colour (``role``) and whose it is (``series``)."""
     layout = go.Layout(
         xaxis=_axis(x),
@@ -98,7 +103,8 @@ def drawn(title: str, traces: Sequence[go.Scatter], x: Axis, y: Axis) -> Figure:
         margin={"l": 62, "r": 14, "t": 26, "b": 52},
     )
     plain = go.Figure(traces, layout).to_plotly_json()
-    return Figure(title=title, spec={"data": plain["data"], "layout": _without_template(plain["layout"])})
+    spec = {"data": plain["data"], "layout": _without_template(plain["layout"])}
+    return Figure(title=title, spec=spec, name=name)
 
 
 def suits_log(values: Sequence[float | None]) -> bool:

@@ -78,6 +78,16 @@ def memory(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
+def operations(value: float | None) -> str:
+    """``8.50 M``, ``1.20 G``: decimal multiples."""
+    if value is None:
+        return ""
+    for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{_three_digits(value / scale)} {unit}"
+    return f"{value:.0f}"
+
+
 def moment(iso: str | None) -> str:
     """``2026-03-02 10:00 UTC``; what is no ISO 8601 time stays as it is."""
     try:

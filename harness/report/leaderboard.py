@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,14 @@ import polars as pl
 from harness import registry
 from harness.collate import Tables
 from harness.report import controls, published
-from harness.report.cells import Cell, Column, Table, missing, number, text
+from harness.report.cells import Cell, Column, Table, missing
 from harness.report.contests import Contest, Row, contests
-from harness.report.formats import between, counted, duration, estimate, memory, plain, seconds
+from harness.report.formats import between, counted, estimate
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
-from harness.report.ranking import standings
+from harness.report.ranking import places, standings
 from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
-from harness.report.titles import arrow, base_title, better, group_title, method_title, sampler_title, task_title
+from harness.report.titles import arrow, better, card_id, group_title, method_title, task_title
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,13 @@ class Board:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskBoards:
+    """``card`` is the id of the task's card."""
+
     id: str
     name: str
     title: str
     facts: str
+    card: str
     boards: tuple[Board, ...]
 
 
@@ -79,6 +82,7 @@ def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes, n
         name=task,
         title=task_title(task),
         facts=" · ".join(facts),
+        card=card_id("task", task),
         boards=tuple(_board(f"board-{place}-{n}", contest, changes, notes) for n, contest in enumerate(found, start=1)),
     )
 
@@ -89,23 +93,19 @@ def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
     best_first = controls.order(contest, contest.rows)
     scores = [controls.score(row, contest) for row in best_first]
     marks = standings([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
+    placed = places([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
     rows = [
         [
             method_cell(row, note(row, changes, common)),
+            _place_cell(place, placed),
             _value_cell(row, mark),
             *([controls.cell(row, contest)] if contest.control else []),
             _interval_cell(row),
             *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
-            text(base_title(row["method"], row["base_model"]), why_missing="not recorded"),
-            text(sampler_title(row["sampler"]), why_missing="not recorded"),
             Cell(text=str(row["seeds"]), sort=row["seeds"]),
             _failed_cell(row),
-            number(row["parameters"], plain(row["parameters"]), why_missing=_no_cost(row)),
-            number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing=_no_cost(row)),
-            number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing=_no_cost(row)),
-            number(row["train_seconds"], duration(row["train_seconds"]), why_missing=_no_cost(row)),
         ]
-        for row, mark in zip(best_first, marks, strict=True)
+        for row, place, mark in zip(best_first, placed, marks, strict=True)
     ]
     title = f"{contest.task}, protocol {contest.protocol}" + "".join(f", {chip}" for chip in contest.chips)
     return Board(
@@ -124,6 +124,12 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
     return [
         Column(title="Method"),
         Column(
+            title="Rank",
+            why="1 + the number of rows that are better by more than one standard error of the difference; = where "
+            "rows share a rank",
+            numeric=True,
+        ),
+        Column(
             title=f"{contest.metric} {arrow(contest.direction)}",
             why=f"Mean ± standard error over seeds; {better(contest.direction)}",
             numeric=True,
@@ -136,14 +142,8 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
             numeric=True,
         ),
         *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
-        Column(title="Base model"),
-        Column(title="Sampler", why="Where group elements come from"),
         Column(title="Seeds", why="Runs that gave a value", numeric=True),
         Column(title="Failed", why="Runs that failed", numeric=True),
-        Column(title="Parameters", why="Trained numbers of base model and sampler", numeric=True),
-        Column(title="Time / example", why="One prediction with all its group samples, mean over seeds", numeric=True),
-        Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
-        Column(title="Training", why="Training time of one run, mean over seeds", numeric=True),
     ]
 
 
@@ -157,7 +157,14 @@ def method_cell(row: Row, note: str = "") -> Cell:
         note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
         code=True,
         look=look(row["sampler"], row["base_model"]),
+        link=card_id("method", row["method"]),
     )
+
+
+def _place_cell(place: int | None, placed: Sequence[int | None]) -> Cell:
+    if place is None:
+        return missing("Not ranked: a score is missing")
+    return Cell(text=f"{place}=" if placed.count(place) > 1 else str(place), sort=place)
 
 
 def _value_cell(row: Row, mark: str) -> Cell:
@@ -206,10 +213,6 @@ def _paper_cell(result: published.Published | None, contest: Contest, changes: M
         else published.source(result)
     )
     return Cell(text=result.shown, sort=result.value, note=note, why=why)
-
-
-def _no_cost(row: Row) -> str:
-    return "Not measured: no run succeeded" if row["seeds"] + row["undefined"] == 0 else "Not measured"
 
 
 def _remarks(contest: Contest, papers: Mapping[str, published.Published]) -> Iterable[str]:

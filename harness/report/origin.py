@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from harness.report.cells import Cell, Column, Table, missing, text
+from harness.report.formats import listed
 
 _OWN = ("--only", "--store", "--address")
 """Options of a launch that say where it ran or what part of it, not what it computed."""
@@ -34,31 +35,44 @@ def environments(runs: pl.DataFrame) -> Table:
 
 
 def reproduction(runs: pl.DataFrame) -> Table:
-    """One row per suite x task x method: the command that runs it again."""
+    """One row per task x method x command that ran it: every row of the leaderboard is in one."""
     grouped = (
-        runs.sort("finished")
-        .group_by("suite", "task", "method")
-        .agg(pl.len(), pl.col("provenance").last())
-        .sort("suite", "task", "method")
+        runs.with_columns(pl.col("provenance").str.json_path_match("$.command").alias("launched"))
+        .group_by("task", "method", "suite", "launched")
+        .agg(
+            pl.len(),
+            pl.col("protocol", "seed").unique().sort().cast(pl.String),
+            pl.col("setting_label", "source").drop_nulls().unique().sort(),
+        )
+        .sort("task", "method", "suite", "launched", nulls_last=True)
     )
-    rows = [
-        [
-            Cell(text=suite, sort=suite.lower()),
-            Cell(text=task, sort=task, code=True),
-            Cell(text=method, sort=method, code=True),
-            Cell(text=f"{n:,}", sort=n),
-            Cell(text=command(suite, task, method, json.loads(provenance).get("command")), code=True),
-        ]
-        for suite, task, method, n, provenance in grouped.iter_rows()
-    ]
+    rows = [_reproduction_cells(row) for row in grouped.iter_rows(named=True)]
     columns = [
-        Column(title="Suite"),
-        Column(title="Task"),
         Column(title="Method"),
+        Column(title="Task"),
+        Column(title="Suite"),
+        Column(title="Protocol"),
+        Column(title="Settings", why="What tells them from other settings of the method", wrap=True),
+        Column(title="Seeds"),
         Column(title="Runs", numeric=True),
         Column(title="Command", why="Runs what has no record yet; add --store DIR with a new folder to run it anew"),
     ]
     return Table(id="commands", caption="The command behind each row", columns=columns, rows=rows)
+
+
+def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
+    suite, task, method, launched = row["suite"], row["task"], row["method"], row["launched"]
+    words = json.loads(launched) if launched and launched.startswith("[") else launched
+    return [
+        Cell(text=method, sort=method, note=f"from {listed(row['source'])}" if row["source"] else "", code=True),
+        Cell(text=task, sort=task, code=True),
+        Cell(text=suite, sort=suite.lower()),
+        Cell(text=", ".join(row["protocol"])),
+        text(listed(row["setting_label"], 4), why_missing="In one setting only"),
+        Cell(text=listed(row["seed"], 5)),
+        Cell(text=f"{row['len']:,}", sort=row["len"]),
+        Cell(text=command(suite, task, method, words), code=True),
+    ]
 
 
 def command(suite: str, task: str, method: str, launched: Any) -> str:

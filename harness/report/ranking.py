@@ -28,3 +28,15 @@ def _standing(mean: float | None, error: float, best: float, best_error: float) 
     if mean == best:
         return "best"
     return "tied" if abs(mean - best) <= math.hypot(error, best_error) else ""
+
+
+def places(means: Sequence[float | None], stderrs: Sequence[float | None], direction: str) -> list[int | None]:
+    """1 + the number of those that are better by more than one standard error of the difference; ``None`` without a
+    mean. Methods that nothing tells apart share a place.
+    """
+    sign = -1.0 if direction == "max" else 1.0
+    known = [(sign * mean, error or 0.0) for mean, error in zip(means, stderrs, strict=True) if mean is not None]
+    return [
+        None if mean is None else 1 + sum(sign * mean - other > math.hypot(error or 0.0, its) for other, its in known)
+        for mean, error in zip(means, stderrs, strict=True)
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from harness import registry
 
 BUILT_IN = "none (equivariant)"
@@ -12,18 +14,6 @@ def task_title(name: str) -> str:
     return card.title if card else name
 
 
-def base_title(method: str, base_model: str) -> str:
-    card = registry.methods().get(method)
-    return card.base.title if card else base_model
-
-
-def sampler_title(sampler: str | None) -> str:
-    if sampler is None:
-        return BUILT_IN
-    titles = {card.sampler.name: card.sampler.title for card in registry.methods().values() if card.sampler}
-    return titles.get(sampler, sampler)
-
-
 def method_title(method: str) -> str:
     card = registry.methods().get(method)
     return card.title if card else method
@@ -32,6 +22,11 @@ def method_title(method: str) -> str:
 def group_title(group: str) -> str:
     """``S_n x E(3)`` as it is printed."""
     return group.replace("S_n", "Sₙ").replace(" x ", " × ")  # noqa: RUF001
+
+
+def card_id(kind: str, name: str) -> str:
+    """Where the card of a method or task is in the page, whatever its name is made of."""
+    return f"{kind}-{zlib.crc32(name.encode(errors='surrogatepass')):08x}"
 
 
 def arrow(direction: str) -> str:

@@ -10,13 +10,16 @@ from harness.collate import Tables
 from harness.errors import SymbenchError
 from harness.report.against import Against
 from harness.report.by_epoch import Histories
+from harness.report.costs import costs
 from harness.report.curves import sample_curves
 from harness.report.failures import MOST_TRACEBACKS, failures, left_out
 from harness.report.leaderboard import leaderboard
+from harness.report.method_cards import method_cards, task_cards
 from harness.report.origin import environments, reproduction
 from harness.report.overview import overview
 from harness.report.ranks import rank_leagues
 from harness.report.rendering import render_html, render_markdown
+from harness.report.replication import replication
 from harness.report.sizes import size_curves
 
 if TYPE_CHECKING:
@@ -47,12 +50,16 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
     return {
         "overview": overview(tables),
         "leaderboard": leaderboard(tables),
+        "papers": replication(tables),
+        "costs": costs(tables),
         "leagues": rank_leagues(tables),
         "against": None,
         "curves": sample_curves(tables, histories),
         "sizes": size_curves(tables),
         "failures": failed[:MOST_TRACEBACKS],
         "failures_left_out": list(left_out(failed)),
+        "method_cards": method_cards(tables.runs),
+        "task_cards": task_cards(tables.runs),
         "environments": environments(tables.runs),
         "reproduction": reproduction(tables.runs),
         "store_name": store_name,

@@ -2,6 +2,7 @@
 (() => {
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const touch = matchMedia("(hover: none)").matches;
+  const narrow = matchMedia("(max-width: 640px)");
   const config = {
     responsive: true,
     displaylogo: false,
@@ -15,6 +16,7 @@
       const own = colour(trace.meta.role) || colour("other");
       if (trace.meta.band) return { ...trace, fillcolor: faint(own), line: { ...trace.line, color: "transparent" } };
       const text = { color: own, size: 12 };
+      if (trace.meta.front && trace.text && narrow.matches) trace = { ...trace, mode: "markers" };
       return { ...trace, line: { ...trace.line, color: own }, marker: { ...trace.marker, color: own }, textfont: text };
     });
     const axis = { gridcolor: colour("rule"), linecolor: colour("rule"), tickcolor: colour("rule") };
@@ -38,22 +40,44 @@
     spec: JSON.parse(figure.querySelector("script").textContent),
   }));
 
-  function draw() {
-    for (const { node, group, spec } of plots) {
-      const hidden = new Set([...group.querySelectorAll("[aria-pressed=false]")].map(button => button.dataset.series));
-      const { data, layout } = themed(spec);
-      for (const trace of data) trace.visible = !hidden.has(trace.meta.series);
-      Plotly.react(node, data, layout, config);
-    }
+  const drawn = new Set();
+  function draw(plot) {
+    const pressed = plot.group.querySelectorAll(".legend [aria-pressed=false]");
+    const hidden = new Set([...pressed].map(button => button.dataset.series));
+    const { data, layout } = themed(plot.spec);
+    for (const trace of data) trace.visible = !hidden.has(trace.meta.series);
+    Plotly.react(plot.node, data, layout, config);
+    drawn.add(plot);
   }
+  const redraw = () => drawn.forEach(draw);
+  const undrawn = () => plots.filter(plot => !drawn.has(plot) && plot.node.offsetParent);
+
+  const near = new IntersectionObserver(entries => {
+    for (const entry of entries) {
+      const plot = plots.find(other => other.node === entry.target);
+      if (entry.isIntersecting && !drawn.has(plot)) draw(plot);
+    }
+  }, { rootMargin: "800px" });
+  for (const plot of plots) near.observe(plot.node);
+  addEventListener("beforeprint", () => undrawn().forEach(draw));
 
   for (const button of document.querySelectorAll(".legend button")) {
     button.addEventListener("click", () => {
       button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") === "false"));
-      draw();
+      redraw();
     });
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  for (const choice of document.querySelectorAll(".choice")) {
+    const buttons = [...choice.querySelectorAll("button")];
+    const figures = choice.closest(".group").querySelectorAll("figure");
+    buttons.forEach((button, chosen) => button.addEventListener("click", () => {
+      buttons.forEach((other, place) => other.setAttribute("aria-pressed", String(place === chosen)));
+      figures.forEach((figure, place) => { figure.hidden = place !== chosen; });
+      redraw();
+    }));
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  narrow.addEventListener("change", redraw);
 
   function compare(a, b, numeric, sign) {
     if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
@@ -75,9 +99,28 @@
     });
   }
 
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const rows = [...table.tBodies[0].rows];
+    if (rows.length < 8) continue;
+    const texts = rows.map(row => row.textContent.toLowerCase());
+    const filter = document.createElement("div");
+    filter.className = "filter";
+    const input = filter.appendChild(document.createElement("input"));
+    const count = filter.appendChild(document.createElement("output"));
+    input.type = "search";
+    input.placeholder = "Filter rows";
+    input.setAttribute("aria-label", `Filter rows: ${table.caption.textContent}`);
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      rows.forEach((row, place) => { row.hidden = !words.every(word => texts[place].includes(word)); });
+      const shown = rows.filter(row => !row.hidden).length;
+      count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+    });
+    table.closest(".scroll").before(filter);
+  }
+
   document.addEventListener("click", event => event.target.closest?.("td.missing")?.classList.toggle("open"));
 
   const contents = document.querySelector(".contents details");
   if (matchMedia("(max-width: 899px)").matches) contents.open = false;
-  draw();
 })();

@@ -13,6 +13,7 @@ from harness.report.cells import Cell
 from harness.report.curves import sample_curves
 from harness.report.departures import departures
 from harness.report.leaderboard import Board, leaderboard
+from harness.report.method_cards import method_cards
 from tests.harness.synthetic import make_record, renamed, write
 
 
@@ -100,10 +101,11 @@ def test_departures_need_a_known_method_of_the_same_version() -> None:
 
 def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> None:
     record = renamed(make_record(method="gnn-haar"), method="other-thing", base_model="other", sampler="thing")
-    (task,) = leaderboard(tables_of(tmp_path, record, make_record(method="gnn-learned")))
-    assert cell(task.boards[0], "other-thing", "Base").text == "other"
-    assert cell(task.boards[0], "other-thing", "Sampler").text == "thing"
-    assert cell(task.boards[0], "gnn-learned", "Sampler").text == "probabilistic symmetrization"
+    known, other = method_cards(tables_of(tmp_path, record, make_record(method="gnn-learned")).runs)
+    assert (known.title, other.title) == ("Message-passing GNN, probabilistic symmetrization", "other-thing")
+    assert dict(known.facts)["Group elements"].startswith("probabilistic symmetrization")
+    assert dict(other.facts)["Group elements"] == "thing" and dict(other.facts)["Base model"] == "other"
+    assert other.remark and not known.remark
 
 
 def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""Quality against cost: every method is a point, and the Pareto front joins those that no other beats in both."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from harness.report.contests import Contest, Row
+from harness.report.controls import Score
+from harness.report.figures import Axis, Figure, FigureGroup, Series, drawn, suits_log
+from harness.report.formats import counted, duration, estimate, listed, memory, operations, plain, seconds
+from harness.report.titles import arrow, better
+
+MOST_POINTS = 40
+FRONT = "front"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A cost: the column that holds it, its name, the axis it is drawn on and how its values are written."""
+
+    column: str
+    name: str
+    axis: str
+    shown: Callable[[float | None], str]
+    scale: float = 1.0
+
+
+MEASURES = (
+    Measure(column="flops_per_example", name="FLOPs", axis="FLOPs per example", shown=operations),
+    Measure(column="seconds_per_example", name="time", axis="milliseconds per example", shown=seconds, scale=1e3),
+    Measure(column="peak_memory_bytes", name="memory", axis="MiB at evaluation", shown=memory, scale=2.0**-20),
+    Measure(column="train_seconds", name="training time", axis="seconds of training", shown=duration),
+    Measure(column="parameters", name="parameters", axis="parameters", shown=plain),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A method in one setting, its row and the score it is ranked by."""
+
+    series: Series
+    row: Row
+    score: Score
+
+
+def on_front(costs: Sequence[float], losses: Sequence[float]) -> list[bool]:
+    """Which points no other beats: none is at least as good in both and better in one. Lower is better in both."""
+    cost, loss = np.asarray(costs, dtype=float), np.asarray(losses, dtype=float)
+    cheaper, finer = cost[:, None] <= cost, loss[:, None] <= loss
+    better_in_one = (cost[:, None] < cost) | (loss[:, None] < loss)
+    beaten = np.any(cheaper & finer & better_in_one, axis=0)
+    return [not one for one in beaten]
+
+
+def fronts(points: Sequence[Point], contest: Contest) -> dict[str, list[str]]:
+    """By setting, the columns of the costs by which a point is on the front."""
+    found: dict[str, list[str]] = {point.series.id: [] for point in points}
+    for measure in MEASURES:
+        known = _known(points, measure)
+        for point, best in zip(known, _front(known, measure, contest), strict=True):
+            if best:
+                found[point.series.id].append(measure.column)
+    return found
+
+
+def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup | None:
+    """One figure for each cost that was measured; ``None`` where a score is missing everywhere."""
+    on = fronts(points, contest)
+    scored = [point for point in points if point.score.mean is not None]
+    shown = sorted(scored, key=lambda point: not on[point.series.id])[:MOST_POINTS]
+    figures = [_figure(contest, points, measure) for measure in MEASURES if (points := _known(shown, measure))]
+    if not figures:
+        return None
+    protocol_chip = f"protocol {contest.protocol}"
+    return FigureGroup(
+        id=id_,
+        title=f"{contest.task}, {protocol_chip}",
+        chips=(protocol_chip, *contest.chips),
+        legend=[point.series for point in sorted(shown, key=lambda point: point.series.name)],
+        figures=figures,
+        remarks=tuple(_remarks(points, scored, shown)),
+        choice="Cost",
+    )
+
+
+def _remarks(points: Sequence[Point], scored: Sequence[Point], shown: Sequence[Point]) -> list[str]:
+    remarks = [
+        "Bars are one standard error over seeds. The front is that of the means: a method whose bar reaches it may "
+        "belong to it."
+    ]
+    if len(shown) < len(scored):
+        remarks.append(
+            f"{len(shown)} of {len(scored)} points are drawn, those of the fronts and then the best; the table has all."
+        )
+    if absent := sorted({point.row["method"] for point in points if point.score.mean is None}):
+        remarks.append(f"Not drawn, since no score ranks them: {listed(absent, 12)}.")
+    for measure in MEASURES:
+        known = {point.series.id for point in _known(shown, measure)}
+        unknown = sorted({point.row["method"] for point in shown if point.series.id not in known})
+        if known and unknown:
+            remarks.append(f"Not in the figure of {measure.name}, which was not measured: {listed(unknown, 12)}.")
+    return remarks
+
+
+def _known(points: Sequence[Point], measure: Measure) -> list[Point]:
+    """What has a place on the logarithmic axis of the cost."""
+    return [point for point in points if point.score.mean is not None and (point.row[measure.column] or 0) > 0]
+
+
+def _front(points: Sequence[Point], measure: Measure, contest: Contest) -> list[bool]:
+    sign = -1.0 if contest.direction == "max" else 1.0
+    losses = [sign * point.score.mean for point in points if point.score.mean is not None]
+    return on_front([point.row[measure.column] for point in points], losses)
+
+
+def _figure(contest: Contest, points: Sequence[Point], measure: Measure) -> Figure:
+    on = _front(points, measure, contest)
+    best = sorted(
+        (point for point, is_best in zip(points, on, strict=True) if is_best),
+        key=lambda point: point.row[measure.column],
+    )
+    middle = math.sqrt(
+        min(point.row[measure.column] for point in points) * max(point.row[measure.column] for point in points)
+    )
+    y = Axis(
+        title=f"{contest.metric} {arrow(contest.direction)}",
+        log=suits_log([point.score.mean for point in points]),
+    )
+    traces = [
+        _staircase(best, measure),
+        *(_marker(point, measure, contest.metric, is_best, middle) for point, is_best in zip(points, on, strict=True)),
+    ]
+    title = f"{contest.metric} against {measure.name} ({better(contest.direction)})"
+    return drawn(title, traces, _cost_axis(points, measure), y, name=measure.name)
+
+
+def _cost_axis(points: Sequence[Point], measure: Measure) -> Axis:
+    """Powers of ten, and 2 and 5 times them where the costs span less than two decades."""
+    values = [point.row[measure.column] * measure.scale for point in points]
+    low, high = min(values) / 1.2, max(values) * 1.2
+    steps = (1,) if high >= 100 * low else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+    return Axis(title=measure.axis, log=True, ticks=ticks, labels=[_tick(tick) for tick in ticks])
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}" if value < 1e3 else operations(value).replace(".00", "").replace(".0", "")
+
+
+def _staircase(best: Sequence[Point], measure: Measure) -> go.Scatter:
+    """What can be had for a cost: a step down at each point of the front."""
+    return go.Scatter(
+        x=[point.row[measure.column] * measure.scale for point in best],
+        y=[point.score.mean for point in best],
+        mode="lines",
+        line={"shape": "hv", "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+        meta={"role": "guide", FRONT: True},
+    )
+
+
+def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: float) -> go.Scatter:
+    """Names stand towards the ``middle`` of the costs, where there is room."""
+    look, row = point.series.look, point.row
+    name = html.escape(point.series.name, quote=False)
+    words = [
+        f"<b>{name}</b>",
+        f"{measure.name}: {measure.shown(row[measure.column])}",
+        f"{metric}: {estimate(point.score.mean, point.score.stderr)} ({counted(row['seeds'], 'seed')})",
+        *(["on the Pareto front"] if is_best else []),
+    ]
+    return go.Scatter(
+        x=[row[measure.column] * measure.scale],
+        y=[point.score.mean],
+        error_y={"type": "data", "array": [point.score.stderr or 0.0], "thickness": 1, "width": 0},
+        name=name,
+        mode="markers+text" if is_best else "markers",
+        text=[name] if is_best else None,
+        textposition="top right" if row[measure.column] <= middle else "top left",
+        marker={
+            "symbol": f"{look.symbol}-open" if look.hollow else look.symbol,
+            "size": 12 if is_best else 8,
+            "opacity": 1.0 if is_best else 0.65,
+        },
+        hovertext="<br>".join(words),
+        hoverinfo="text",
+        meta={"role": look.role, "series": point.series.id, FRONT: is_best},
+    )
