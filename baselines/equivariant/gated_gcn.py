@@ -1,7 +1,7 @@
-"""The gated graph convolutional network (Bresson and Laurent 2018; Dwivedi et al. 2023) on PyG's layer.
+"""The gated graph convolutional network (Bresson and Laurent 2018) as benchmarked by Dwivedi et al. (2023).
 
-The benchmark's version also updates edge features from layer to layer and divides a node's gates by their sum; PyG's
-layer reads the edges as they come and leaves the gates as they are.
+PyG's ResGatedGraphConv reads the edges as they come; here their features change from layer to layer, so the layer is
+ours.
 """
 
 from __future__ import annotations
@@ -11,31 +11,58 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import ResGatedGraphConv
+from torch_geometric.utils import scatter
 
 from baselines.bases.mlp import head
 from baselines.layers.edge_lists import EdgeLists
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
 
+GATE_FLOOR = 1e-6
+
+
+class GatedLayer(nn.Module):
+    """A gated convolution of nodes ``[R, W]`` and edges ``[E, W]``, with batch normalisation and residual connections.
+
+    For an edge from j to i::
+
+        e'_ij = A h_i + B h_j + C e_ij
+        h'_i = U h_i + sum over j of sigmoid(e'_ij) * V h_j / (sum over j of sigmoid(e'_ij))
+        h_i <- h_i + ReLU(BN(h'_i)),  e_ij <- e_ij + ReLU(BN(e'_ij))
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.own, self.heard = nn.Linear(width, width), nn.Linear(width, width)  # U, V
+        self.target, self.source = nn.Linear(width, width), nn.Linear(width, width)  # A, B
+        self.edge = nn.Linear(width, width)  # C
+        self.node_norm, self.edge_norm = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
+
+    def forward(self, h: Tensor, e: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
+        source, target = edge_index
+        edges = self.target(h)[target] + self.source(h)[source] + self.edge(e)
+        gates = edges.sigmoid()
+        total = scatter(gates, target, dim_size=len(h))
+        messages = scatter(gates * self.heard(h)[source], target, dim_size=len(h))
+        nodes = self.own(h) + messages / (total + GATE_FLOOR)
+        return h + torch.relu(self.node_norm(nodes)), e + torch.relu(self.edge_norm(edges))
+
 
 class GatedGCN(nn.Module):
-    """``layers`` gated convolutions with batch normalisation, ReLU and a residual connection, and a head."""
+    """Linear maps of node and edge scalars to ``width`` channels, ``layers`` gated convolutions, and a head."""
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
-        width, layers = params["width"], params["layers"]
+        width = params["width"]
         self.output = signature.output
-        self.embed = nn.Linear(signature.node_scalars, width)
-        self.convolutions = nn.ModuleList(
-            ResGatedGraphConv(width, width, edge_dim=signature.edge_scalars) for _ in range(layers)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(layers))
+        self.embed_nodes = nn.Linear(signature.node_scalars, width)
+        self.embed_edges = nn.Linear(signature.edge_scalars, width)
+        self.layers = nn.ModuleList(GatedLayer(width) for _ in range(params["layers"]))
         self.head = head(width, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)
-        h = self.embed(graph.rows(x.node_scalars))
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            h = h + torch.relu(norm(convolution(h, graph.edge_index, graph.edge_scalars)))
+        h, e = self.embed_nodes(graph.rows(x.node_scalars)), self.embed_edges(graph.edge_scalars)
+        for layer in self.layers:
+            h, e = layer(h, e, graph.edge_index)
         return read_out(graph.padded(h), x, self.output, self.head)
