@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,6 +34,7 @@ PLACE_TOLERANCE = 1e-4  # of the largest number that nodes are sorted by
 CENTRING_ROUNDING = 64  # in units of the last place of the points
 SIGNATURE_DECIMALS = 2
 MOST_ELEMENTS = 1024
+MOST_AXES = 20  # whose signs one number in single precision draws, each with an even chance
 
 WithAxes = OrthogonalGroup | EuclideanGroup | SimilarityGroup | AffineGroup
 
@@ -66,6 +66,11 @@ class FrameSampler(Sampler):
         parts = factors(group)
         if reason := self.uncovered([factor.name for factor in parts], _inputs(signature)):
             raise ValueError(reason)
+        if wide := [factor.name for factor in parts if isinstance(factor, WithAxes) and factor.dimension > MOST_AXES]:
+            raise ValueError(
+                f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: take group averaging, "
+                "canonicalization or a learned sampler"
+            )
         self.choices = [self._choices(factor, signature) for factor in parts]
         self.exact = bool(params["exact"]) and any(not isinstance(factor, SymmetricGroup) for factor in parts)
         if self.exact:
@@ -87,7 +92,7 @@ class FrameSampler(Sampler):
             return signature.nodes * (2 if factor.reversals else 1)
         if isinstance(factor, FiniteGroup):
             return factor.size
-        return len(_signs(factor)) if isinstance(factor, WithAxes) else 1
+        return 2 ** (factor.dimension - factor.special) if isinstance(factor, WithAxes) else 1
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         samples = self.fixed_samples or samples
@@ -155,7 +160,7 @@ class FrameSampler(Sampler):
         """The axes ``[B, K, D, D]`` with the signs that ``choice`` ``[B, K]``, from [0, 1), stands for."""
         if group.special:
             axes = torch.cat([axes[..., :1] * torch.linalg.det(axes).sign()[..., None, None], axes[..., 1:]], -1)
-        return axes * chosen(_signs(group), choice)[..., None, :]
+        return axes * chosen_signs(choice, group.dimension, group.special)[..., None, :]
 
 
 def _inputs(signature: Signature) -> frozenset[Input]:
@@ -165,16 +170,16 @@ def _inputs(signature: Signature) -> frozenset[Input]:
     return frozenset(kind for kind, count in channels.items() if count)
 
 
-def _signs(group: WithAxes) -> list[tuple[float, ...]]:
-    """All sign choices of the axes that the group allows; for SO(d) relative to axes of determinant 1."""
-    choices = itertools.product((1.0, -1.0), repeat=group.dimension)
-    return [signs for signs in choices if not group.special or signs.count(-1.0) % 2 == 0]
+def chosen_signs(choice: Tensor, axes: int, special: bool = False) -> Tensor:
+    """``[B, K, D]``: the signs of D axes that each number of [0, 1) stands for, all choices in equal parts.
 
-
-def chosen(signs: Sequence[tuple[float, ...]], choice: Tensor) -> Tensor:
-    """``[B, K, D]``: which of the sign choices each number of [0, 1) stands for, in equal parts."""
-    table = torch.as_tensor(signs, dtype=choice.dtype, device=choice.device)
-    return table[(choice * len(table)).long()]
+    The first axis divides the numbers in two, the next each half, and so on; where ``special`` the last sign is what
+    makes their product 1.
+    """
+    free = axes - special
+    index = (choice * 2**free).long()[..., None]
+    signs = (1 - 2 * (index >> torch.arange(free - 1, -1, -1, device=choice.device) & 1)).to(choice.dtype)
+    return torch.cat([signs, signs.prod(-1, keepdim=True)], -1) if special else signs
 
 
 def framed_geometry(x: Structure, group: WithAxes) -> Tensor:

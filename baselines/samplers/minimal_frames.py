@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
-from baselines.samplers.frames import FrameSampler, WithAxes, chosen, framed_geometry, stepped
+from baselines.samplers.frames import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import Group
@@ -52,9 +51,7 @@ class MinimalFrameSampler(FrameSampler):
 
     def _signed(self, x: Structure, group: WithAxes, axes: Tensor, choice: Tensor) -> Tensor:
         known = directions(x, group, axes)
-        signs = torch.where(
-            known == 0, chosen(list(itertools.product((1.0, -1.0), repeat=group.dimension)), choice), known
-        )
+        signs = torch.where(known == 0, chosen_signs(choice, group.dimension), known)
         if group.special:
             determinant = torch.linalg.det(axes).sign() * signs.prod(-1)
             turned = one_hot((known == 0).int().argmax(-1), group.dimension)  # an open sign, else the first

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from baselines.build import build
 from baselines.catalogue import FRAME
-from baselines.samplers.frames import FrameSampler
+from baselines.samplers.frames import FrameSampler, chosen_signs
 from harness.registry import method
 from tasks.symmetry.element import Linear, Permutation, Rigid
 from tasks.symmetry.groups import group
@@ -115,3 +115,16 @@ def test_a_generic_frame_is_the_same_whatever_the_noise() -> None:
     sampler = frame(x, "SE(3)")
     assert torch.equal(matrices(sampler, x, 1, seed=1), matrices(sampler, x, 1, seed=2))
     assert sampler.deterministic
+
+
+@pytest.mark.parametrize(("axes", "special"), [(1, False), (2, True), (3, False), (3, True), (6, False), (6, True)])
+def test_signs_are_all_choices_in_order(axes: int, special: bool) -> None:
+    every = [s for s in itertools.product((1.0, -1.0), repeat=axes) if not special or s.count(-1.0) % 2 == 0]
+    middles = (torch.arange(len(every)) + 0.5) / len(every)
+    torch.testing.assert_close(chosen_signs(middles[None], axes, special)[0], torch.tensor(every))
+
+
+def test_signs_of_many_axes_are_as_likely_as_their_opposites() -> None:
+    signs = chosen_signs(torch.rand(1, 20_000), 20)[0]
+    assert signs.mean(0).abs().max() < 5 / 20_000**0.5
+    assert (signs.T @ signs / 20_000 - torch.eye(20)).abs().max() < 5 / 20_000**0.5

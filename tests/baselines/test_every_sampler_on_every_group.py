@@ -308,6 +308,15 @@ REFUSED: list[tuple[str, tuple[str, ...], Structure, str]] = [
     ("minimal_frame", ("C_n",), GRAPHS, "C_n has no canonical form here: take frame averaging"),
     ("minimal_frame", ("S_n", "B_3"), POINTS, "B_3 has no canonical form here"),
     ("frame", ("B_5",), FIVE, "an exact frame of B_5 has 3,840 elements here, and at most 1,024 are taken: set exact"),
+    *(
+        (
+            kind,
+            ("O(21)",),
+            random_particles(1, 3, dimension=21),
+            r"signs of at most 20 axes, and O\(21\) has more: take",
+        )
+        for kind in ("frame", "minimal_frame")
+    ),
     ("learned", ("B_7",), random_particles(1, 3, dimension=7), "B_7 has 645,120 elements .* take group averaging"),
 ]
 
