@@ -409,7 +409,7 @@ def report(
         typer.Option(metavar="PATH", help="Earlier results, a store or a bundle: say what moved by more than noise."),
     ] = None,
 ) -> None:
-    """Collate, and write leaderboard.html and leaderboard.md.
+    """Collate, and write leaderboard.html, leaderboard.md and leaderboard.tex.
 
     With --against, exit code 1 if a result is worse by more than noise, or lost since every run of it failed.
     """

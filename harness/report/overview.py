@@ -66,6 +66,11 @@ def _warnings(tables: Tables) -> Iterable[str]:
         yield f"Data of {listed(names)}: {variant}, not the official set."
     if dirty := runs["git_dirty"].fill_null(False).sum():
         yield f"{counted(int(dirty), 'run')} used code that differs from its commit: git alone cannot reproduce that."
+    if (commits := runs["git_commit"].drop_nulls().n_unique()) > 1:
+        yield (
+            f"The runs are of {commits} commits of the code (see Provenance): a row pools runs of the same versions of "
+            "task and method, whatever their commit."
+        )
     if runs["device"].n_unique() > 1:
         yield f"The runs used {runs['device'].n_unique()} kinds of device: do not compare times between them."
     yield from tables.warnings()

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import plotly.graph_objects as go
 
 from harness.report.contests import Contest, Row
 from harness.report.controls import Score
-from harness.report.figures import Axis, Figure, FigureGroup, Series, drawn, suits_log
+from harness.report.figures import Axis, Figure, FigureGroup, Series, Trace, drawn, scatter, suits_log
 from harness.report.formats import counted, duration, estimate, listed, memory, operations, plain, seconds
 from harness.report.titles import arrow, better
 
@@ -74,7 +73,8 @@ def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup |
     on = fronts(points, contest)
     scored = [point for point in points if point.score.mean is not None]
     shown = sorted(scored, key=lambda point: not on[point.series.id])[:MOST_POINTS]
-    figures = [_figure(contest, points, measure) for measure in MEASURES if (points := _known(shown, measure))]
+    drawable = [(measure, _known(shown, measure)) for measure in MEASURES]
+    figures = [_figure(contest, known, measure) for measure, known in drawable if known]
     if not figures:
         return None
     protocol_chip = f"protocol {contest.protocol}"
@@ -96,7 +96,8 @@ def _remarks(points: Sequence[Point], scored: Sequence[Point], shown: Sequence[P
     ]
     if len(shown) < len(scored):
         remarks.append(
-            f"{len(shown)} of {len(scored)} points are drawn, those of the fronts and then the best; the table has all."
+            f"{len(shown)} of {len(scored)} points are drawn, those of the fronts first, then the best; the table has "
+            "all."
         )
     if absent := sorted({point.row["method"] for point in points if point.score.mean is None}):
         remarks.append(f"Not drawn, since no score ranks them: {listed(absent, 12)}.")
@@ -154,9 +155,9 @@ def _tick(value: float) -> str:
     return f"{value:g}" if value < 1e3 else operations(value).replace(".00", "").replace(".0", "")
 
 
-def _staircase(best: Sequence[Point], measure: Measure) -> go.Scatter:
+def _staircase(best: Sequence[Point], measure: Measure) -> Trace:
     """What can be had for a cost: a step down at each point of the front."""
-    return go.Scatter(
+    return scatter(
         x=[point.row[measure.column] * measure.scale for point in best],
         y=[point.score.mean for point in best],
         mode="lines",
@@ -166,7 +167,7 @@ def _staircase(best: Sequence[Point], measure: Measure) -> go.Scatter:
     )
 
 
-def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: float) -> go.Scatter:
+def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: float) -> Trace:
     """Names stand towards the ``middle`` of the costs, where there is room."""
     look, row = point.series.look, point.row
     name = html.escape(point.series.name, quote=False)
@@ -176,7 +177,7 @@ def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: 
         f"{metric}: {estimate(point.score.mean, point.score.stderr)} ({counted(row['seeds'], 'seed')})",
         *(["on the Pareto front"] if is_best else []),
     ]
-    return go.Scatter(
+    return scatter(
         x=[row[measure.column] * measure.scale],
         y=[point.score.mean],
         error_y={"type": "data", "array": [point.score.stderr or 0.0], "thickness": 1, "width": 0},

@@ -1,4 +1,4 @@
-"""The page's contents into HTML and Markdown."""
+"""The page's contents into HTML, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+
+from harness.report.latex import latex_cell, latex_text
 
 
 def render_html(contents: Mapping[str, Any]) -> str:
@@ -28,6 +30,20 @@ def render_markdown(contents: Mapping[str, Any]) -> str:
     environment.filters |= {"md": markdown_text, "md_title": _markdown_title}
     rendered = environment.get_template("leaderboard.md.j2").render(**contents)
     return re.sub(r"\n{3,}", "\n\n", rendered).strip() + "\n"
+
+
+def render_latex(contents: Mapping[str, Any]) -> str:
+    """Tables of the leaderboard for a paper (booktabs)."""
+    environment = _environment(autoescape=False).overlay(
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+    )  # LaTeX is full of braces
+    environment.filters |= {"tex": latex_text, "tex_cell": latex_cell}
+    return environment.get_template("leaderboard.tex.j2").render(**contents).rstrip() + "\n"
 
 
 def markdown_text(value: str) -> str:

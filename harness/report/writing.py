@@ -18,25 +18,29 @@ from harness.report.method_cards import method_cards, task_cards
 from harness.report.origin import environments, reproduction
 from harness.report.overview import overview
 from harness.report.ranks import rank_leagues
-from harness.report.rendering import render_html, render_markdown
+from harness.report.rendering import render_html, render_latex, render_markdown
 from harness.report.replication import replication
 from harness.report.sizes import size_curves
+from harness.report.trimming import trimmed
 
 if TYPE_CHECKING:
     from harness.records.store import Store
 
 
 def write_report(tables: Tables, store: Store, out: Path, against: Against | None = None) -> list[Path]:
-    """``leaderboard.html`` and ``leaderboard.md`` in ``out``, each whole or not at all.
+    """``leaderboard.html``, ``leaderboard.md`` and ``leaderboard.tex`` in ``out``, each whole or not at all.
 
     ``against`` is what moved since earlier results, for a section of its own.
 
     Raises :class:`SymbenchError` where ``out`` cannot be written.
     """
-    contents = report_contents(tables, store_name=_relative(store.root, out), histories=store.history) | {
-        "against": against
+    found = report_contents(tables, store_name=_relative(store.root, out), histories=store.history)
+    contents = trimmed(found | {"against": against})
+    written = {
+        "leaderboard.html": render_html(contents),
+        "leaderboard.md": render_markdown(contents),
+        "leaderboard.tex": render_latex(contents),
     }
-    written = {"leaderboard.html": render_html(contents), "leaderboard.md": render_markdown(contents)}
     try:
         out.mkdir(parents=True, exist_ok=True)
         return [_write(out / name, text) for name, text in written.items()]
@@ -45,7 +49,7 @@ def write_report(tables: Tables, store: Store, out: Path, against: Against | Non
 
 
 def report_contents(tables: Tables, *, store_name: str, histories: Histories | None = None) -> dict[str, Any]:
-    """What both templates show."""
+    """What the templates show."""
     failed = failures(tables.runs)
     return {
         "overview": overview(tables),

@@ -384,7 +384,7 @@ def test_from_a_suite_to_a_leaderboard(folder: Path) -> None:
     assert (plan["total"], plan["done"], plan["todo"]) == (1, 1, 0)
     assert symbench("collate").stdout == f"Tables: {Path('results/tables')}\n"
     report = symbench("report")
-    assert report.stdout.splitlines()[-2:] == ["Report: results/leaderboard.html", "Report: results/leaderboard.md"]
+    assert report.stdout.splitlines()[-3:] == [f"Report: results/leaderboard.{kind}" for kind in ("html", "md", "tex")]
     assert "gin" in (folder / "results/leaderboard.md").read_text()
     assert symbench("sync").stdout.startswith("MLflow: 0 runs logged")
 

@@ -30,7 +30,7 @@ def report(root: Path, *records: Record) -> tuple[str, str]:
     store = Store(root / "results" / "store")
     write(store.root, *records)
     paths = write_report(collate(store), store, root / "results")
-    assert [path.name for path in paths] == ["leaderboard.html", "leaderboard.md"]
+    assert [path.name for path in paths] == ["leaderboard.html", "leaderboard.md", "leaderboard.tex"]
     return paths[0].read_text(encoding="utf-8"), paths[1].read_text(encoding="utf-8")
 
 
