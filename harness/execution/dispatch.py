@@ -192,6 +192,8 @@ class _Dispatcher:
         resources: dict[str, Any] = {"num_cpus": shape.cpus, "num_gpus": shape.gpus}
         if shape.memory:
             resources["memory"] = int(shape.memory)
+        if shape.processes > 1:  # what is counted here is taken by the processes that it starts
+            resources = {"num_cpus": 0}
         actor: Any = ray.remote(Worker).options(**resources, max_restarts=0, max_task_retries=0).remote(self._briefing)
         self._slots.append(_Slot(actor, shape, actor.greet.remote()))
 
@@ -237,13 +239,20 @@ class _Dispatcher:
                     self._end(job, ending.status, ending.sentence)
 
     def _welcome(self, theirs: Greeting) -> None:
+        """On this machine the same files are the same code, also where somebody edits them meanwhile."""
         self._false_starts = 0
         ours = greeting()
-        if theirs.host == ours.host and theirs.tasks_file != ours.tasks_file:
+        if theirs.code == ours.code or (theirs.host, theirs.tasks_file) == (ours.host, ours.tasks_file):
+            return
+        if theirs.host != ours.host:
             raise SymbenchError(
-                f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
-                "start symbench from another folder, or remove the other 'tasks' from the Python path."
+                f"The node {theirs.host} has other code in {theirs.tasks_file} than this process in {ours.tasks_file}: "
+                "bring all nodes to the same commit, or send the code with 'symbench submit'."
             )
+        raise SymbenchError(
+            f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
+            "start symbench from another folder, or remove the other 'tasks' from the Python path."
+        )
 
     def _raised(self, work: _Try | None, error: RayTaskError) -> None:
         """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
 from harness.execution.perform import Executor, RunTracker, perform, perform_stack
+from harness.records.record import Record
 from harness.records.opening import existing_store, open_store
+from harness.records.provenance import code_digest
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -34,11 +36,12 @@ class Briefing:
 
 @dataclass(frozen=True, kw_only=True)
 class Greeting:
-    """Where a worker is, and whose code it runs."""
+    """Where a worker is, and whose code it runs: ``code`` is :func:`~harness.records.provenance.code_digest`."""
 
     pid: int
     host: str
     tasks_file: str
+    code: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +82,21 @@ class Worker:
 
         command = self._briefing.command
         try:
-            if len(jobs) > 1:
+            if jobs[0].resources.workers > 1:
+                from harness.execution.together import perform_together
+
+                records = [perform_together(jobs[0], self._briefing, self._store)]
+            elif len(jobs) > 1:
                 records = perform_stack(jobs, self._store, self._tracker, command=command)
             else:
-                tracker = self._tracker(jobs[0])
-                records = [perform(jobs[0], self._store, tracker, execute=self._execute, command=command)]
+                records = [self.perform(jobs[0], self._execute)]
         finally:
             free_accelerator()
         return [Ending(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
+
+    def perform(self, job: Job, execute: Executor) -> Record:
+        """One job, mirrored."""
+        return perform(job, self._store, self._tracker(job), execute=execute, command=self._briefing.command)
 
     @cached_property
     def _store(self) -> Store:
@@ -112,4 +122,5 @@ def greeting() -> Greeting:
     """That of this process."""
     import tasks
 
-    return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=os.path.realpath(tasks.__file__))
+    place = os.path.realpath(tasks.__file__)
+    return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=place, code=code_digest())

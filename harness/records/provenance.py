@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -17,7 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import baselines
 import harness
+import tasks
 from harness.spec import Job
 
 PACKAGES = (
@@ -67,6 +70,17 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
         return _sent_from(folder.parent / ORIGIN)
     changes = _git(folder, "status", "--porcelain", "--", *(f":(top){name}" for name in CODE))
     return commit, None if changes is None else bool(changes)
+
+
+@cache
+def code_digest() -> str:
+    """Of every source file of the packages as this process imports them, wherever they lie; asked once a process."""
+    digest = hashlib.sha256()
+    for package in (harness, baselines, tasks):
+        folder = Path(package.__path__[0])
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{folder.name}/{path.relative_to(folder)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def _sent_from(origin: Path) -> tuple[str | None, bool | None]:

@@ -108,7 +108,14 @@ def answers(port: int) -> bool:
 @contextmanager
 def serving(database: str, artifacts: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The server's address and process, killed at the end where it still runs."""
-    environment = {**os.environ, "DATABASE": database, "PORT": str(port), "ARTIFACTS": str(artifacts), "WORKERS": "2"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DATABASE": database,
+        "PORT": str(port),
+        "ARTIFACTS": str(artifacts),
+        "WORKERS": "2",
+    }
     url = f"http://127.0.0.1:{port}"
     with open(f"{artifacts}.log", "wb") as log:
         process = subprocess.Popen(
