@@ -73,7 +73,9 @@ class Neighbours:
         distance = relative.norm(dim=-1)
         bumps = soft_one_hot_linspace(distance, 0.0, reach, radii, basis="gaussian", cutoff=False) * radii**0.5
         edges = x.edge_scalars.take_along_dim(self.places[..., None], 2)
-        self.scalars = torch.cat([bumps, distance[..., None] / reach, edges], -1)
+        # Messages are products layer after layer: edges as large as squared distances would blow them up.
+        tamed = edges.sign() * edges.abs().log1p()
+        self.scalars = torch.cat([bumps, distance[..., None] / reach, tamed], -1)
 
     def of(self, values: Tensor) -> Tensor:
         """``[B, N, K, C]`` from node values ``[B, N, C]``."""

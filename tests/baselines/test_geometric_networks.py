@@ -120,6 +120,16 @@ def test_charges_and_velocities_are_read(name: str) -> None:
         assert ((model(other) - model(x)).abs().amax((1, 2, 3)) > 1e-3).all()
 
 
+@pytest.mark.parametrize("name", ["tfn", "tfn_se3"])
+def test_large_edges_do_not_blow_up_a_tensor_field(name: str) -> None:
+    """Squared distances are edges: linear in them, each of four layers multiplies messages by them."""
+    x = random_particles(4, 5)
+    larger = Structure.build(x.mask, points=x.points, vectors=x.vectors, edge_scalars=100 * x.edge_scalars)
+    model = network(name, x, Representation.NODE_POINTS, layers=4)
+    moved, further = ((model(inputs) - x.points).norm().item() for inputs in (x, larger))
+    assert 1 < further / moved < 20
+
+
 @pytest.mark.parametrize("parity", [-1, 1])
 def test_products_up_to_degree_one_are_those_of_scalars_and_vectors(parity: int) -> None:
     """Scalar and vector times scalar and vector: by hand, in e3nn's scale (components of unit variance)."""
