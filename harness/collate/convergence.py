@@ -6,7 +6,7 @@ complete count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,14 +48,19 @@ def limits(samples: Array, values: Array) -> Array:
     intercept of least squares against 1/k over the last decade of k, or over all k where that holds one only. Where all
     values are above 0, or below 1, so is the limit: a metric does not go on beyond its bounds.
     """
-    last = samples >= samples[-1] / LAST
-    last = last if last.sum() > 1 else np.ones_like(last)
+    last = _last(samples)
     if last.sum() == 1:
         return values[..., -1]
     weights = np.linalg.pinv(np.stack([np.ones(last.sum()), 1 / samples[last]], 1))[0]
     found = values[..., last] @ weights
     found = np.where(values.min(-1) >= 0, np.maximum(found, 0), found)
     return np.asarray(np.where(values.max(-1) <= 1, np.minimum(found, 1), found))
+
+
+def _last(samples: Array) -> NDArray[np.bool_]:
+    """Which k the limit is read off."""
+    last = samples >= samples[-1] / LAST
+    return last if last.sum() > 1 else np.ones_like(last)
 
 
 def settled(samples: Array, values: Array) -> NDArray[np.int64]:
@@ -65,12 +70,27 @@ def settled(samples: Array, values: Array) -> NDArray[np.int64]:
     than 1 % of its size. Of a limit near 0 nothing but 0 is within 1 %: there the size is at least 1 % of how far the
     curve goes, from its first value to the limit.
     """
-    limit = limits(samples, values)[..., None]
-    size = np.maximum(np.abs(limit), WITHIN * np.abs(values[..., :1] - limit))
     rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max(-1, keepdims=True)
-    outside = np.abs(values - limit) > WITHIN * size + rounding
+    outside = np.abs(values - limits(samples, values)[..., None]) > _margin(samples, values)[..., None] + rounding
     beyond = np.flip(outside, -1).argmax(-1)  # places from the end to the last value outside
     return np.where(outside.any(-1), values.shape[-1] - beyond, 0)
+
+
+def _margin(samples: Array, values: Array) -> Array:
+    """How far from the limit is within 1 %."""
+    limit = limits(samples, values)
+    return np.asarray(WITHIN * np.maximum(np.abs(limit), WITHIN * np.abs(values[..., 0] - limit)))
+
+
+def needed(samples: Array, values: Array, errors: Array) -> dict[str, Array]:
+    """Samples needed with their intervals, for values and their standard errors ``[G, n, P]`` of n seeds.
+
+    NaN where chance moves the mean over seeds by more than 1 % where its limit is read off: then nothing can be told.
+    """
+    found = _interval("samples_needed", lambda k, v: np.append(k, np.inf)[settled(k, v)], samples, values)
+    noise = np.sqrt(np.square(errors).mean(1)[:, _last(samples)].mean(-1) / values.shape[1])
+    blurred = noise > _margin(samples, values.mean(1))
+    return {name: np.where(blurred, np.nan, number) for name, number in found.items()}
 
 
 def convergence(runs: pl.DataFrame) -> pl.DataFrame:
@@ -83,10 +103,12 @@ def convergence(runs: pl.DataFrame) -> pl.DataFrame:
     """
     curves = _curves(runs)
     tables = [
-        _frame(curves, "value", lambda k, values: {"limit": limits(k, values.mean(1))}),
-        _frame(curves, "value", lambda k, values: _interval("samples_needed", _needed, k, values)),
-        _frame(curves, "variance", lambda k, values: _interval("variance_slope", log_slope, k, values)),
-        _frame(curves, "equivariance", lambda k, values: _interval("equivariance_slope", log_slope, k, values)),
+        _frame(curves, ["value"], lambda k, values: {"limit": limits(k, values.mean(1))}),
+        _frame(curves, ["value", "value_error"], needed),
+        *(
+            _frame(curves, [name], lambda k, values, name=name: _interval(f"{name}_slope", log_slope, k, values))
+            for name in ("variance", "equivariance")
+        ),
     ]
     most = pl.col("samples").list.max().alias("samples_most")
     found = curves.select(*SETTING, most).unique(SETTING, keep="first", maintain_order=True)
@@ -96,10 +118,6 @@ def convergence(runs: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.lit(None, pl.Float64).alias(name) for name in missing).select(
         *SETTING, "samples_most", "limit", *COLUMNS
     )
-
-
-def _needed(samples: Array, values: Array) -> Array:
-    return np.append(samples, np.inf)[settled(samples, values)]
 
 
 def _interval(name: str, statistic: Callable[[Array, Array], Array], samples: Array, values: Array) -> dict[str, Array]:
@@ -119,37 +137,37 @@ def _interval(name: str, statistic: Callable[[Array, Array], Array], samples: Ar
 
 
 class _Pool(NamedTuple):
-    """Settings with as many seeds each, at the same k: ``values`` ``[G, n, P]`` at rising ``samples`` ``[P]``."""
+    """Settings with as many seeds each, at the same k: measures ``[G, n, P]`` at rising ``samples`` ``[P]``."""
 
     settings: pl.DataFrame
     samples: Array
-    values: Array
+    measures: list[Array]
 
 
 def _curves(runs: pl.DataFrame) -> pl.DataFrame:
     """One row per run that has a curve; k and every measure as lists."""
-    fields = ("samples", "value", "variance", "equivariance")
+    fields = ("samples", "value", "value_error", "variance", "equivariance")
     return runs.filter((pl.col("status") == "succeeded") & (pl.col("curve").list.len() > 0)).select(
         *SETTING, *(pl.col("curve").list.eval(pl.element().struct.field(name)).alias(name) for name in fields)
     )
 
 
-def _pools(curves: pl.DataFrame, measure: str) -> Iterator[_Pool]:
-    complete = curves.filter(pl.col(measure).list.eval(pl.element().is_not_null()).list.all())
+def _pools(curves: pl.DataFrame, measures: Sequence[str]) -> Iterator[_Pool]:
+    complete = curves.filter(pl.col(name).list.eval(pl.element().is_not_null()).list.all() for name in measures)
     keyed = complete.with_columns(pl.col("samples").cast(pl.List(pl.String)).list.join(",").alias("at"))
     counted = keyed.with_columns(pl.len().over(*SETTING, "at").alias("seeds")).sort(SETTING, maintain_order=True)
     for (_, seeds), rows in counted.group_by("at", "seeds", maintain_order=True):
         samples = rows["samples"][0].to_numpy().astype(float)
         order = samples.argsort(kind="stable")
-        lists = rows[measure].list.to_array(len(samples)).to_numpy()
-        values = lists.reshape(-1, int(seeds), len(samples))
-        yield _Pool(rows.select(SETTING).unique(maintain_order=True), samples[order], values[..., order])
+        lists = (rows[name].list.to_array(len(samples)).to_numpy()[:, order] for name in measures)
+        values = [of.reshape(-1, int(seeds), len(samples)) for of in lists]
+        yield _Pool(rows.select(SETTING).unique(maintain_order=True), samples[order], values)
 
 
-def _frame(curves: pl.DataFrame, measure: str, numbers: Callable[[Array, Array], dict[str, Array]]) -> pl.DataFrame:
+def _frame(curves: pl.DataFrame, measures: Sequence[str], numbers: Callable[..., dict[str, Array]]) -> pl.DataFrame:
     parts = [
-        pool.settings.hstack(pl.DataFrame(numbers(pool.samples, pool.values), nan_to_null=True))
-        for pool in _pools(curves, measure)
+        pool.settings.hstack(pl.DataFrame(numbers(pool.samples, *pool.measures), nan_to_null=True))
+        for pool in _pools(curves, measures)
     ]
     if not parts:
         return curves.select(SETTING).clear()

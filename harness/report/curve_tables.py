@@ -122,7 +122,7 @@ def needed_cell(row: Row, *, flat: bool = False) -> Cell:
         return Cell(text="any", sort=0, why="Brings its own samples: the same at every k")
     needed, low, high = (row[f"samples_needed{end}"] for end in ("", "_low", "_high"))
     if needed is None:
-        return missing("No run has a complete curve")
+        return missing("Chance moves the metric by more than 1 %, or no run has a complete curve")
 
     def shown(k: float) -> str:
         return f"> {row['samples_most']:,}" if math.isinf(k) else f"{k:,.0f}"

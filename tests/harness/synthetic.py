@@ -80,7 +80,7 @@ def make_record(
         CurvePoint(
             samples=k,
             value=value * (1 + (1 if card.direction == "min" else -1) * 0.4 / k) if sampled else value,
-            value_error=0.01,
+            value_error=1e-3 * abs(value),
             variance=variance / k if sampled else 0.0,
         )
         for k in samples

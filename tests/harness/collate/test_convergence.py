@@ -113,6 +113,26 @@ def test_noise_of_a_tenth_of_a_percent_leaves_the_samples_needed() -> None:
     assert found["limit"].mean() == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.parametrize(("error", "seeds", "told"), [(0.009, 1, True), (0.011, 1, False), (0.011, 4, True)])
+def test_where_chance_moves_the_metric_by_more_than_a_percent_nothing_is_told(
+    error: float, seeds: int, told: bool
+) -> None:
+    curves = table(np.ones((1, seeds, len(K))))
+    noisy = curves.with_columns(
+        pl.col("curve").list.eval(
+            pl.struct(
+                pl.element().struct.field("samples", "value"),
+                pl.lit(error).alias("value_error"),
+                pl.element().struct.field("variance", "equivariance"),
+            )
+        )
+    )
+    row = convergence(noisy).row(0, named=True)
+    assert row["samples_needed"] == (1 if told else None)
+    assert (row["samples_needed_high"] is not None) == (told and seeds > 1)
+    assert row["limit"] == 1
+
+
 def test_intervals_over_seeds_may_end_beyond_what_was_measured() -> None:
     gains = np.array([1, 3, 30.0])[:, None]
     found = convergence(table((1 + gains / K)[None])).row(0, named=True)
