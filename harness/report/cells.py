@@ -40,12 +40,13 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``caption`` names the table; ``id`` is unique in the page."""
+    """``caption`` names the table; ``id`` is unique in the page; ``remark`` says what is not in it."""
 
     id: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]] = field(default_factory=list)
+    remark: str = ""
 
 
 def text(value: str | None, *, why_missing: str, why: str = "", note: str = "", code: bool = False) -> Cell:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go
-
 from harness.report.looks import Look
 
 MOST_SERIES = 16
+Trace = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,18 +92,23 @@ def figure(title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide 
     return drawn(title, traces, x, y)
 
 
-def drawn(title: str, traces: Sequence[go.Scatter], x: Axis, y: Axis, *, name: str = "") -> Figure:
+def drawn(title: str, traces: Sequence[Trace], x: Axis, y: Axis, *, name: str = "") -> Figure:
     """Traces on two axes; the ``meta`` of each says its colour (``role``) and whose it is (``series``)."""
-    layout = go.Layout(
-        xaxis=_axis(x),
-        yaxis=_axis(y),
-        showlegend=False,
-        hovermode="closest",
-        margin={"l": 62, "r": 14, "t": 26, "b": 52},
-    )
-    plain = go.Figure(traces, layout).to_plotly_json()
-    spec = {"data": plain["data"], "layout": _without_template(plain["layout"])}
+    layout = {
+        "xaxis": _axis(x),
+        "yaxis": _axis(y),
+        "showlegend": False,
+        "hovermode": "closest",
+        "margin": {"l": 62, "r": 14, "t": 26, "b": 52},
+    }
+    spec = {"data": list(traces), "layout": layout}
     return Figure(title=title, spec=spec, name=name)
+
+
+def scatter(**values: Any) -> Trace:
+    """A trace as plotly's ``go.Scatter`` writes it, without its check of every value: that took most of the time of a
+    report. The tests have plotly check what is drawn."""
+    return {"type": "scatter"} | {name: value for name, value in values.items() if value is not None}
 
 
 def suits_log(values: Sequence[float | None]) -> bool:
@@ -113,10 +117,10 @@ def suits_log(values: Sequence[float | None]) -> bool:
     return bool(known) and min(known) > 0 and max(known) / min(known) > 30
 
 
-def _curve(line: Line, x: Axis, y: Axis) -> go.Scatter:
+def _curve(line: Line, x: Axis, y: Axis) -> Trace:
     look = line.series.look
     shown = [(a, b) for a, b in zip(line.x, line.y, strict=True) if b is not None]
-    return go.Scatter(
+    return scatter(
         x=[a for a, _ in shown],
         y=[b for _, b in shown],
         name=html.escape(line.series.name, quote=False),
@@ -128,7 +132,7 @@ def _curve(line: Line, x: Axis, y: Axis) -> go.Scatter:
     )
 
 
-def _band(line: Line, floor: float | None) -> go.Scatter | None:
+def _band(line: Line, floor: float | None) -> Trace | None:
     """Cut at ``floor``, without which a band that reaches zero would stretch a logarithmic axis."""
     points = [
         (a, b - error if floor is None else max(b - error, floor), b + error)
@@ -138,7 +142,7 @@ def _band(line: Line, floor: float | None) -> go.Scatter | None:
     if len(points) < 2:
         return None
     outline = [(a, high) for a, _, high in points] + [(a, low) for a, low, _ in reversed(points)]
-    return go.Scatter(
+    return scatter(
         x=[a for a, _ in outline],
         y=[b for _, b in outline],
         mode="lines",
@@ -149,8 +153,8 @@ def _band(line: Line, floor: float | None) -> go.Scatter | None:
     )
 
 
-def _guide(guide: Guide) -> go.Scatter:
-    return go.Scatter(
+def _guide(guide: Guide) -> Trace:
+    return scatter(
         x=list(guide.x),
         y=list(guide.y),
         mode="lines+text",
@@ -178,8 +182,3 @@ def _axis(axis: Axis) -> dict[str, Any]:
     elif axis.log:
         settings |= {"exponentformat": "power", "dtick": 1, "minor": {"ticks": "outside", "dtick": "D1"}}
     return settings
-
-
-def _without_template(layout: Mapping[str, Any]) -> dict[str, Any]:
-    """The page draws its own colours; plotly's default template is 7 kB in each figure."""
-    return {name: value for name, value in layout.items() if name != "template"}
