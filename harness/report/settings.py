@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,13 @@ Changes = Mapping[str, Mapping[str, Any] | None]
 
 def changed_settings(runs: pl.DataFrame) -> Changes:
     specs = runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
-    return {setting: departures(json.loads(spec)) for setting, spec in specs.iter_rows()}
+    return {setting: _departures(spec) for setting, spec in specs.iter_rows()}
+
+
+@lru_cache(maxsize=1 << 17)
+def _departures(spec_json: str) -> Mapping[str, Any] | None:
+    """Each section of a report asks for those of every setting."""
+    return departures(json.loads(spec_json))
 
 
 def shared(rows: Iterable[Row], changes: Changes) -> dict[str, Any]:
