@@ -12,9 +12,9 @@ from harness.report.figures import FigureGroup
 
 T = TypeVar("T", Table, FigureGroup)
 
-MOST_CELLS = 24_000
+MOST_CELLS = 18_000
 """Of all tables together; a cell takes about 100 bytes."""
-MOST_FIGURE_BYTES = 2_000_000
+MOST_FIGURE_BYTES = 1_500_000
 
 
 def trimmed(contents: Mapping[str, Any]) -> dict[str, Any]:
