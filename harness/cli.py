@@ -656,10 +656,9 @@ def _print_status(found: Sequence[LaunchState]) -> None:
         for run in sorted(launch.running, key=lambda one: -one.seconds):
             typer.echo(f"running for {duration(run.seconds)}: {run.run}")
         if usage := launch.usage:
-            shares = [
-                f"{used:g} of {all_:g} {name[:3].upper()}s" for name in ("cpus", "gpus") for used, all_ in [usage[name]]
-            ]
-            typer.echo(f"cluster of {launch.suite}: {usage['nodes']} nodes, in use {', '.join(shares)}")
+            counts = {unit: usage[unit.lower()] for unit in ("CPUs", "GPUs")}
+            shares = ", ".join(f"{used:g} of {there:g} {unit}" for unit, (used, there) in counts.items() if there)
+            typer.echo(f"cluster of {launch.suite}, nodes: {usage['nodes']}, in use: {shares}")
         if launch.state == "lost":
             typer.echo(f"{launch.suite}: its launch says nothing any more; the same command goes on from there.")
 

@@ -57,21 +57,30 @@ class LaunchState:
 
 
 def watch(store: Store, suite: str | None = None, now: datetime | None = None) -> list[LaunchState]:
-    """The latest launch of each suite, or of the one named, the newest last.
+    """The latest launch of each suite and search, or of the one named, the newest last.
 
     Raises :class:`SymbenchError` where there was none.
     """
     store.refresh()
-    now, statuses = now or datetime.now(UTC), store.statuses()
-    latest: dict[str, Mapping[str, Any]] = {}
-    for account in sorted(_accounts(store.root), key=lambda one: str(one["started"])):
+    now = now or datetime.now(UTC)
+    latest: dict[str, tuple[Mapping[str, Any], Store]] = {}
+    told = [(account, one) for one in (store, *_searches(store)) for account in _accounts(one.root)]
+    for account, one in sorted(told, key=lambda item: str(item[0]["started"])):
         latest.pop(account["suite"], None)
-        latest[account["suite"]] = account
+        latest[account["suite"]] = account, one
     if suite is not None and suite not in latest:
         raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     if not latest:
         raise SymbenchError(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
-    return [_state(account, statuses, now) for name, account in latest.items() if suite in (None, name)]
+    statuses = {one.root: one.statuses() for _, one in latest.values()}
+    return [
+        _state(account, statuses[one.root], now) for name, (account, one) in latest.items() if suite in (None, name)
+    ]
+
+
+def _searches(store: Store) -> list[Store]:
+    """The stores of the searches in this one."""
+    return [Store(path.parent) for path in sorted((store.root / "searches").glob("*/launches"))]
 
 
 def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:
@@ -82,7 +91,7 @@ def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: date
     # A record may be younger than what the launch says.
     running = tuple(run for run in _running(progress, now) if statuses.get(run.digest) != "succeeded")
     running = running if state == "running" else ()
-    runs = len(account["digests"])
+    runs = account.get("runs", len(account["digests"]))
     done = sum(statuses.get(digest) == "succeeded" for digest in account["digests"])
     failed = len(account["failed"]) if "failed" in account else progress.get("failed", 0)
     queued = max(0, runs - done - failed - len(running))

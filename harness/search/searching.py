@@ -13,11 +13,13 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.cluster import cluster
+from harness.execution.beacon import Beacon
+from harness.execution.cluster import cluster, usage
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
 from harness.execution.worker import greeting
@@ -87,16 +89,18 @@ def _tune(
         "address": address,
         "command": sys.argv,
         "mlflow_parent": tracker.handle.parent_run_id or None,
+        "runs": search.trials,  # which ones is not known before
     }
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
 
-    def write(state: str) -> None:
+    def write(state: str, said: Mapping[str, Any] | None = None) -> None:
         digests = [search.trial(values).spec.digest for values in journal.points]
-        own.write_launch(launch_id, account | {"digests": digests, "status": state})
+        own.write_launch(launch_id, account | {"digests": digests, "status": state, "progress": said})
 
     write("running")
     try:
-        _fit(search, own, journal, progress, tracker=tracker, since=account["started"], slots=slots)
+        with Beacon(progress, partial(write, "running"), usage) as beacon:
+            _fit(search, own, journal, beacon, tracker=tracker, since=account["started"], slots=slots)
         status = "succeeded"
     finally:
         with suppress(SymbenchError):  # a full disk here must not hide why the search ended

@@ -115,6 +115,16 @@ def test_the_latest_launch_of_each_suite_counts(store: Store, jobs: list[Job]) -
         watch(store, "test")
 
 
+def test_the_launches_of_searches_are_seen_too(store: Store, jobs: list[Job]) -> None:
+    put_launch(store, jobs)
+    own = Store(store.root / "searches" / "wide")
+    own.write(failed_record(jobs[0], Failure(sentence="no")), [])
+    put_launch(own, jobs[:6], "search", suite="search/wide", started=moment(200), runs=50)
+    assert [one.suite for one in watch(store, now=NOW)] == ["tests", "search/wide"]
+    found = only(store, suite="search/wide")
+    assert (found.runs, found.done, found.queued) == (50, 0, 50 - 1 - 2)
+
+
 def test_a_store_without_a_launch_says_so(store: Store) -> None:
     with pytest.raises(SymbenchError, match="There was no launch in"):
         watch(store)
@@ -127,7 +137,7 @@ def test_the_command_prints_what_is_there(store: Store, jobs: list[Job]) -> None
     store.write_launch("one", account)
     said = CliRunner().invoke(cli.app, ["status", "--store", str(store.root)]).output
     assert said.splitlines()[1].split()[:7] == ["tests", "running", "10", "3", "2", "1", "4"]
-    assert ": run 4" in said and "3 nodes, in use 4 of 8 CPUs, 0 of 0 GPUs" in said
+    assert ": run 4" in said and "nodes: 3, in use: 4 of 8 CPUs\n" in said
     told = json.loads(CliRunner().invoke(cli.app, ["status", "tests", "--store", str(store.root), "--json"]).output)
     assert (told[0]["done"], told[0]["queued"]) == (3, 4)
 
@@ -202,7 +212,7 @@ def test_a_real_launch_is_seen_from_another_process(tmp_path: Path, monkeypatch:
     while launch.poll() is None:
         if list(store.root.glob("launches/*.json")):
             seen += watch(store)
-        time.sleep(0.05)
+        time.sleep(0.1)
     assert launch.returncode == 0, (tmp_path / "said").read_text()
     assert {one.runs for one in seen} == {6}
     assert all(one.done + one.failed + one.queued + len(one.running) == 6 for one in seen)
