@@ -16,6 +16,8 @@ VARIED = ("settings", "base", "sampler")
 UNSEEN = ("test_", "curve_")
 """Settings of the test set, which no search looks at."""
 
+ALONE = ("stack", "workers")
+
 
 def check(search: Search, file: SuiteFile) -> None:
     """Raises :class:`SymbenchError` for the first name, value or pair that cannot be searched."""
@@ -34,6 +36,10 @@ def check(search: Search, file: SuiteFile) -> None:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
     _check_budget(search, file)
+    for name in ALONE:
+        if search.resources.get(name, 1) != 1:
+            what = f"'{name}' should be 1: each trial is trained alone, in one process"
+            raise SymbenchError(located(file.where(("resources", name)), what))
 
 
 def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:

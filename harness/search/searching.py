@@ -64,7 +64,10 @@ def run_search(
         mirrored = sync(own, store.mlflow_uri)  # what no worker lived to log
         if mirrored.failed:
             progress.note(f"{mirrored}.")
-        return conclude(search, own, journal.points)
+        result = conclude(search, own, journal.points)
+        if lost := len(journal.points) - len(result.trials):
+            progress.note(f"{lost} trials have no record: the same command goes on with them.")
+        return result
 
 
 def _tune(
