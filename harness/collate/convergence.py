@@ -130,7 +130,8 @@ def _interval(name: str, statistic: Callable[[Array, Array], Array], samples: Ar
         step = max(1, BLOCK // (RESAMPLES * points))
         outside = int(expanded(seeds)[0] * (RESAMPLES - 1))
         for start in range(0, groups, step):
-            again = np.sort(statistic(samples, weights @ values[start : start + step]), -1)  # NaN comes last
+            means = values[start : start + step].transpose(2, 0, 1) @ weights.T  # [P, G, RESAMPLES]: P first is faster
+            again = np.sort(statistic(samples, np.moveaxis(means, 0, -1)), -1)  # NaN comes last
             # Of numbers that may be infinite none is between two: the interval is widened to the next.
             ends[:, start : start + step] = again[:, outside], again[:, -1 - outside]
     return {name: statistic(samples, values.mean(1)), f"{name}_low": ends[0], f"{name}_high": ends[1]}

@@ -29,6 +29,8 @@ ROUNDING = 1e-9
 EXACT = 1e-4
 """A relative equivariance error below this is of rounding errors in single precision."""
 
+SAMPLES_NEEDED = "Samples to within 1 % of the limit"
+
 TRAINED_WITH = "settings.train_samples"
 """Has a column of its own in the tables."""
 
@@ -166,7 +168,8 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     grouped: defaultdict[tuple[str, str | None], Curve] = defaultdict(list)
     for row in rows:
         grouped[row["setting"], row["source"]].append(row)
-    return [sorted(curve, key=lambda row: row["samples"]) for curve in grouped.values()]
+    curves = [sorted(curve, key=lambda row: row["samples"]) for curve in grouped.values()]
+    return sorted(curves, key=lambda curve: (curve[0]["method"], curve[0]["train_samples"] or 0, curve[0]["setting"]))
 
 
 def _group(
@@ -191,17 +194,16 @@ def _group(
         chips=(protocol_chip, *chips),
         legend=[strand.series for strand in strands],
         figures=figures,
-        remarks=tuple(_remarks(shown, len(strands), len(every))),
+        remarks=tuple(_remarks(shown, len(strands), len(every), figures)),
     )
 
 
 def _strands(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_Strand]:
     grouped: defaultdict[tuple[str, str, str], list[Curve]] = defaultdict(list)
-    for curve in sorted(curves, key=lambda curve: (curve[0]["method"], curve[0]["setting"])):
+    for curve in curves:
         grouped[curve[0]["method"], labels[curve[0]["setting"]], curve[0]["source"] or ""].append(curve)
-    by_k = [sorted(found, key=lambda curve: curve[0]["train_samples"] or 0) for found in grouped.values()]
-    series = series_of((found[0][0] for found in by_k), labels)
-    return [_Strand(series=of, curves=found) for of, found in zip(series, by_k, strict=True)]
+    series = series_of((found[0][0] for found in grouped.values()), labels)
+    return [_Strand(series=of, curves=found) for of, found in zip(series, grouped.values(), strict=True)]
 
 
 def _trained(strands: Iterable[_Strand]) -> Sequence[int | None]:
@@ -241,10 +243,10 @@ def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) ->
 
 
 def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
-    """A power law above all curves."""
-    level = 2 * max(
-        value * k**exponent for line in lines for k, value in zip(line.x, line.y, strict=True) if value is not None
-    )
+    """A power law above all curves, of those that fall where some do."""
+    points = [[(k, y) for k, y in zip(line.x, line.y, strict=True) if y is not None] for line in lines]
+    falling = [curve for curve in points if curve[-1][1] < curve[0][1]] or points
+    level = 2 * max(value * k**exponent for curve in falling for k, value in curve)
     ends = (min(x.ticks), max(x.ticks))
     return Guide(x=ends, y=[level / k**exponent for k in ends], text=text)
 
@@ -267,7 +269,8 @@ def _by_training(contest: Contest, strands: Sequence[_Strand]) -> Iterable[Figur
     )
     needed = [_finite(_line(of, rows, "samples_needed", None, "train_samples")) for of, rows in ends]
     if any(value is not None for line in needed for value in line.y):
-        yield figure("Samples to within 1 % of the limit", needed, x, Axis(title="k at evaluation", log=True))
+        known = sorted({value for line in needed for value in line.y if value is not None})
+        yield figure(SAMPLES_NEEDED, needed, x, Axis(title="k at evaluation", log=True, ticks=known))
     spread = [_line(of, rows, "variance", "variance_stderr", "train_samples") for of, rows in starts]
     if any(value for line in spread for value in line.y):
         smallest = min(row["samples"] for _, rows in starts for row in rows)
@@ -312,7 +315,7 @@ def _last(curve: Curve, direction: str) -> tuple[bool, float]:
     return value is None, 0.0 if value is None else -value if direction == "max" else value
 
 
-def _remarks(shown: Sequence[Curve], drawn: int, every: int) -> Iterable[str]:
+def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[Figure]) -> Iterable[str]:
     yield "Bands are one standard error over seeds; where there is one seed there is no band."
     if every > drawn:
         yield f"{drawn} of {every} curves are drawn, the best at their largest k; the table has all."
@@ -331,6 +334,8 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int) -> Iterable[str]:
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
     if exact := _methods(curve for curve in measured if not _inexact(curve)):
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
+    if any(one.title == SAMPLES_NEEDED for one in figures):
+        yield "Samples needed that are more than all measured, or that cannot be told, have no point: see the table."
 
 
 def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:

@@ -116,6 +116,7 @@ def _group(
     space = [_line(of, curve, "peak_memory_bytes", "peak_memory_bytes_stderr", 2.0**-20) for of, curve in pairs]
     spread = [_line(of, _positive(curve, "variance"), "variance", "variance_stderr") for of, curve in pairs]
     needed = [_line(of, _positive(curve, "samples_needed"), "samples_needed", None) for of, curve in pairs]
+    enough = sorted({k for line in needed for k in line.y if k is not None})
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
         log=suits_log([value for line in quality for value in line.y]),
@@ -129,7 +130,9 @@ def _group(
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
             *_drawn("Variance of one sample against size", spread, x, Axis(title="variance at k = 1", log=True)),
-            *_drawn("Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True)),
+            *_drawn(
+                "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
+            ),
             figure("Time per example against size", time, x, Axis(title="milliseconds per example", log=True)),
             figure("Memory against size", space, x, Axis(title="MiB at evaluation", log=True)),
         ],
