@@ -83,7 +83,7 @@ def _protocol(
     alone = sorted({curve[0]["method"] for curve in every if curve not in curves})
     left_out = f"Not here but on the leaderboard: runs whose settings have one size only ({listed(alone, 12)})."
     return ProtocolSizes(
-        protocol=protocol,
+        protocol=" · ".join((protocol, *chips)),
         group=_group(f"{id_}-figures", task, protocol, chips, curves, labels),
         table=_table(f"{id_}-table", chips, kept, labels),
         remarks=(*([changed] if changed else []), *([left_out] if alone else [])),

@@ -144,6 +144,7 @@ def test_families_of_groups_stand_apart_and_say_how_cost_grows(tmp_path: Path) -
     (task,) = size_curves(collate(Store(tmp_path / "store")))
     of_c, of_o = task.protocols
     assert [part.group.chips[1] for part in task.protocols] == ["C_d", "O(d)"]
+    assert [part.protocol for part in task.protocols] == ["quick · C_d", "quick · O(d)"]
     assert [[row[1].text for row in part.table.rows] for part in task.protocols] == [["4", "64"], ["2", "3", "5"]]
     titles = [figure.title for figure in of_o.group.figures]
     assert titles == [
