@@ -99,6 +99,13 @@ def test_the_upper_floors_are_not_known_below() -> None:
             assert folder == "harness/training" or "harness" not in names, path
 
 
+def test_searches_are_known_to_the_command_line_alone() -> None:
+    for path in sorted((ROOT / "harness").rglob("*.py")):
+        name = path.relative_to(ROOT).as_posix()
+        if name != "harness/cli.py" and not name.startswith("harness/search/"):
+            assert "harness.search" not in path.read_text(), name
+
+
 def test_no_folder_beyond_the_agreed_ones() -> None:
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
     assert folders - FOLDERS == set()
