@@ -42,7 +42,11 @@ class Watch(tune.Callback):
             self._progress.finished(job, "failed" if failed else "succeeded", self._sentence(job) if failed else None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Where its process died, there is no record, and it is written here."""
+        """Where its process died, there is no record, and it is written here.
+
+        Tune tries those again whose process dies in a trial, not those whose process dies just before.
+        """
+        self._journal.add(self._search.points.values(trial.config))
         job = self._job(trial)
         if self._store.read(job.spec.digest) is None:
             self._store.write(failed_record(job, Failure(sentence=_reason(trial))), [])
