@@ -232,7 +232,7 @@ def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) ->
     lines = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
     y = Axis(title=f"{contest.metric} {arrow(contest.direction)}", log=suits_log([v for line in lines for v in line.y]))
     yield figure(f"{contest.metric} against k{among} ({better(contest.direction)})", lines, x, y)
-    spread = [_line(of, _above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
+    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     if spread := [line for line in spread if line.x]:
         y = Axis(title="variance of the k-sample prediction", log=True)
         yield figure(f"Estimator variance against k{among}", spread, x, y, guide=_guide(spread, x, 1.0, "∝ 1/k"))
@@ -299,8 +299,8 @@ def _finite(line: Line) -> Line:
     return Line(series=line.series, x=line.x, y=known, stderr=line.stderr)
 
 
-def _above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
-    """The points that have a place on the logarithmic axis of the variance."""
+def above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
+    """The points that have a place on a logarithmic axis of the variance."""
     floor = ROUNDING * max(row["variance"] or 0.0 for one in shown for row in one)
     return [row for row in curve if (row["variance"] or 0.0) > floor]
 
@@ -327,7 +327,7 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[F
             f"logarithmic axis): {exact}."
         )
     moving = [curve for curve in shown if any(row["variance"] for row in curve)]
-    if rounding := _methods(curve for curve in moving if not _above_rounding(curve, shown)):
+    if rounding := _methods(curve for curve in moving if not above_rounding(curve, shown)):
         yield f"A variance of rounding errors alone, below {ROUNDING:g} of the largest (not drawn): {rounding}."
     if single := _methods(curve for curve in moving if _takes_one_sample(curve[0]["method"])):
         yield f"One group element whatever k, so nothing changes with k: {single}."

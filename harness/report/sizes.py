@@ -13,7 +13,7 @@ from harness.collate import Tables
 from harness.report.cells import Cell, Column, Table, missing, number
 from harness.report.contests import Row, unusual
 from harness.report.curve_tables import interval_cell, needed_cell
-from harness.report.curves import series_of
+from harness.report.curves import above_rounding, series_of
 from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
 from harness.report.formats import estimate, listed, memory, seconds, small
 from harness.report.leaderboard import by_task, method_cell
@@ -114,8 +114,9 @@ def _group(
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
     time = [_line(of, curve, "seconds_per_example", "seconds_per_example_stderr", 1e3) for of, curve in pairs]
     space = [_line(of, curve, "peak_memory_bytes", "peak_memory_bytes_stderr", 2.0**-20) for of, curve in pairs]
-    spread = [_line(of, _positive(curve, "variance"), "variance", "variance_stderr") for of, curve in pairs]
-    needed = [_line(of, _positive(curve, "samples_needed"), "samples_needed", None) for of, curve in pairs]
+    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
+    variance = Axis(title="variance at k = 1", log=suits_log([value for line in spread for value in line.y]))
+    needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
     enough = sorted({k for line in needed for k in line.y if k is not None})
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
@@ -129,7 +130,7 @@ def _group(
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
-            *_drawn("Variance of one sample against size", spread, x, Axis(title="variance at k = 1", log=True)),
+            *_drawn("Variance of one sample against size", spread, x, variance),
             *_drawn(
                 "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
             ),
@@ -162,6 +163,7 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
 
 def _remarks(shown: int, curves: int) -> Iterable[str]:
     yield "Bands are one standard error over seeds; where there is one seed there is no band."
+    yield "A variance of zero or of rounding errors has no point, nor have samples needed that were not reached."
     if curves > shown:
         yield f"{shown} of {curves} curves are drawn, those with the most sizes; the table has all."
 
@@ -180,9 +182,9 @@ def _drawn(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[Figure]:
     return [figure(title, known, x, y)] if known else []
 
 
-def _positive(curve: Curve, value: str) -> Curve:
-    """The points that have a place on a logarithmic axis: not 0, and no samples beyond those that were measured."""
-    return [row for row in curve if row[value] and math.isfinite(row[value])]
+def _reached(curve: Curve) -> Curve:
+    """The points whose samples needed are known, and no more than were measured."""
+    return [row for row in curve if row["samples_needed"] is not None and math.isfinite(row["samples_needed"])]
 
 
 def _line(series: Series, curve: Curve, value: str, error: str | None, scale: float = 1.0) -> Line:
