@@ -86,8 +86,8 @@ def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     assert "tiny: 1 runs, 1 succeeded, 0 failed, 0 without a record" in followed
     [record] = Store(store).records()
     assert (record.status, record.spec.seed, record.suite) == ("succeeded", 3, "tiny")
-    commit, dirty = git_state(ROOT / "harness")
-    assert (record.provenance["git_commit"], record.provenance["git_dirty"]) == (commit, dirty)
+    of_git = git_state(ROOT / "harness")[0] is not None
+    assert (record.provenance["git_commit"] is not None) == of_git  # though no git goes along
     assert "/_ray_pkg_" in record.provenance["command"][0]  # the code that was sent, and not this checkout's
     [tiny] = json.loads(call("jobs", "--json"))
     assert (tiny["status"], tiny["suite"], tiny["store"]) == ("SUCCEEDED", "tiny", str(store))
