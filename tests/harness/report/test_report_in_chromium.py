@@ -68,12 +68,15 @@ def load(browser: webdriver.Chrome, page: Path, width: int, scheme: str = "light
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     browser.get(page.as_uri())
-    WebDriverWait(browser, 30).until(
-        lambda driver: driver.execute_script(
-            "return document.readyState === 'complete' && "
-            "[...document.querySelectorAll('figure')].every(f => f.querySelector('.main-svg'))"
-        )
-    )
+    WebDriverWait(browser, 30).until(lambda driver: script(driver, "return document.readyState === 'complete'"))
+    draw_all(browser)
+
+
+def draw_all(browser: webdriver.Chrome) -> None:
+    """Figures are drawn as they come into view, and all of them before the page is printed."""
+    script(browser, "dispatchEvent(new Event('beforeprint'))")
+    undrawn = "return [...document.querySelectorAll('figure:not([hidden])')].every(f => f.querySelector('.main-svg'))"
+    WebDriverWait(browser, 30).until(lambda driver: script(driver, undrawn))
 
 
 def script(browser: webdriver.Chrome, code: str, *values: Any) -> Any:
@@ -86,15 +89,19 @@ def test_everything_is_drawn_and_nothing_is_fetched(
 ) -> None:
     load(browser, page, width, scheme)
     figures = browser.find_elements(By.TAG_NAME, "figure")
-    assert len(figures) == 3 * 2 + 3
-    for figure in figures:
+    costs = 3 * 5
+    shown = [figure for figure in figures if figure.is_displayed()]
+    assert len(figures) - costs >= 3 * 2 + 3
+    assert len(shown) == len(figures) - costs + 3
+    for figure in shown:
         assert figure.find_elements(By.CSS_SELECTOR, ".main-svg")
-        assert figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace path.js-line")
+        assert figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .trace path")
         assert 200 < figure.rect["width"] <= width
     empty = script(
         browser, "return [...document.querySelectorAll('table')].filter(t => !t.tBodies[0].rows.length).length"
     )
-    assert len(browser.find_elements(By.TAG_NAME, "table")) == 1 + 3 + 4 + 2 * (3 + 4) + 1 + 2
+    for section in ("ran", "leaderboard", "papers", "cost", "samples", "sizes", "provenance"):
+        assert browser.find_elements(By.CSS_SELECTOR, f"#{section} table"), section
     assert empty == 0
     assert script(browser, "return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
@@ -182,14 +189,14 @@ def test_names_stay_text(browser: webdriver.Chrome, page: Path) -> None:
 
 
 STROKES = (
-    "return [...document.querySelector('.group').querySelectorAll('.plot')[0].querySelectorAll('.trace path.js-line')]"
+    "return [...document.querySelector('#samples .plot').querySelectorAll('.trace path.js-line')]"
     ".map(path => getComputedStyle(path).stroke)"
 )
 
 
 def test_the_legend_hides_and_shows_a_curve_in_all_figures_of_its_group(browser: webdriver.Chrome, page: Path) -> None:
     load(browser, page, 1400)
-    group = "document.querySelector('.group')"
+    group = "document.querySelector('#samples .group')"
     count = f"return [...{group}.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)"
     before = script(browser, count)
     press_legend = (
@@ -212,6 +219,43 @@ def test_figures_follow_the_readers_colour_scheme(browser: webdriver.Chrome, pag
     assert learned["light"] not in script(browser, STROKES)
 
 
+def test_a_reader_chooses_the_cost_and_the_front_stays_marked(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    group = browser.find_element(By.CSS_SELECTOR, "#cost .group")
+    buttons = group.find_elements(By.CSS_SELECTOR, ".choice button")
+    assert [button.text for button in buttons] == ["FLOPs", "time", "memory", "training time", "parameters"]
+    script(browser, "arguments[0].click()", buttons[2])
+    (figure,) = [one for one in group.find_elements(By.TAG_NAME, "figure") if one.is_displayed()]
+    assert "against memory" in figure.find_element(By.TAG_NAME, "figcaption").text
+    draw_all(browser)
+    width = script(browser, "return arguments[0].querySelector('.main-svg').getBoundingClientRect().width", figure)
+    assert abs(width - figure.rect["width"]) <= 2
+    table = "document.querySelector('#cost table')"
+    bold = script(
+        browser,
+        f"return [...{table}.tBodies[0].rows].filter(r => r.cells[5].matches('.best')).map(r => r.cells[0].innerText)",
+    )
+    named = [text.text for text in figure.find_elements(By.CSS_SELECTOR, ".textpoint text")]
+    assert bold and sorted(bold) == sorted(named)
+
+
+def test_rows_are_filtered_by_all_words(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 390)
+    box = browser.find_element(By.CSS_SELECTOR, "#leaderboard .filter")
+    box.find_element(By.TAG_NAME, "input").send_keys("Learned gin")
+    rows = browser.find_element(By.CSS_SELECTOR, "#leaderboard table").find_elements(By.CSS_SELECTOR, "tbody tr")
+    assert [row.find_element(By.TAG_NAME, "code").text for row in rows if row.is_displayed()] == ["gin_id-learned"]
+    assert box.find_element(By.TAG_NAME, "output").text == f"1 of {len(rows)} rows"
+
+
+def test_a_method_leads_to_its_card(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    for link in browser.find_elements(By.CSS_SELECTOR, "#leaderboard tbody th a")[:3]:
+        card = browser.find_element(By.ID, (link.get_attribute("href") or "").split("#")[1])
+        assert card.find_element(By.TAG_NAME, "code").text == link.text
+        assert "Group elements" in card.text
+
+
 def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Path) -> None:
     store = Store(tmp_path / "results" / "store")
     records = [
@@ -226,7 +270,8 @@ def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Pa
     write(store.root, *records)
     page = write_report(collate(store), store, store.root.parent)[0]
     load(browser, page, 390)
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".legend li")) == 16
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#samples .legend li")) == 16
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#cost .legend li")) == 40
     remarks = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".group .remark")]
     assert "16 of 100 curves are drawn, the best at their largest k; the table has all." in remarks
     for table in script(
