@@ -44,7 +44,8 @@ class GatedLayer(nn.Module):
         gates = edges.sigmoid()
         total = scatter(gates, target, dim_size=len(h))
         messages = scatter(gates * self.heard(h)[source], target, dim_size=len(h))
-        nodes = self.own(h) + messages / (total + GATE_FLOOR)
+        # Added, the floor would let equal nodes differ by their degrees' millionths, which batch norms blow up.
+        nodes = self.own(h) + messages / total.clamp_min(GATE_FLOOR)
         return h + torch.relu(self.node_norm(nodes)), e + torch.relu(self.edge_norm(edges))
 
 

@@ -213,8 +213,17 @@ def test_a_gated_layer_is_its_formula() -> None:
         heard[i] = heard[i] + torch.sigmoid(edge) * layer.heard(h[j])
         torch.testing.assert_close(edges[place], e[place] + layer.edge_norm(edge[None])[0].relu())
     for i, row in enumerate(h):
-        node = layer.own(row) + heard[i] / (gates[i] + 1e-6)
+        node = layer.own(row) + heard[i] / gates[i].clamp_min(1e-6)
         torch.testing.assert_close(nodes[i], row + layer.node_norm(node[None])[0].relu())
+
+
+def test_gates_weigh_neighbours_whatever_their_number() -> None:
+    """Where all nodes and edges are equal they stay so, also under batch norms, which blow up any difference."""
+    graph = EdgeLists.of(of_graphs(nx.lollipop_graph(4, 3), nx.star_graph(6)))
+    h, e = torch.ones(len(graph.node), 8).double(), torch.ones(graph.edge_index.shape[1], 8).double()
+    for layer in [GatedLayer(8).double() for _ in range(3)]:
+        h, e = layer(h, e, graph.edge_index)
+    torch.testing.assert_close(h, h[:1].expand_as(h), atol=1e-8, rtol=0)
 
 
 def test_gated_gcn_has_the_published_size_on_pattern() -> None:
