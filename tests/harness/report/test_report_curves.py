@@ -42,8 +42,9 @@ def test_what_runs_noted_stands_beside_their_figures_and_scores(tmp_path: Path) 
     some = curves_of(tmp_path / "some", *records, make_record("graph8c", "mlp-frame"))
     assert some.remarks == (f"gin, mlp-haar: {NOTE}",)
     store = Store(tmp_path / "all" / "store")
-    for path in write_report(collate(store), store, tmp_path / "all"):
-        assert path.read_text(encoding="utf-8").count(NOTE) == 2
+    write_report(collate(store), store, tmp_path / "all")
+    for name in ("leaderboard.html", "leaderboard.md"):
+        assert (tmp_path / "all" / name).read_text(encoding="utf-8").count(NOTE) == 2
 
 
 def test_curves_that_hide_one_another_are_named(tmp_path: Path) -> None:
