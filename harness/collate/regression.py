@@ -88,11 +88,11 @@ def _tested(cells: pl.DataFrame) -> pl.DataFrame:
     one, other = pl.col("var_now") / n, pl.col("var_before") / m
     welch_df = (one + other) ** 2 / (one**2 / (n - 1) + other**2 / (m - 1))
     paired = pl.when(pl.col("pairs") >= 2)
-    error = paired.then(pl.col("paired_std") / pl.col("pairs").sqrt()).otherwise((one + other).sqrt())
+    stderr = paired.then(pl.col("paired_std") / pl.col("pairs").sqrt()).otherwise((one + other).sqrt())
     cells = cells.with_columns(
         (pl.col("pairs") >= 2).fill_null(False).alias("paired"),
         paired.then("paired_mean").otherwise(pl.col("now") - pl.col("before")).alias("difference"),
-        error.alias("error"),
+        stderr.alias("error"),
         paired.then(pl.col("pairs") - 1).when(one + other > 0).then(welch_df).otherwise(1.0).alias("df"),
     )
     difference, error, df = (cells[name].cast(pl.Float64).to_numpy() for name in ("difference", "error", "df"))
