@@ -6,6 +6,8 @@ Aims for 100,000 records on two cores: all tables in at most 30 s cold and 2 s w
 the report from them in at most 20 s and 10 MB. Measured on two cores shared with others (load 3, AMD EPYC): 22 s cold,
 1.0 s warm, 0.98 GiB; the report 9.0 s and 9.3 MB. To be 20 times as fast as MLflow: the tables of 20,000 runs when they
 are asked for, against ``mlflow.search_runs`` over an SQLite database that holds the same runs.
+Measured side by side under load (24): the search 212 s, the tables 0.87 s (243 times as fast), from records alone 39 s
+(5.4 times: parsing 20,000 files is not 20 times as fast as the search, and happens once).
 """
 
 from __future__ import annotations
