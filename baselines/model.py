@@ -19,6 +19,11 @@ class Prediction:
     penalty: Tensor | None = None
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
+    def weighted(self, share: float) -> Prediction:
+        """As a ``share`` of a batch of which the rest is elsewhere: penalty and statistics are means over the batch."""
+        penalty = None if self.penalty is None else share * self.penalty
+        return Prediction(self.value, penalty, {name: share * value for name, value in self.statistics.items()})
+
     def objective(self, loss: Tensor) -> Tensor:
         """What training lowers: the ``loss`` of the value, and the penalty where there is one."""
         return loss if self.penalty is None else loss + self.penalty

@@ -72,6 +72,7 @@ class Resources:
 
     ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds. ``stack``
     is how many runs that differ by their seed alone may be trained at once; all of them share what one is granted.
+    ``workers`` processes train a run together, each with ``cpus``, ``gpus`` and ``memory`` of its own.
     """
 
     cpus: float = 1.0
@@ -80,6 +81,7 @@ class Resources:
     chunk: int | None = None
     timeout: float | None = None
     stack: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ class Grants(Model):
     chunk: Annotated[int, Field(ge=1)] | None = None
     timeout: Annotated[float, Field(gt=0)] | None = None
     stack: Annotated[int, Field(ge=1)] = Resources.stack
+    workers: Annotated[int, Field(ge=1)] = Resources.workers
 
 
 _HINTS = get_type_hints(Protocol)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.spec import Resources
 
@@ -13,15 +13,20 @@ _CLOSE = 1e-4
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """What a worker takes of its node, or what a node has. ``memory`` is in bytes."""
+    """What each process of a worker takes of its node, or what a node has. ``memory`` is in bytes."""
 
     gpus: float
     cpus: float
     memory: float = 0.0
+    processes: int = 1
 
     @staticmethod
     def of(resources: Resources) -> Shape:
-        return Shape(resources.gpus, resources.cpus, float(resources.memory or 0))
+        return Shape(resources.gpus, resources.cpus, float(resources.memory or 0), resources.workers)
+
+    def each(self) -> list[Shape]:
+        """One shape for each process: they need not be on one node."""
+        return [replace(self, processes=1)] * self.processes
 
     def holds(self, other: Shape) -> bool:
         return self.gpus + _CLOSE >= other.gpus and self.cpus + _CLOSE >= other.cpus and self.memory + 1 >= other.memory
@@ -31,17 +36,18 @@ class Shape:
 
     def __str__(self) -> str:
         memory = f" and {self.memory / 1024**3:.3g} GiB of memory" if self.memory else ""
-        return f"{_count(self.cpus, 'CPU')}, {_count(self.gpus, 'GPU')}{memory}"
+        times = f"{self.processes} times " if self.processes > 1 else ""
+        return f"{times}{_count(self.cpus, 'CPU')}, {_count(self.gpus, 'GPU')}{memory}"
 
 
 def fits(shapes: Iterable[Shape], nodes: Sequence[Shape]) -> bool:
     """Whether the nodes can hold all shapes at once, placed largest first on the first node with room."""
     free = list(nodes)
-    for shape in sorted(shapes, reverse=True):
-        place = next((index for index, node in enumerate(free) if node.holds(shape)), None)
+    for one in sorted((process for shape in shapes for process in shape.each()), reverse=True):
+        place = next((index for index, node in enumerate(free) if node.holds(one)), None)
         if place is None:
             return False
-        free[place] = free[place].less(shape)
+        free[place] = free[place].less(one)
     return True
 
 
@@ -49,7 +55,7 @@ def misfit(shape: Shape, nodes: Sequence[Shape]) -> str | None:
     """Why no node can ever hold the shape, in one sentence; ``None`` where one can."""
     if shape.gpus > 1 and shape.gpus != int(shape.gpus):
         return f"A run asks for {_count(shape.gpus, 'GPU')}: ask for a whole number, or for a fraction of one."
-    if any(node.holds(shape) for node in nodes):
+    if fits([shape], nodes):
         return None
     largest = f"the largest has {max(nodes)}" if nodes else "there is none"
     return f"No node has what a run asks for ({shape}; {largest}): change the suite's resources or the cluster."

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
 from harness.execution.perform import Executor, RunTracker, perform, perform_stack
-from harness.records.record import Record
 from harness.records.opening import existing_store, open_store
 from harness.records.provenance import code_digest
+from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -69,7 +69,7 @@ class Worker:
             )
         from harness.training.memory import keep_freed_memory
 
-        _ = self._store, self._execute
+        _ = self._store, self.execute
         keep_freed_memory()
         return greeting()
 
@@ -89,7 +89,7 @@ class Worker:
             elif len(jobs) > 1:
                 records = perform_stack(jobs, self._store, self._tracker, command=command)
             else:
-                records = [self.perform(jobs[0], self._execute)]
+                records = [self.perform(jobs[0], self.execute)]
         finally:
             free_accelerator()
         return [Ending(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
@@ -103,7 +103,8 @@ class Worker:
         return open_store(self._briefing.root)
 
     @cached_property
-    def _execute(self) -> Executor:
+    def execute(self) -> Executor:
+        """What runs a spec in this launch."""
         module, _, name = self._briefing.executor.partition(":")
         executor: Executor = getattr(importlib.import_module(module), name)
         return executor

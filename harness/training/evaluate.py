@@ -12,6 +12,7 @@ from baselines.model import Model
 from harness.training.flops import flops
 from harness.training.memory import peak_memory
 from harness.training.outcome import CurvePoint
+from harness.training.world import LONE, World
 from tasks.symmetry.structure import Structure, Structures
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -30,10 +31,17 @@ def predict(
     batch_size: int,
     generator: torch.Generator,
     chunk: int | None = None,
+    world: World = LONE,
 ) -> Tensor:
-    """Predictions ``[M, ...]`` in evaluation mode."""
+    """Predictions ``[M, ...]`` in evaluation mode, made by all processes of a ``world``."""
     model.eval()
-    parts = [model(inputs[part], samples, generator, chunk).value for part in batches(len(inputs), batch_size)]
+    own = []
+    for place, part in enumerate(batches(len(inputs), batch_size)):
+        x = inputs[part]
+        noise = model.noise(x, samples, generator)
+        if place % world.size == world.rank:
+            own.append(model.from_noise(x, noise, samples, chunk).value)
+    parts = world.in_turn(own, generator.device)
     return torch.cat(parts).float() if parts[0].dtype is torch.bfloat16 else torch.cat(parts)
 
 

@@ -22,24 +22,30 @@ from harness.training.outcome import CurvePoint, Hooks, Outcome
 from harness.training.paired import PairedComparisons
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
+from harness.training.world import LONE, World
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature, Structures
 from tasks.task import Dataset, PairedTask, SeparationTask, SupervisedTask
 
 
-def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None) -> Outcome:
+def execute(
+    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None, world: World = LONE
+) -> Outcome:
     """Runs ``spec`` with ``resources``; goes on from ``checkpoint`` where that file holds the run's state.
 
-    Raises whatever the task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
+    All processes of a ``world`` train; the outcome of the first one is the run's, the others have none. Raises whatever
+    the task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
     """
     device = device_for(resources.gpus)
     with precision(device, spec.settings):
         problem = problem_of(spec)
+        if not world.alone and isinstance(problem, PairedTask | SeparationTask):
+            raise ValueError(f"Several workers cannot share a run on {spec.task}: set resources.workers to 1.")
         if isinstance(problem, PairedTask):
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         if isinstance(problem, SeparationTask):
             return _separate(spec, problem, device, resources.chunk, hooks, checkpoint)
-        return _train(spec, problem, device, resources.chunk, hooks, checkpoint)
+        return _train(spec, problem, device, resources.chunk, hooks, checkpoint, world)
 
 
 def problem_of(spec: RunSpec) -> SupervisedTask | SeparationTask | PairedTask:
@@ -62,22 +68,26 @@ def new_model(spec: RunSpec, signature: Signature) -> Model:
 
 
 def _train(
-    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
-) -> Outcome:
-    fit = new_fit(spec, problem, device, chunk, hooks, path)
+    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None,
+    world: World,
+) -> Outcome:  # fmt: skip
+    fit = new_fit(spec, problem, device, chunk, hooks, path, world)
     progress = fit.run()
+    if world.rank > 0:
+        return Outcome(metrics={})
     return trained_outcome(spec, problem, fit.model, progress, fit.trained_steps, device, chunk)
 
 
 def new_fit(
-    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None
-) -> Fit:
+    spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None,
+    world: World = LONE,
+) -> Fit:  # fmt: skip
     """The training that ``spec`` asks for, before its first epoch."""
     dtype = DTYPES[spec.settings.precision]
     model = initialised(spec, problem).to(device, dtype)
     return Fit(
         model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
-        digest=spec.digest,
+        digest=spec.digest, world=world,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from harness.training.budget import Budget
 from harness.training.evaluate import batches, predict
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
+from harness.training.world import LONE, World
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator
 from tasks.symmetry.structure import Structure
@@ -79,12 +80,16 @@ class Fit:
         path: Path | None = None,
         digest: str = "",
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        world: World = LONE,
     ) -> None:
         self.model, self.task, self.protocol = model, task, protocol
         self.seed, self.device, self.hooks, self.chunk = seed, device, hooks, chunk
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
         self.train = task.data("train").first(protocol.train_size).to(device, dtype)
         self.validation = task.data("validation").first(protocol.valid_size).to(device, dtype)
+        self.world = world
+        world.check(len(self.train), protocol.batch_size)
+        world.prepare(model)
         self.budget = Budget(protocol, len(self.train))
         self.optimizer = optimizer(model.parameters(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
@@ -98,7 +103,7 @@ class Fit:
         while not (self.stopped or self.finished):
             self._epoch()
             self.progress.epoch += 1
-            if self.path and time.monotonic() - saved > self.checkpoint_seconds:
+            if self.path and self.world.rank == 0 and time.monotonic() - saved > self.checkpoint_seconds:
                 checkpoint.save(self.path, self._state())
                 saved = time.monotonic()
         self.model.load_state_dict(self.progress.best_weights or self.model.state_dict())
@@ -126,7 +131,7 @@ class Fit:
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         self.model.train()
-        torch.manual_seed(derive(self.seed, "dropout", epoch))
+        torch.manual_seed(derive(self.seed, "dropout", epoch, *([] if self.world.alone else [self.world.rank])))
         noise = generator(self.device, self.seed, "noise", epoch)
         order = epoch_order(len(self.train), self.seed, epoch).to(self.device)
         steps = self.budget.steps_in(epoch)
@@ -142,19 +147,24 @@ class Fit:
     def step(self, batch: tuple[Structure, torch.Tensor], noise: Generator) -> dict[str, torch.Tensor]:
         """One step of the optimiser; nothing in it waits for the device."""
         inputs, targets = batch
-        prediction = self.model(inputs, self.protocol.train_samples, noise, self.chunk)
-        loss = self.task.loss(prediction.value, targets)
-        descend(self.optimizer, prediction.objective(loss), self.model.parameters(), self.protocol.clip_norm)
+        samples, world = self.protocol.train_samples, self.world
+        drawn, share = self.model.noise(inputs, samples, noise), world.share(len(targets))
+        prediction = self.model.from_noise(inputs[share], tuple(part[share] for part in drawn), samples, self.chunk)
+        loss = self.task.loss(world.whole(prediction.value, len(targets)), targets)
+        weighted = prediction.weighted((share.stop - share.start) / len(targets))
+        descend(self.optimizer, weighted.objective(loss), self.model.parameters(), self.protocol.clip_norm, world)
         self.schedule.step()
-        return {"loss": loss.detach(), **prediction.statistics}
+        return {"loss": loss.detach()} | {name: world.total(value) for name, value in weighted.statistics.items()}
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """Validation draws the same group elements at every epoch, so that epochs compare by weights alone."""
         protocol = self.protocol
         noise = generator(self.device, self.seed, "validation")
         inputs, targets = self.validation.inputs, self.validation.targets[:]
-        predictions = predict(self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk)
-        loss = self.task.loss(predictions, targets).item()
+        predictions = predict(
+            self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.world
+        )
+        loss = self.world.agreed(self.task.loss(predictions, targets).item())
         if loss < self.progress.best_loss:
             weights = {name: value.clone() for name, value in self.model.state_dict().items()}
             self.progress.keep(loss, epoch, weights)
@@ -172,6 +182,7 @@ class Fit:
 
     def _resume(self) -> None:
         state = checkpoint.load(self.path, self.digest, self.device) if self.path else None
+        state = self.world.agreed(state)
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -193,10 +204,13 @@ def descend(
     objective: torch.Tensor,
     parameters: Iterable[torch.Tensor],
     clip_norm: float | None,
+    world: World = LONE,
 ) -> None:
     """One step of ``optimizer`` down the gradient of ``objective``, of at most this norm over all ``parameters``."""
+    parameters = list(parameters)
     optimizer.zero_grad(set_to_none=True)
     objective.backward()
+    world.add_gradients(parameters)
     if clip_norm is not None:
         clip_grad_norm_(parameters, clip_norm)
     optimizer.step()

@@ -10,16 +10,19 @@ from harness.spec import Resources, RunSpec
 from harness.training import execute
 from harness.training.fit import Fit
 from harness.training.outcome import Hooks, Outcome
+from harness.training.world import LONE, World
 
 EPOCH_SECONDS = 0.3
 
 
-def careful(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def careful(
+    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, world: World = LONE
+) -> Outcome:
     """The training loop with a checkpoint at the end of each epoch, which takes its time."""
     defaults = Fit.__init__.__kwdefaults__
     assert defaults is not None
     defaults["checkpoint_seconds"] = 0.0
-    return execute.execute(spec, resources=resources, hooks=_Slowly(hooks), checkpoint=checkpoint)
+    return execute.execute(spec, resources=resources, hooks=_Slowly(hooks), checkpoint=checkpoint, world=world)
 
 
 class _Slowly:

@@ -1,0 +1,123 @@
+"""Processes that train one run together: of each batch every one takes a share (torch.distributed).
+
+Chance is drawn for the whole batch and shared out, predictions are put together before the loss, gradients are added
+up: the numbers are those of one process on the whole batch, whatever the loss is, to float tolerance. Dropout alone
+differs: each process draws masks of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+from baselines.layers.batch_norm import BatchNorm
+
+T = TypeVar("T")
+
+
+class PeerLost(BaseException):
+    """Another process of this run is gone. No ``Exception``: it says nothing of the run, which goes on later."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among ``size`` of them; alone by default."""
+
+    rank: int = 0
+    size: int = 1
+
+    @staticmethod
+    def of_this_process() -> World:
+        """That of torch's process group."""
+        return World(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def alone(self) -> bool:
+        return self.size == 1
+
+    def prepare(self, model: nn.Module) -> None:
+        """Batch norms count the batches of all. Raises ``ValueError`` where a network has some that cannot."""
+        for module in () if self.alone else model.modules():
+            if isinstance(module, BatchNorm):
+                module.total = self.total
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+                raise ValueError(
+                    f"Its {type(module).__name__} cannot be shared by several workers: set resources.workers to 1."
+                )
+
+    def check(self, examples: int, batch_size: int) -> None:
+        """Raises ``ValueError`` where some batch has fewer examples than there are processes."""
+        smallest = examples % batch_size or min(examples, batch_size)
+        if smallest < self.size:
+            raise ValueError(
+                f"A batch of {smallest} examples cannot be shared by {self.size} workers: "
+                "change settings.batch_size or resources.workers."
+            )
+
+    def share(self, count: int) -> slice:
+        """This process's part of a batch of ``count``."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def whole(self, share: Tensor, count: int) -> Tensor:
+        """The shares ``[b, ...]`` of all put together, ``[count, ...]``; only this process's own carries gradients."""
+        if self.alone:
+            return share
+        largest = -(-count // self.size)
+        padded = torch.cat([share.detach(), share.new_zeros(largest - len(share), *share.shape[1:])])
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        _together(lambda: dist.all_gather(parts, padded))
+        sizes = [World(rank, self.size).share(count) for rank in range(self.size)]
+        cut = [part[: size.stop - size.start] for part, size in zip(parts, sizes, strict=True)]
+        cut[self.rank] = share
+        return torch.cat(cut)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all processes, with its gradient."""
+        return value if self.alone else _together(lambda: all_reduce(value))
+
+    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Every gradient becomes the sum of all processes' gradients, in one message."""
+        if self.alone:
+            return
+        taught = [parameter for parameter in parameters if parameter.requires_grad]
+        for parameter in taught:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.flatten() for p in taught if p.grad is not None])
+        _together(lambda: dist.all_reduce(flat))
+        for parameter, values in zip(taught, flat.split([p.numel() for p in taught]), strict=True):
+            assert parameter.grad is not None
+            parameter.grad.copy_(values.view_as(parameter))
+
+    def in_turn(self, own: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+        """A list of which this process made the members ``rank``, ``rank + size``, ..."""
+        if self.alone:
+            return list(own)
+        everyones: list[Any] = [None] * self.size
+        _together(lambda: dist.all_gather_object(everyones, [part.cpu() for part in own]))
+        count = sum(map(len, everyones))
+        return [everyones[place % self.size][place // self.size].to(device) for place in range(count)]
+
+    def agreed(self, value: T) -> T:
+        """What the first process says."""
+        if self.alone:
+            return value
+        said = [value]
+        _together(lambda: dist.broadcast_object_list(said, src=0))
+        return said[0]
+
+
+LONE = World()
+
+
+def _together(action: Callable[[], T]) -> T:
+    try:
+        return action()
+    except RuntimeError as error:  # torch has no narrower class for a connection that closed
+        raise PeerLost(f"another worker of this run is gone ({str(error).partition(chr(10))[0]})") from error
