@@ -104,6 +104,7 @@ WRONG = [
     ({"metric": "mes"}, "there is no validation metric 'mes': did you mean 'mse'?"),
     ({"metric": "mse_moved"}, "there is no validation metric 'mse_moved': did you mean 'mse'?"),
     ({"grace": 7}, "'grace' should be at most 6, the epochs of a trial."),
+    ({"resources": {"stack": 2}}, "'stack' should be 1: each trial is trained alone, in one process."),
     ({"space": {}}, "'space' should not be empty."),
     ({"task": "graph8c", "method": "gin", "sampler": {}, "settings": {}, "space": {"base.width": {"choice": [8, 16]}}},
      "'graph8c' is not trained under 'quick', so there is nothing to search."),
