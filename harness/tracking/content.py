@@ -122,7 +122,8 @@ def closing_points(record: Record) -> list[Point]:
         *(
             point(f"curve/{name}", row[name], end, row["samples"])
             for row in plain["curve"]
-            for name in ("value", "value_error", "variance")
+            for name in ("value", "value_error", "variance", "equivariance")
+            if name != "equivariance" or row[name] is not None  # of no record before it was measured
         ),
     ]
 

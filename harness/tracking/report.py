@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from harness.records.record import Record
@@ -32,8 +33,14 @@ def report(record: Record) -> str:
         sections.append(f"## Failure\n\n{_cell(record.failure.sentence)}")
     sections += _values("Test metrics", record.metrics)
     if record.curve:
-        rows = [(point.samples, point.value, point.value_error, point.variance) for point in record.curve]
-        header = ("group samples", f"{about.metric}", "standard error", "variance of the estimate")
+        rows = [astuple(point) for point in record.curve]
+        header = (
+            "group samples",
+            f"{about.metric}",
+            "standard error",
+            "variance of the estimate",
+            "equivariance error",
+        )
         sections.append(f"## Sample complexity\n\n{_table(header, rows)}")
     sections += _values("Cost", record.cost)
     if record.notes:

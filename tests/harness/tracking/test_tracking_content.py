@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from harness.records.record import Record
 from harness.spec import Job
 from harness.tracking import content
+from harness.training.outcome import CurvePoint
 
 NASTY = ("<script>alert(1)</script>", "../../etc/passwd", "/absolute", "a//b", ".", "", "µ/Größe", "x" * 300, "a|b\nc")
 
@@ -74,6 +75,13 @@ def test_the_curve_is_a_metric_over_the_number_of_samples(make_record: Callable[
     assert finals["test/mse"] == 0.25
     assert finals["cost/parameters"] == 1234.0
     assert math.isnan(finals["test/wild"])
+
+
+def test_the_equivariance_error_is_mirrored_where_it_was_measured(make_record: Callable[..., Record]) -> None:
+    measured = CurvePoint(samples=4, value=0.5, value_error=0.1, variance=0.2, equivariance=0.3)
+    points = content.closing_points(make_record(curve=(measured,)))
+    assert [(point.value, point.step) for point in points if point.name == "curve/equivariance"] == [(0.3, 4)]
+    assert not any(point.name == "curve/equivariance" for point in content.closing_points(make_record()))
 
 
 def test_a_record_reads_back_to_the_same_content(make_record: Callable[..., Record]) -> None:
