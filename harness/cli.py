@@ -190,6 +190,7 @@ def run(
     opened = open_store(store)
     with opened.lock():
         planned = planning.plan(loaded, opened, only or ())
+        planned.check_some()
         if planned.todo:
             from harness.execution.launch import launch
             from harness.tracking import sync as sync_records
@@ -270,6 +271,7 @@ def submit(
 
     loaded = load(suite, overrides or ())
     planned = planning.plan(loaded, None, only or ())
+    planned.check_some()
     submission = Submission(suite=suite, store=store, overrides=overrides or (), only=only or (), slots=slots)
     environment = runtime_environment(runtime_env)
     server = JobServer(address)
@@ -664,18 +666,14 @@ def _print_status(found: Sequence[LaunchState]) -> None:
 
 
 def _print_plan(found: Plan) -> None:
-    """Runs that differ by their seed alone share a line."""
     from harness.execution.progress import task_label
 
-    lines: dict[tuple[str, ...], list[str]] = {}
-    for job in found.jobs:
-        key = (job.spec.setting, task_label(job.spec), job.spec.method, job.spec.protocol)
-        lines.setdefault(key, []).append(found.state(job))
-    rows = [
-        [*key[1:], str(len(states)), str(states.count("done")), str(states.count("failed"))]
-        for key, states in lines.items()
-    ]
-    _print_table(["task", "method", "protocol", "runs", "done", "failed"], rows)
+    rows = []
+    for jobs, differs in found.lines():
+        spec, states = jobs[0].spec, [found.state(job) for job in jobs]
+        counts = [str(count) for count in (len(states), states.count("done"), states.count("failed"))]
+        rows.append([task_label(spec), spec.method, spec.protocol, *counts, differs or "-"])
+    _print_table(["task", "method", "protocol", "runs", "done", "failed", "settings"], rows)
     for pair in found.misfits:
         typer.echo(f"does not fit: {pair.task} x {pair.method}: {pair.reason}")
     typer.echo(
@@ -689,9 +687,9 @@ def _print_cost(seconds: Seconds) -> None:
 
     known = [estimate for estimate in seconds.values() if estimate is not None]
     rough = sum(estimate.source == "pair" for estimate in known)
-    total = sum(estimate.seconds for estimate in known)
+    total = f"about {duration(sum(estimate.seconds for estimate in known))}" if known or not seconds else "unknown time"
     typer.echo(
-        f"about {duration(total)} on one worker: {len(known) - rough} runs as their settings took before, "
+        f"{total} on one worker: {len(known) - rough} runs as their settings took before, "
         f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without any record to go by"
     )
 

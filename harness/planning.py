@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from harness.differences import describe, differing, flat
 from harness.errors import SymbenchError
 from harness.records.costs import Costs, Estimate
 from harness.registry import nearest
@@ -22,6 +24,13 @@ State = Literal["done", "failed", "new"]
 _STATES: Mapping[str | None, State] = {"succeeded": "done", "failed": "failed", None: "new"}
 
 
+class Line(NamedTuple):
+    """Runs that differ by their seed alone, and what tells them from others of their task, method and protocol."""
+
+    jobs: list[Job]
+    differs: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """The runs of a suite against the records of a store. A failed run is to be done again."""
@@ -33,6 +42,31 @@ class Plan:
 
     def state(self, job: Job) -> State:
         return self.states[job.spec.digest]
+
+    def lines(self) -> list[Line]:
+        """One line a setting, those of a pair in a row, with the settings that tell them apart."""
+        lines: dict[str, list[Job]] = {}
+        pairs: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for job in self.jobs:
+            lines.setdefault(job.spec.setting, []).append(job)
+        for setting, (job, *_) in lines.items():
+            values = job.spec.to_dict()
+            shown = {name: values.pop(name) for name in ("task", "task_params", "method", "protocol")}
+            pairs.setdefault(json.dumps(shown), {})[setting] = flat({**values, "seed": None})
+        return [
+            Line(lines[setting], describe({path: values[path] for path in paths if path in values}))
+            for settings in pairs.values()
+            for paths in [differing(settings.values())]
+            for setting, values in settings.items()
+        ]
+
+    def check_some(self) -> None:
+        """Raises :class:`SymbenchError` where there is nothing to run, now or ever."""
+        if not self.jobs:
+            pair = self.misfits[0]
+            raise SymbenchError(
+                f"{self.suite}: no pair fits, so there is nothing to run ({pair.task} x {pair.method}: {pair.reason})."
+            )
 
     @property
     def done(self) -> list[Job]:
@@ -50,7 +84,7 @@ class Plan:
 def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     """The suite's runs, ``only`` those that one of the filters lets through (``task=nbody,method=gnn-*``).
 
-    Without a store nothing has a record. Raises :class:`SymbenchError` for a filter that nothing in the suite matches.
+    Without a store nothing has a record. Raises :class:`SymbenchError` for filters that let nothing through.
     """
     jobs, misfits = suite.expand()
     tasks = dict.fromkeys([job.spec.task for job in jobs] + [pair.task for pair in misfits])
@@ -59,6 +93,8 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     if filters:
         jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
         misfits = [pair for pair in misfits if any(item.passes(pair.task, pair.method) for item in filters)]
+        if not jobs and not misfits:
+            raise SymbenchError(f"--only {' '.join(only)}: the suite '{suite.name}' has no such pair.")
     statuses = store.statuses() if store is not None else {}
     states = {job.spec.digest: _STATES[statuses.get(job.spec.digest)] for job in jobs}
     return Plan(suite.name, jobs, states, misfits)

@@ -69,8 +69,8 @@ def _partial(model: type[BaseModel]) -> GetPydanticSchema:
 def _counted(seeds: Any) -> Any:
     if isinstance(seeds, bool) or not isinstance(seeds, int):
         return seeds
-    if seeds > MOST_SEEDS:
-        raise ValueError(f"should be a list of seeds or how many, at most {MOST_SEEDS}")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ValueError(f"should be a list of seeds or how many, from 1 to {MOST_SEEDS}, not {seeds}")
     return list(range(seeds))
 
 

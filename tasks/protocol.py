@@ -48,8 +48,9 @@ class Protocol:
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if min(self.epochs, self.warmup_epochs, self.warmup_steps) < 0:
-            raise ValueError("epochs, warmup_epochs and warmup_steps cannot be negative")
+        for name in ("epochs", "warmup_epochs", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.max_steps is not None and self.max_steps < 1:
             raise ValueError(f"max_steps must be at least 1, not {self.max_steps}")
         if self.lr <= 0:

@@ -11,8 +11,8 @@ import polars as pl
 from scipy.stats import false_discovery_control, t
 
 from harness.collate.bootstrap import LEVEL
-from harness.collate.labels import changes
 from harness.collate.statistics import score
+from harness.differences import changes
 
 ROUNDING = 1e-6
 """Differences below this part of the value are of rounding, not of what was run."""

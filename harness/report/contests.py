@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import registry
-from harness.collate.labels import describe
+from harness.differences import describe
 from harness.report.published import PROTOCOL
 
 Row = Mapping[str, Any]

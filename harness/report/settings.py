@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from harness.collate.labels import describe
+from harness.differences import describe
 from harness.report.contests import Row
 from harness.report.departures import departures
 

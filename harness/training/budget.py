@@ -20,7 +20,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.protocol.drop_last and self.examples < self.protocol.batch_size:
             raise ValueError(
-                f"drop_last leaves no batch: {self.examples} training examples, batch {self.protocol.batch_size}"
+                f"drop_last leaves no batch: {self.examples} training examples make none of "
+                f"{self.protocol.batch_size}; lower settings.batch_size or set settings.drop_last to false"
             )
 
     @property

@@ -156,3 +156,8 @@ def test_a_filter_that_matches_nothing_is_a_mistake(suite: Suite, only: str, sen
     with pytest.raises(SymbenchError) as error:
         plan(suite, None, [only])
     assert str(error.value).startswith(f"--only {only}: {sentence}")
+
+
+def test_names_that_no_experiment_pairs_are_a_mistake() -> None:
+    with pytest.raises(SymbenchError, match=r"--only task=graph8c,method=egnn: the suite 'quick' has no such pair\."):
+        plan(load("quick"), None, ["task=graph8c,method=egnn"])

@@ -1,0 +1,49 @@
+"""What tells settings apart, in words: ``nodes=8, lr=0.001``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_ABSENT = object()
+
+
+def describe(values: Mapping[str, Any]) -> str:
+    """``{"base.width": 64, "settings.lr": 0.1}`` as ``width=64, lr=0.1``; whole paths where two would read the same."""
+    short = Counter(path.rsplit(".", 1)[-1] for path in values)
+    named = ((path if short[tail := path.rsplit(".", 1)[-1]] > 1 else tail, values[path]) for path in sorted(values))
+    return ", ".join(f"{name}={_plain(value)}" for name, value in named)
+
+
+def changes(spec: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """In which settings ``other`` is not ``spec``, seeds aside: ``there lr=0.1``."""
+    flat_specs = [flat({name: value for name, value in one.items() if name != "seed"}) for one in (spec, other)]
+    there = {path: flat_specs[1].get(path, "absent") for path in differing(flat_specs)}
+    return f"there {describe(there)}" if there else ""
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The paths at which not all of the flat ``settings`` are alike."""
+    settings = list(settings)
+    if len(settings) < 2:
+        return []
+    paths = sorted({path for values in settings for path in values})
+    first = settings[0]
+    return [p for p in paths if any(values.get(p, _ABSENT) != first.get(p, _ABSENT) for values in settings[1:])]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Mappings in mappings as one, with dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
