@@ -17,7 +17,8 @@ import pytest
 from rich.console import Console
 
 import harness
-from harness import cli, registry
+from harness import registry
+from harness.cli import root
 from harness.errors import SymbenchError
 from harness.execution.progress import LiveProgress, PlainProgress, label, progress_for
 from harness.records.description import describe
@@ -52,7 +53,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["symbench", *words])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            root.main()
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
@@ -423,9 +424,9 @@ def test_errors_are_mendable_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return app
 
-    monkeypatch.setattr(cli, "app", fail(SymbenchError("Do this.")))
+    monkeypatch.setattr(root, "app", fail(SymbenchError("Do this.")))
     with pytest.raises(SystemExit, match="2"):
-        cli.main()
-    monkeypatch.setattr(cli, "app", fail(RuntimeError("ours")))
+        root.main()
+    monkeypatch.setattr(root, "app", fail(RuntimeError("ours")))
     with pytest.raises(RuntimeError, match="ours"):
-        cli.main()
+        root.main()

@@ -1,0 +1,5 @@
+"""``python -m harness.cli``."""
+
+from harness.cli.root import main
+
+main()

@@ -1,0 +1,59 @@
+"""What commands print, and the stores that they are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from harness.errors import SymbenchError
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+
+def found_store(store: str) -> Store | None:
+    """The store, if there is one: commands that only read never create it."""
+    from harness.records.opening import existing_store
+
+    return existing_store(store)
+
+
+def needed_store(store: str) -> Store:
+    opened = found_store(store)
+    if opened is None:
+        raise SymbenchError(
+            f"There is no store at {store}: make one with 'symbench run quick' or name one with --store."
+        )
+    return opened
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        columns = [key for key in rows[0] if key not in ("version", "direction")]
+        print_table(columns, [[cell(row[column]) for column in columns] for row in rows])
+
+
+def cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """One line a row, never cut, so that it can be searched; the last column is not padded."""
+    lines = [columns, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns) - 1)]
+    for line in lines:
+        typer.echo("  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[-1]]))
+
+
+def shown(path: Path | str) -> str:
+    """The path as seen from the current folder, where it is inside it."""
+    folder = Path(path)
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(path)

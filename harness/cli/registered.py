@@ -1,0 +1,209 @@
+"""What there is to run, and whether this machine can: tasks, methods, plan, check, doctor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.options import STORE, JsonOption, OnlyOption, SetOption, StoreOption, SuiteArgument
+from harness.cli.printing import found_store, print_rows, print_table
+from harness.errors import SymbenchError
+
+if TYPE_CHECKING:
+    from harness.checking import Verdict
+    from harness.planning import Plan, Seconds
+    from harness.spec import Job
+
+app = typer.Typer()
+
+
+@app.command()
+def tasks(as_json: JsonOption = False) -> None:
+    """List the registered tasks."""
+    from harness import registry
+
+    rows = [
+        {
+            "name": card.name,
+            "group": card.group_name(card.params),
+            "metric": card.metric,
+            "direction": card.direction,
+            "protocols": list(card.protocols),
+            "version": card.version,
+            "source": card.source,
+        }
+        for card in registry.tasks().values()
+    ]
+    print_rows(rows, as_json)
+
+
+@app.command()
+def methods(as_json: JsonOption = False) -> None:
+    """List the registered methods: base models with a sampler, and networks that are symmetric by construction."""
+    from harness import registry
+
+    rows = [
+        {
+            "name": card.name,
+            "kind": card.kind,
+            "base_model": card.base.name,
+            "sampler": card.sampler.name if card.sampler else None,
+            "version": card.version,
+            "source": card.source,
+        }
+        for card in registry.methods().values()
+    ]
+    print_rows(rows, as_json)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    only: OnlyOption = None,
+    store: StoreOption = STORE,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Estimate how long the runs to do will take, from the store's records.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
+    from harness import planning
+    from harness.suite import load
+
+    opened = found_store(store)
+    found = planning.plan(load(suite, overrides or ()), opened, only or ())
+    seconds = planning.estimates(found.todo, opened) if cost else None
+    if as_json:
+        typer.echo(json.dumps(_plan_values(found, seconds), indent=1))
+    else:
+        _print_plan(found)
+        if seconds is not None:
+            _print_cost(seconds)
+
+
+@app.command()
+def check(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as symbench methods lists them.")],
+    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is meant.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as sampler.noise_scale=0.1."),
+    ] = None,
+    samples: Annotated[
+        str, typer.Option(metavar="K,K,...", help="Numbers of group elements to compare.")
+    ] = "1,4,16,64",
+    universality: Annotated[
+        bool, typer.Option("--universality", help="Also train it at three widths on random equivariant targets.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Test whether a method, with random weights, is as symmetric as it claims. Exit code 0 only if it is."""
+    counts = _whole_numbers(samples)
+
+    from dataclasses import asdict
+
+    from harness import checking
+
+    found = checking.subject(method, task, overrides or ())
+    verdicts = checking.check(found, counts, universality)
+    if as_json:
+        typer.echo(json.dumps({"method": method, "task": task, "checks": [asdict(v) for v in verdicts]}, indent=1))
+    else:
+        _print_verdicts(f"{method} on {task}", verdicts)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also start a local Ray, which takes some seconds.")] = False,
+) -> None:
+    """Check versions, devices, Ray, MLflow, disk and data. Exit code 1 if there is a problem."""
+    from dataclasses import asdict
+
+    from harness.doctor import examine
+
+    findings = examine(store, deep=deep)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            advice = f" -> {finding.advice}" if finding.advice else ""
+            typer.echo(f"{finding.status:8}  {finding.name:{width}}  {finding.text}{advice}")
+    if any(finding.status == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
+    def about(job: Job) -> dict[str, Any]:
+        estimate = seconds.get(job.spec.digest) if seconds is not None else None
+        return {"seconds": estimate.seconds, "estimated_from": estimate.source} if estimate is not None else {}
+
+    return {
+        "suite": found.suite,
+        "total": len(found.jobs),
+        "done": len(found.done),
+        "failed": len(found.failed),
+        "todo": len(found.todo),
+        "runs": [
+            {"digest": job.spec.digest, "state": found.state(job), **about(job), **job.spec.to_dict()}
+            for job in found.jobs
+        ],
+        "misfits": [pair._asdict() for pair in found.misfits],
+    }
+
+
+def _print_plan(found: Plan) -> None:
+    from harness.execution.progress import task_label
+
+    rows = []
+    for jobs, differs in found.lines():
+        spec, states = jobs[0].spec, [found.state(job) for job in jobs]
+        counts = [str(count) for count in (len(states), states.count("done"), states.count("failed"))]
+        rows.append([task_label(spec), spec.method, spec.protocol, *counts, differs or "-"])
+    print_table(["task", "method", "protocol", "runs", "done", "failed", "settings"], rows)
+    for pair in found.misfits:
+        typer.echo(f"does not fit: {pair.task} x {pair.method}: {pair.reason}")
+    typer.echo(
+        f"{found.suite}: {len(found.jobs)} runs, {len(found.done)} have a record, {len(found.todo)} to do "
+        f"({len(found.failed)} of them failed before), {len(found.misfits)} pairs do not fit"
+    )
+
+
+def _print_cost(seconds: Seconds) -> None:
+    from harness.execution.progress import duration
+
+    known = [estimate for estimate in seconds.values() if estimate is not None]
+    rough = sum(estimate.source == "pair" for estimate in known)
+    total = f"about {duration(sum(estimate.seconds for estimate in known))}" if known or not seconds else "unknown time"
+    typer.echo(
+        f"{total} on one worker: {len(known) - rough} runs as their settings took before, "
+        f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without any record to go by"
+    )
+
+
+def _whole_numbers(text: str) -> list[int]:
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError:
+        raise SymbenchError(f"--samples {text}: write whole numbers with commas, such as 1,4,16,64.") from None
+
+
+def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("k", "equivariance error", title=title, title_justify="left")
+    numbers = verdicts[0].numbers
+    for count, error in zip(numbers["samples"], numbers["errors"], strict=True):
+        table.add_row(str(count), f"{error:.2e}")
+    Console(soft_wrap=True).print(table)
+    for verdict in verdicts:
+        typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")

@@ -1,0 +1,155 @@
+"""What the records say: collate, report, compare, export, import, ui, sync."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.options import STORE, JsonOption, StoreOption
+from harness.cli.printing import needed_store, print_table, shown
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from harness.report.against import Against
+
+app = typer.Typer()
+
+
+@app.command()
+def collate(store: StoreOption = STORE) -> None:
+    """Collect the records into the tables runs, accuracy, sample_complexity and scaling (Parquet and CSV)."""
+    from harness.collate import collate as collate_tables
+
+    opened = needed_store(store)
+    collate_tables(opened)
+    typer.echo(f"Tables: {shown(opened.root.parent / 'tables')}")
+
+
+@app.command()
+def report(
+    store: StoreOption = STORE,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the leaderboard goes (default: beside the store).")
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Earlier results, a store or a bundle: say what moved by more than noise."),
+    ] = None,
+) -> None:
+    """Collate, and write leaderboard.html, leaderboard.md and leaderboard.tex.
+
+    With --against, exit code 1 if a result is worse by more than noise, or lost since every run of it failed.
+    """
+    from harness.collate import collate as collate_tables
+    from harness.report import write_report
+
+    opened = needed_store(store)
+    tables = collate_tables(opened)
+    moved = _moved(tables.runs, against) if against else None
+    for path in write_report(tables, opened, out or opened.root.parent, moved):
+        typer.echo(f"Report: {shown(path)}")
+    if moved and moved.regressed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-learned.")],
+    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-haar.")],
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="On this task only.")] = None,
+    store: StoreOption = STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold two methods against each other on the seeds that both ran, with 95 % bootstrap intervals."""
+    from harness.collate import collate as collate_tables
+    from harness.collate.comparison import compare as compare_runs
+    from harness.report.comparing import as_values, sentences, table
+    from harness.tracking.connection import is_server
+    from harness.tracking.server import HOST, PORT, compare_url_of
+
+    opened = needed_store(store)
+    found = compare_runs(collate_tables(opened).runs, first, second, task)
+    if as_json:
+        typer.echo(json.dumps(as_values(found), indent=1))
+        return
+    print_table(*table(found, first, second))
+    for sentence in sentences(found, first, second):
+        typer.echo(sentence)
+    digests = [digest for one in found for digest in one.digests]
+    uri = opened.mlflow_uri
+    pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
+    if page := compare_url_of(digests, pages, uri):
+        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {page}")
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a file that ends in .zip.")],
+    store: StoreOption = STORE,
+    suites: Annotated[
+        list[str] | None, typer.Option("--suite", metavar="NAME", help="Only the runs of this suite.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What others see beside these runs (default: that of OUT).")
+    ] = None,
+) -> None:
+    """Write the store's own records and their tables as a bundle that others can check and import."""
+    from harness.exchange.exporting import export as export_bundle
+
+    manifest = export_bundle(needed_store(store), out, suites=suites or (), name=name)
+    typer.echo(f"Bundle: {shown(out)} ({manifest.runs:,} runs, {manifest.source})")
+
+
+@app.command(name="import")
+def import_(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What symbench export wrote, folder or .zip.")],
+    store: StoreOption = STORE,
+) -> None:
+    """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
+    from harness.exchange.importing import import_bundle
+    from harness.records.opening import open_store
+
+    for sentence in import_bundle(open_store(store), bundle).sentences():
+        typer.echo(sentence)
+
+
+@app.command()
+def ui(
+    store: StoreOption = STORE,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")] = 5000,
+) -> None:
+    """Start MLflow's pages over the store, on this machine only, and print the page that compares the runs."""
+    from harness.tracking import serve
+
+    serve(needed_store(store), port, announce=typer.echo)
+
+
+@app.command()
+def sync(store: StoreOption = STORE) -> None:
+    """Log to MLflow every record that it lacks."""
+    from harness.tracking import sync as sync_records
+
+    opened = needed_store(store)
+    result = sync_records(opened, opened.mlflow_uri)
+    typer.echo(str(result))
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _moved(runs: pl.DataFrame, path: Path) -> Against:
+    """What moved since the results at ``path``, printed."""
+    from harness.collate.regression import regression
+    from harness.exchange.reference import reference_runs
+    from harness.report.against import against
+
+    found = against(regression(runs, reference_runs(path)), str(path))
+    if found.table.rows:
+        rows = [[cell.text for cell in row] for row in found.table.rows]
+        print_table([column.title for column in found.table.columns], rows)
+    for sentence in found.sentences:
+        typer.echo(sentence)
+    return found
