@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.errors import SymbenchError
 from harness.records.store import Store
 
 
@@ -21,11 +22,13 @@ def open_store(address: str | Path) -> Store:
 
 
 def existing_store(address: str | Path) -> Store | None:
-    """The store at ``address`` if there is one; a folder is not made."""
+    """The store at ``address`` if there is one; a folder is not made. Raises :class:`SymbenchError` for a file."""
     if isinstance(address, str) and is_remote(address):
         store = open_store(address)
         return store if store.exists() else None
     folder = folder_of(address)
+    if folder.is_file():
+        raise SymbenchError(f"{folder} is a file, and a store is a folder: choose another --store.")
     return Store(folder) if (folder / "records").is_dir() else None
 
 

@@ -21,11 +21,11 @@ def table(found: Sequence[Comparison], first: str, second: str) -> tuple[list[st
 
 
 def _row(one: Comparison) -> list[str]:
-    settings = " against ".join(label or "as they are" for label in one.settings) if any(one.settings) else "-"
+    labels = dict.fromkeys(label or "as they are" for label in one.settings)
     return [
         one.task,
         one.protocol,
-        settings,
+        " against ".join(labels) if any(one.settings) else "-",
         one.metric,
         plain(one.first),
         plain(one.second),

@@ -263,6 +263,7 @@ def test_two_launches_on_one_store(folder: Path, call: Call) -> None:
         (["plan", "quik"], "There is no suite file 'quik': did you mean 'quick'?"),
         (["collate"], "There is no store at results/store: make one with 'symbench run quick'"),
         (["report", "--store", "elsewhere"], "There is no store at elsewhere"),
+        (["plan", "mine.yaml", "--store", "mine.yaml"], "mine.yaml is a file, and a store is a folder"),
         (["sync"], "There is no store"),
         (["ui"], "There is no store"),
     ],

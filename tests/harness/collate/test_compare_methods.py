@@ -65,6 +65,19 @@ def test_settings_and_protocols_are_kept_apart(tmp_path: Path) -> None:
     assert over_tasks(found).value == 0.5
 
 
+def test_settings_that_both_share_are_named_once(tmp_path: Path) -> None:
+    records = [
+        record
+        for method in ("gnn-learned", "gnn-haar")
+        for lr in (0.1, 0.5)
+        for record in scores(method, 1.0, 2.0, settings={"lr": lr})
+    ]
+    found = compared(tmp_path, *records)
+    rows = table(found, "gnn-learned", "gnn-haar")[1]
+    assert [row[2].count("lr") for row in rows] == [len(set(one.settings)) for one in found]
+    assert {"lr=0.1", "lr=0.5"} <= {row[2] for row in rows}
+
+
 def test_failed_runs_and_runs_without_a_value_are_left_out(tmp_path: Path) -> None:
     records = [*scores("gnn-learned", 1.0, 2.0, 3.0), *scores("gnn-haar", 2.0)]
     records += [
