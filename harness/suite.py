@@ -137,7 +137,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     return suite
 
 
-def locate(suite: Path | str, folder: Path = FOLDER) -> Path:
+def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Path:
     """The file that ``suite`` names: a path, or the name of one in ``folder``."""
     path, bundled = Path(suite), folder / f"{suite}.yaml"
     if path.is_file():
@@ -146,7 +146,7 @@ def locate(suite: Path | str, folder: Path = FOLDER) -> Path:
         return bundled
     names = sorted(file.stem for file in folder.glob("*.yaml"))
     hint = f": {registry.nearest(str(suite), names)}" if names else ": give the path of a YAML file."
-    raise SymbenchError(f"There is no suite file '{suite}'{hint}")
+    raise SymbenchError(f"There is no {kind} file '{suite}'{hint}")
 
 
 def point(name: str, value: Any) -> Choices:

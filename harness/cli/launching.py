@@ -90,7 +90,7 @@ def search(
 
     from harness.execution.progress import progress_for
     from harness.search.file import load
-    from harness.search.results import table
+    from harness.search.results import table, title
     from harness.search.searching import run_search
 
     loaded = load(name, overrides or ())
@@ -103,7 +103,8 @@ def search(
     if found.suite is None:
         typer.echo(found.failure, err=True)
         raise typer.Exit(1)
-    Console().print(table(found))
+    typer.echo(title(found.search))
+    print_table(*table(found))
     typer.echo(f"Trials: {shown(found.folder / 'trials.parquet')} and trials.csv")
     typer.echo(f"Next: symbench run {shlex.quote(shown(found.suite))} tests the best with other seeds")
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from harness.errors import SymbenchError
+
+
+def local(text: str) -> Path:
+    """A path on this machine. As one, an address would be a folder named ``s3:``."""
+    if "://" in text:
+        raise SymbenchError(f"{text} is an address: name a file or a folder on this machine.")
+    return Path(text)
+
 
 STORE = "results/store"
 INTERRUPTED = 130

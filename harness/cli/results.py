@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import STORE, JsonOption, StoreOption
+from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 
 if TYPE_CHECKING:
@@ -33,11 +33,16 @@ def collate(store: StoreOption = STORE) -> None:
 def report(
     store: StoreOption = STORE,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the leaderboard goes (default: beside the store).")
+        Path | None,
+        typer.Option(parser=local, metavar="DIR", help="Where the leaderboard goes (default: beside the store)."),
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="Earlier results, a store or a bundle: say what moved by more than noise."),
+        typer.Option(
+            parser=local,
+            metavar="PATH",
+            help="Earlier results, a store or a bundle: say what moved by more than noise.",
+        ),
     ] = None,
 ) -> None:
     """Collate, and write leaderboard.html, leaderboard.md and leaderboard.tex.
@@ -88,7 +93,9 @@ def compare(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or a file that ends in .zip.")],
+    out: Annotated[
+        Path, typer.Argument(parser=local, metavar="OUT", help="A new folder, or a file that ends in .zip.")
+    ],
     store: StoreOption = STORE,
     suites: Annotated[
         list[str] | None, typer.Option("--suite", metavar="NAME", help="Only the runs of this suite.")
@@ -106,7 +113,9 @@ def export(
 
 @app.command(name="import")
 def import_(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What symbench export wrote, folder or .zip.")],
+    bundle: Annotated[
+        Path, typer.Argument(parser=local, metavar="BUNDLE", help="What symbench export wrote, folder or .zip.")
+    ],
     store: StoreOption = STORE,
 ) -> None:
     """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""

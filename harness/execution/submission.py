@@ -40,8 +40,8 @@ class Submission:
     def __post_init__(self) -> None:
         if not self.store.startswith("/") and "://" not in self.store:
             raise SymbenchError(
-                f"--store {self.store}: name a folder that every node of the cluster sees by its whole path, "
-                "or an address such as s3://bucket/store."
+                f"--store {self.store or 'is missing'}: name a folder that every node of the cluster sees by its "
+                "whole path, or an address such as s3://bucket/store."
             )
 
     @property

@@ -105,7 +105,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
     from harness.search.check import check
     from harness.suite_check import sentence
 
-    file = SuiteFile(suite.locate(path, FOLDER), overrides)
+    file = SuiteFile(suite.locate(path, FOLDER, "search"), overrides)
     try:
         search = Search.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:

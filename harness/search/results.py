@@ -14,7 +14,6 @@ from harness.search.training import STOPPED, Report, reports
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.table import Table
 
 Status = Literal["finished", "stopped", "failed"]
 
@@ -64,19 +63,21 @@ def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchRe
     return SearchResult(search=search, folder=store.root, trials=trials, suite=suite)
 
 
-def table(result: SearchResult) -> Table:
-    """For a terminal."""
-    from rich.table import Table
+def title(search: Search) -> str:
+    return f"{search.name}: {search.method} on {search.task}, validation {search.scored} ({search.mode})"
 
+
+def table(result: SearchResult) -> tuple[list[str], list[list[str]]]:
+    """Titles and rows, one for each trial."""
     search = result.search
-    title = f"{search.name}: {search.method} on {search.task}, validation {search.scored} ({search.mode})"
-    columns = ("trial", search.scored, *_short(list(search.space)), "epochs", "status")
-    found = Table(*columns, title=title, title_justify="left")
-    for trial in result.trials:
-        score = "-" if trial.score is None else f"{trial.score:.4g}"
-        values = [_shown(trial.values[name]) for name in search.space]
-        found.add_row(str(trial.number), score, *values, str(trial.epochs), trial.status)
-    return found
+    titles = ["trial", search.scored, *_short(list(search.space)), "epochs", "status"]
+    return titles, [_row(search, trial) for trial in result.trials]
+
+
+def _row(search: Search, trial: TrialResult) -> list[str]:
+    score = "-" if trial.score is None else f"{trial.score:.4g}"
+    values = [_shown(trial.values[name]) for name in search.space]
+    return [str(trial.number), score, *values, str(trial.epochs), trial.status]
 
 
 def _result(search: Search, store: Store, number: int, values: Values) -> TrialResult | None:
