@@ -34,8 +34,14 @@ PRELOAD = ("torch", "torch_geometric")
 OBJECT_STORE_BYTES = 128 * 1024**2
 PROBE_SECONDS = 20.0
 GONE_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
+
+LAST_WORDS = (
+    "symbench was ended midway: Ray does that where the cluster's head, or its raylet on this machine, has died. "
+    "Once the cluster is up again, the same command does what is left."
+)
 
 _COUNTED = {"cpus": "CPU", "gpus": "GPU"}
 
@@ -58,12 +64,22 @@ def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterato
     ``address`` is ``auto``, ``host:port`` or ``ray://host:port``. Raises :class:`SymbenchError` where nothing answers
     there. Environment and current folder are as before when this ends, and no process is left.
     """
-    if address is None:
-        with _local(preload):
+    with _last_words(), _local(preload) if address is None else _joined(address):
+        yield
+
+
+@contextlib.contextmanager
+def _last_words() -> Iterator[None]:
+    """Where this process ends before the context does, a shell that sees its pipe close says so.
+
+    Ray ends a process that it cannot serve any more from threads of its own: no exception, no handler.
+    """
+    words = ["sh", "-c", 'read -r all_is_well || echo "$0" >&2', LAST_WORDS]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as heir:
+        try:
             yield
-    else:
-        with _joined(address):
-            yield
+        finally:
+            heir.communicate(b"\n")
 
 
 @contextlib.contextmanager
@@ -127,6 +143,28 @@ def usage() -> dict[str, Any]:
     have, free = ray.cluster_resources(), ray.available_resources()
     counts = {name: [have.get(key, 0.0) - free.get(key, 0.0), have.get(key, 0.0)] for name, key in _COUNTED.items()}
     return {"nodes": sum(node["Alive"] for node in ray.nodes()), **counts}
+
+
+def head_answers() -> bool:
+    """Whether the head of the Ray that is up takes connections.
+
+    Asked before Ray is, which would wait for its head a minute and then end this process without a word. (Its client,
+    for ``ray://``, raises.)
+    """
+    import ray
+
+    if ray.util.client.ray.is_connected():
+        return True
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    return _listens(host, int(port))
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def usable_cpus() -> int:
@@ -244,12 +282,13 @@ def _refusal(address: str) -> str | None:
         return nothing
     if where.startswith("ray://") and importlib.util.find_spec("grpc") is None:
         return f"--address {address} needs Ray's client: install 'ray[client]', or join by host:port."
+    if not _listens(host, int(port)):
+        return nothing
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE, where], capture_output=True, timeout=PROBE_SECONDS, text=True
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
         return nothing
     if "InvalidAuthToken" in probe.stderr:
         return (

@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from harness.errors import SymbenchError
+from harness.execution.cluster import head_answers
 from harness.execution.perform import failed_record, sentence_of
 from harness.execution.placement import Shape, fits, misfit, most_at_once
 from harness.execution.progress import Ending as Status
@@ -31,6 +32,7 @@ TRIES = 3
 FALSE_STARTS = 3
 TICK_SECONDS = 1.0
 NODES_SECONDS = 5.0
+HEAD_SECONDS = 15.0
 GRACE_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 KILL_SECONDS = 10.0
@@ -116,6 +118,7 @@ class _Dispatcher:
         self._missing_since: dict[Shape, float] = {}
         self._nodes: list[Shape] = []
         self._looked = float("-inf")
+        self._mute_since: float | None = None
 
     def run(self, jobs: Sequence[Job]) -> None:
         for stack in stacks(jobs):
@@ -126,7 +129,7 @@ class _Dispatcher:
             self._fill()
             self._collect()
             self._end_overdue()
-            if time.monotonic() - self._looked > NODES_SECONDS:
+            if time.monotonic() - self._looked > NODES_SECONDS and self._head_answers():
                 self._look_at_nodes()
                 self._refuse_misfits(grace=GRACE_SECONDS)
                 self._note_waiting()
@@ -136,6 +139,20 @@ class _Dispatcher:
             self._release(slot)
 
     # Nodes
+
+    def _head_answers(self) -> bool:
+        """Raises :class:`SymbenchError` where it has not for a while: nothing can be started without it."""
+        now = time.monotonic()
+        if head_answers():
+            self._mute_since = None
+        else:
+            self._mute_since = self._mute_since or now
+            if now - self._mute_since > HEAD_SECONDS:
+                raise SymbenchError(
+                    "The head of the Ray cluster does not answer any more: start the cluster again and give the same "
+                    "command, which does what is left."
+                )
+        return self._mute_since is None
 
     def _look_at_nodes(self) -> None:
         self._looked = time.monotonic()
@@ -168,6 +185,8 @@ class _Dispatcher:
                 self._send(slot, self._pending[slot.shape].popleft())
         while wanted := self._wanted():
             if (shape := next(filter(self._room, wanted), None)) is not None:
+                if not self._head_answers():
+                    return
                 self._start(shape)
             elif spare := next((slot for slot in self._slots if slot.idle), None):
                 self._release(spare)

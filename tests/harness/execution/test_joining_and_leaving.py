@@ -6,6 +6,7 @@ import importlib.util
 import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -81,3 +82,10 @@ def test_a_process_that_does_not_go_by_itself_is_ended(monkeypatch: pytest.Monke
     finally:
         ours.kill()
         ours.wait()
+
+
+@pytest.mark.parametrize(("ending", "said"), [("os._exit(1)", True), ("os.kill(os.getpid(), 9)", True), ("0", False)])
+def test_a_process_that_is_ended_midway_has_last_words(ending: str, said: bool) -> None:
+    code = f"import os; from harness.execution.cluster import _last_words\nwith _last_words(): {ending}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr == (f"{module.LAST_WORDS}\n" if said else "")

@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 import tasks
+from harness.execution import dispatch
+from harness.execution.cluster import LAST_WORDS
 from harness.records.store import Store
 
 FOLDER = Path(__file__).parent
@@ -178,8 +180,13 @@ exec "$@"
 """
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs namespaces of its own")
-@pytest.mark.skipif(shutil.which("ip") is None, reason="needs the command ip to bring up loopback")
+def needs_namespaces(test: Callable[..., None]) -> Callable[..., None]:
+    alone = shutil.which("unshare") is not None and os.geteuid() == 0
+    test = pytest.mark.skipif(not alone, reason="needs namespaces of its own")(test)
+    return pytest.mark.skipif(shutil.which("ip") is None, reason="needs the command ip to bring up loopback")(test)
+
+
+@needs_namespaces
 def test_a_cluster_that_is_there_is_joined_and_left_running(
     driver: Callable[..., subprocess.Popen[str]], tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,3 +203,39 @@ def test_a_cluster_that_is_there_is_joined_and_left_running(
     _, err = turned_away.communicate(timeout=60)
     assert turned_away.returncode != 0
     assert "The Ray cluster at --address 127.0.0.1:6400 asks for a token: set RAY_AUTH_MODE=token" in err
+
+
+@needs_namespaces
+@pytest.mark.parametrize("dying", [["gcs_server"], ["gcs_server", "raylet"]])
+def test_a_launch_whose_head_dies_says_so_and_the_same_command_on_a_new_one_does_the_rest(
+    driver: Callable[..., subprocess.Popen[str]],
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dying: list[str],
+) -> None:
+    assert dispatch.HEAD_SECONDS + dispatch.NODES_SECONDS < 30
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    store, before = tmp_path / "store", (*NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER)
+    jobs = [["sleep", seed, {"seconds": 1.5}] for seed in range(10)]
+    wish = {"jobs": jobs, "address": "127.0.0.1:6400", "patience": 2.0}
+    first, second = temporary / "1", temporary / "2"
+    first.mkdir()
+    second.mkdir()
+    launch = driver(store, wish, *before, str(first))
+    until_some_are_done(store, 2, launch)
+    for process in psutil.Process(launch.pid).children(recursive=True):
+        if process.name() in dying:
+            process.kill()
+    _, err = launch.communicate(timeout=60)
+    assert launch.returncode != 0
+    by_us = "The head of the Ray cluster does not answer any more" in err
+    assert by_us or (LAST_WORDS in err and "raylet" in dying), err
+    [account] = [json.loads(path.read_text()) for path in (store / "launches").glob("*.json")]
+    assert account["status"] == "interrupted"
+    done = {path.name: path.stat().st_mtime_ns for path in (store / "records").glob("*.json")}
+    assert 2 <= len(done) < 10
+    result = result_of(driver(store, wish, *before, str(second)))
+    assert len(result["succeeded"]) == result["todo"] == 10 - len(done)
+    assert list(Store(store).statuses().values()) == ["succeeded"] * 10
+    assert done.items() <= {path.name: path.stat().st_mtime_ns for path in (store / "records").glob("*.json")}.items()
