@@ -162,13 +162,18 @@ def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
 
 
 def _alike(value: Any, default: Any) -> bool:
-    """Whether a value can stand where ``default`` does, and can be written as JSON (dates and NaN cannot)."""
+    """Whether a value can stand where ``default`` does, and can be written as JSON (dates and NaN cannot).
+
+    What is positive by default is a size, a count or a scale, and never negative.
+    """
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
         return False
     if default is None:
         return True
+    if isinstance(default, int | float) and default > 0 and type(value) in (int, float) and value < 0:
+        return False
     if isinstance(default, float):
         return type(value) in (int, float)
     return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)

@@ -91,6 +91,11 @@ class Relaxation:
         self.temperature = float(params["temperature"])
         self.steps = int(params["sinkhorn_steps"])
         self.entropy_weight = float(params["entropy_weight"])
+        if self.temperature <= 0 or self.steps < 0:
+            raise ValueError(
+                "temperature must be positive and sinkhorn_steps not negative, as in "
+                f"{self.temperature:g} and {self.steps}"
+            )
 
     def element(self, group: Group, x: Structure, output: QOutput) -> tuple[Element, Tensor | None]:
         if isinstance(group, NodeGroup):

@@ -149,6 +149,7 @@ def test_a_network_that_takes_no_small_width_is_one_sentence() -> None:
         (["mlp-haar", "--task", "nbody", "--set", "seeds=3"], "a check takes protocol, task_params.NAME"),
         (["mlp-haar", "--task", "nbody", "--set", "settings.epochs=many"], "--set settings.epochs=many:"),
         (["mlp-haar", "--task", "nbody", "--set", "base.widths=[wide]"], "cannot be built with these settings"),
+        (["gnn-learned", "--task", "nbody", "--set", "sampler.temperature=-1"], "temperature must be positive"),
         (["mlp-haar", "--task", "nbody", "--set", "sampler.group=[Z_9]"], "there is no group 'Z_9'"),
         (["mlp-haar", "--task", "nbody", "--set", "sampler.group=SO(3)"], "is a list of factors such as [S_n, SO(3)]"),
         (["gnn-haar", "--task", "nbody", "--set", "sampler.group=[Aff(3)]"], "Aff(3) has no Haar probability measure"),

@@ -182,6 +182,8 @@ MISTAKES = [
     ("task_params.nodes", "nodes", 8, "a grid varies protocol, settings.NAME"),
     ("[4, 8]", "[]", 8, "should not be empty"),
     ("[4, 8]", "[4, many]", 8, "'nodes' should be like 5, not 'many'."),
+    ("[4, 8]", "[4, -8]", 8, "'nodes' should be like 5, not -8."),
+    ("0.2", "-0.2", 6, "'temperature' should be like 0.1, not -0.2."),
     ("0.2", ".nan", 6, "'temperature' should be like 0.1, not nan."),
     ("0.2", "2020-01-01", 6, "'temperature' should be like 0.1"),
     ("2e-3", "fast", 12, "'settings.lr' should be a valid number, not \"fast\"."),
