@@ -52,7 +52,7 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
     told apart from this one: of equal mean rank, or where the 95 % interval of the probability that one beats the other
     on a seed they share, averaged over tasks, holds 1/2. ``place`` is 1 + the number of methods that are better and not
     tied. ``seeds`` is the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method
-    outside the league has no rank: it has no value on the tasks ``missing``, or has ``several`` settings on them, among
+    outside the league has no rank: it has no value on the tasks ``missing``, or values of ``several`` settings, among
     which only validation could choose.
     """
     scored = runs.with_columns(score())
@@ -103,7 +103,9 @@ def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
 
 def _protocol(protocol: str, runs: pl.DataFrame) -> Iterable[tuple[Any, ...]]:
     settings = runs.group_by("method", "source", "task").agg(
-        pl.col("setting").n_unique(), pl.col("score").count(), (pl.col("status") == "failed").sum().alias("failed")
+        pl.col("setting").filter(pl.col("score").is_not_null()).n_unique(),
+        pl.col("score").count(),
+        (pl.col("status") == "failed").sum().alias("failed"),
     )
     several: dict[Entrant, set[str]] = {}
     ran: dict[Entrant, set[str]] = {}

@@ -111,6 +111,12 @@ def test_the_best_of_several_settings_is_not_picked_by_its_test_score(collated: 
     assert (rows["a"]["rank"], rows["a"]["several"], rows["b"]["rank"]) == (None, ["x"], 1)
 
 
+def test_a_setting_that_failed_everywhere_is_no_choice(collated: Collated) -> None:
+    records = [run("x", "a", 0, 1.0, settings={"lr": 0.1}), run("x", "a", 0, None, settings={"lr": 9.0}, error="Wild.")]
+    rows = {r["method"]: r for r in collated(*records, *runs_of("x", {"b": 2, "c": 3})).ranks.iter_rows(named=True)}
+    assert (rows["a"]["rank"], rows["a"]["failed"], rows["a"]["several"]) == (1, 1, [])
+
+
 def test_scores_count_on_moved_inputs_too(collated: Collated) -> None:
     reads_off = [run("x", "a", seed, 0.0, control=9.0) for seed in range(3)]
     assert collated(*reads_off, *runs_of("x", {"b": 1.0}, seeds=3)).ranks["method"].to_list() == ["b", "a"]
