@@ -35,6 +35,7 @@ OBJECT_STORE_BYTES = 128 * 1024**2
 PROBE_SECONDS = 20.0
 GONE_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
+SAID_CHARACTERS = 300
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
 
@@ -58,14 +59,15 @@ else:
 
 
 @contextlib.contextmanager
-def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterator[None]:
+def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterator[str | None]:
     """Ray is up inside: a local cluster where ``address`` is ``None``, else the one at that address.
 
-    ``address`` is ``auto``, ``host:port`` or ``ray://host:port``. Raises :class:`SymbenchError` where nothing answers
-    there. Environment and current folder are as before when this ends, and no process is left.
+    ``address`` is ``auto``, ``host:port`` or ``ray://host:port``. Gives a sentence for the user, where there is one to
+    say of it. Raises :class:`SymbenchError` where nothing answers there. Environment and current folder are as before
+    when this ends, and no process is left.
     """
-    with _last_words(), _local(preload) if address is None else _joined(address):
-        yield
+    with _last_words(), _local(preload) if address is None else _joined(address) as caveat:
+        yield caveat
 
 
 @contextlib.contextmanager
@@ -114,7 +116,7 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _joined(address: str) -> Iterator[None]:
+def _joined(address: str) -> Iterator[str | None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
@@ -125,9 +127,21 @@ def _joined(address: str) -> Iterator[None]:
             with contextlib.chdir(_project_root()):
                 _init(address=address)
         except Exception as error:  # Ray has no common class for the many ways in which joining fails
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({lines[0]}).") from error
-        yield
+            said = " ".join(str(error).split())[:SAID_CHARACTERS] or type(error).__name__
+            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({said}).") from error
+        yield _open_door(address)
+
+
+def _open_door(address: str) -> str | None:
+    from ray import _raylet
+
+    native: Any = _raylet
+    if native.get_authentication_mode() == native.AuthenticationMode.TOKEN:
+        return None
+    return (
+        f"The Ray cluster at --address {address} asks for no token: whoever reaches its ports can run code on it. "
+        "Start all its processes, and symbench, with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
+    )
 
 
 def _init(**settings: Any) -> None:

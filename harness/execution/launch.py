@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, usage
 from harness.execution.progress import Ending, Progress
 from harness.execution.worker import Briefing
+from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -57,7 +57,9 @@ def launch(
     Raises :class:`SymbenchError` where the cluster, its workers or the store cannot serve, and ``KeyboardInterrupt``
     when interrupted; either way the records of the runs that ended are there, and a later launch does the rest.
     """
-    with cluster(address):
+    with cluster(address) as caveat:
+        if caveat:
+            progress.note(caveat)
         return launch_here(jobs, store, suite=suite, progress=progress, slots=slots, executor=executor, address=address)
 
 
@@ -82,7 +84,7 @@ def launch_here(
         "suite": suite,
         "started": _now(),
         "address": address,
-        "command": sys.argv,
+        "command": command_line(),
         "digests": [job.spec.digest for job in unique],
         "mlflow_parent": tracker.handle.parent_run_id if tracker else None,
     }
@@ -91,7 +93,7 @@ def launch_here(
         root=store.address,
         launch_id=result.launch_id,
         executor=executor,
-        command=tuple(sys.argv),
+        command=command_line(),
         tracker=tracker.handle if tracker else None,
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import time
 import traceback
 import warnings
@@ -18,7 +17,7 @@ from typing import Protocol
 from harness.errors import SymbenchError
 from harness.records.description import describe
 from harness.records.history import History
-from harness.records.provenance import provenance, reset_peak_rss
+from harness.records.provenance import command_line, provenance, redacted, reset_peak_rss
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
@@ -115,7 +114,7 @@ class _Performance:
         command: Sequence[str] | None,
         share: float = 1.0,
     ) -> None:
-        self._job, self._store, self._command, self._share = job, store, command or sys.argv, share
+        self._job, self._store, self._command, self._share = job, store, command or command_line(), share
         self._description = describe(job.spec)
         self._started, self._since = _now(), time.monotonic()
         self.watchers = _Watchers(tracker)
@@ -165,7 +164,8 @@ def _training_loop() -> Executor:
 
 
 def _failure(error: Exception) -> Failure:
-    return Failure(sentence=sentence_of(error), traceback="".join(traceback.format_exception(error)))
+    said = redacted("".join(traceback.format_exception(error)))
+    return Failure(sentence=sentence_of(error), traceback=said)
 
 
 def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> Record:
@@ -185,7 +185,7 @@ def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> 
 
 def sentence_of(error: BaseException) -> str:
     """One line: what an error that is one sentence says, else the kind of error and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    lines = redacted(str(error)).strip().splitlines()
     if isinstance(error, SymbenchError | DataError) and lines:
         return " ".join(lines)
     kind = type(error).__name__

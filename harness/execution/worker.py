@@ -61,12 +61,16 @@ class Worker:
     def greet(self) -> Greeting:
         """Imports what the runs need. Raises :class:`SymbenchError` where this process cannot serve the launch."""
         root = self._briefing.root
-        store = existing_store(root)
-        if store is None or not store.has_launch(self._briefing.launch_id):
-            raise SymbenchError(
-                f"The node {socket.gethostname()} does not see the store {root}: "
-                "put the store where all nodes of the cluster see it under the same path (--store)."
-            )
+        try:
+            store = existing_store(root)
+            if store is None or not store.has_launch(self._briefing.launch_id):
+                raise SymbenchError(
+                    f"The store {root} is not seen: "
+                    "put it where all nodes of the cluster see it under the same path (--store)."
+                )
+            store.try_writing()
+        except SymbenchError as error:
+            raise SymbenchError(f"On the node {socket.gethostname()}: {error}") from error
         from harness.training.memory import keep_freed_memory
 
         _ = self._store, self.execute

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import socket
 import subprocess
@@ -29,6 +30,7 @@ PACKAGES = (
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
 ORIGIN = "origin.json"
 """Beside the packages where they were sent without their git: what :func:`git_state` said of them."""
+_CREDENTIALS = re.compile(r"//[^/\s@]+@")
 
 
 def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict[str, Any]:
@@ -55,6 +57,16 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
         "resources": asdict(job.resources),
         "command": list(command),
     }
+
+
+def command_line() -> tuple[str, ...]:
+    """What started this process, as it may be shown to others."""
+    return tuple(redacted(word) for word in sys.argv)
+
+
+def redacted(text: str) -> str:
+    """The text without the user and password of each address in it."""
+    return _CREDENTIALS.sub("//", text)
 
 
 @cache

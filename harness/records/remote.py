@@ -64,6 +64,12 @@ class RemoteStore(Store):
     def has_launch(self, launch_id: str) -> bool:
         return bool(self._reach(lambda: self._files.exists(f"{self._folder}/launches/{launch_id}.json")))
 
+    def try_writing(self) -> None:
+        super().try_writing()
+        probe = f"{self._folder}/launches/.{secrets.token_hex(8)}.tmp"
+        self._reach(lambda: self._files.pipe_file(probe, b"-"))
+        self._reach(lambda: self._files.rm_file(probe))
+
     def refresh(self) -> None:
         for name in ("records", "launches"):
             self._pull(name)

@@ -66,6 +66,15 @@ class Store:
     def refresh(self) -> None:
         """Brings into :attr:`root` the records and launches that other machines wrote."""
 
+    def try_writing(self) -> None:
+        """Raises :class:`SymbenchError` where this process cannot write here."""
+        path = self.root / "launches" / f".{uuid.uuid4().hex}.tmp"
+        try:
+            _write_durably(path, b"")
+            path.unlink()
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
     @property
     def mlflow_uri(self) -> str:
         """``MLFLOW_TRACKING_URI`` where it is set, else an SQLite file beside the records."""

@@ -9,7 +9,6 @@ import os
 import random
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from harness.execution.cluster import cluster, usage
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
 from harness.execution.worker import greeting
+from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.search.file import Search
 from harness.search.journal import Journal
@@ -59,7 +59,9 @@ def run_search(
     with own.lock(), _environment(SETTINGS):
         journal = Journal(own.root, search)
         trained_task(search.example.spec)
-        with _announced(progress, search, own), cluster(address):
+        with _announced(progress, search, own), cluster(address) as caveat:
+            if caveat:
+                progress.note(caveat)
             _tune(search, own, journal, progress, address=address, slots=slots, uri=store.mlflow_uri)
         mirrored = sync(own, store.mlflow_uri)  # what no worker lived to log
         if mirrored.failed:
@@ -90,7 +92,7 @@ def _tune(
         "suite": search.suite_name,
         "started": _now(),
         "address": address,
-        "command": sys.argv,
+        "command": command_line(),
         "mlflow_parent": tracker.handle.parent_run_id or None,
         "runs": search.trials,  # which ones is not known before
     }
@@ -132,7 +134,7 @@ def _fit(
         root=own.root,
         since=since,
         tasks_file=greeting().tasks_file,
-        command=tuple(sys.argv),
+        command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
     )
     folder = own.root / "tune"

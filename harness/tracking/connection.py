@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.records.provenance import redacted
 from harness.tracking.content import experiment_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ SETTINGS = {
 
 OUTAGE_SECONDS = 300.0
 _REASON_CHARACTERS = 200
-_CREDENTIALS = re.compile(r"//[^/\s@]+@")
 
 T = TypeVar("T")
 
@@ -113,12 +112,7 @@ def reason(error: BaseException) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return shown(lines[0])[:_REASON_CHARACTERS]
-
-
-def shown(uri: str) -> str:
-    """The text without the user and password of an address."""
-    return _CREDENTIALS.sub("//", uri)
+    return redacted(lines[0])[:_REASON_CHARACTERS]
 
 
 class Outages:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness.records.provenance import redacted
 from harness.tracking import content
-from harness.tracking.connection import connect, experiment, is_server, origin, reason, shown, within
+from harness.tracking.connection import connect, experiment, is_server, origin, reason, within
 from harness.tracking.content import Home
 from harness.tracking.writing import end_unfinished
 
@@ -65,7 +66,7 @@ class LaunchTracker:
         try:
             return LaunchTracker(within(seconds, lambda: _open(handle, store_root)))
         except Exception as error:  # MLflow and what is below it raise many kinds, and none may stop a launch
-            lost = f"MLflow at {shown(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
+            lost = f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
             return LaunchTracker(replace(handle, lost=lost))
 
     def finish(self, status: Status) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from harness.records.provenance import redacted
 from harness.records.record import Description, Record
 from harness.spec import Job
 from harness.tracking import content
-from harness.tracking.connection import connect, is_local_file, load, outages, reason, shown
+from harness.tracking.connection import connect, is_local_file, load, outages, reason
 from harness.tracking.launch import TrackerHandle
 from harness.tracking.machine import Machine
 from harness.tracking.writing import BATCH, close_run, open_run, send
@@ -77,7 +78,7 @@ class RunTracker:
     def _lose(self, why: str) -> None:
         self.lost = why
         self._queue.clear()
-        digest, uri = self._job.spec.digest, shown(self._handle.uri)
+        digest, uri = self._job.spec.digest, redacted(self._handle.uri)
         _log.warning("run %s is not whole in MLflow at %s (%s): 'symbench sync' completes it", digest, uri, why)
 
     def _mirror(self) -> None:

@@ -23,9 +23,10 @@ from urllib.parse import quote
 import psutil
 
 from harness.errors import SymbenchError
+from harness.records.provenance import redacted
 from harness.records.store import Store
 from harness.tracking import content
-from harness.tracking.connection import SETTINGS, connect, is_server, reason, shown
+from harness.tracking.connection import SETTINGS, connect, is_server, reason
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -64,9 +65,9 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
 
 def pages(url: str, uri: str) -> str:
     """Where to look, in two or three lines."""
-    lines = [f"MLflow:           {shown(url)}"]
+    lines = [f"MLflow:           {redacted(url)}"]
     if compare := compare_url(url, uri):
-        lines.append(f"Compare the runs: {shown(compare)}")
+        lines.append(f"Compare the runs: {redacted(compare)}")
     return "\n".join(lines)
 
 
@@ -108,7 +109,7 @@ def _finished(uri: str, conditions: Sequence[str], most: int) -> list[Run]:
         ]
     except Exception as error:  # MLflow and what is below it raise many kinds
         raise SymbenchError(
-            f"MLflow at {shown(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
+            f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
         ) from error
 
 

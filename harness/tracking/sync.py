@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.records.provenance import redacted
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
 from harness.tracking import content
-from harness.tracking.connection import connect, experiment, is_server, origin, reason, shown
+from harness.tracking.connection import connect, experiment, is_server, origin, reason
 from harness.tracking.content import Home
 from harness.tracking.launch import open_parent
 from harness.tracking.writing import BATCH, close_run, open_run
@@ -81,7 +82,7 @@ def sync(store: Store, uri: str) -> SyncResult:
             return _Sync(store, uri, connect(uri)).run()
         except Exception as error:  # MLflow and what is below it raise many kinds
             failed = len(store.statuses())
-            return SyncResult(failed=failed, reason=f"MLflow at {shown(uri)} cannot be used: {reason(error)}")
+            return SyncResult(failed=failed, reason=f"MLflow at {redacted(uri)} cannot be used: {reason(error)}")
 
 
 class _Sync:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
+import ray
+from ray._private.utils import check_version_info
 
 import harness.execution.cluster as module
 from harness.errors import SymbenchError
@@ -89,3 +93,36 @@ def test_a_process_that_is_ended_midway_has_last_words(ending: str, said: bool) 
     code = f"import os; from harness.execution.cluster import _last_words\nwith _last_words(): {ending}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == (f"{module.LAST_WORDS}\n" if said else "")
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joining succeeds without a cluster."""
+    monkeypatch.setattr(module, "_refusal", lambda address: None)
+    monkeypatch.setattr(module, "_init", lambda **settings: None)
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(("mode", "warned"), [("disabled", True), ("token", False)])
+def test_a_cluster_that_asks_for_no_token_is_joined_with_a_warning(
+    mode: str, warned: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "token"))
+    with cluster("head:6379") as caveat:
+        assert (caveat is not None) == warned
+    if caveat is not None:
+        assert "asks for no token: whoever reaches its ports can run code on it. Start all its processes" in caveat
+
+
+@pytest.mark.usefixtures("nobody")
+def test_another_python_on_the_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**settings: object) -> None:
+        check_version_info({"ray_version": ray.__version__, "python_version": "3.10.1"}, "this node")
+
+    monkeypatch.setattr(module, "_init", refuse)
+    sentence, _ = refusal("head:6379")
+    assert "cannot be joined (Version mismatch: The cluster was started with: Ray: 2." in sentence
+    assert "Python: 3.10.1 This process on this node was started with:" in sentence
+    assert sentence.endswith(f"Python: {platform.python_version()}).")
