@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray import PlacementGroupID
 from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup
 
 from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers
@@ -116,6 +118,7 @@ class _Dispatcher:
         self._false_starts = 0
         self._waiting_noted = False
         self._missing_since: dict[Shape, float] = {}
+        self._held = False
         self._nodes: list[Shape] = []
         self._looked = float("-inf")
         self._mute_since: float | None = None
@@ -180,6 +183,7 @@ class _Dispatcher:
 
     def _fill(self) -> None:
         """Gives idle workers a job of their shape, and starts workers while there is room."""
+        self._reclaim()
         for slot in self._slots:
             if slot.idle and self._pending.get(slot.shape):
                 self._send(slot, self._pending[slot.shape].popleft())
@@ -225,6 +229,20 @@ class _Dispatcher:
     def _release(self, slot: _Slot) -> None:
         self._slots.remove(slot)
         ray.kill(slot.actor)
+        self._held |= slot.shape.processes > 1
+
+    def _reclaim(self) -> None:
+        """Gives back what the processes of ended workers were placed in: Ray Train leaves that to a dashboard, if any.
+
+        Placement groups do not tell whose they are, but only their job; so this waits until none of ours is in use.
+        """
+        if not self._held or any(slot.work and slot.shape.processes > 1 for slot in self._slots):
+            return
+        job = ray.get_runtime_context().get_job_id()
+        for hexadecimal, group in ray.util.placement_group_table().items():
+            if hexadecimal.endswith(job) and group["state"] != "REMOVED":
+                ray.util.remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(hexadecimal))))
+        self._held = False
 
     # Answers
 
