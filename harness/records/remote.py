@@ -266,8 +266,10 @@ class RemoteStore(Store):
 
 def _lacks(path: Path) -> bool:
     """Whether a file is not here, or is the account of a launch that still went on: such an account changes."""
+    if path.parent.name != "launches":
+        return not path.exists()
     try:
-        return path.parent.name == "launches" and json.loads(path.read_bytes()).get("status") == "running"
+        return bool(json.loads(path.read_bytes()).get("status") == "running")
     except (FileNotFoundError, ValueError):
         return True
 
