@@ -32,6 +32,8 @@ from harness.training.outcome import NotStacked
 
 TRIES = 3
 FALSE_STARTS = 3
+# A node that dies is noticed after a quarter of a minute: until then workers may be started on it.
+FALSE_START_SECONDS = 20.0
 TICK_SECONDS = 1.0
 NODES_SECONDS = 5.0
 HEAD_SECONDS = 15.0
@@ -116,6 +118,7 @@ class _Dispatcher:
         self._pending: dict[Shape, deque[_Try]] = {}
         self._slots: list[_Slot] = []
         self._false_starts = 0
+        self._first_false_start = 0.0
         self._waiting_noted = False
         self._missing_since: dict[Shape, float] = {}
         self._held = False
@@ -309,8 +312,10 @@ class _Dispatcher:
 
     def _died(self, work: _Try | None, error: RayError) -> None:
         if work is None:
+            now = time.monotonic()
+            self._first_false_start = self._first_false_start if self._false_starts else now
             self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS:
+            if self._false_starts >= FALSE_STARTS and now - self._first_false_start > FALSE_START_SECONDS:
                 raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
             return
         work.deaths += 1

@@ -226,7 +226,8 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
         "nbody(train=40, validation=20, test=20) x mlp-minimal_frame, seeds 0, 1: one by"
     )
     for run in jobs:
-        assert read(store, run).metrics == execute(run.spec, resources=Resources(), hooks=Silence()).metrics
+        expected = execute(run.spec, resources=Resources(), hooks=Silence()).metrics
+        assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads
 
 
 def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any) -> None:
