@@ -27,6 +27,7 @@ import psutil
 
 import harness
 from harness.errors import SymbenchError
+from harness.execution.placement import Shape
 
 # The launch itself says what became of every run, also of those whose answers it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
@@ -150,13 +151,21 @@ def _init(**settings: Any) -> None:
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
 
 
+def living_nodes() -> list[Shape]:
+    """What each node of the Ray that is up has."""
+    import ray
+
+    totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Shape(total.get("GPU", 0), total.get("CPU", 0), total.get("memory", 0)) for total in totals]
+
+
 def usage() -> dict[str, Any]:
     """Of the Ray that is up: the nodes that live, and of CPUs and GPUs how many are in use and how many there are."""
     import ray
 
     have, free = ray.cluster_resources(), ray.available_resources()
     counts = {name: [have.get(key, 0.0) - free.get(key, 0.0), have.get(key, 0.0)] for name, key in _COUNTED.items()}
-    return {"nodes": sum(node["Alive"] for node in ray.nodes()), **counts}
+    return {"nodes": len(living_nodes()), **counts}
 
 
 def head_answers() -> bool:
@@ -204,8 +213,12 @@ def _temporary_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def environment(**values: str | None) -> Iterator[None]:
-    """Sets variables (``None`` removes one), and afterwards puts back all of Ray's: it sets some itself."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
+    """Sets variables (``None`` removes one), and afterwards puts these and all of Ray's back: it sets some itself."""
+
+    def touched() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name in values or name.startswith("RAY_")}
+
+    before = touched()
     os.environ.update({name: value for name, value in values.items() if value is not None})
     for name in values:
         if values[name] is None:
@@ -213,7 +226,7 @@ def environment(**values: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in [name for name in os.environ if name.startswith("RAY_")]:
+        for name in touched():
             del os.environ[name]
         os.environ.update(before)
 

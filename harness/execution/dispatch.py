@@ -18,13 +18,13 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup
 
 from harness.errors import SymbenchError
-from harness.execution.cluster import head_answers
+from harness.execution.cluster import head_answers, living_nodes
 from harness.execution.perform import failed_record, sentence_of
 from harness.execution.placement import Shape, fits, misfit, most_at_once
 from harness.execution.progress import Ending as Status
 from harness.execution.progress import Progress, label
 from harness.execution.stacks import Stack, stacks
-from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting
+from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting, strangeness
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
@@ -117,8 +117,7 @@ class _Dispatcher:
         self._briefing = ray.put(briefing)
         self._pending: dict[Shape, deque[_Try]] = {}
         self._slots: list[_Slot] = []
-        self._false_starts = 0
-        self._first_false_start = 0.0
+        self._false_starts: list[float] = []
         self._waiting_noted = False
         self._missing_since: dict[Shape, float] = {}
         self._held = False
@@ -162,8 +161,7 @@ class _Dispatcher:
 
     def _look_at_nodes(self) -> None:
         self._looked = time.monotonic()
-        totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self._nodes = [Shape(total.get("GPU", 0), total.get("CPU", 0), total.get("memory", 0)) for total in totals]
+        self._nodes = living_nodes()
 
     def _refuse_misfits(self, grace: float) -> None:
         """Fails the jobs that no node can hold; one whose node was lost gets ``grace`` seconds for it to come back."""
@@ -279,20 +277,9 @@ class _Dispatcher:
                     self._end(job, ending.status, ending.sentence)
 
     def _welcome(self, theirs: Greeting) -> None:
-        """On this machine the same files are the same code, also where somebody edits them meanwhile."""
-        self._false_starts = 0
-        ours = greeting()
-        if theirs.code == ours.code or (theirs.host, theirs.tasks_file) == (ours.host, ours.tasks_file):
-            return
-        if theirs.host != ours.host:
-            raise SymbenchError(
-                f"The node {theirs.host} has other code in {theirs.tasks_file} than this process in {ours.tasks_file}: "
-                "bring all nodes to the same commit, or send the code with 'symbench submit'."
-            )
-        raise SymbenchError(
-            f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
-            "start symbench from another folder, or remove the other 'tasks' from the Python path."
-        )
+        self._false_starts.clear()
+        if reason := strangeness(theirs, greeting()):
+            raise SymbenchError(reason)
 
     def _raised(self, work: _Try | None, error: RayTaskError) -> None:
         """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one.
@@ -312,10 +299,9 @@ class _Dispatcher:
 
     def _died(self, work: _Try | None, error: RayError) -> None:
         if work is None:
-            now = time.monotonic()
-            self._first_false_start = self._first_false_start if self._false_starts else now
-            self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS and now - self._first_false_start > FALSE_START_SECONDS:
+            self._false_starts.append(time.monotonic())
+            lasted = self._false_starts[-1] - self._false_starts[0]
+            if len(self._false_starts) >= FALSE_STARTS and lasted > FALSE_START_SECONDS:
                 raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
             return
         work.deaths += 1

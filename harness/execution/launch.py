@@ -77,7 +77,7 @@ def launch_here(
     from harness.execution.dispatch import dispatch
 
     unique = list({job.spec.digest: job for job in jobs}.values())
-    result = LaunchResult(launch_id=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
+    result = LaunchResult(launch_id=new_launch_id())
     tracker = _tracker(store, suite, result.launch_id, progress)
     account = {
         "id": result.launch_id,
@@ -112,6 +112,11 @@ def launch_here(
         if tracker:
             tracker.finish(status)
     return result
+
+
+def new_launch_id() -> str:
+    """Sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _tracker(store: Store, suite: str, launch_id: str, progress: Progress) -> LaunchTracker | None:

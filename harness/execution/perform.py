@@ -116,7 +116,7 @@ class _Performance:
     ) -> None:
         self._job, self._store, self._command, self._share = job, store, command or command_line(), share
         self._description = describe(job.spec)
-        self._started, self._since = _now(), time.monotonic()
+        self._started, self._since = now(), time.monotonic()
         self.watchers = _Watchers(tracker)
 
     @contextlib.contextmanager
@@ -142,7 +142,7 @@ class _Performance:
             status="failed" if failure else "succeeded",
             description=self._description,
             started=self._started,
-            finished=_now(),
+            finished=now(),
             metrics=outcome.metrics,
             curve=outcome.curve,
             cost=outcome.cost,
@@ -170,14 +170,14 @@ def _failure(error: Exception) -> Failure:
 
 def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> Record:
     """The record of a run that could not write its own, because its process died or never began."""
-    now = _now()
+    moment = now()
     return Record(
         spec=job.spec,
         suite=job.suite,
         status="failed",
         description=describe(job.spec),
-        started=started or now,
-        finished=now,
+        started=started or moment,
+        finished=moment,
         provenance={"resources": asdict(job.resources)},
         failure=failure,
     )
@@ -268,5 +268,6 @@ def _run_log(path: Path) -> Iterator[None]:
             handler.close()
 
 
-def _now() -> str:
+def now() -> str:
+    """ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

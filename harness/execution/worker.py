@@ -73,7 +73,8 @@ class Worker:
             raise SymbenchError(f"On the node {socket.gethostname()}: {error}") from error
         from harness.training.memory import keep_freed_memory
 
-        _ = self._store, self.execute
+        self._store = store
+        _ = self.execute
         keep_freed_memory()
         return greeting()
 
@@ -129,3 +130,21 @@ def greeting() -> Greeting:
 
     place = os.path.realpath(tasks.__file__)
     return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=place, code=code_digest())
+
+
+def strangeness(theirs: Greeting, ours: Greeting) -> str | None:
+    """Why the process that greets so must not work for this one: it runs other code. ``None`` where it does not.
+
+    On this machine the same files are the same code, also where somebody edits them meanwhile.
+    """
+    if theirs.code == ours.code or (theirs.host, theirs.tasks_file) == (ours.host, ours.tasks_file):
+        return None
+    if theirs.host != ours.host:
+        return (
+            f"The node {theirs.host} has other code in {theirs.tasks_file} than this process in {ours.tasks_file}: "
+            "bring all nodes to the same commit, or send the code with 'symbench submit'."
+        )
+    return (
+        f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
+        "start symbench from another folder, or remove the other 'tasks' from the Python path."
+    )

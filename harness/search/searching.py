@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import os
 import random
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import SymbenchError
 from harness.execution.beacon import Beacon
-from harness.execution.cluster import cluster, usage
+from harness.execution.cluster import cluster, environment, living_nodes, usage
+from harness.execution.launch import new_launch_id
+from harness.execution.perform import now
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
 from harness.execution.worker import greeting
@@ -56,7 +55,7 @@ def run_search(
         raise SymbenchError(f"A search needs a folder that all nodes see, not {folder}: name one with --store.")
     store = Store(Path(folder))
     own = Store(store.root / "searches" / search.name)
-    with own.lock(), _environment(SETTINGS):
+    with own.lock(), environment(**SETTINGS), _silent_tune():
         journal = Journal(own.root, search)
         trained_task(search.example.spec)
         with _announced(progress, search, own), cluster(address) as caveat:
@@ -83,14 +82,14 @@ def _tune(
     uri: str,
 ) -> None:
     """All trials, as one launch with one parent run in MLflow."""
-    launch_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    launch_id = new_launch_id()
     tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root)
     if tracker.lost:
         progress.note(tracker.lost)
     account: dict[str, Any] = {
         "id": launch_id,
         "suite": search.suite_name,
-        "started": _now(),
+        "started": now(),
         "address": address,
         "command": command_line(),
         "mlflow_parent": tracker.handle.parent_run_id or None,
@@ -133,7 +132,7 @@ def _fit(
         search=search,
         root=own.root,
         since=since,
-        tasks_file=greeting().tasks_file,
+        driver=greeting(),
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
     )
@@ -169,12 +168,8 @@ def _fit(
 
 def _grants(search: Search) -> dict[str, float]:
     """What Tune reserves for a trial. Raises :class:`SymbenchError` where no node has it."""
-    import ray
-
     resources = search.example.resources
-    totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = [Shape(total.get("GPU", 0), total.get("CPU", 0), total.get("memory", 0)) for total in totals]
-    if sentence := misfit(Shape.of(resources), nodes):
+    if sentence := misfit(Shape.of(resources), living_nodes()):
         raise SymbenchError(sentence)
     memory = {"memory": float(resources.memory)} if resources.memory else {}
     return {"cpu": resources.cpus, "gpu": resources.gpus, **memory}
@@ -221,22 +216,12 @@ def _announced(progress: Progress, search: Search, own: Store) -> Iterator[None]
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Tune takes some of its settings from the environment alone, and says on its log what the table will say."""
-    before = {name: os.environ.get(name) for name in settings}
+def _silent_tune() -> Iterator[None]:
+    """Tune says on its log what the table will say."""
     log = logging.getLogger("ray.tune")
     level = log.level
-    os.environ.update(settings)
     log.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
         log.setLevel(level)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -14,7 +14,7 @@ from ray import tune
 from harness.errors import SymbenchError
 from harness.execution.perform import RunTracker, failed_record, perform
 from harness.execution.thrift import free_accelerator
-from harness.execution.worker import greeting
+from harness.execution.worker import Greeting, greeting, strangeness
 from harness.records.description import describe
 from harness.records.record import Failure
 from harness.records.store import Store
@@ -33,7 +33,7 @@ class Briefing:
     search: Search
     root: Path
     since: str
-    tasks_file: str
+    driver: Greeting
     command: Sequence[str]
     tracker: TrackerHandle | None = None
 
@@ -52,12 +52,8 @@ class Trial(tune.Trainable):
         from harness.training.memory import keep_freed_memory
 
         assert briefing is not None
-        here = greeting()
-        if here.tasks_file != briefing.tasks_file:
-            raise SymbenchError(
-                f"The node {here.host} runs other code ({here.tasks_file}) than this one ({briefing.tasks_file}): "
-                "put the same checkout at the same path on every node."
-            )
+        if reason := strangeness(greeting(), briefing.driver):
+            raise SymbenchError(reason)
         keep_freed_memory()
         self._briefing, self._store = briefing, Store(briefing.root)
         self._begin(config)
