@@ -71,14 +71,14 @@ def settled(samples: Array, values: Array) -> NDArray[np.int64]:
     curve goes, from its first value to the limit.
     """
     rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max(-1, keepdims=True)
-    outside = np.abs(values - limits(samples, values)[..., None]) > _margin(samples, values)[..., None] + rounding
+    limit = limits(samples, values)
+    outside = np.abs(values - limit[..., None]) > _margin(values, limit)[..., None] + rounding
     beyond = np.flip(outside, -1).argmax(-1)  # places from the end to the last value outside
     return np.where(outside.any(-1), values.shape[-1] - beyond, 0)
 
 
-def _margin(samples: Array, values: Array) -> Array:
-    """How far from the limit is within 1 %."""
-    limit = limits(samples, values)
+def _margin(values: Array, limit: Array) -> Array:
+    """How far from their limit is within 1 %."""
     return np.asarray(WITHIN * np.maximum(np.abs(limit), WITHIN * np.abs(values[..., 0] - limit)))
 
 
@@ -89,7 +89,8 @@ def needed(samples: Array, values: Array, errors: Array) -> dict[str, Array]:
     """
     found = _interval("samples_needed", lambda k, v: np.append(k, np.inf)[settled(k, v)], samples, values)
     noise = np.sqrt(np.square(errors).mean(1)[:, _last(samples)].mean(-1) / values.shape[1])
-    blurred = noise > _margin(samples, values.mean(1))
+    mean = values.mean(1)
+    blurred = noise > _margin(mean, limits(samples, mean))
     return {name: np.where(blurred, np.nan, number) for name, number in found.items()}
 
 

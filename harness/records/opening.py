@@ -24,7 +24,9 @@ def open_store(address: str | Path) -> Store:
 def existing_store(address: str | Path) -> Store | None:
     """The store at ``address`` if there is one; a folder is not made. Raises :class:`SymbenchError` for a file."""
     if isinstance(address, str) and is_remote(address):
-        store = open_store(address)
+        from harness.records.remote import RemoteStore
+
+        store = RemoteStore(address)
         return store if store.exists() else None
     folder = folder_of(address)
     if folder.is_file():

@@ -56,10 +56,6 @@ class Store:
         """What opens this store from any machine that sees it."""
         return str(self.root)
 
-    def exists(self) -> bool:
-        """Whether there was a store before it was opened here."""
-        return True
-
     def has_launch(self, launch_id: str) -> bool:
         return (self.root / "launches" / f"{launch_id}.json").exists()
 

@@ -36,19 +36,17 @@ def method_cards(runs: pl.DataFrame) -> list[Card]:
         pl.col("group").unique().sort(),
         pl.col("method_version").unique().sort().alias("versions"),
     )
-    rows = {row["method"]: row for row in seen.sort("method").iter_rows(named=True)}
     cards = registry.methods()
-    names = [*(name for name in cards if name in rows), *(name for name in rows if name not in cards)]
     return [
         Card(
             id=card_id("method", name),
             name=name,
             title=method_title(name),
-            facts=_method_facts(cards.get(name), rows[name]),
+            facts=_method_facts(cards.get(name), row),
             remark="" if name in cards else NOT_REGISTERED,
-            look=look(rows[name]["sampler"], rows[name]["base_model"]),
+            look=look(row["sampler"], row["base_model"]),
         )
-        for name in names
+        for name, row in _registered_first(seen, "method", cards)
     ]
 
 
@@ -60,19 +58,24 @@ def task_cards(runs: pl.DataFrame) -> list[Card]:
         pl.col("task_version").unique().sort().alias("versions"),
         pl.col("size").drop_nulls().unique().sort().cast(pl.String).alias("sizes"),
     )
-    rows = {row["task"]: row for row in seen.sort("task").iter_rows(named=True)}
     cards = registry.tasks()
-    names = [*(name for name in cards if name in rows), *(name for name in rows if name not in cards)]
     return [
         Card(
             id=card_id("task", name),
             name=name,
             title=task_title(name),
-            facts=_task_facts(cards.get(name), rows[name]),
+            facts=_task_facts(cards.get(name), row),
             remark="" if name in cards else NOT_REGISTERED,
         )
-        for name in names
+        for name, row in _registered_first(seen, "task", cards)
     ]
+
+
+def _registered_first(seen: pl.DataFrame, key: str, cards: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Names and their rows: in the order of ``cards``, then the others by name."""
+    rows = {row[key]: row for row in seen.sort(key).iter_rows(named=True)}
+    order = dict.fromkeys([*cards, *rows])
+    return [(name, rows[name]) for name in order if name in rows]
 
 
 def _method_facts(card: MethodCard | None, row: Mapping[str, Any]) -> list[tuple[str, str]]:
