@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 import socket
@@ -59,8 +58,8 @@ def test_nothing_is_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert seconds < 15
 
 
-@pytest.mark.skipif(importlib.util.find_spec("grpc") is not None, reason="Ray's client is installed")
-def test_the_client_protocol_needs_an_extra() -> None:
+def test_the_client_protocol_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     sentence, _ = refusal("ray://127.0.0.1:1")
     assert sentence == "--address ray://127.0.0.1:1 needs Ray's client: install 'ray[client]', or join by host:port."
 
