@@ -22,6 +22,15 @@ def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_goes_to_the_users_own_server() -> Iterator[None]:
+    """Whatever the environment names: a test that wants a store or a server there says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "SYMBENCH_STORE"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fixed_chance() -> None:
     """Whatever a test draws from torch's global generator is the same every time."""

@@ -50,10 +50,10 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
     (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` end its 95 % interval, seeds resampled
     within each task, null where no task has two seeds. ``tied_with`` names the methods of the league that cannot be
     told apart from this one: of equal mean rank, or where the 95 % interval of the probability that one beats the other
-    on a seed they share, averaged over tasks, holds 1/2. ``place`` is 1 + the number of methods that are better and not
-    tied. ``seeds`` is the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method
-    outside the league has no rank: it has no value on the tasks ``missing``, or values of ``several`` settings, among
-    which only validation could choose.
+    on a seed they share, averaged over tasks, holds 1/2 or cannot be told, for want of seeds. ``place`` is 1 + the
+    number of methods that are better and not tied. ``seeds`` is the fewest that gave a value on a task, ``failed``
+    counts the failed runs of all tasks. A method outside the league has no rank: it has no value on the tasks
+    ``missing``, or values of ``several`` settings, among which only validation could choose.
     """
     scored = runs.with_columns(score())
     chosen = _one_contest_a_task(scored)
@@ -146,7 +146,7 @@ def _league(
     tables = [_by_seed([scores[task][name] for name in league.methods]) for task in league.tasks]
     mean, low, high = mean_ranks([[row[~np.isnan(row)] for row in table] for table in tables])
     _, least, most = win_probabilities(tables)
-    tied = ((least <= 0.5) & (most >= 0.5)) | (mean[:, None] == mean)
+    tied = ~((least > 0.5) | (most < 0.5)) | (mean[:, None] == mean)  # one seed has no interval: all are tied
     places = 1 + ((mean < mean[:, None]) & ~tied).sum(1)
     for index in np.lexsort((np.arange(len(mean)), mean)):
         name = league.methods[index]

@@ -55,7 +55,7 @@ _COLUMNS = (
     Column(title="Mean rank, 95 %", why="Bootstrap over seeds within each task; 1 is the best", numeric=True),
     Column(
         title="Tied with",
-        why="Equal mean rank, or 1/2 is in the 95 % interval of the probability that one beats the other on a seed",
+        why="Equal mean rank, or not told apart by the 95 % interval of the probability to beat the other on a seed",
         wrap=True,
     ),
     Column(title="Seeds", why="The fewest that gave a value on one of the tasks", numeric=True),

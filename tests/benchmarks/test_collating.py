@@ -107,12 +107,11 @@ def test_tables_are_there_sooner_than_a_search_of_mlflow(
     runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Both give all runs with settings and scores; the database has the params that a mirrored run has."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     import mlflow
 
     store = Store(tmp_path / "store")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     experiment = mlflow.MlflowClient(uri).create_experiment("runs")
     _mirror(tmp_path / "mlflow.db", experiment, fill(store, runs))
     begin = time.perf_counter()

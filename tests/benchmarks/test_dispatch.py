@@ -58,7 +58,6 @@ def test_runs_that_do_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mlflow: bool
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(EXECUTORS))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if not mlflow:
         monkeypatch.setattr("harness.execution.launch._tracker", lambda *arguments: None)
     store, memory = Store(tmp_path), Memory()

@@ -86,7 +86,6 @@ def test_workers_wait_little(
 ) -> None:
     runs, each, slots = 200, 3.0, 2
     monkeypatch.setenv("PYTHONPATH", str(EXECUTORS))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     jobs, watcher = [job(seed, "sleep", seconds=each) for seed in range(runs)], Watcher()
     began = time.perf_counter()
     executor = "symbench_test_executors:act"

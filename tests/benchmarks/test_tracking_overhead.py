@@ -45,10 +45,7 @@ def _record(seed: int) -> Record:
 
 
 @pytest.mark.benchmark
-def test_a_metric_on_the_training_path_and_a_run_as_it_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_metric_on_the_training_path_and_a_run_as_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
     began = time.perf_counter()
     tracker = LaunchTracker.start(store.mlflow_uri, "benchmark", "x", store.root)
@@ -74,10 +71,7 @@ def test_a_metric_on_the_training_path_and_a_run_as_it_ends(
 
 
 @pytest.mark.benchmark
-def test_a_store_that_is_rebuilt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def test_a_store_that_is_rebuilt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
     rows = [HistoryRow(step, name, 0.5, step / 10) for step in range(STEPS) for name in METRICS]
     for seed in range(RUNS):

@@ -40,8 +40,6 @@ Call = Callable[..., tuple[int, str, str]]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a suite in it and no store."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SYMBENCH_STORE", raising=False)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mine.yaml").write_text(SUITE)
     return tmp_path
 

@@ -83,7 +83,8 @@ def test_one_seed_says_nothing_of_others(collated: Collated) -> None:
     rows = collated(run("x", "a", 0, 1.0), run("x", "b", 0, 2.0), run("x", "c", 0, 2.0)).ranks
     assert rows["rank"].to_list() == [1, 2.5, 2.5]
     assert rows["rank_low"].null_count() == rows["rank_high"].null_count() == 3
-    assert rows["tied_with"].to_list() == [[], ["c"], ["b"]]
+    assert rows["tied_with"].to_list() == [["b", "c"], ["a", "c"], ["a", "b"]]
+    assert rows["place"].to_list() == [1, 1, 1]
 
 
 def test_a_method_that_misses_a_task_is_not_compared_there_and_named(collated: Collated) -> None:

@@ -333,7 +333,6 @@ def test_a_killed_holder_leaves_the_store_free(tmp_path: Path) -> None:
 def test_mlflow_lives_beside_the_records_unless_the_environment_says_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     assert Store(Path("store")).mlflow_uri == f"sqlite:///{tmp_path}/store/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")

@@ -83,7 +83,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SearchR
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYMBENCH_DATA", str(folder / "data"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         watcher = Watcher(kill_at=3)
         store = folder / "store"
         before = environment()

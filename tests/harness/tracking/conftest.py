@@ -30,7 +30,6 @@ DESCRIPTION = Description(
 @pytest.fixture(autouse=True)
 def no_outage_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "outages", Outages())
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="session")
