@@ -23,11 +23,14 @@ def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nothing_goes_to_the_users_own_server() -> Iterator[None]:
-    """Whatever the environment names: a test that wants a store or a server there says so."""
+def no_settings_of_the_machine() -> Iterator[None]:
+    """A test that wants the store or the server that the environment names says so. Ray's workers start at niceness 15:
+    beside anything that computes they would get next to nothing.
+    """
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "SYMBENCH_STORE"):
             patch.delenv(name, raising=False)
+        patch.setenv("RAY_worker_niceness", "0")
         yield
 
 

@@ -270,6 +270,7 @@ class _Dispatcher:
             self._release(slot)
             self._died(work, error)
         else:
+            self._false_starts.clear()
             if isinstance(value, Greeting):
                 self._welcome(value)
             elif work is not None:
@@ -277,7 +278,6 @@ class _Dispatcher:
                     self._end(job, ending.status, ending.sentence)
 
     def _welcome(self, theirs: Greeting) -> None:
-        self._false_starts.clear()
         if reason := strangeness(theirs, greeting()):
             raise SymbenchError(reason)
 
@@ -300,8 +300,7 @@ class _Dispatcher:
     def _died(self, work: _Try | None, error: RayError) -> None:
         if work is None:
             self._false_starts.append(time.monotonic())
-            lasted = self._false_starts[-1] - self._false_starts[0]
-            if len(self._false_starts) >= FALSE_STARTS and lasted > FALSE_START_SECONDS:
+            if self._hopeless():
                 raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
             return
         work.deaths += 1
@@ -311,6 +310,12 @@ class _Dispatcher:
         elif left := self._left(work):
             self._progress.note(f"{label(*left.jobs)}: its worker died (killed or out of memory), trying again.")
             self._wait_again(left.apart())
+
+    def _hopeless(self) -> bool:
+        """Nothing but false starts, for longer than a node that dies goes unnoticed. What is at work is a hope."""
+        lasted = self._false_starts[-1] - self._false_starts[0]
+        enough = len(self._false_starts) >= FALSE_STARTS and lasted > FALSE_START_SECONDS
+        return enough and not any(slot.work for slot in self._slots)
 
     def _end_overdue(self) -> None:
         for slot in [slot for slot in self._slots if slot.overdue]:

@@ -17,6 +17,7 @@ import pytest
 import tasks
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
+from harness.execution.dispatch import FALSE_STARTS, _Dispatcher, dispatch
 from harness.execution.launch import EXECUTOR, LaunchResult
 from harness.execution.worker import Briefing
 from harness.records.record import Record
@@ -38,6 +39,7 @@ def ray_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(FOLDER))
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        patch.setenv("SYMBENCH_TEST_FOLDER", os.getcwd())
         with cluster(None, preload=["torch"]):
             yield
         assert set(this.children(recursive=True)) - before == set()
@@ -57,8 +59,6 @@ def go(
     slots: int | None = None,
 ) -> LaunchResult:
     """A launch without its MLflow side, which costs each new worker seconds."""
-    from harness.execution.dispatch import dispatch
-
     result = LaunchResult(launch_id="one")
     store.write_launch("one", {})
     briefing = Briefing(root=store.root, launch_id="one", executor=executor, command=["symbench"])
@@ -189,6 +189,26 @@ def test_an_executor_that_cannot_be_imported_is_one_sentence(store: Store, watch
     with pytest.raises(SymbenchError, match=r"^Workers cannot start: ModuleNotFoundError: No module named 'nowhere'"):
         go([job()], store, watcher, executor="nowhere:execute")
     assert store.statuses() == {}
+
+
+@pytest.mark.parametrize("one_lives", [True, False])
+def test_workers_that_die_as_they_start_end_a_launch_unless_another_is_at_work(
+    store: Store, watcher: Any, job: MakeJob, monkeypatch: pytest.MonkeyPatch, one_lives: bool
+) -> None:
+    died = []
+    hopeless = _Dispatcher._hopeless
+    monkeypatch.setattr(_Dispatcher, "_hopeless", lambda self: died.append(self) or hopeless(self))
+    monkeypatch.setattr("harness.execution.dispatch.FALSE_START_SECONDS", 0.5)
+    mark = Path(os.environ["SYMBENCH_TEST_FOLDER"]) / "imported"
+    mark.unlink(missing_ok=True) if one_lives else mark.touch()
+    jobs = [job("sleep", seed, seconds=1.0) for seed in range(6)]
+    if one_lives:
+        result = go(jobs, store, watcher, executor="symbench_test_sole_executor:act", slots=2)
+        assert len(result.succeeded) == len(jobs)
+    else:
+        with pytest.raises(SymbenchError, match="Workers die as they start"):
+            go(jobs, store, watcher, executor="symbench_test_sole_executor:act", slots=2)
+    assert len(died) >= FALSE_STARTS
 
 
 def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, watcher: Any, job: MakeJob) -> None:

@@ -42,7 +42,6 @@ def test_a_copy_is_the_same_code_until_a_line_of_it_changes(tmp_path: Path) -> N
 
 def welcome(theirs: Greeting) -> None:
     dispatcher = _Dispatcher.__new__(_Dispatcher)
-    dispatcher._false_starts = []
     dispatcher._welcome(theirs)
 
 
