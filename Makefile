@@ -21,7 +21,7 @@ demo: bootstrap
 test: bootstrap
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: bootstrap
 	$(BIN)/pytest tests/benchmarks -m benchmark -s

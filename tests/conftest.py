@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 settings.register_profile("symbench", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("symbench")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # beside another process, threads of one wait for those of the other
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from harness.execution.placement import Shape
 
 # The launch itself says what became of every run, also of those whose answers it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
-PRELOAD = ("torch", "torch_geometric")
+PRELOAD = ("torch",)  # PyG takes longer to import, and many networks need none of it
 OBJECT_STORE_BYTES = 128 * 1024**2
 PROBE_SECONDS = 20.0
 GONE_SECONDS = 10.0

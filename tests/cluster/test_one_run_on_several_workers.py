@@ -31,7 +31,7 @@ def ray_up() -> Iterator[None]:
         patch.setenv("PYTHONPATH", f"{FOLDER}:{FOLDER.parents[1]}")
         patch.setenv("MLFLOW_TRACKING_URI", "nowhere://")
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
-        with cluster(None, preload=["torch"]):
+        with cluster(None):
             yield
 
 

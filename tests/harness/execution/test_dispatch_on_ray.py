@@ -40,7 +40,7 @@ def ray_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PYTHONPATH", str(FOLDER))
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         patch.setenv("SYMBENCH_TEST_FOLDER", os.getcwd())
-        with cluster(None, preload=["torch"]):
+        with cluster(None):
             yield
         assert set(this.children(recursive=True)) - before == set()
 

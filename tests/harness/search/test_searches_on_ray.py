@@ -83,7 +83,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SearchR
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYMBENCH_DATA", str(folder / "data"))
-        watcher = Watcher(kill_at=3)
+        watcher = Watcher(kill_at=2)  # the first to be stopped early, whose record comes later, is the second
         store = folder / "store"
         before = environment()
         yield run_search(load(folder / "tiny.yaml"), store, address=None, progress=watcher, slots=2), store, watcher
