@@ -21,7 +21,8 @@ demo: bootstrap
 test: bootstrap
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile -m "not benchmark and not alone"
+	$(BIN)/pytest -m "not benchmark and alone"
 
 bench: bootstrap
 	$(BIN)/pytest tests/benchmarks -m benchmark -s

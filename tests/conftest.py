@@ -16,6 +16,23 @@ settings.load_profile("symbench")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # beside another process, threads of one wait for those of the other
 
+ALONE = (
+    "benchmarks",
+    "cluster",
+    "harness/execution",
+    "harness/records/test_stores_elsewhere.py",
+    "harness/search/test_searches_on_ray.py",
+    "harness/test_command_line.py",
+    "harness/tracking",
+)
+"""Where tests start Ray or servers, or look at a clock: they are not for running beside others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(ALONE):
+            item.add_marker("alone")
+
 
 @pytest.fixture(scope="session")
 def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

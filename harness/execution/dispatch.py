@@ -39,6 +39,8 @@ NODES_SECONDS = 5.0
 HEAD_SECONDS = 15.0
 GRACE_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
+# Ray can lose the reply that grants a worker: neither an answer nor an error ever comes of that actor.
+START_SECONDS = 120.0
 KILL_SECONDS = 10.0
 
 
@@ -119,6 +121,7 @@ class _Dispatcher:
         self._slots: list[_Slot] = []
         self._false_starts: list[float] = []
         self._waiting_noted = False
+        self._start_seconds = START_SECONDS
         self._missing_since: dict[Shape, float] = {}
         self._held = False
         self._nodes: list[Shape] = []
@@ -138,6 +141,7 @@ class _Dispatcher:
                 self._look_at_nodes()
                 self._refuse_misfits(grace=GRACE_SECONDS)
                 self._note_waiting()
+                self._renew_late_starts()
 
     def release_all(self) -> None:
         for slot in list(self._slots):
@@ -179,6 +183,14 @@ class _Dispatcher:
         if late and not self._waiting_noted:
             self._waiting_noted = True
             self._progress.note("Waiting for the cluster to start a worker: other work may be using its resources.")
+
+    def _renew_late_starts(self) -> None:
+        """Asks anew for workers that do not come; each time later, since a start may be slow and not lost."""
+        late = [slot for slot in self._slots if slot.starting and time.monotonic() - slot.since > self._start_seconds]
+        for slot in late:
+            self._release(slot)
+        if late:
+            self._start_seconds *= 2
 
     # Workers
 
@@ -278,6 +290,7 @@ class _Dispatcher:
                     self._end(job, ending.status, ending.sentence)
 
     def _welcome(self, theirs: Greeting) -> None:
+        self._start_seconds = START_SECONDS
         if reason := strangeness(theirs, greeting()):
             raise SymbenchError(reason)
 

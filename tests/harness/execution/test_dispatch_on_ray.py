@@ -211,6 +211,16 @@ def test_workers_that_die_as_they_start_end_a_launch_unless_another_is_at_work(
     assert len(died) >= FALSE_STARTS
 
 
+def test_a_worker_that_does_not_come_is_asked_for_anew(
+    store: Store, watcher: Any, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.execution.dispatch.START_SECONDS", 4.0)
+    monkeypatch.setattr("harness.execution.dispatch.NODES_SECONDS", 0.5)
+    run = job("nothing")
+    assert go([run], store, watcher, executor="symbench_test_late_executor:act", slots=1).succeeded == [run.spec.digest]
+    assert (Path(os.environ["SYMBENCH_TEST_FOLDER"]) / "late").exists()
+
+
 def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, watcher: Any, job: MakeJob) -> None:
     (store.root / "histories").rmdir()
     (store.root / "histories").write_text("in the way")

@@ -235,6 +235,8 @@ def test_a_launch_whose_head_dies_says_so_and_the_same_command_on_a_new_one_does
     assert account["status"] == "interrupted"
     done = {path.name: path.stat().st_mtime_ns for path in (store / "records").glob("*.json")}
     assert 2 <= len(done) < 10
+    if "raylet" in dying:
+        return  # what a new cluster does is the same
     result = result_of(driver(store, wish, *before, str(second)))
     assert len(result["succeeded"]) == result["todo"] == 10 - len(done)
     assert list(Store(store).statuses().values()) == ["succeeded"] * 10
