@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMESPACES = ["unshare", "--pid", "--net", "--uts", "--mount", "--fork", "--kill-child", "--mount-proc"]
 NETWORK = "10.77.0"
 PORT = 6400
-RUNS, EPOCHS = 8, 300
+RUNS, EPOCHS = 8, 200
 JOINED = "Ray runtime started"
 # As a supervisor does, it starts Ray again where it ends: a raylet that was given up does when it hears of it.
 HOST = """
