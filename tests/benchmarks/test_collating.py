@@ -113,7 +113,7 @@ def test_tables_are_there_sooner_than_a_search_of_mlflow(
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     experiment = mlflow.MlflowClient(uri).create_experiment("runs")
-    _mirror(tmp_path / "mlflow.db", experiment, fill(store, runs))
+    mirror(tmp_path / "mlflow.db", experiment, fill(store, runs))
     begin = time.perf_counter()
     collate(store)
     cold = time.perf_counter() - begin
@@ -136,7 +136,7 @@ def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - begin, result
 
 
-def _mirror(database: Path, experiment: str, runs: list[tuple[str, float, Record]]) -> None:
+def mirror(database: Path, experiment: str, runs: list[tuple[str, float, Record]]) -> None:
     """The runs as MLflow's tables hold them, written at once: through its API 20,000 take half an hour."""
     known = {id(record): params(record.spec) for _, _, record in runs}
     with sqlite3.connect(database) as connection:

@@ -13,7 +13,10 @@ from harness.records.record import Description, Record
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from harness.tracking import LaunchTracker, RunTracker, SyncResult, sync
+from harness.tracking.connection import connect
+from harness.tracking.content import experiment_name
 from tasks.protocol import Protocol
+from tests.benchmarks.test_collating import fill, mirror
 
 RUNS, LIVE_RUNS, STEPS = 100, 30, 100
 METRICS = ("train/loss", "train/rate", "valid/loss")
@@ -45,11 +48,17 @@ def _record(seed: int) -> Record:
 
 
 @pytest.mark.benchmark
-def test_a_metric_on_the_training_path_and_a_run_as_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    store = Store(tmp_path)
+@pytest.mark.parametrize("there", [0, 10_000])
+def test_a_metric_on_the_training_path_and_a_run_as_it_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], there: int
+) -> None:
+    """In a database that holds so many runs of the same suite."""
+    store = Store(tmp_path / "store")
     began = time.perf_counter()
     tracker = LaunchTracker.start(store.mlflow_uri, "benchmark", "x", store.root)
     start = time.perf_counter() - began
+    experiment = connect(store.mlflow_uri).get_experiment_by_name(experiment_name("benchmark"))
+    mirror(tmp_path / "store" / "mlflow.db", experiment.experiment_id, fill(Store(tmp_path / "others"), there))
     logs, finishes = [], []
     for seed in range(LIVE_RUNS):
         record = _record(seed)
@@ -64,8 +73,8 @@ def test_a_metric_on_the_training_path_and_a_run_as_it_ends(tmp_path: Path, caps
         assert run.lost is None
     with capsys.disabled():
         print(
-            f"\na launch's start (new database): {start:.1f} s; log() of {len(METRICS)} metrics: median "
-            f"{statistics.median(logs) * 1e6:.1f} us, 99% {sorted(logs)[len(logs) * 99 // 100] * 1e6:.0f} us; "
+            f"\n{there:,} runs there; a launch's start (new database): {start:.1f} s; log() of {len(METRICS)} metrics: "
+            f"median {statistics.median(logs) * 1e6:.1f} us, 99% {sorted(logs)[len(logs) * 99 // 100] * 1e6:.0f} us; "
             f"finish() of a run of {len(METRICS) * STEPS} metrics: median {statistics.median(finishes) * 1e3:.0f} ms"
         )
 
