@@ -79,6 +79,10 @@ class _Slot:
     def idle(self) -> bool:
         return self.answer is None
 
+    def late(self, seconds: float) -> bool:
+        """Whether it has been starting for longer than that."""
+        return self.starting and time.monotonic() - self.since > seconds
+
     @property
     def overdue(self) -> bool:
         timeout = self.work.timeout if self.work else None
@@ -179,14 +183,13 @@ class _Dispatcher:
                     self._fail(queue.popleft(), Failure(sentence=sentence))
 
     def _note_waiting(self) -> None:
-        late = any(slot.starting and time.monotonic() - slot.since > PATIENCE_SECONDS for slot in self._slots)
-        if late and not self._waiting_noted:
+        if any(slot.late(PATIENCE_SECONDS) for slot in self._slots) and not self._waiting_noted:
             self._waiting_noted = True
             self._progress.note("Waiting for the cluster to start a worker: other work may be using its resources.")
 
     def _renew_late_starts(self) -> None:
         """Asks anew for workers that do not come; each time later, since a start may be slow and not lost."""
-        late = [slot for slot in self._slots if slot.starting and time.monotonic() - slot.since > self._start_seconds]
+        late = [slot for slot in self._slots if slot.late(self._start_seconds)]
         for slot in late:
             self._release(slot)
         if late:

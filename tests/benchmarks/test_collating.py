@@ -102,7 +102,7 @@ def test_records_become_tables_and_a_report_in_time(
         assert found["cold"] <= 30 and found["warm"] <= 2 and found["report"] <= 20
 
 
-@pytest.mark.parametrize("runs", [500, pytest.param(20_000, marks=pytest.mark.benchmark)])
+@pytest.mark.parametrize("runs", [2_000, pytest.param(20_000, marks=pytest.mark.benchmark)])
 def test_tables_are_there_sooner_than_a_search_of_mlflow(
     runs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,7 +127,7 @@ def test_tables_are_there_sooner_than_a_search_of_mlflow(
         )
     ours = tables.runs.select(pl.col("value").sort())["value"].to_list()
     assert ours == pytest.approx(sorted(found["metrics.mse"]))
-    assert search >= (20 if runs == 20_000 else 5) * warm  # a search of few runs takes little, and varies
+    assert search >= 20 * warm
 
 
 def _timed(call: Callable[[], Any]) -> tuple[float, Any]:

@@ -130,7 +130,7 @@ class Hosts:
         return Host(name, process, log)
 
 
-def waits(happened: Callable[[], object], what: str, seconds: float = 240.0) -> None:
+def waits(happened: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Raises ``TimeoutError`` where it does not."""
     end = time.monotonic() + seconds
     while not happened():
@@ -167,7 +167,7 @@ def scenario(folder: Path) -> dict[str, object]:
     happens(lambda: nodes_left() == 1, "the loss of both to be noticed")
     before = records_of(second)
     second.link("up")
-    code = launch.wait(240)
+    code = launch.wait(120)
     losses = {digest: store.history(digest).filter(pl.col("name") == "train/loss") for digest in store.statuses()}
     return {
         "exit": code,
