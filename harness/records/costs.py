@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.records.record import Record
 from harness.spec import RunSpec
@@ -21,27 +21,45 @@ class Estimate:
 
 
 class Costs:
-    """Wall times of the runs that succeeded."""
+    """Wall times of the runs that succeeded: what grows with the work to be done, and the rest, which does not."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_setting: dict[str, list[float]] = defaultdict(list)
-        self._by_pair: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self._by_pair: dict[tuple[str, str], list[_Time]] = defaultdict(list)
         for record in records:
             seconds = record.provenance.get("wall_seconds")
             if record.status == "succeeded" and isinstance(seconds, int | float):
                 spec = record.spec
                 self._by_setting[spec.setting].append(seconds)
-                self._by_pair[spec.task, spec.method].append(seconds / _work(spec))
+                self._by_pair[spec.task, spec.method].append(_Time.of(record, seconds))
 
     def estimate(self, spec: RunSpec) -> Estimate | None:
         """``None`` where no run of this task and method has a record."""
         if times := self._by_setting.get(spec.setting):
             return Estimate(fmean(times), "settings")
-        if paces := self._by_pair.get((spec.task, spec.method)):
-            return Estimate(median(paces) * _work(spec), "pair")
+        if others := self._by_pair.get((spec.task, spec.method)):
+            return Estimate(median(time.rest + time.pace * _work(spec) for time in others), "pair")
         return None
 
 
+class _Time(NamedTuple):
+    """Seconds for each unit of work, and those for starting and testing, whatever the work."""
+
+    pace: float
+    rest: float
+
+    @staticmethod
+    def of(record: Record, seconds: float) -> _Time:
+        working = record.cost.get("embed_seconds") or record.cost.get("train_seconds", 0.0)
+        return _Time(working / _work(record.spec), seconds - working)
+
+
 def _work(spec: RunSpec) -> int:
-    """What most of a run's time is proportional to: epochs, and group samples in each."""
-    return max(1, spec.settings.epochs) * max(1, spec.settings.train_samples)
+    """Group samples in training, over all examples and epochs; of a task that does not train, in all embeddings."""
+    settings = spec.settings
+    if not settings.epochs:
+        return settings.initialisations * settings.test_samples
+    examples = settings.epochs * min(filter(None, (settings.train_size, spec.task_params.get("train"))), default=1)
+    if settings.max_steps is not None:
+        examples = min(examples, settings.max_steps * settings.batch_size)
+    return examples * settings.train_samples

@@ -101,21 +101,63 @@ def test_records_of_other_runs_do_not_count(suite: Suite, store: Store, tmp_path
 def test_runs_are_estimated_by_their_settings_then_by_their_pair_and_the_longest_go_first(
     suite: Suite, store: Store, tmp_path: Path
 ) -> None:
-    def took(job: Job, seconds: float) -> Record:
-        return replace(record(job, "succeeded"), provenance={"wall_seconds": seconds})
+    def took(job: Job, seconds: float, training: float) -> Record:
+        cost = {"train_seconds": training}
+        return replace(record(job, "succeeded"), cost=cost, provenance={"wall_seconds": seconds})
 
     egnn = [job for job in suite.expand().jobs if job.spec.method == "egnn"]
     longer = load(tmp_path / "mine.yaml", [f"settings.epochs={3 * egnn[0].spec.settings.epochs}"]).expand().jobs
-    store.write(took(egnn[0], 10.0), [])
-    store.write(took(next(job for job in longer if job.spec.method == "mlp-haar"), 300.0), [])
+    store.write(took(egnn[0], 10.0, 8.0), [])
+    store.write(took(next(job for job in longer if job.spec.method == "mlp-haar"), 300.0, 270.0), [])
     mlp = [job for job in suite.expand().jobs if job.spec.method == "mlp-haar" and job.spec.task == "nbody"]
     others = [job for job in suite.expand().jobs if job.spec.method == "mlp-frame"]
     seconds = estimates([egnn[1], *mlp, *others], store)
     assert seconds[egnn[1].spec.digest] == Estimate(10.0, "settings")
-    assert all(seconds[job.spec.digest] == Estimate(100.0, "pair") for job in mlp)
+    assert all(seconds[job.spec.digest] == Estimate(30.0 + 90.0, "pair") for job in mlp)
     assert all(seconds[job.spec.digest] is None for job in others)
     assert longest_first([egnn[1], *mlp, *others], seconds) == [*others, *mlp, egnn[1]]
     assert set(estimates(others, None).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "times"),
+    [
+        (["settings.train_samples=40"], 4.0),
+        (["settings.max_steps=50", "settings.train_samples=40"], 2.0),
+        (["settings.max_steps=1000000"], 1.0),
+        (["settings.train_size=100"], 0.1),
+        (["experiments.0.task_params.train=500"], 0.5),
+        (["settings.test_samples=400", "experiments.0.task_params.test=5000"], 1.0),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, list) else "",
+)
+def test_only_training_takes_longer_where_there_is_more_of_it(
+    tmp_path: Path, store: Store, changed: list[str], times: float
+) -> None:
+    """10 epochs of 1,000 trajectories with batches of 100 and 10 samples: 100 steps."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "protocol: quick\nexperiments: [{tasks: [nbody], methods: [mlp-haar], task_params: {train: 1000}}]\n"
+        "settings: {epochs: 10, batch_size: 100, train_samples: 10, train_size: null}\n"
+    )
+    known = record(load(path).expand().jobs[0], "succeeded")
+    store.write(replace(known, cost={"train_seconds": 60.0}, provenance={"wall_seconds": 100.0}), [])
+    _, job, *_ = load(path, ["seeds=2", *changed]).expand().jobs
+    found = estimates([job], store)[job.spec.digest]
+    assert found is not None
+    assert found.seconds == pytest.approx(40.0 + 60.0 * times)
+
+
+def test_a_task_that_does_not_train_takes_as_long_as_its_embeddings(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "protocol: quick\nexperiments: [{tasks: [graph8c], methods: [mlp-haar]}]\nsettings: {initialisations: 20}\n"
+    )
+    known = record(load(path).expand().jobs[0], "succeeded")
+    cost = {"train_seconds": 0.0, "embed_seconds": 16.0}
+    store.write(replace(known, cost=cost, provenance={"wall_seconds": 20.0}), [])
+    job = load(path, ["settings.initialisations=100"]).expand().jobs[0]
+    assert estimates([job], store)[job.spec.digest] == Estimate(4.0 + 5 * 16.0, "pair")
 
 
 def pairs(found: Plan) -> set[tuple[str, str]]:
