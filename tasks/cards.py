@@ -30,6 +30,14 @@ class Recipe:
         return (self.method == "*" or self.method in names) and self.protocol in ("*", protocol)
 
 
+def stricter(metric: str) -> tuple[str, str]:
+    """Names of the same metric asked for more: on inputs moved by the group, or counting only what is soundly so.
+
+    A method is as good as the worse of the two.
+    """
+    return f"{metric}_moved", f"{metric}_sound"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskCard:
     """A registered task.
@@ -39,8 +47,8 @@ class TaskCard:
     so that no old record is taken for a new one.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
-    ``control`` names the metric that says whether ``metric`` may be believed: ``<metric>_moved`` is the same metric on
-    inputs moved by the group; any other counts what a sound run has none of.
+    ``control`` names the metric that says whether ``metric`` may be believed: one of :func:`stricter` is in the same
+    unit, and any other counts what a sound run has none of.
     """
 
     name: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from tasks.cards import stricter
+
 SETTING_KEYS = (
     "task", "task_version", "variant", "task_params", "group", "size_name", "size", "protocol", "method",
     "method_version", "kind", "base_model", "weights", "sampler", "setting", "setting_label", "source", "metric",
@@ -29,8 +31,8 @@ def count(column: str) -> pl.Expr:
 
 
 def score() -> pl.Expr:
-    """A run's metric or, where that is worse, its metric on moved inputs, as on the leaderboard."""
-    moved = pl.col("control_name") == pl.format("{}_moved", pl.col("metric"))
+    """A run's metric or, where that is worse, the stricter one of the same unit, as on the leaderboard."""
+    strict = pl.any_horizontal(pl.col("control_name") == pl.format(name, pl.col("metric")) for name in stricter("{}"))
     worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
-    counted = pl.when(moved).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
+    counted = pl.when(strict).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
     return pl.when(pl.col("value").is_not_null()).then(counted).alias("score")

@@ -75,6 +75,10 @@ class _Tally:
     def ended(self) -> int:
         return self.succeeded + self.failed
 
+    @property
+    def all_started(self) -> bool:
+        return self.ended + len(self.running) == self.todo
+
     def counts(self) -> str:
         left = "time left unknown"
         if self.ended:
@@ -94,7 +98,10 @@ def duration(seconds: float) -> str:
 
 
 class PlainProgress:
-    """Whole lines for logs and pipes: every failure, and the counts at most every ``seconds``."""
+    """Whole lines for logs and pipes: every failure, and the counts at most every ``seconds``.
+
+    Counts are taken as a run starts in place of one that ended, or as one ends while none is left to start.
+    """
 
     def __init__(self, console: Console, seconds: float = PLAIN_SECONDS) -> None:
         self._console = console
@@ -109,20 +116,26 @@ class PlainProgress:
 
     def started(self, job: Job) -> None:
         self._tally.start(job)
+        if self._tally.ended:
+            self._count()
 
     def finished(self, job: Job, status: Ending, sentence: str | None) -> None:
         self._tally.finish(job, status)
         if status == "failed":
             self._say(f"failed: {label(job)}: {sentence}")
-        if time.monotonic() - self._said >= self._seconds or self._tally.ended == self._tally.todo:
-            self._said = time.monotonic()
-            self._say(self._tally.counts())
+        if self._tally.all_started:
+            self._count()
 
     def note(self, text: str) -> None:
         self._say(text)
 
     def end(self) -> None:
         return None
+
+    def _count(self) -> None:
+        if time.monotonic() - self._said >= self._seconds or self._tally.ended == self._tally.todo:
+            self._said = time.monotonic()
+            self._say(self._tally.counts())
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

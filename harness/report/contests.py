@@ -11,6 +11,7 @@ from typing import Any
 from harness import registry
 from harness.differences import describe
 from harness.report.published import PROTOCOL
+from tasks.cards import stricter
 
 Row = Mapping[str, Any]
 _KEYS = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction", "group")
@@ -34,7 +35,11 @@ class Contest:
 
     @property
     def ranks_by_worse(self) -> bool:
-        """Whether the control is the metric itself on moved inputs: same unit, same direction."""
+        """Whether the control is the metric itself, asked for more: same unit, same direction."""
+        return self.control in stricter(self.metric)
+
+    @property
+    def on_moved_inputs(self) -> bool:
         return self.control == f"{self.metric}_moved"
 
 

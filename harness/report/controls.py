@@ -1,12 +1,13 @@
 """The control beside a score: what tells whether a score means what it seems to mean.
 
-A control that is the metric itself on moved inputs decides the ranking with it; any other stands beside it.
+A control that is the metric itself, asked for more (on moved inputs, or soundly), decides the ranking with it; any
+other stands beside it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,14 +17,14 @@ from harness.report.formats import counted, estimate
 
 NOT_SYMMETRIC = "not symmetric: scores drop on moved inputs"
 DROPS = "scores drop on moved inputs"
+UNSOUND = "tells structures apart from relabelled copies of themselves"
 _WHY = {
     NOT_SYMMETRIC: "The plain score is better by more than chance: it is read off the order or the pose of the data",
     DROPS: "The plain score is better by more than two standard errors, though the method is symmetric on average: "
     "chance, or a fault",
+    UNSOUND: "What this method tells apart differs by the order of its nodes, or by the draw of group elements",
 }
 _MEANINGS = {
-    "false_separations": "how many structures were told apart from a relabelled copy of themselves (0 in a sound "
-    "run), which random embeddings do by chance",
     "unreliable": "how many structures a test told apart from relabelled copies of themselves, as it does with one in "
     "twenty where embeddings are random",
 }
@@ -38,38 +39,44 @@ class Score:
 
 
 def score(row: Row, contest: Contest) -> Score:
-    """The worse of plain and moved where the control is the moved metric, else the plain metric.
+    """The worse of plain and stricter where the control is the stricter metric, else the plain metric.
 
-    Where other rows of the contest have a moved score, a row without one is not ranked: it might be the best by reading
-    the label off the order of its data.
+    Where other rows of the contest have a stricter score, a row without one is not ranked: it might be the best by
+    reading the label off the order of its data.
     """
     plain = Score(mean=row["mean"], stderr=row["stderr"])
     if not contest.ranks_by_worse:
         return plain
-    moved = Score(mean=_control(row, contest), stderr=row["control_stderr"])
-    if plain.mean is None or moved.mean is None:
+    stricter = Score(mean=_control(row, contest), stderr=row["control_stderr"])
+    if plain.mean is None or stricter.mean is None:
         return Score(mean=None, stderr=None)
-    return moved if _gap(row, contest) > 0 else plain
+    return stricter if _gap(row, contest) > 0 else plain
 
 
 def drop(row: Row, contest: Contest) -> str:
-    """A few words where the score on moved inputs is worse by more than chance, else nothing."""
+    """A few words where the stricter score is worse by more than chance, else nothing."""
     if not contest.ranks_by_worse or row["mean"] is None or _control(row, contest) is None:
         return ""
-    symmetric = row["sampler"] != "identity"
     gap, error = _gap(row, contest), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
+    if not contest.on_moved_inputs:
+        return UNSOUND if gap > 0 else ""
+    symmetric = row["sampler"] != "identity"
     if gap <= (2 * error or 0.05 * abs(row["mean"])) or (symmetric and not error):
         return ""
     return DROPS if symmetric else NOT_SYMMETRIC
 
 
+def plainly(drops: Set[str], methods: str) -> str:
+    """One sentence for the reader of plain scores, of methods with those :func:`drop`; empty where there are none."""
+    if not drops:
+        return ""
+    if UNSOUND in drops:
+        return f"All that is told apart counts, also by chance (see the leaderboard) for {methods}."
+    return f"On inputs as they are; scores drop on moved inputs (see the leaderboard) for {methods}."
+
+
 def column(contest: Contest) -> Column:
-    name = contest.control or ""
-    if contest.ranks_by_worse:
-        why = f"{contest.metric} on the test set moved by random group elements; mean ± standard error over seeds"
-        return Column(title="Moved inputs", why=why, numeric=True)
-    why = f"Mean ± standard error over seeds: {_MEANINGS.get(name, 'should be 0')}"
-    return Column(title=_title(name), why=why, numeric=True)
+    return Column(title=_title(contest), why=f"Mean ± standard error over seeds: {_meaning(contest)}", numeric=True)
 
 
 def cell(row: Row, contest: Contest) -> Cell:
@@ -90,16 +97,10 @@ def explanation(contest: Contest) -> str:
     """One sentence for the reader of the table; empty where the contest has no control."""
     if contest.control is None:
         return ""
+    told = f"{_title(contest)}: {_meaning(contest)}"
     if contest.ranks_by_worse:
-        return (
-            f"Moved inputs: {contest.metric} on the test set moved by random group elements, where a symmetric method "
-            "scores the same; rows are ranked by the worse of the two means."
-        )
-    meaning = _MEANINGS.get(contest.control, "should be 0")
-    return (
-        f"{_title(contest.control)}: {meaning}; rows are ranked by {contest.metric} alone, which says little where "
-        "this is far from 0."
-    )
+        return f"{told}; rows are ranked by the worse of the two means."
+    return f"{told}; rows are ranked by {contest.metric} alone, which says little where this is far from 0."
 
 
 def order(contest: Contest, rows: Iterable[Row]) -> list[Row]:
@@ -122,10 +123,25 @@ def _control(row: Row, contest: Contest) -> float | None:
 
 
 def _gap(row: Row, contest: Contest) -> float:
-    """By how much the plain score is better than the moved one."""
+    """By how much the plain score is better than the stricter one."""
     gap: float = row["mean"] - row["control_mean"]
     return gap if contest.direction == "max" else -gap
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+def _title(contest: Contest) -> str:
+    if contest.ranks_by_worse:
+        return "Moved inputs" if contest.on_moved_inputs else "Soundly"
+    return (contest.control or "").replace("_", " ").capitalize()
+
+
+def _meaning(contest: Contest) -> str:
+    if not contest.ranks_by_worse:
+        return _MEANINGS.get(contest.control or "", "should be 0")
+    if contest.on_moved_inputs:
+        return (
+            f"{contest.metric} on the test set moved by random group elements, where a symmetric method scores the same"
+        )
+    return (
+        "pairs that were never told apart, or with a structure that was told apart from a relabelled copy of itself "
+        "too, as happens by chance where embeddings are random"
+    )

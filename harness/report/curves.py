@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.collate import Tables
 from harness.report.by_epoch import Histories, epoch_figures
 from harness.report.cells import Table
 from harness.report.contests import Contest, Row, contests
-from harness.report.controls import drop
+from harness.report.controls import drop, plainly
 from harness.report.curve_tables import Curve, curve_tables, is_flat, span
 from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Guide, Line, Series, figure, suits_log
 from harness.report.formats import listed
@@ -55,13 +55,13 @@ class TaskCurves:
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """What other tables say of settings. ``examples`` of the test set, at most, are behind a curve; the scores of
-    ``dropping`` settings drop on moved inputs; ``digests`` are of runs that succeeded."""
+    """What other tables say of settings. ``examples`` of the test set, at most, are behind a curve; ``drops`` tell of
+    scores that are worse where more is asked for; ``digests`` are of runs that succeeded."""
 
     changes: Changes
     notes: Notes
     examples: Mapping[str, int]
-    dropping: Set[str]
+    drops: Mapping[str, str]
     digests: Mapping[str, Sequence[str]]
     histories: Histories | None
 
@@ -126,7 +126,7 @@ def _known(tables: Tables, histories: Histories | None) -> _Known:
         changes=_less_trained_with(changed_settings(tables.runs)),
         notes=run_notes(tables.runs),
         examples={setting: size for setting, size in sizes if isinstance(size, int)},
-        dropping={row["setting"] for contest in ranked for row in contest.rows if drop(row, contest)},
+        drops={row["setting"]: drop(row, contest) for contest in ranked for row in contest.rows},
         digests=digests,
         histories=histories,
     )
@@ -143,7 +143,8 @@ def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
     common = shared(contest.rows, known.changes)
     labels = {row["setting"]: note(row, known.changes, common) for row in contest.rows}
     curves = _curves(contest.rows)
-    moved = _methods(curve for curve in curves if curve[0]["setting"] in known.dropping)
+    dropping = [curve for curve in curves if known.drops.get(curve[0]["setting"])]
+    plain = plainly({known.drops[curve[0]["setting"]] for curve in dropping}, _methods(dropping))
     sizes = [known.examples[setting] for setting in labels if setting in known.examples]
     chips = (*contest.chips, *([f"first {span(sizes)} test examples"] if sizes else []))
     changed = changed_sentence(contest.protocol, common)
@@ -155,11 +156,7 @@ def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
         remarks=(
             *([changed] if changed else []),
             *told(contest.rows, known.notes),
-            *(
-                [f"On inputs as they are; scores drop on moved inputs (see the leaderboard) for {moved}."]
-                if moved
-                else []
-            ),
+            *([plain] if plain else []),
         ),
     )
 

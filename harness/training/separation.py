@@ -1,7 +1,8 @@
 """Which structures does a randomly initialised model tell apart? (Balcilar et al. 2021; Kim et al. 2023, section 4.1)
 
 A model whose embeddings are random tells even two copies of one structure apart, by chance. The paper counts pairs
-that are never separated; beside it stands the number of structures separated from a relabelled copy of themselves.
+that are never separated. Beside it stand the structures that were separated from a relabelled copy of themselves, and
+the pairs that were not separated soundly: never, or with such a structure among the two.
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ class Unseparated:
         if any(block is None for block in self.blocks.values()):
             return whole
         return len(self.pairs) + sum(int(block.sum()) for block in self.blocks.values() if block is not None)
+
+    def among(self, sound: Tensor) -> int:
+        """The number of pairs left of which both are ``sound`` ``[M]``."""
+        if any(block is None for block in self.blocks.values()):
+            count = int(sound.sum())
+            return count * (count - 1) // 2
+        listed = int(sound[self.pairs].all(1).sum())
+        blocks = ((start, block) for start, block in self.blocks.items() if block is not None)
+        return listed + sum(
+            int((block & sound[start : start + BLOCK, None] & sound[start:]).sum()) for start, block in blocks
+        )
 
     def add(self, embeddings: Tensor) -> None:
         """Takes one initialisation's embeddings ``[M, C]`` into account; only those of :meth:`members` are read."""
@@ -114,11 +126,11 @@ class Separation:
             yield initialisation, self.build().to(self.device, self.dtype)
 
     def metrics(self) -> dict[str, float]:
-        """``unseparated`` pairs and ``false_separations``, after all initialisations.
+        """``unseparated`` pairs, ``false_separations`` and ``unseparated_sound``, after all initialisations.
 
         What is separated stays so: only structures that can still change a count are embedded.
         """
-        left = self._unseparated(len(self.structures))
+        every, left = (self._unseparated(len(self.structures)) for _ in range(2))
         fooled = torch.zeros(len(self.structures), dtype=torch.bool, device=self.device)
         counts: dict[str, float] = {}
         for initialisation, model in self.models():
@@ -127,7 +139,12 @@ class Separation:
             copies = self._embed(model, self.relabelled, ~fooled, initialisation, "copies")
             fooled |= (embeddings - copies).abs().sum(-1) > self.threshold
             left.add(embeddings)
-            counts = {"unseparated": float(len(left)), "false_separations": float(fooled.sum())}
+            sound = ~fooled
+            counts = {
+                "unseparated": float(len(left)),
+                "false_separations": float(fooled.sum()),
+                "unseparated_sound": float(len(every) - every.among(sound) + left.among(sound)),
+            }
             self.hooks.log(initialisation, counts)
         return counts
 

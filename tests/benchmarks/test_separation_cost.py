@@ -135,7 +135,11 @@ def plain_run(run: Separation, params: Mapping[str, Any]) -> tuple[dict[str, flo
         own, copies = both
         close &= (own[:, None] - own[None]).abs().sum(-1) <= run.threshold
         fooled |= (own - copies).abs().sum(-1) > run.threshold
-        counts = {"unseparated": float(close.triu(1).sum()), "false_separations": float(fooled.sum())}
+        counts = {
+            "unseparated": float(close.triu(1).sum()),
+            "false_separations": float(fooled.sum()),
+            "unseparated_sound": float((close | fooled | fooled[:, None]).triu(1).sum()),
+        }
         comparing += time.process_time() - start
     return counts, embedding, comparing
 

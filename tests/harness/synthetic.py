@@ -15,14 +15,14 @@ from harness import registry
 from harness.records.record import Description, Failure, Record
 from harness.spec import RunSpec
 from harness.training.outcome import CurvePoint
-from tasks.cards import TaskCard
+from tasks.cards import TaskCard, stricter
 
 TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {
     "graph8c": {},
     "exp_classify": {"data": "generated", "generator_seed": 0},
     "nbody": {"nodes": 5},
 }
-OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {"teacher_space_invariant": {"nodes": 7}}
+OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {"teacher_space_invariant": {"nodes": 7}, "brec": {}}
 SAMPLERS = ("identity", "haar", "frame", "canonical", "learned")
 PARAMETERS: Mapping[str, int] = {
     "mlp": 1_180_000,
@@ -56,7 +56,7 @@ def make_record(
 ) -> Record:
     """A record of a registered pair; ``changes`` are what :func:`harness.registry.resolve` takes.
 
-    ``control`` is by default that of a method which is sound: ``value`` again where it is the moved metric, else 0.
+    ``control`` is by default that of a method which is sound: ``value`` again where that is in its unit, else 0.
     """
     card, method_card = registry.task(task), registry.method(method)
     changes = {**changes, "task_params": {**(TASK_PARAMS | OTHER_PARAMS)[task], **changes.get("task_params", {})}}
@@ -110,7 +110,7 @@ def make_record(
 
 def _scores(card: TaskCard, value: float | None, control: float | None) -> dict[str, float]:
     score = math.nan if value is None else value
-    sound = score if card.control == f"{card.metric}_moved" else 0.0
+    sound = score if card.control in stricter(card.metric) else 0.0
     return {card.metric: score, str(card.control): sound if control is None else control}
 
 

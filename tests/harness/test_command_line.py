@@ -369,6 +369,22 @@ def test_plain_progress_is_whole_lines(jobs: list[Job], capsys: pytest.CaptureFi
     assert lines[-1] == "[bold]as it is[/bold]"
 
 
+def test_a_run_that_takes_the_place_of_another_counts_as_running(
+    jobs: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = PlainProgress(Console(width=80), seconds=0)
+    progress.begin(len(jobs), 0)
+    for job in jobs[:2]:
+        progress.started(job)
+    for ending, starting in zip(jobs[:2], jobs[2:], strict=True):
+        progress.finished(ending, "succeeded", None)
+        progress.started(starting)
+    for job in jobs[2:]:
+        progress.finished(job, "succeeded", None)
+    counts = [line.partition(", 0 failed")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert counts == ["1/4 done, 2 running", "2/4 done, 2 running", "3/4 done, 1 running", "4/4 done, 0 running"]
+
+
 def test_plain_progress_is_not_chatty(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
     watch(PlainProgress(Console(), seconds=3600), jobs)
     assert sum("running" in line for line in capsys.readouterr().out.splitlines()) == 1

@@ -106,6 +106,8 @@ def test_counts_and_curve_are_over_the_pairs(name: str, unseparated: int) -> Non
         lambda: build(method(name), problem.signature, (), spec.base, {}),
         problem, group(("S_n",)), protocol, seed=0, device=torch.device("cpu"), dtype=torch.float32, hooks=Silence(),
     )  # fmt: skip
-    assert counted.metrics() == {"unseparated": unseparated, "false_separations": 0}
+    assert counted.metrics() == {
+        "unseparated": unseparated, "false_separations": 0, "unseparated_sound": unseparated,
+    }  # fmt: skip
     if name == "gin":
         assert [point.value for point in counted.curve()] == [3.0]  # graphs 0 to 5; the partner of 6 is not among them

@@ -11,7 +11,7 @@ from harness.records.description import describe
 @pytest.mark.parametrize(
     ("task", "method", "control"),
     [
-        ("graph8c", "gin", "false_separations"),
+        ("graph8c", "gin", "unseparated_sound"),
         ("exp_classify", "mlp-haar", "accuracy_moved"),
         ("nbody", "egnn", "mse_moved"),
     ],

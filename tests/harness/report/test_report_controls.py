@@ -69,22 +69,34 @@ def test_ties_use_the_error_of_the_worse_mean(tmp_path: Path) -> None:
     }
 
 
-def test_false_separations_stand_beside_and_do_not_rank(tmp_path: Path) -> None:
+def test_a_method_that_tells_copies_apart_is_ranked_by_what_it_tells_apart_soundly(tmp_path: Path) -> None:
     board = board_of(
         tmp_path,
-        *seeds("graph8c", "mlp-identity", (0.0, 11_115.0), (0.0, 11_113.0)),
-        *seeds("graph8c", "mlp-frame", (0.0, 4_000.0), (0.0, 4_010.0)),
-        *seeds("graph8c", "gin", (970.0, 0.0), (703.0, 0.0)),
+        *seeds("graph8c", "mlp-haar", (0.0, 61_000_000.0), (0.0, 61_000_002.0)),
+        *seeds("graph8c", "mlp-frame", (0.0, 37_000_000.0), (0.0, 37_000_002.0)),
+        *seeds("graph8c", "gin", (970.0, 970.0), (703.0, 703.0)),
     )
-    assert [column.title for column in board.table.columns][2:4] == ["unseparated ↓", "False separations"]
-    assert [row[0].text for row in board.table.rows] == ["mlp-frame", "mlp-identity", "gin"]
-    assert [cell.mark for cell in cells(board, "unseparated").values()] == ["best", "best", ""]
-    assert [cell.text for cell in cells(board, "False separations").values()] == [
-        "4,005.0 ± 5.0",
-        "11,114 ± 1",
-        "0 ± 0",
-    ]
-    assert "relabelled copy" in board.control and "unseparated alone" in board.control
+    assert [column.title for column in board.table.columns][2:4] == ["unseparated ↓", "Soundly"]
+    assert [row[0].text for row in board.table.rows] == ["gin", "mlp-frame", "mlp-haar"]
+    assert [cell.mark for cell in cells(board, "unseparated").values()] == ["best", "", ""]
+    soundly = cells(board, "Soundly")
+    assert soundly["mlp-frame"].text == "37,000,001 ± 1"
+    assert [cell.note for cell in soundly.values()] == ["", controls.UNSOUND, controls.UNSOUND]
+    assert "relabelled copy" in board.control and "worse of the two means" in board.control
+
+
+def test_a_control_of_another_unit_stands_beside_and_does_not_rank(tmp_path: Path) -> None:
+    board = board_of(
+        tmp_path,
+        *seeds("brec", "mlp-haar", (390.0, 40.0), (390.0, 42.0)),
+        *seeds("brec", "mlp-frame", (390.0, 20.0), (390.0, 22.0)),
+        *seeds("brec", "gin", (120.0, 0.0), (121.0, 0.0)),
+    )
+    assert [column.title for column in board.table.columns][2:4] == ["separated ↑", "Unreliable"]
+    assert [row[0].text for row in board.table.rows] == ["mlp-frame", "mlp-haar", "gin"]
+    assert [cell.mark for cell in cells(board, "separated").values()] == ["best", "best", ""]
+    assert [cell.text for cell in cells(board, "Unreliable").values()] == ["21.0 ± 1.0", "41.0 ± 1.0", "0 ± 0"]
+    assert "relabelled copies" in board.control and "separated alone" in board.control
 
 
 @pytest.mark.parametrize(
@@ -136,11 +148,11 @@ def test_both_files_show_the_control(tmp_path: Path) -> None:
     write(
         store.root,
         *seeds("exp_classify", "mlp-identity", (0.96, 0.52), (0.97, 0.49)),
-        *seeds("graph8c", "mlp-haar", (0.0, 11_116.0)),
+        *seeds("graph8c", "mlp-haar", (0.0, 61_788_286.0)),
     )
     for path in write_report(collate(store), store, tmp_path)[:2]:
         text = path.read_text(encoding="utf-8")
-        for said in ("Moved inputs", "False separations", SAID, "11,116", "0.505 ± 0.015", "worse of the two means"):
+        for said in ("Moved inputs", "Soundly", SAID, "61,788,286", "0.505 ± 0.015", "worse of the two means"):
             assert said in text, (path.name, said)
 
 

@@ -117,6 +117,27 @@ def test_the_count_is_the_plain_count(seed: int, initialisations: int, coarse: b
         assert counts(list(embeddings), 0.5) == plain_counts(list(embeddings), 0.5)
 
 
+@given(seed=st.integers(0, 10_000), sound=st.floats(0, 1), block=st.sampled_from((4, 256)), listed=st.booleans())
+def test_pairs_among_sound_structures_are_those_of_the_full_array(
+    seed: int, sound: float, block: int, listed: bool
+) -> None:
+    """Before any initialisation and after each, of all pairs and of some."""
+    noise = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn((2, 25, 3), generator=noise, dtype=torch.float64)
+    embeddings[:, :9] /= 10
+    kept = torch.rand(25, generator=noise) < sound
+    both = kept[:, None] & kept
+    pairs = torch.rand(25, 25, generator=noise).triu(1) > (0.5 if listed else 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(harness.training.separation, "BLOCK", block)
+        left = Unseparated(25, 0.5, CPU, pairs.nonzero() if listed else None)
+        assert left.among(kept) == int((pairs & both).sum())
+        for values in embeddings:
+            left.add(values)
+            pairs &= (values[:, None] - values).abs().sum(-1) <= 0.5
+            assert left.among(kept) == int((pairs & both).sum())
+
+
 @pytest.mark.parametrize("threshold", [1.0, 4.0, 20.0])
 def test_the_count_of_300_structures_is_that_of_the_full_array(threshold: float) -> None:
     """From a few pairs left to almost all of them."""
@@ -159,7 +180,12 @@ def test_what_is_not_embedded_changes_no_count(name: str) -> None:
     expected = plain_counts([own for own, _ in everything], threshold)
     assert run.metrics() == history.counts[-1]
     assert [counts["unseparated"] for counts in history.counts] == expected
-    assert [counts["false_separations"] for counts in history.counts] == apart.cummax(0).values.sum(1).tolist()
+    fooled = apart.cummax(0).values
+    assert [counts["false_separations"] for counts in history.counts] == fooled.sum(1).tolist()
+    together = [(own[:, None] - own).abs().sum(-1) <= threshold for own, _ in everything]
+    never = torch.stack(together).cummin(0).values
+    unsound = never | fooled[:, :, None] | fooled[:, None]
+    assert [counts["unseparated_sound"] for counts in history.counts] == unsound.triu(1).sum((1, 2)).tolist()
     assert run.embedded <= 2 * 60 * 6
 
 
@@ -190,7 +216,7 @@ def test_chunks_change_nothing(name: str) -> None:
 def test_an_invariant_network_separates_no_copies() -> None:
     """GIN gives relabelled copies one embedding: the 30 planted pairs stay, and no separation is false."""
     metrics = separation("gin").metrics()
-    assert metrics["unseparated"] >= 30
+    assert metrics["unseparated"] == metrics["unseparated_sound"] >= 30
     assert metrics["false_separations"] == 0
 
 
@@ -199,6 +225,7 @@ def test_chance_separates_copies_and_is_counted() -> None:
     metrics = separation("mlp-haar").metrics()
     assert metrics["unseparated"] < 30
     assert metrics["false_separations"] > 50
+    assert metrics["unseparated_sound"] > 0.9 * 60 * 59 / 2
 
 
 def test_more_initialisations_separate_no_less() -> None:
