@@ -119,10 +119,11 @@ def import_(
     store: StoreOption = STORE,
 ) -> None:
     """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
-    from harness.exchange.importing import import_bundle
+    from harness.exchange.importing import checked_bundle, import_bundle
     from harness.records.opening import open_store
 
-    for sentence in import_bundle(open_store(store), bundle).sentences():
+    checked = checked_bundle(bundle)
+    for sentence in import_bundle(open_store(store), checked).sentences():
         typer.echo(sentence)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -45,18 +45,24 @@ class Imported:
             )
 
 
-def import_bundle(store: Store, path: Path) -> Imported:
-    """Checks the bundle at ``path`` and puts its records into ``imported/<source>/`` of the store.
+class Bundle(NamedTuple):
+    """A bundle in which everything is as it was written: JSON of every record by digest and status."""
 
-    Raises :class:`SymbenchError`, and changes nothing, where a checksum, a digest or a record is not right.
+    manifest: Manifest
+    records: Mapping[tuple[str, Status], bytes]
+
+
+def import_bundle(store: Store, bundle: Bundle) -> Imported:
+    """Puts a bundle's records into ``imported/<source>/`` of the store.
+
+    Raises :class:`SymbenchError`, and changes nothing, where that is there or cannot be written.
     """
-    manifest, files = read_bundle(path)
-    records = read_records(path, manifest, files)
-    target = store.root / IMPORTED / manifest.source
+    source = bundle.manifest.source
+    target = store.root / IMPORTED / source
     if target.exists():
-        raise SymbenchError(f"The bundle {manifest.source} was imported before: delete {target} to import it again.")
+        raise SymbenchError(f"The bundle {source} was imported before: delete {target} to import it again.")
     fresh, known, repeated, differing = {}, 0, 0, 0
-    for (digest, status), body in records.items():
+    for (digest, status), body in bundle.records.items():
         name = store.record_path(digest, status).name
         values = json.loads(body)
         others = list(_of_name(store.root, name))
@@ -68,15 +74,17 @@ def import_bundle(store: Store, path: Path) -> Imported:
         repeated += any(same)
         differing += bool(same) and not all(same)
     if fresh:
-        _write(target, manifest, fresh)
-    return Imported(source=manifest.source, added=len(fresh), known=known, repeated=repeated, differing=differing)
+        _write(target, bundle.manifest, fresh)
+    return Imported(source=source, added=len(fresh), known=known, repeated=repeated, differing=differing)
 
 
-def read_records(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> dict[tuple[str, Status], bytes]:
-    """Digest and status to JSON of every record of a bundle, each with the digest of its settings computed again.
+def checked_bundle(path: Path) -> Bundle:
+    """The bundle at ``path``, every checksum and every digest computed again.
 
-    Raises :class:`SymbenchError` for a record that cannot be read or whose digest is not that of its settings.
+    Raises :class:`SymbenchError` for a wrong checksum, a record that cannot be read, and one whose digest is not that
+    of its settings.
     """
+    manifest, files = read_bundle(path)
     try:
         table = pl.read_parquet(BytesIO(files[RECORDS]), columns=["digest", "record"])
         bodies = table.select(pl.col("digest", "record").cast(pl.String)).rows()
@@ -89,7 +97,7 @@ def read_records(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> 
         body = (text or "").encode()
         row = _row(path, digest, body)
         found[row["digest"], row["status"]] = body
-    return found
+    return Bundle(manifest, found)
 
 
 def _row(path: Path, digest: str, body: bytes) -> dict[str, Any]:

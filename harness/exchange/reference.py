@@ -10,8 +10,8 @@ from harness.collate.incremental import ROWS, read_rows
 from harness.collate.reading import COLUMNS, frame, read_row
 from harness.collate.runs import runs
 from harness.errors import SymbenchError
-from harness.exchange.bundle import is_bundle, read_bundle
-from harness.exchange.importing import read_records
+from harness.exchange.bundle import is_bundle
+from harness.exchange.importing import checked_bundle
 
 
 def reference_runs(path: Path) -> pl.DataFrame:
@@ -20,8 +20,7 @@ def reference_runs(path: Path) -> pl.DataFrame:
     Raises :class:`SymbenchError` where there is neither a store nor a bundle, or a bundle is not whole.
     """
     if is_bundle(path):
-        manifest, files = read_bundle(path)
-        rows = [read_row(body) for body in read_records(path, manifest, files).values()]
+        rows = [read_row(body) for body in checked_bundle(path).records.values()]
         stamps = [pl.lit(None, dtype).alias(name) for name, dtype in ROWS.items() if name not in COLUMNS]
         return runs(frame(rows, pl.Schema(COLUMNS)).with_columns(stamps))
     stores = [folder.parent for folder in (path / "records", *sorted(path.glob("*/records"))) if folder.is_dir()]

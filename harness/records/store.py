@@ -147,12 +147,20 @@ class Store:
             ) from error
 
     def history(self, digest: str) -> pl.DataFrame:
-        """Columns ``step`` (int64), ``name`` (str), ``value`` (f64) and ``seconds`` (f64, since the run began)."""
+        """Columns ``step`` (int64), ``name`` (str), ``value`` (f64) and ``seconds`` (f64, since the run began).
+
+        Raises :class:`SymbenchError` where the file is damaged.
+        """
         import polars as pl
 
         status: Status = "succeeded" if self.record_path(digest, "succeeded").exists() else "failed"
         path = self._history_file(digest, status)
-        return pl.read_parquet(path) if path.exists() else _frame([])
+        try:
+            return pl.read_parquet(path) if path.exists() else _frame([])
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise SymbenchError(
+                f"The history {path} cannot be read: delete it and the record of run {digest}, then run that again."
+            ) from error
 
     def write_launch(self, launch_id: str, values: Mapping[str, Any]) -> None:
         """What a launch was, as ``launches/<id>.json``. Raises :class:`SymbenchError` where it cannot be written."""

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
+from harness.errors import SymbenchError
 from harness.report.figures import Axis, Figure, Line, Series, figure
 
 Histories = Callable[[str], pl.DataFrame]
-"""The history of a run by its digest: ``step``, ``name``, ``value``."""
+"""The history of a run by its digest: ``step``, ``name``, ``value``. A damaged one raises :class:`SymbenchError`."""
 
 LOSS, ENTROPY = "validation/loss", "train/permutation_entropy"
 MOST_POINTS = 200
 MOST_SEEDS = 10
 
 
-def epoch_figures(runs: Iterable[tuple[Series, Sequence[str]]], histories: Histories) -> list[Figure]:
-    """Both by epoch, of the methods that sample permutations in training; none where none does.
+class ByEpoch(NamedTuple):
+    """Figures, and the digests of runs that are in none since their histories are damaged."""
+
+    figures: list[Figure]
+    unread: list[str]
+
+
+def by_epoch(runs: Iterable[tuple[Series, Sequence[str]]], histories: Histories) -> ByEpoch:
+    """Both by epoch, of the methods that sample permutations in training; no figure where none does.
 
     The loss is of the weights of its epoch, the entropy that of the mean of the sampled permutation matrices.
     """
-    samplers = [
-        (series, means)
-        for series, digests in runs
-        if not (means := _means(histories, digests[:MOST_SEEDS])).filter(name=ENTROPY).is_empty()
-    ]
-    if len(samplers) < 2:  # a comparison: learned against uniform
-        return []
+    unread: list[str] = []
+
+    def readable(digests: Iterable[str]) -> Iterator[pl.DataFrame]:
+        for digest in digests:
+            try:
+                yield histories(digest).select("step", "name", "value")
+            except SymbenchError:
+                unread.append(digest)
+
+    means = ((series, _means(readable(digests[:MOST_SEEDS]))) for series, digests in runs)
+    samplers = [(series, mean) for series, mean in means if not mean.filter(name=ENTROPY).is_empty()]
+    # A comparison: learned against uniform.
+    return ByEpoch(_figures(samplers) if len(samplers) > 1 else [], unread)
+
+
+def _figures(samplers: Sequence[tuple[Series, pl.DataFrame]]) -> list[Figure]:
     epochs = Axis(title="epoch")
     losses, entropies = ([_line(*one, name) for one in samplers] for name in (LOSS, ENTROPY))
     return [
@@ -38,12 +56,10 @@ def epoch_figures(runs: Iterable[tuple[Series, Sequence[str]]], histories: Histo
     ]
 
 
-def _means(histories: Histories, digests: Iterable[str]) -> pl.DataFrame:
+def _means(histories: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Over seeds, by name and epoch."""
-    frames = [histories(digest).select("step", "name", "value") for digest in digests]
-    if not frames:
-        return pl.DataFrame(schema={"step": pl.Int64, "name": pl.String, "mean": pl.Float64, "stderr": pl.Float64})
-    wanted = pl.concat(frames).filter(pl.col("name").is_in([LOSS, ENTROPY]))
+    empty = pl.DataFrame(schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64})
+    wanted = pl.concat([empty, *histories]).filter(pl.col("name").is_in([LOSS, ENTROPY]))
     pooled = wanted.group_by("name", "step").agg(
         pl.col("value").mean().alias("mean"), (pl.col("value").std(ddof=1) / pl.len().sqrt()).alias("stderr")
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import registry
 from harness.collate import Tables
-from harness.report.by_epoch import Histories, epoch_figures
+from harness.report.by_epoch import ByEpoch, Histories, by_epoch
 from harness.report.cells import Table
 from harness.report.contests import Contest, Row, contests
 from harness.report.controls import drop, plainly
@@ -178,12 +178,9 @@ def _group(
     strands = [strand for strand in every if strand.series.id in kept]
     shown = [curve for strand in strands for curve in strand.curves]
     panels = [figure for k in _trained(strands) for figure in _panel(contest, strands, k)]
-    by_epoch = [(strand.series, _digests(strand, contest, known)) for strand in strands]
-    figures = [
-        *panels,
-        *_by_training(contest, strands),
-        *(epoch_figures(by_epoch, known.histories) if known.histories else []),
-    ]
+    trained = [(strand.series, _digests(strand, contest, known)) for strand in strands]
+    epochs = by_epoch(trained, known.histories) if known.histories else ByEpoch([], [])
+    figures = [*panels, *_by_training(contest, strands), *epochs.figures]
     protocol_chip = f"protocol {contest.protocol}"
     return FigureGroup(
         id=id_,
@@ -191,7 +188,7 @@ def _group(
         chips=(protocol_chip, *chips),
         legend=[strand.series for strand in strands],
         figures=figures,
-        remarks=tuple(_remarks(shown, len(strands), len(every), figures)),
+        remarks=(*_remarks(shown, len(strands), len(every), figures), *_unread(epochs.unread)),
     )
 
 
@@ -333,6 +330,11 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[F
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
     if any(one.title == SAMPLES_NEEDED for one in figures):
         yield "Samples needed that are more than all measured, or that cannot be told, have no point: see the table."
+
+
+def _unread(digests: list[str]) -> Iterable[str]:
+    if digests:
+        yield f"Not in the figures by epoch, since their histories are damaged: {listed(digests, 4)}."
 
 
 def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:

@@ -89,6 +89,16 @@ def test_a_run_without_record_has_neither_record_nor_history(tmp_path: Path) -> 
     assert store.statuses() == {}
 
 
+def test_a_damaged_history_is_named_in_one_sentence(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(succeeded(), ROWS)
+    path = store.history_path(spec().digest, "succeeded")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(SymbenchError, match=f"{path.name} cannot be read: delete it") as caught:
+        store.history(spec().digest)
+    assert "\n" not in str(caught.value)
+
+
 def test_success_replaces_failure_and_never_the_other_way(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write(failed(), ROWS[:1])

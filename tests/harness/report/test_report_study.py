@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from harness.collate import collate
+from harness.records.history import HistoryRow
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
@@ -122,6 +123,26 @@ def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path)
     alone, _ = study(tmp_path / "alone", *(r for (m, *_), r in runs.items() if m == "mlp-haar"), histories=histories)
     assert alone.group is not None
     assert "epoch" not in " ".join(figure.title for figure in alone.group.figures)
+
+
+def test_a_damaged_history_is_left_out_by_epoch_and_named(tmp_path: Path) -> None:
+    runs = [
+        make_record("exp_classify", method, seed=seed) for method in ("mlp-haar", "mlp-learned") for seed in (0, 1, 2)
+    ]
+    store = Store(tmp_path / "store")
+    for record in runs:
+        entropy = 1.0 if record.spec.method == "mlp-learned" else 4.0
+        rows = [(step, name, value, 0.0) for step, name, value in history(float(record.spec.seed), entropy).iter_rows()]
+        store.write(record, [HistoryRow(*row) for row in rows])
+    damaged = store.history_path(runs[-1].digest, "succeeded")
+    damaged.write_bytes(b"no parquet")
+    found = sample_curves(collate(store), store.history)[0].contests[0].group
+    assert found is not None
+    assert found.remarks[-1] == f"Not in the figures by epoch, since their histories are damaged: {runs[-1].digest}."
+    loss = next(figure for figure in found.figures if figure.title == "Validation loss by epoch")
+    assert [trace["y"][0] for trace in loss.spec["data"] if "name" in trace] == pytest.approx([1.0, 0.5])
+    write_report(collate(store), store, tmp_path)
+    assert "histories are damaged" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_the_written_report_holds_the_study(tmp_path: Path) -> None:
