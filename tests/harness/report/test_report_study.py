@@ -142,7 +142,7 @@ def test_a_damaged_history_is_left_out_by_epoch_and_named(tmp_path: Path) -> Non
     loss = next(figure for figure in found.figures if figure.title == "Validation loss by epoch")
     assert [trace["y"][0] for trace in loss.spec["data"] if "name" in trace] == pytest.approx([1.0, 0.5])
     write_report(collate(store), store, tmp_path)
-    assert "histories are damaged" in (tmp_path / "leaderboard.md").read_text(encoding="utf-8")
+    assert "histories are damaged" in (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
 
 
 def test_the_written_report_holds_the_study(tmp_path: Path) -> None:
