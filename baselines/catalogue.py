@@ -261,6 +261,7 @@ LEARNED_PARAMS = {
     "neighbours": 4,
     "dropout": None,  # what belongs to q: 0.08 in vector neurons, none in networks on graphs
     "input_linear": True,
+    "axis_floor": 0.0,  # the share of an axis' length, off those before it, below which it is drawn
     "entropy_weight": 0.1,
     "group": None,
 }

@@ -20,6 +20,7 @@ from baselines.samplers.vector_heads import PermutationHead, RotationHead
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors, node_and_space
 from tasks.symmetry.noise import Generator, Noise
+from tasks.symmetry.orthogonal import spanning
 from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Signature, Structure
 
@@ -183,6 +184,7 @@ class GeometricQ(QNetwork):
         self.permutation = PermutationHead(width, neighbours, dropout) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if space else None
         self.padded = signature.padded
+        self.axis_floor = float(params["axis_floor"])
 
     def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
         lead = (len(x), samples)
@@ -198,6 +200,8 @@ class GeometricQ(QNetwork):
         features = self.trunk(self._read(geometry[:, None] + scale * vectors).flatten(0, 1), mask)
         scores = self.permutation(features, mask).view_as(ties) + TIE_NOISE * ties if self.permutation else None
         matrix = self.rotation(features, mask).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
+        if matrix is not None and self.axis_floor:
+            matrix = spanning(matrix, ranks, self.axis_floor)
         return QOutput(scores, matrix)
 
     def _read(self, vectors: Tensor) -> Tensor:

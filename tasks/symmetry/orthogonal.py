@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -23,13 +25,35 @@ def gram_schmidt(matrix: Tensor, special: bool = False) -> Tensor:
     return torch.cat([orthogonal[..., :1] * phase[..., None, None], orthogonal[..., 1:]], -1)
 
 
+def spanning(matrix: Tensor, spare: Tensor, floor: float) -> Tensor:
+    """``matrix`` ``[..., D, D]`` with the columns of ``spare`` in place of those that earlier ones span.
+
+    A column is one of these where no more than ``floor`` of its length is off the earlier ones, or it is zero. Turned
+    with both, and invariant in law where that of ``spare`` is: an input that leaves an axis open gets any.
+    """
+    columns: list[Tensor] = []
+    axes: list[Tensor] = []
+    for column, other in zip(matrix.unbind(-1), spare.unbind(-1), strict=True):
+        off = _off(column.detach(), axes)
+        missing = off.norm(dim=-1, keepdim=True) <= floor * column.detach().norm(dim=-1, keepdim=True)
+        columns.append(torch.where(missing, other, column))
+        rest = torch.where(missing, _off(other, axes), off)
+        axes.append(rest / rest.norm(dim=-1, keepdim=True))
+    return torch.stack(columns, -1)
+
+
+def _off(column: Tensor, axes: Iterable[Tensor]) -> Tensor:
+    """What of ``column`` ``[..., D]`` is orthogonal to orthonormal ``axes``."""
+    for axis in axes:
+        column = column - (column * axis.conj()).sum(-1, keepdim=True) * axis
+    return column
+
+
 def _orthonormalised(matrix: Tensor) -> Tensor:
     """One pass of modified Gram-Schmidt."""
     columns: list[Tensor] = []
     for index in range(matrix.shape[-1]):
-        column = matrix[..., index]
-        for done in columns:
-            column = column - (column * done.conj()).sum(-1, keepdim=True) * done
+        column = _off(matrix[..., index], columns)
         columns.append(column / column.norm(dim=-1, keepdim=True))
     return torch.stack(columns, -1)
 
