@@ -6,14 +6,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from harness import registry
 from harness.differences import describe
 from harness.report.published import PROTOCOL
+from harness.report.titles import group_title
 from tasks.cards import stricter
 
 Row = Mapping[str, Any]
+OF_GROUP = {"group", "degree"}
 _KEYS = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction", "group")
 
 
@@ -44,14 +47,21 @@ class Contest:
 
 
 def contests(rows: Iterable[Row]) -> list[Contest]:
-    """The contests of one task: ``paper`` first, and of each protocol first the main one, with most methods."""
+    """The contests of one task: ``paper`` first, and of each protocol first the main one, with most methods.
+
+    The others follow by their groups, as these grow.
+    """
     grouped: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         grouped[tuple(row[key] for key in _KEYS)].append(row)
     keys = [dict(zip(_KEYS, key, strict=True)) for key in grouped]
     varying = _varying([json.loads(key["task_params"]) for key in keys])
     several_versions = len({key["task_version"] for key in keys}) > 1
-    order = sorted(zip(keys, grouped.values(), strict=True), key=lambda pair: _rank(*pair))
+    ranked = sorted(zip(keys, grouped.values(), strict=True), key=lambda pair: _rank(*pair))
+    order: list[tuple[Row, list[Row]]] = []
+    for _, of_protocol in groupby(ranked, key=lambda pair: pair[0]["protocol"]):
+        main, *others = of_protocol
+        order += [main, *sorted(others, key=lambda pair: _growth(*pair))]
     found: list[Contest] = []
     for key, members in order:
         params = json.loads(key["task_params"])
@@ -78,15 +88,24 @@ def _control(rows: Iterable[Row]) -> str | None:
     return next((row["control_name"] for row in rows if row.get("control_mean") is not None), None)
 
 
+def _growth(key: Row, rows: list[Row]) -> tuple[Any, ...]:
+    family = json.dumps(json.loads(key["task_params"]).get("group"))
+    return _is_old(key), family, rows[0]["size"] or 0
+
+
+def _is_old(key: Row) -> bool:
+    card = registry.tasks().get(key["task"])
+    return card is not None and key["task_version"] != card.version
+
+
 def _rank(key: Row, rows: list[Row]) -> tuple[Any, ...]:
     card = registry.tasks().get(key["task"])
     params = json.loads(key["task_params"])
     unusual = sum(params.get(name) != value for name, value in card.params.items()) if card else 0
-    old = bool(card) and key["task_version"] != card.version  # type: ignore[union-attr]
     return (
         key["protocol"] != PROTOCOL,
         key["protocol"],
-        old,
+        _is_old(key),
         -len({row["method"] for row in rows}),
         unusual,
         rows[0]["size"] or 0,
@@ -101,7 +120,11 @@ def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versi
         yield key["variant"]
     card = registry.tasks().get(key["task"])
     other = unusual(key["task"], params)
-    if shown := {name: value for name, value in params.items() if name in varying or name in other}:
+    shown = {name: value for name, value in params.items() if name in varying or name in other}
+    if "group" in params and shown.keys() & OF_GROUP:  # its parameters are a template and a number
+        yield group_title(key["group"])
+        shown = {name: value for name, value in shown.items() if name not in OF_GROUP}
+    if shown:
         yield describe(shown).replace("=", " = ")
     if several_versions or (card and key["task_version"] != card.version):
         now = f", now {card.version}" if card and key["task_version"] != card.version else ""

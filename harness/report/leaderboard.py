@@ -13,7 +13,7 @@ from harness.collate import Tables
 from harness.report import controls, published
 from harness.report.cells import Cell, Column, Table, missing
 from harness.report.contests import Contest, Row, contests
-from harness.report.formats import between, counted, estimate
+from harness.report.formats import between, counted, estimate, listed
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
 from harness.report.ranking import places, standings
@@ -71,8 +71,9 @@ def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes, n
     found = contests(rows)
     card = registry.tasks().get(task)
     first = found[0]
+    groups = list(dict.fromkeys(group_title(contest.group) for contest in found))
     facts = [
-        f"Group {group_title(first.group)}",
+        f"{'Group' if len(groups) == 1 else 'Groups'} {listed(groups, 12)}",
         f"metric {first.metric} {arrow(first.direction)} ({better(first.direction)})",
     ]
     if card:

@@ -82,6 +82,22 @@ def test_sizes_are_ranked_apart_and_the_main_contest_comes_first(tmp_path: Path)
     assert len(task.boards[0].table.rows) == 3
 
 
+def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_path: Path) -> None:
+    def run(group: str, degree: int, method: str = "mlp-haar") -> Record:
+        params = {"group": [group], "degree": degree, "stabilised": 0}
+        return make_record("teacher_space_invariant", method, task_params=params)
+
+    records = [
+        run(group, degree) for group, degree in (("O(#)", 8), ("O(#)", 3), ("C_#", 16), ("O(#)", 16), ("C_#", 4))
+    ]
+    store = Store(tmp_path)
+    write(store.root, *records, run("O(#)", 5), run("O(#)", 5, "mlp-frame"))
+    (task,) = leaderboard(collate(store))
+    named = [board.chips[0] for board in task.boards]
+    assert named == ["O(5)", "C_4", "C_16", "O(3)", "O(8)", "O(16)"]
+    assert "Groups O(5), C_4, C_16, O(3), O(8), O(16) ·" in task.facts
+
+
 def test_rows_say_what_was_changed(tmp_path: Path) -> None:
     (task,) = leaderboard(
         tables_of(
