@@ -55,13 +55,19 @@ class RunSpec:
         return RunSpec(**{**values, "settings": Protocol(**values["settings"])})
 
 
+def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's JSON values as they were before the settings that came later, where these change nothing."""
+    older = {
+        part: {name: value for name, value in values[part].items() if name not in neutral or value != neutral[name]}
+        for part, neutral in NEUTRAL.items()
+        if part in values
+    }
+    return {**values, **older}
+
+
 def digest_of(values: Mapping[str, Any]) -> str:
     """The digest of a spec's JSON values, also of one that lacks settings which came later."""
-    identity = {name: value for name, value in values.items() if name != "protocol"}
-    for part, neutral in NEUTRAL.items():
-        identity[part] = {
-            name: value for name, value in identity[part].items() if name not in neutral or value != neutral[name]
-        }
+    identity = {name: value for name, value in without_neutral(values).items() if name != "protocol"}
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from harness.differences import describe, differing, flat
+from harness.spec import without_neutral
 
 
 def setting_labels(runs: pl.DataFrame) -> pl.DataFrame:
@@ -20,7 +21,7 @@ def setting_labels(runs: pl.DataFrame) -> pl.DataFrame:
     by_task: defaultdict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     by_method: defaultdict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)
     for task, protocol, method, setting, source, spec_json in specs.iter_rows():
-        spec = json.loads(spec_json)
+        spec = without_neutral(json.loads(spec_json))
         by_task[task,][setting] = flat({"task_params": spec.get("task_params", {})})
         by_method[task, protocol, method][setting] = flat(
             {name: value for name, value in spec.items() if name not in ("seed", "task_params")}

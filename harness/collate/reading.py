@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from harness.records.record import SCHEMA
+from harness.spec import without_neutral
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 CURVE = pl.List(
@@ -191,7 +192,7 @@ def frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
 
 def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[str, Any]:
     described, provenance, failure = record.description, record.provenance, record.failure
-    same_but_seed = _canonical({name: value for name, value in spec.items() if name != "seed"})
+    same_but_seed = _canonical({name: value for name, value in without_neutral(spec).items() if name != "seed"})
     apart = "" if source is None else f"@{source}"
     return {
         "digest": record.digest,

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import registry
 from harness.errors import SymbenchError
+from harness.spec import NEUTRAL
 
 _PARTS = ("base", "sampler", "settings")
 
@@ -27,6 +28,11 @@ def departures(spec: Mapping[str, Any]) -> dict[str, Any] | None:
     return {
         f"{part}.{name}": value
         for part in _PARTS
-        for name, value in spec[part].items()
+        for name, value in _with_later(part, spec[part], published[part]).items()
         if name not in published[part] or published[part][name] != value
     }
+
+
+def _with_later(part: str, own: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's settings with those that came after it, at the value that it ran with."""
+    return {**{name: value for name, value in NEUTRAL.get(part, {}).items() if name in published}, **own}

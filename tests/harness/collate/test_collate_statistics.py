@@ -17,6 +17,10 @@ from hypothesis import strategies as st
 from harness.collate import Tables, collate
 from harness.records.record import Description, Record
 from harness.records.store import Store
+from harness.registry import resolve
+from harness.report.departures import departures
+from harness.report.settings import changed_settings
+from harness.spec import NEUTRAL
 from tests.harness.synthetic import make_record, write
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
@@ -206,3 +210,24 @@ def test_a_run_that_failed_and_then_succeeded_counts_once() -> None:
     tables = collated(make_record(error="The worker was killed."), make_record(value=0.25))
     assert tables.runs["status"].to_list() == ["succeeded"]
     assert tables.accuracy.select("mean", "seeds", "failed").row(0) == (0.25, 1, 0)
+
+
+def test_runs_from_before_a_setting_that_changes_nothing_are_pooled_with_those_after_it() -> None:
+    def older(record: Record) -> Record:
+        sampler = {name: value for name, value in record.spec.sampler.items() if name not in NEUTRAL["sampler"]}
+        assert len(sampler) < len(record.spec.sampler)
+        return replace(record, spec=replace(record.spec, sampler=sampler))
+
+    runs = [make_record(method="gnn-learned", seed=seed, task_params={"nodes": n}) for seed in (0, 1) for n in (5, 8)]
+    mixed = (older(run) if run.spec.seed == 0 or run.spec.task_params["nodes"] == 8 else run for run in runs)
+    tables = collated(*mixed)
+    assert tables.accuracy.select("seeds", "setting_label").rows() == [(2, "nodes=5"), (2, "nodes=8")]
+    assert tables.scaling["series"].n_unique() == 1
+    assert {change for changes in changed_settings(tables.runs).values() for change in changes or {}} == set()
+
+
+def test_a_run_from_before_a_setting_departs_where_that_is_published_at_another_value() -> None:
+    spec = resolve("teacher_space_invariant", "mlp-canonical", "standard", 0).to_dict()
+    assert departures(spec) == {}
+    sampler = {name: value for name, value in spec["sampler"].items() if name != "axis_floor"}
+    assert departures({**spec, "sampler": sampler}) == {"sampler.axis_floor": 0.0}
