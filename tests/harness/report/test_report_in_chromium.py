@@ -21,6 +21,7 @@ from harness.report import write_report
 from tests.harness.synthetic import demo_records, make_record, renamed, write
 
 NASTY = '<script>document.title="owned"</script> & "q" Ω'
+LONG = "a_suite_with_a_name_of_one_long_word"
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -54,7 +55,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(tmp_path_factory.mktemp("page") / "results" / "store")
     nasty = [
-        renamed(make_record("graph8c", "mlp-haar", seed=seed, value=7.0), method=NASTY, base_model=NASTY)
+        renamed(make_record("graph8c", "mlp-haar", seed=seed, value=7.0, suite=LONG), method=NASTY, base_model=NASTY)
         for seed in (0, 1)
     ]
     write(store.root, *demo_records(), *nasty)
@@ -113,6 +114,8 @@ def test_the_page_does_not_overflow(browser: webdriver.Chrome, page: Path, width
     load(browser, page, width)
     script(browser, "document.querySelectorAll('details').forEach(item => item.open = true)")
     assert script(browser, "return document.documentElement.scrollWidth") <= width
+    cells = "return [...document.querySelectorAll('tbody th')].filter(cell => cell.scrollWidth > cell.clientWidth + 1)"
+    assert script(browser, f"{cells}.map(cell => cell.innerText)") == []
     outside = script(
         browser,
         "return [...document.querySelectorAll('main *')].filter(node => !node.closest('.scroll, pre, svg, .plot'))"
