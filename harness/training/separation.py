@@ -50,10 +50,7 @@ class Unseparated:
 
     def __len__(self) -> int:
         """The number of pairs left."""
-        whole = self.count * (self.count - 1) // 2
-        if any(block is None for block in self.blocks.values()):
-            return whole
-        return len(self.pairs) + sum(int(block.sum()) for block in self.blocks.values() if block is not None)
+        return self.among(torch.ones(self.count, dtype=torch.bool, device=self.pairs.device))
 
     def among(self, sound: Tensor) -> int:
         """The number of pairs left of which both are ``sound`` ``[M]``."""
