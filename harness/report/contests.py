@@ -16,7 +16,7 @@ from harness.report.titles import group_title
 from tasks.cards import stricter
 
 Row = Mapping[str, Any]
-OF_GROUP = {"group", "degree"}
+_OF_GROUP = {"group", "degree"}
 _KEYS = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction", "group")
 
 
@@ -43,7 +43,8 @@ class Contest:
 
     @property
     def on_moved_inputs(self) -> bool:
-        return self.control == f"{self.metric}_moved"
+        moved, _ = stricter(self.metric)
+        return self.control == moved
 
 
 def contests(rows: Iterable[Row]) -> list[Contest]:
@@ -121,9 +122,9 @@ def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versi
     card = registry.tasks().get(key["task"])
     other = unusual(key["task"], params)
     shown = {name: value for name, value in params.items() if name in varying or name in other}
-    if "group" in params and shown.keys() & OF_GROUP:  # its parameters are a template and a number
+    if "group" in params and shown.keys() & _OF_GROUP:  # its parameters are a template and a number
         yield group_title(key["group"])
-        shown = {name: value for name, value in shown.items() if name not in OF_GROUP}
+        shown = {name: value for name, value in shown.items() if name not in _OF_GROUP}
     if shown:
         yield describe(shown).replace("=", " = ")
     if several_versions or (card and key["task_version"] != card.version):

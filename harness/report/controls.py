@@ -25,6 +25,8 @@ _WHY = {
     UNSOUND: "What this method tells apart differs by the order of its nodes, or by the draw of group elements",
 }
 _MEANINGS = {
+    "false_separations": "how many structures were told apart from a relabelled copy of themselves (0 in a sound "
+    "run), which random embeddings do by chance",
     "unreliable": "how many structures a test told apart from relabelled copies of themselves, as it does with one in "
     "twenty where embeddings are random",
 }

@@ -85,6 +85,20 @@ def test_a_method_that_tells_copies_apart_is_ranked_by_what_it_tells_apart_sound
     assert "relabelled copy" in board.control and "worse of the two means" in board.control
 
 
+def test_records_from_before_soundness_keep_their_false_separations_beside_the_score(tmp_path: Path) -> None:
+    def older(record: Record, false: float) -> Record:
+        described = replace(record.description, control="false_separations")
+        return replace(record, description=described, metrics={**record.metrics, "false_separations": false})
+
+    haar, frame, gin = (make_record("graph8c", method, value=0.0) for method in ("mlp-haar", "mlp-frame", "gin"))
+    board = board_of(tmp_path, older(haar, 11_115.0), older(frame, 4_005.0), older(gin, 0.0))
+    assert [column.title for column in board.table.columns][2:4] == ["unseparated ↓", "False separations"]
+    assert [row[0].text for row in board.table.rows] == ["gin", "mlp-frame", "mlp-haar"]
+    assert [cell.mark for cell in cells(board, "unseparated").values()] == ["best", "best", "best"]
+    assert [cell.text for cell in cells(board, "False separations").values()] == ["0", "4,005", "11,115"]
+    assert "relabelled copy" in board.control and "unseparated alone" in board.control
+
+
 def test_a_control_of_another_unit_stands_beside_and_does_not_rank(tmp_path: Path) -> None:
     board = board_of(
         tmp_path,
