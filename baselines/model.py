@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from tasks.symmetry.noise import Generator, Noise
@@ -33,11 +34,13 @@ class Model(nn.Module, ABC):
     """A method built for a task.
 
     ``fixed_samples`` is the number of group elements that the method brings whatever it is asked for (``None``: as
-    asked); ``deterministic`` models give the same prediction whatever the generator.
+    asked); ``deterministic`` models give the same prediction whatever the generator. With ``mixed_precision`` the
+    network, and nothing else, is trained in bfloat16: group elements and all that is measured stay in full precision.
     """
 
     deterministic: bool
     fixed_samples: int | None
+    mixed_precision: bool = False
 
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
         """The prediction for ``x`` with ``samples`` group elements, ``chunk`` of them at a time."""
@@ -50,6 +53,15 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
         """The prediction that this noise stands for."""
+
+    def computed(self, network: nn.Module, x: Structure) -> Tensor:
+        """``network(x)`` in the precision of ``x``."""
+        if not (self.mixed_precision and self.training):
+            return network(x)
+        # One region for one pass: the copies of weights that autocast keeps are those of this step.
+        with torch.autocast(x.mask.device.type, torch.bfloat16):
+            y = network(x)
+        return y.to(x.edge_scalars.dtype)
 
     @abstractmethod
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
@@ -73,7 +85,7 @@ class Equivariant(Model):
         return ()
 
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
-        return Prediction(self.network(x))
+        return Prediction(self.computed(self.network, x))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
         return self.network(x)[:, None]

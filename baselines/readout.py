@@ -29,6 +29,11 @@ def read_out(h: Tensor, x: Structure, output: Representation, head: Callable[[Te
     return present(head(features), x, output)
 
 
+def first_point(x: Structure, output: Representation) -> Tensor | None:
+    """The first point of each node ``[B, N, D, 1]``, where the output is points and these are displacements from it."""
+    return x.points[..., :1] if output is Representation.NODE_POINTS else None
+
+
 def present(values: Tensor, x: Structure, output: Representation) -> Tensor:
     """``values`` without those of nodes and pairs that do not exist, which become zero."""
     match output:

@@ -6,9 +6,10 @@ Every symmetrization method is a choice of sampler and f.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from baselines.bases.base_model import BaseModel
 from baselines.model import Model, Prediction
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.element import Element, Permutation, Product
@@ -19,14 +20,15 @@ from tasks.symmetry.structure import Structure
 
 
 class Symmetrized(Model):
-    """A base model f ``Structure -> [B, ...]`` averaged over the group elements of a sampler.
+    """A base model f averaged over the group elements of a sampler.
 
-    ``output`` is how f's output transforms. With a ``chunk``, memory does not grow with the number of samples: the
-    noise is drawn first, so what is drawn does not depend on the chunk, and in training f is computed anew in the
-    backward pass. (The sampler itself sees all samples at once in training: its batch statistics are over them.)
+    ``output`` is how the prediction transforms; displacements are averaged as vectors and lead to points. With a
+    ``chunk``, memory does not grow with the number of samples: the noise is drawn first, so what is drawn does not
+    depend on the chunk, and in training f is computed again in the backward pass. (The sampler itself sees all samples
+    at once in training: its batch statistics are over them.)
     """
 
-    def __init__(self, base: nn.Module, sampler: Sampler, output: Representation) -> None:
+    def __init__(self, base: BaseModel, sampler: Sampler, output: Representation) -> None:
         super().__init__()
         self.base = base
         self.sampler = sampler
@@ -41,17 +43,19 @@ class Symmetrized(Model):
         if self.training:
             sample = self.sampler(x, noise)
             statistics = sample.statistics | agreement(sample, x.mask)
-            return Prediction(self._mean_chunked(x, sample, chunk), sample.penalty, statistics)
+            return Prediction(self._placed(x, self._mean_chunked(x, sample, chunk)), sample.penalty, statistics)
         parts = [self._weighted_sum(x, self.sampler(x, part)) for part in self._chunks(noise, samples, chunk)]
-        return Prediction(_mean_of(parts))
+        return Prediction(self._placed(x, _mean_of(parts)))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
         noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
             value, mass = self._weighted_sum(x, self.sampler(x, noise))
-            return (value / mass)[:, None]
+            return self._placed(x, value / mass)[:, None]
         parts = self._chunks(noise, samples, chunk)
-        return torch.cat([self._values(x, self.sampler(x, part).element) for part in parts], 1)
+        values = torch.cat([self._values(x, self.sampler(x, part).element) for part in parts], 1)
+        origin = self.base.origin(x)
+        return values if origin is None else values + origin[:, None]
 
     def _count(self, samples: int) -> int:
         return self.fixed_samples or samples
@@ -63,8 +67,14 @@ class Symmetrized(Model):
 
     def _values(self, x: Structure, element: Element) -> Tensor:
         """rho_out(g) f(rho_in(g)^-1 x) ``[B, K, ...]``, on one batch of B * K structures."""
-        y = self.base(x.acted(element.inverse()))
-        return element.act(y.unflatten(0, (len(x), element.samples)), self.output)
+        y = self.computed(self.base, self.base.pullback(x, element)).unflatten(0, (len(x), element.samples))
+        displaces = self.base.origin(x) is not None
+        return self.base.pushforward(y, element, Representation.NODE_VECTORS if displaces else self.output)
+
+    def _placed(self, x: Structure, mean: Tensor) -> Tensor:
+        """The prediction for a mean ``[B, ...]`` over samples: displacements are added to where they begin."""
+        origin = self.base.origin(x)
+        return mean if origin is None else mean + origin
 
     def _weighted_sum(self, x: Structure, sample: Sample) -> tuple[Tensor, Tensor]:
         """The sum over samples of the weighted values ``[B, ...]`` and of the weights, broadcastable to it."""

@@ -13,7 +13,16 @@ from tasks.protocol import Protocol
 
 # Settings that came after records existed, at the value that does what was done before them: no part of the identity,
 # so that an older run is the same run.
-NEUTRAL: Mapping[str, Mapping[str, Any]] = {"sampler": {"dropout": None, "input_linear": True, "axis_floor": 0.0}}
+NEUTRAL: Mapping[str, Mapping[str, Any]] = {
+    "base": {"equal_layers": False},
+    "sampler": {
+        "dropout": None,
+        "input_linear": True,
+        "axis_floor": 0.0,
+        "dropout_unit": "vector",
+        "norm_padding": False,
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,6 +67,7 @@ class RaggedGraphs:
     edge_index: Tensor
     node_scalars: int
     edge_scalars: int
+    key: Tensor
     dtype: torch.dtype = torch.float32
 
     @staticmethod
@@ -92,6 +93,7 @@ class RaggedGraphs:
             edge_index=torch.from_numpy(graphs.edge_index.astype(np.uint8 if size <= 256 else np.int16)),
             node_scalars=sum(node_classes),
             edge_scalars=1 + sum(edge_classes),
+            key=torch.arange(len(graphs)),
         )
 
     def __len__(self) -> int:
@@ -105,15 +107,20 @@ class RaggedGraphs:
         edges = many_hot(ones, self.edge_scalars, self.dtype)
         edges[..., 0] = 1
         ends, _ = part.edges.gathered(self.edge_index.T)
-        return Structure.build(
+        structure = Structure.build(
             part.outline.mask,
             node_scalars=pad(node_scalars, (0, 0, 0, self.size - node_scalars.shape[1])),
             edge_scalars=laid_out(edges, ends, exist, self.size, 0.0),
         )
+        return replace(structure, key=part.key)
 
     def part(self, index: Tensor | slice) -> RaggedGraphs:
         """The store of the graphs at these places."""
-        return replace(self, nodes=self.nodes[index], edges=self.edges[index])
+        return replace(self, nodes=self.nodes[index], edges=self.edges[index], key=self.key[index])
+
+    def keyed(self, first: int) -> RaggedGraphs:
+        """The same graphs with keys that are higher by ``first``."""
+        return replace(self, key=self.key + first)
 
     def first(self, size: int | None) -> RaggedGraphs:
         return self.part(slice(size))

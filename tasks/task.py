@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from tasks.ragged import RaggedGraphs, RaggedPairs
 from tasks.symmetry.structure import Signature, Structure
 
 Split = Literal["train", "validation", "test"]
+MOST_EXAMPLES = 1 << 40  # of a split: further apart than that, the keys of two splits never meet
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class SupervisedTask(ABC):
     @abstractmethod
     def data(self, split: Split) -> Dataset:
         """One split, in single precision on the CPU."""
+
+    def examples(self, split: Split) -> Dataset:
+        """One split, whose structures have keys that no other structure of the task has."""
+        data = self.data(split)
+        return replace(data, inputs=data.inputs.keyed(get_args(Split).index(split) * MOST_EXAMPLES))
 
     @abstractmethod
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:

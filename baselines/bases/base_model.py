@@ -1,4 +1,4 @@
-"""What a base model is: a network on structures that group elements can act on."""
+"""What a base model is: a network on structures, and how group elements enter and leave it."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class BaseModel(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Structure) -> Tensor:
-        """f(x) ``[B, ...]``; absent nodes and pairs are zero."""
+        """f(x) ``[B, ...]`` of what :meth:`pullback` gives; absent nodes and pairs are zero."""
 
-    def conjugated(self, x: Structure, element: Element, output: Representation) -> Tensor:
-        """rho_out(g) f(rho_in(g)^-1 x) ``[B, K, ...]`` for the K elements g of each structure.
+    def pullback(self, x: Structure, element: Element) -> Structure:
+        """rho_in(g)^-1 x for the K elements g of each structure: ``B * K`` structures."""
+        return x.acted(element.inverse())
 
-        ``output`` is how f's output transforms.
-        """
-        y = self(x.acted(element.inverse()))
-        return element.act(y.unflatten(0, (len(x), element.samples)), output)
+    def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
+        """rho_out(g) y ``[B, K, ...]`` for f's outputs y ``[B, K, ...]``, which transform as ``output``."""
+        return element.act(y, output)
 
     def origin(self, x: Structure) -> Tensor | None:
-        """The points ``[B, N or 1, D, 1]`` that f's output is relative to; ``None`` where it is what f puts out."""
+        """The points ``[B, N or 1, D, 1]`` that f puts out displacements from; ``None`` where it puts out none."""
         return None

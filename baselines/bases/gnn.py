@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.bases.base_model import BaseModel
 from tasks.symmetry.structure import Signature, Structure
 
 
@@ -41,8 +42,8 @@ class MessagePassing(nn.Module):
         return self.node(torch.cat([h, (messages * pairs).sum(2)], -1))
 
 
-class GNN(nn.Module):
-    """Predicts points ``[B, N, D, 1]`` relative to the centroid, which is added back."""
+class GNN(BaseModel):
+    """Predicts points ``[B, N, D, 1]`` relative to the centroid."""
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
@@ -53,8 +54,11 @@ class GNN(nn.Module):
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
 
     def forward(self, x: Structure) -> Tensor:
-        h = self.embed(torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1))
+        h = self.embed(torch.cat([x.node_scalars, x.coordinates.mT.flatten(2)], -1))
         pairs = distinct_pairs(x)
         for layer in self.layers:
             h = layer(h, x, pairs)
-        return (self.decode(h) + x.centroid[:, None])[..., None]
+        return self.decode(h)[..., None]
+
+    def origin(self, x: Structure) -> Tensor:
+        return x.centroid[:, None, :, None]

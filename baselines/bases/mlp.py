@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.readout import present
+from baselines.bases.base_model import BaseModel
+from baselines.readout import first_point, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -31,11 +32,11 @@ def head(channels: int, signature: Signature, params: Mapping[str, Any]) -> nn.S
     return perceptron(widths, params["activation"], params["final_activation"])
 
 
-class MLP(nn.Module):
+class MLP(BaseModel):
     """Reads ``reads`` of a structure (``None``: all there is), flattened and padded to the signature's nodes.
 
     Scalars come out ``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]`` (of graphs, nodes, pairs of nodes); points come out
-    ``[B, N, D, 1]`` as displacements of the first input point.
+    ``[B, N, D, 1]`` as displacements from the first input point.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
@@ -60,11 +61,12 @@ class MLP(nn.Module):
     def forward(self, x: Structure) -> Tensor:
         fields = {
             "node_scalars": lambda: x.node_scalars,
-            "geometry": lambda: x.geometry,
+            "geometry": lambda: x.coordinates,
             "edges": lambda: x.edge_scalars,
         }
         row = torch.cat([fields[name]().flatten(1) for name in self.reads], 1)
         out = self.layers(row).unflatten(1, self.shape)
-        if self.signature.output is Representation.NODE_POINTS:
-            return x.points[..., :1] + out
         return present(out, x, self.signature.output)
+
+    def origin(self, x: Structure) -> Tensor | None:
+        return first_point(x, self.signature.output)

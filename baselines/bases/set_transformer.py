@@ -11,18 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from baselines.bases.base_model import BaseModel
 from baselines.bases.mlp import perceptron
 from baselines.bases.transformer import encoder
-from baselines.readout import mean_and_max, present
+from baselines.readout import first_point, mean_and_max, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
 
-class SetTransformer(nn.Module):
-    """Reads node scalars, points about their centroid, and vectors.
+class SetTransformer(BaseModel):
+    """Reads node scalars, points and vectors.
 
     Graph scalars ``[B, C]`` come from the mean and the maximum over the nodes that exist, node scalars ``[B, N, C]``
-    from each node, and points ``[B, N, D, 1]`` are displacements of the first input point.
+    from each node, and points ``[B, N, D, 1]`` are displacements from the first input point.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
@@ -37,10 +38,13 @@ class SetTransformer(nn.Module):
         self.head = perceptron([2 * width if pools else width, width, channels], "gelu")
 
     def forward(self, x: Structure) -> Tensor:
-        features = torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1)
+        features = torch.cat([x.node_scalars, x.coordinates.mT.flatten(2)], -1)
         h = self.encoder(self.embed(features), src_key_padding_mask=~x.mask if self.padded else None)
         if self.output is Representation.GRAPH_SCALARS:
             return self.head(mean_and_max(h, x))
         if self.output is Representation.NODE_POINTS:
-            return x.points[..., :1] + self.head(h)[..., None]
+            return self.head(h)[..., None]
         return present(self.head(h), x, self.output)
+
+    def origin(self, x: Structure) -> Tensor | None:
+        return first_point(x, self.output)

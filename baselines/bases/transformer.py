@@ -11,15 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from baselines.readout import present
+from baselines.bases.base_model import BaseModel
+from baselines.readout import first_point, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
 
-class PairTransformer(nn.Module):
+class PairTransformer(BaseModel):
     """All tokens carry edge scalars, diagonal ones node features too; node outputs are read off the diagonal.
 
-    Points ``[B, N, D, 1]`` come out as displacements of the first input point; graph scalars ``[B, C]`` are the mean
+    Points ``[B, N, D, 1]`` come out as displacements from the first input point; graph scalars ``[B, C]`` are the mean
     over the nodes that exist; scalars of nodes are ``[B, N, C]`` and those of pairs ``[B, N, N, C]``. Position
     embeddings make it sensitive to the order of nodes.
     """
@@ -31,12 +32,13 @@ class PairTransformer(nn.Module):
         node_channels = signature.node_scalars + signature.dimension * signature.geometry
         self.embed = nn.Linear(node_channels + signature.edge_scalars, width)
         self.position = nn.Parameter(torch.randn(signature.nodes**2, width))
-        self.encoder = encoder(width, params["layers"], params["heads"], feed_forward=width)
+        size = (width, params["layers"], params["heads"])
+        self.encoder = encoder(*size, feed_forward=width, equal_layers=params["equal_layers"])
         channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
 
     def forward(self, x: Structure) -> Tensor:
-        features = torch.cat([x.node_scalars, x.geometry.mT.flatten(2)], -1)
+        features = torch.cat([x.node_scalars, x.coordinates.flatten(2)], -1)
         tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
         absent = ~x.pair_mask.flatten(1)
         h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
@@ -45,20 +47,28 @@ class PairTransformer(nn.Module):
         diagonal = torch.arange(x.nodes, device=h.device) * (x.nodes + 1)
         out = self.head(h[:, diagonal])
         if self.output is Representation.NODE_POINTS:
-            return x.points[..., :1] + out[..., None]
+            return out[..., None]
         if self.output is Representation.NODE_SCALARS:
             return present(out, x, self.output)
         keep = x.mask[..., None].to(out.dtype)
         return (out * keep).sum(1) / keep.sum(1)
 
+    def origin(self, x: Structure) -> Tensor | None:
+        return first_point(x, self.output)
 
-def encoder(width: int, layers: int, heads: int, feed_forward: int) -> nn.TransformerEncoder:
-    """Pre-norm layers with GELU and without dropout, a norm behind."""
+
+def encoder(
+    width: int, layers: int, heads: int, feed_forward: int, equal_layers: bool = False
+) -> nn.TransformerEncoder:
+    """Pre-norm layers with GELU and without dropout, a norm behind.
+
+    With ``equal_layers`` all start as copies of one initialisation, as torch makes them and as the authors train them.
+    """
     layer = nn.TransformerEncoderLayer(
         width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
     stacked = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
-    for module in stacked.layers:  # the copies that TransformerEncoder makes start equal
+    for module in () if equal_layers else stacked.layers:
         module.apply(_reinitialise)
     return stacked
 

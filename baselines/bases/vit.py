@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from baselines.bases.base_model import BaseModel
 from baselines.bases.vit_weights import CHECKPOINT, SIZES
 from baselines.readout import present
 from tasks.symmetry.representation import Representation
@@ -21,7 +22,7 @@ Padding = Literal["zeros", "reflect", "circular"]
 PADDINGS = ("zeros", "reflect", "circular")
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(BaseModel):
     """Edge scalars ``[B, N, N, E]`` are the channels of an image, node scalars more of them on its diagonal.
 
     The image is cut into ``grid x grid`` patches of ``ceil(N / grid)`` pixels; ``padding`` says what stands where a

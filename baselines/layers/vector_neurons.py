@@ -42,7 +42,8 @@ class VNBatchNorm(nn.Module):
         self.norm = BatchNorm(channels)
 
     def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
-        norms = ((vectors * vectors).sum(-2) + EPSILON**2).sqrt()  # linalg.norm is slow across an inner axis
+        squared = (vectors * vectors).sum(-2)  # linalg.norm is slow across an inner axis
+        norms = squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt() + EPSILON  # with a gradient of 0 at 0
         return vectors * (self.norm(norms, mask) / norms)[..., None, :]
 
 
@@ -100,7 +101,7 @@ class VNFrame(nn.Module):
 
 def invariants(vectors: Tensor, frame: Tensor) -> Tensor:
     """``[..., 3 C]``: inner products of every vector with every vector of the frame."""
-    return (frame.mT @ vectors).flatten(-2)
+    return (vectors.mT @ frame).flatten(-2)
 
 
 def nearest_points(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple[Tensor, Mask]:
@@ -131,20 +132,27 @@ def edge_features(vectors: Tensor, nearest: Tensor) -> Tensor:
 
 
 class EdgeBlock(nn.Module):
-    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours, dropout."""
+    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours, dropout.
 
-    def __init__(self, channels: int, out: int, neighbours: int, dropout: float) -> None:
+    Dropout takes whole vectors or, with ``drops_coordinates``, each coordinate by itself, which breaks equivariance
+    in training.
+    """
+
+    def __init__(
+        self, channels: int, out: int, neighbours: int, dropout: float, drops_coordinates: bool = False
+    ) -> None:
         super().__init__()
         self.block = VNBlock(2 * channels, out)
         self.pool = VNMaxPool(out)
         self.dropout = nn.Dropout(dropout)
         self.neighbours = neighbours
+        self.drops_coordinates = drops_coordinates
 
     def forward(self, vectors: Tensor, mask: Mask = None) -> Tensor:
         nearest, edge_mask = nearest_points(vectors, self.neighbours, mask)
         pooled = self.pool(self.block(edge_features(vectors, nearest), edge_mask), axis=2, mask=edge_mask)
-        # Whole vectors are dropped: dropping coordinates would break equivariance.
-        return pooled * on_existing(self.dropout, torch.ones_like(pooled[..., 0, :]), mask)[..., None, :]
+        kept = torch.ones_like(pooled if self.drops_coordinates else pooled[..., :1, :])
+        return pooled * on_existing(self.dropout, kept, mask)
 
 
 def mean_over_points(values: Tensor, mask: Mask) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from baselines.samplers.colour_refinement import fingerprints
 from baselines.samplers.hashing import mixed, shifted
 from tasks.symmetry.noise import Generator, normal, uniform
 from tasks.symmetry.structure import Structure
@@ -40,12 +39,13 @@ class Drawn:
 class Fixed:
     """Numbers that are a function of each input, of ``seed`` and of which call it is: the same at every epoch.
 
-    An input is known by :func:`fingerprints`. Every number is a hash of that and of its own place, so that it does
-    not depend on the batch, on padding or on how many samples are asked for.
+    An input is known by its key, so that no two examples of a data set share their numbers, however alike they are.
+    Every number is a hash of the key and of its own place: it does not depend on the batch, on padding or on how many
+    samples are asked for.
     """
 
     def __init__(self, x: Structure, seed: Tensor) -> None:
-        self.keys = mixed(fingerprints(x) + mixed(seed))
+        self.keys = mixed(x.key + mixed(seed))
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
         return self._uniform(shape, like).to(like.dtype)

@@ -12,8 +12,6 @@ from torch import Tensor
 from baselines.samplers.hashing import hashed, mixed
 from tasks.symmetry.structure import Structure
 
-FINGERPRINT_ROUNDS = 3
-
 
 def refined_colours(x: Structure) -> Tensor:
     """``[B, N]`` int64: the coarsest stable colouring by node scalars and edge scalars (absent nodes mean nothing)."""
@@ -43,18 +41,6 @@ def within(colours: Tensor, mask: Tensor) -> Tensor:
     same = colours[:, :, None] == colours[:, None]
     first = mask & ~(same.tril(-1) & mask[:, None]).any(-1)  # of each colour the first node that exists
     return ((colours[:, None] < colours[:, :, None]) & first[:, None]).sum(-1)
-
-
-def fingerprints(x: Structure) -> Tensor:
-    """``[B]`` int64: a hash of the scalars of each structure, which no group element changes.
-
-    Rotations and translations leave scalars alone: structures whose node and edge scalars agree share a hash wherever
-    they lie. Graphs that few rounds of colour refinement do not tell apart share one too.
-    """
-    colours, edges = hashed(x.node_scalars), hashed(x.edge_scalars)
-    for _ in range(FINGERPRINT_ROUNDS):
-        colours = seen(colours, edges, x.mask)
-    return mixed((colours * x.mask).sum(1))
 
 
 def _count(colours: Tensor, mask: Tensor) -> Tensor:

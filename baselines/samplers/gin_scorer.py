@@ -22,11 +22,22 @@ class GINScorer(nn.Module):
     the end. All K samples of a graph are computed at once. Where shapes may follow the data only nodes that exist are
     computed, on one sparse adjacency of all graphs side by side; elsewhere every graph has its own dense one.
 
-    With ``input_linear`` the first layer is preceded by a linear map to ``width``.
+    With ``input_linear`` the first layer is preceded by a linear map to ``width``. With ``norm_padding`` the absent
+    nodes of a batch, which start at zero and have no edges, count in the statistics of batch normalisation, as
+    published: then scores depend in training on how far a batch is padded.
     """
 
-    def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0, input_linear: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        layers: int,
+        dropout: float = 0.0,
+        input_linear: bool = True,
+        norm_padding: bool = False,
+    ) -> None:
         super().__init__()
+        self.norm_padding = norm_padding
         self.virtual_node = nn.Parameter(torch.randn(channels))
         self.embed = nn.Linear(channels, width) if input_linear else nn.Identity()
         widths = [width if input_linear else channels, *[width] * layers]
@@ -36,11 +47,17 @@ class GINScorer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
-        return self._on_existing(x, noise) if may_follow_data(noise) else self._on_all(x, noise)
+        """Scores of absent nodes are zero."""
+        counted = x.mask
+        if self.norm_padding and self.training:
+            counted, noise = torch.ones_like(x.mask), noise * x.mask[:, None, :, None]
+        scores = self._on_counted(x, noise, counted) if may_follow_data(noise) else self._on_all(x, noise, counted)
+        return scores * x.mask[:, None]
 
-    def _on_existing(self, x: Structure, noise: Tensor) -> Tensor:
+    def _on_counted(self, x: Structure, noise: Tensor, counted: Tensor) -> Tensor:
+        """Rows ``[R, K, W]`` of the nodes that count, then of virtual nodes."""
         samples = noise.shape[1]
-        batch, node = x.mask.nonzero(as_tuple=True)
+        batch, node = counted.nonzero(as_tuple=True)
         real = x.node_scalars[batch, node][:, None] + noise[batch, :, node]
         virtual = self.virtual_node.expand(len(x), samples, -1)
         h = self.embed(torch.cat([real, virtual]))
@@ -60,17 +77,17 @@ class GINScorer(nn.Module):
             (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
         )
 
-    def _on_all(self, x: Structure, noise: Tensor) -> Tensor:
+    def _on_all(self, x: Structure, noise: Tensor, counted: Tensor) -> Tensor:
         """Rows ``[B, N + 1, K, W]``, those of virtual nodes last."""
         real = (x.node_scalars[:, None] + noise).transpose(1, 2)
         virtual = self.virtual_node.expand(len(x), 1, noise.shape[1], -1)
         h = self.embed(torch.cat([real, virtual], 1))
-        exist = pad(x.mask, (0, 1), value=True)
-        joined = exist.to(h.dtype)
+        joined = pad(x.mask, (0, 1), value=True).to(h.dtype)
+        rows = None if counted is not x.mask else pad(counted, (0, 1), value=True)[..., None].expand(h.shape[:-1])
         adjacency = torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
         for layer in self.layers:
-            h = layer(h, adjacency, self.dropout, exist[..., None].expand(h.shape[:-1]))
-        return self.head(h)[:, :-1, :, 0].transpose(1, 2) * x.mask[:, None]
+            h = layer(h, adjacency, self.dropout, rows)
+        return self.head(h)[:, :-1, :, 0].transpose(1, 2)
 
 
 class GINLayer(nn.Module):
@@ -130,19 +147,19 @@ class _Aggregate(torch.autograd.Function):
 
 
 def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
-    """Sparse ``[R, R]`` adjacency of all graphs side by side, R = existing nodes, then one virtual node a graph."""
+    """Sparse ``[R, R]`` adjacency of all graphs side by side: nodes at these places, then one virtual node a graph."""
     real = len(batch)
     place = torch.full(x.mask.shape, -1, device=batch.device).index_put_(
         (batch, node), torch.arange(real, device=batch.device)
     )
-    weights = x.adjacency
-    graph, source, target = weights.nonzero(as_tuple=True)
+    edges = x.adjacency
+    graph, source, target = edges.nonzero(as_tuple=True)
     virtual = real + torch.arange(len(x), device=batch.device)
-    own_virtual = virtual[batch]
-    every = torch.arange(real, device=batch.device)
+    (every,) = x.mask[batch, node].nonzero(as_tuple=True)
+    own_virtual = virtual[batch[every]]
     rows = torch.cat([place[graph, source], own_virtual, every, virtual])
     columns = torch.cat([place[graph, target], every, own_virtual, virtual])
-    values = torch.cat([weights[graph, source, target], weights.new_ones(2 * real + len(x))])
+    values = edges.new_ones(len(rows))
     size = real + len(x)
     return torch.sparse_coo_tensor(
         torch.stack([rows, columns]), values, (size, size), check_invariants=False

@@ -150,9 +150,9 @@ class GraphQ(QNetwork):
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
         q = params["q"] or "gin"
-        only_gin = {"input_linear": bool(params["input_linear"])} if q == "gin" else {}
+        own = ("input_linear", "norm_padding") if q == "gin" else ()
         size = (signature.node_scalars, params["width"], params["layers"])
-        self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **only_gin)
+        self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **{name: bool(params[name]) for name in own})
         self.features = NOISE[params["noise"] or "uniform"]
 
     def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
@@ -170,6 +170,9 @@ class GeometricQ(QNetwork):
     It is equivariant under O(D), and reads what the group allows beyond that (``covariants``), from the rest frame.
 
     Absent nodes are nobody's neighbours and count nowhere; where the task has none the mask is not looked at.
+
+    With ``dropout_unit: vector`` both blocks drop whole vectors. As published (``coordinate``) the second one alone
+    drops, single coordinates, so that matrices never see dropout.
     """
 
     def __init__(
@@ -180,8 +183,9 @@ class GeometricQ(QNetwork):
         dropout = VECTOR_DROPOUT if params["dropout"] is None else params["dropout"]
         self.space = space
         channels = self._read(torch.zeros(signature.dimension, signature.geometry)).shape[-1]
-        self.trunk = EdgeBlock(channels, width // 3, neighbours, dropout)
-        self.permutation = PermutationHead(width, neighbours, dropout) if permutes else None
+        drops_coordinates = params["dropout_unit"] == "coordinate"
+        self.trunk = EdgeBlock(channels, width // 3, neighbours, 0.0 if drops_coordinates else dropout)
+        self.permutation = PermutationHead(width, neighbours, dropout, drops_coordinates) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if space else None
         self.padded = signature.padded
         self.axis_floor = float(params["axis_floor"])

@@ -25,10 +25,10 @@ from baselines.layers.vector_neurons import (
 class PermutationHead(nn.Module):
     """Invariant scores ``[M, N]``, one for each point, from the features of the first block."""
 
-    def __init__(self, width: int, neighbours: int, dropout: float) -> None:
+    def __init__(self, width: int, neighbours: int, dropout: float, drops_coordinates: bool) -> None:
         super().__init__()
         hidden = width // 3
-        self.second = EdgeBlock(hidden, hidden, neighbours, dropout)
+        self.second = EdgeBlock(hidden, hidden, neighbours, dropout, drops_coordinates)
         self.third = VNBlock(2 * hidden, hidden, shared_direction=True)
         self.frame = VNFrame(2 * hidden)
         self.score = nn.Linear(2 * 3 * 2 * hidden, 1)

@@ -13,7 +13,7 @@ from harness.records.store import Store
 from harness.registry import task
 from harness.search.exchange import Tell
 from harness.spec import Resources, RunSpec
-from harness.training.device import device_for, precision
+from harness.training.device import deterministic, device_for
 from harness.training.execute import new_fit
 from harness.training.fit import Fit
 from harness.training.outcome import Hooks, Outcome
@@ -41,7 +41,7 @@ class TrialRun:
         """The outcome has no test metrics. Raises ``RuntimeError`` where no validation loss is finite."""
         self._hooks, self._best = hooks, math.inf
         device = device_for(resources.gpus)
-        with precision(device, spec.settings):
+        with deterministic(device):
             problem = trained_task(spec)
             self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
             progress = self._fit.run()

@@ -50,7 +50,7 @@ class Budget:
     def learning_rate_factor(self, step: int) -> float:
         warmup = self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
         if step < warmup:
-            return (step + 1) / warmup
+            return step / warmup
         if self.protocol.schedule == "constant":
             return 1.0
         return max(0.0, (self.steps - step) / max(1, self.steps - warmup))

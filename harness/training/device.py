@@ -1,4 +1,4 @@
-"""Where and how precisely a run computes."""
+"""Where a run computes, and in which types."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from tasks.protocol import Protocol
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}  # of weights and data
 
 
 def device_for(gpus: float) -> torch.device:
@@ -22,12 +20,11 @@ def device_for(gpus: float) -> torch.device:
 
 
 @contextmanager
-def precision(device: torch.device, protocol: Protocol) -> Iterator[None]:
-    """Deterministic kernels, and bfloat16 autocast where the protocol asks for it."""
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels, as far as there are any on an accelerator."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     try:
-        with torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bfloat16"):
-            yield
+        yield
     finally:
         torch.use_deterministic_algorithms(before)

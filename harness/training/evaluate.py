@@ -41,8 +41,7 @@ def predict(
         noise = model.noise(x, samples, generator)
         if place % world.size == world.rank:
             own.append(model.from_noise(x, noise, samples, chunk).value)
-    parts = world.in_turn(own, generator.device)
-    return torch.cat(parts).float() if parts[0].dtype is torch.bfloat16 else torch.cat(parts)
+    return torch.cat(world.in_turn(own, generator.device))
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training.checks import cast
-from harness.training.device import DTYPES, device_for, precision
+from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.examples import check_examples
 from harness.training.fit import Fit, Progress
@@ -37,7 +37,7 @@ def execute(
     the task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
     """
     device = device_for(resources.gpus)
-    with precision(device, spec.settings):
+    with deterministic(device):
         problem = problem_of(spec)
         if not world.alone and isinstance(problem, PairedTask | SeparationTask):
             raise ValueError(f"Several workers cannot share a run on {spec.task}: set resources.workers to 1.")
@@ -64,7 +64,9 @@ def new_model(spec: RunSpec, signature: Signature) -> Model:
     """The model of ``spec``, initialised from torch's global generator."""
     card = method(spec.method)
     symmetry = card.symmetrized_group(task(spec.task), spec.task_params)
-    return build(card, signature, symmetry, spec.base, spec.sampler)
+    model = build(card, signature, symmetry, spec.base, spec.sampler)
+    model.mixed_precision = spec.settings.precision == "bfloat16"
+    return model
 
 
 def _train(
@@ -103,7 +105,7 @@ def trained_outcome(
 ) -> Outcome:  # fmt: skip
     """What a model is worth that was trained for ``steps``."""
     protocol = spec.settings
-    test = problem.data("test").first(protocol.test_size).to(device, DTYPES[protocol.precision])
+    test = problem.examples("test").first(protocol.test_size).to(device, DTYPES[protocol.precision])
     trained = steps * protocol.batch_size
     batch = test.inputs[: protocol.batch_size]
     return Outcome(

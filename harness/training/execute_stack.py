@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.spec import Resources, RunSpec
-from harness.training.device import DTYPES, device_for, precision
+from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.execute import initialised, problem_of, trained_outcome
 from harness.training.fit import NotFinite, Progress
 from harness.training.outcome import Hooks, NotStacked, Outcome
@@ -25,7 +25,7 @@ def execute_stack(
     """
     device, protocol = device_for(resources.gpus), specs[0].settings
     dtype = DTYPES[protocol.precision]
-    with precision(device, protocol):
+    with deterministic(device):
         problem = problem_of(specs[0])
         if isinstance(problem, SeparationTask):
             raise NotStacked(f"nothing is trained on {specs[0].task}")

@@ -85,8 +85,8 @@ class Fit:
         self.model, self.task, self.protocol = model, task, protocol
         self.seed, self.device, self.hooks, self.chunk = seed, device, hooks, chunk
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
-        self.train = task.data("train").first(protocol.train_size).to(device, dtype)
-        self.validation = task.data("validation").first(protocol.valid_size).to(device, dtype)
+        self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
+        self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
         self.world = world
         world.check(len(self.train), protocol.batch_size)
         world.prepare(model)

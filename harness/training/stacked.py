@@ -55,8 +55,8 @@ class StackedFit:
     ) -> None:
         self.models, self.task, self.protocol = models, task, protocol
         self.seeds, self.device, self.hooks = seeds, device, hooks
-        self.train = task.data("train").first(protocol.train_size).to(device, dtype)
-        self.validation = task.data("validation").first(protocol.valid_size).to(device, dtype)
+        self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
+        self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
         self.budget = Budget(protocol, len(self.train))
         self.streams = Streams(device)
         self.mould = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
@@ -178,8 +178,7 @@ class StackedFit:
             noise = self._noise([x] * len(self.seeds), samples, noises)
             with without_fast_attention():
                 parts.append(batched(self.parameters, self.buffers, _arrays(x), noise))
-        predictions = torch.cat(parts, 1)
-        return predictions.float() if predictions.dtype is torch.bfloat16 else predictions
+        return torch.cat(parts, 1)
 
     def _noise(self, inputs: Sequence[Structure], samples: int, noises: Sequence[torch.Generator]) -> Noise:
         """Every seed's own noise, each part ``[S, B, K, ...]``."""

@@ -209,7 +209,9 @@ def neighbourhoods(x: Structure, nodes: int, noise: torch.Generator) -> Structur
     order = nearness.argsort(dim=1, descending=True, stable=True)
     x = x.acted(Permutation.from_images(order[:, None]).inverse())
     n = min(nodes, x.nodes)
-    return Structure(x.mask[:, :n], x.node_scalars[:, :n], x.points[:, :n], x.vectors[:, :n], x.edge_scalars[:, :n, :n])
+    return Structure(
+        x.key, x.mask[:, :n], x.node_scalars[:, :n], x.points[:, :n], x.vectors[:, :n], x.edge_scalars[:, :n, :n]
+    )
 
 
 def turned_mean(x: Structure) -> Structure:
@@ -229,7 +231,7 @@ def turned_mean(x: Structure) -> Structure:
         return torch.einsum("bk,bk...->b...", weight, each)
 
     fields = (moved.node_scalars, moved.points, moved.vectors, moved.edge_scalars)
-    return Structure(x.mask, *map(mean, fields))
+    return Structure(x.key, x.mask, *map(mean, fields))
 
 
 def turns(x: Structure) -> Rigid:
@@ -252,6 +254,7 @@ def scaled(x: Structure) -> Structure:
 
     lengths = size(x.geometry)
     return Structure(
+        x.key,
         x.mask,
         x.node_scalars / size(x.node_scalars),
         x.points / lengths[: x.points.shape[-1]],

@@ -41,12 +41,12 @@ NBODY = TaskCard(
         ),
     },
     recipes=(
-        Recipe(method="transformer", base={"width": 64, "layers": 8, "heads": 4}),
+        Recipe(method="transformer", base={"width": 64, "layers": 8, "heads": 4, "equal_layers": True}),
         Recipe(method="gnn", base={"width": 60, "layers": 4}),
         Recipe(method="egnn", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
-        *with_q(NBODY_SAMPLER),
+        *with_q(NBODY_SAMPLER | {"dropout_unit": "coordinate"}),
         *(Recipe(method="transformer", protocol=protocol, settings={"test_samples": 200})
           for protocol in ("paper", "standard")),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),

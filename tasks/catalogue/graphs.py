@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, with_q
 from tasks.protocol import Protocol
 
 
@@ -54,7 +54,7 @@ GRAPH8C = TaskCard(
             method="mlp", base={"widths": [128, 64], "activation": "tanh", "final_activation": True, "reads": ["edges"]}
         ),
         *EMBEDDINGS,
-        *with_q(S_N_SAMPLER),
+        *with_q(PUBLISHED_Q),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}, settings={"initialisations": 1}),
         QUICK_VIT,
     ),
@@ -92,7 +92,7 @@ EXP = TaskCard(
             },
         ),
         *EMBEDDINGS,
-        *with_q(S_N_SAMPLER),
+        *with_q(PUBLISHED_Q),
         Recipe(method="mlp", protocol="quick", base={"widths": [256, 512, 256]}),
         Recipe(method="ppgn", protocol="quick", base={"width": 8}),
         QUICK_VIT,
@@ -144,7 +144,7 @@ EXP_CLASSIFY = TaskCard(
             Recipe(method=name, protocol="paper", settings={"epochs": 1000})
             for name in ("gin_id", "gin", "gcn", "gat", "ppgn", "gated_gcn", "gps")
         ),
-        *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
+        *with_q(PUBLISHED_Q),
         Recipe(
             method="mlp",
             protocol="quick",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, QUICK_VIT, S_N_SAMPLER, with_q, with_q_of_vit
+from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, PUBLISHED_Q, QUICK_VIT, with_q
 from tasks.protocol import Protocol
 
 LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
@@ -29,8 +29,7 @@ PEPTIDES_RECIPES = (
     *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
       for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
     Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
-    *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
-    *with_q_of_vit(dropout=0.1),
+    *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
 )  # fmt: skip
 
@@ -110,8 +109,7 @@ PCQM_CONTACT = TaskCard(
     recipes=(
         *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
           for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
-        *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
-        *with_q_of_vit(dropout=None),
+        *with_q(PUBLISHED_Q),
         QUICK_VIT,
     ),
 )  # fmt: skip

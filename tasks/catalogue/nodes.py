@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, QUICK_VIT, S_N_SAMPLER, with_q, with_q_of_vit
+from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, PUBLISHED_Q, QUICK_VIT, with_q
 from tasks.protocol import Protocol
 
 PATTERN_NODES = 188
@@ -64,8 +64,7 @@ PATTERN = TaskCard(
     recipes=(
         *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
           for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
-        *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),
-        *with_q_of_vit(dropout=0.1),
+        *with_q(PUBLISHED_Q | {"dropout": 0.1}),
         Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
         QUICK_VIT,
     ),

@@ -7,17 +7,13 @@ from tasks.cards import Input, Params, Recipe
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
+# q as published: its first layer reads the features as they are, and batch normalisation counts padded rows.
+PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entropy_weight": 0.1}
 
 
 def with_q(sampler: Params, protocol: str = "*") -> tuple[Recipe, ...]:
     """The settings of the samplers that have a network q."""
     return tuple(Recipe(method=name, protocol=protocol, sampler=sampler) for name in ("learned", "canonical"))
-
-
-def with_q_of_vit(dropout: float | None) -> tuple[Recipe, ...]:
-    """q as it is published beside a vision transformer: its first layer reads the features as they are."""
-    sampler = {"dropout": dropout, "input_linear": False}
-    return (*with_q(sampler, "paper"), *with_q(sampler, "standard"))
 
 
 QUICK_VIT = Recipe(

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.cards import Input, Output, Params, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, with_q
 from tasks.protocol import Protocol
 from tasks.symmetry.names import numbered
 
@@ -31,7 +31,7 @@ INNER_SYMMETRY = TaskCard(
         Recipe(method="mlp", base={"widths": [2048, 4096, 2048], "activation": "relu", "reads": ["edges"]}),
         Recipe(method="mlp", protocol="quick", base={"widths": [256, 512, 256]}),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
-        *with_q(S_N_SAMPLER),
+        *with_q(PUBLISHED_Q),
         QUICK_VIT,
     ),
 )

@@ -166,7 +166,11 @@ class Rigid(Affine):
 
 @dataclass(frozen=True)
 class Product(Element):
-    """One element of each factor of a direct product; their actions commute."""
+    """One element of each factor of a direct product; their actions commute.
+
+    What acts on space acts first, so that a straight-through permutation finds points that are centred already: its
+    gradient depends on that, its value does not.
+    """
 
     factors: tuple[Element, ...]
 
@@ -187,6 +191,6 @@ class Product(Element):
         return Product(tuple(factor[index] for factor in self.factors))
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
-        for factor in self.factors:
+        for factor in sorted(self.factors, key=lambda factor: isinstance(factor, Permutation)):
             values = factor.act(values, representation)
         return values

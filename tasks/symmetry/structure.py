@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -33,9 +33,11 @@ class Structure:
     """Node scalars ``[B, N, C]``, points ``[B, N, D, P]``, vectors ``[B, N, D, V]``, edge scalars ``[B, N, N, E]``.
 
     ``mask`` is ``[B, N]``, true for nodes that exist; these come first. Absent nodes and their edges are zero
-    everywhere. A kind of data that a task does not have has zero channels.
+    everywhere. A kind of data that a task does not have has zero channels. ``key`` ``[B]``, int64, says which example
+    of its data set each structure is; what a group element makes of a structure has the same key.
     """
 
+    key: Tensor
     mask: Tensor
     node_scalars: Tensor
     points: Tensor
@@ -61,6 +63,7 @@ class Structure:
             return empty((batch, nodes, *shape, 0))
 
         return Structure(
+            key=torch.arange(batch, device=mask.device),
             mask=mask,
             node_scalars=absent() if node_scalars is None else node_scalars,
             points=absent(dimension) if points is None else points,
@@ -88,14 +91,19 @@ class Structure:
 
     @property
     def adjacency(self) -> Tensor:
-        """``[B, N, N]``: edge weights summed over channels."""
-        return self.edge_scalars.sum(-1)
+        """``[B, N, N]``: one where two nodes have an edge, whatever its scalars are, else zero."""
+        return (self.edge_scalars != 0).any(-1).to(self.edge_scalars.dtype)
 
     @property
     def centroid(self) -> Tensor:
         """``[B, D]``: the mean of all points of the nodes that exist."""
         weight = self.mask[..., None].to(self.points.dtype)
         return (self.points.mean(-1) * weight).sum(1) / weight.sum(1)
+
+    @property
+    def coordinates(self) -> Tensor:
+        """``[B, N, D, P + V]``: points beside vectors, as they are."""
+        return torch.cat([self.points, self.vectors], -1)
 
     @property
     def geometry(self) -> Tensor:
@@ -117,11 +125,15 @@ class Structure:
         return self
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Structure:
-        """Moved to a device; ``dtype`` converts all but the mask."""
+        """Moved to a device; ``dtype`` converts what is not whole numbers or truth values."""
         moved = {item.name: getattr(self, item.name).to(device) for item in fields(self)}
         return Structure(
-            **{name: value if name == "mask" else value.to(dtype or value.dtype) for name, value in moved.items()}
+            **{name: value.to(dtype) if dtype and value.is_floating_point() else value for name, value in moved.items()}
         )
+
+    def keyed(self, first: int) -> Structure:
+        """The same structures with keys that are higher by ``first``."""
+        return replace(self, key=self.key + first)
 
     @staticmethod
     def cat(structures: Sequence[Structure]) -> Structure:
@@ -140,12 +152,17 @@ class Structure:
             return values
 
         return Structure(
+            key=self.key,
             mask=pad(self.mask, [1]),
             node_scalars=pad(self.node_scalars, [1]),
             points=pad(self.points, [1]),
             vectors=pad(self.vectors, [1]),
             edge_scalars=pad(self.edge_scalars, [1, 2]),
         )
+
+    def repeated(self, samples: int) -> Structure:
+        """Every structure ``samples`` times: a batch of ``B * K``."""
+        return Structure(*(getattr(self, item.name).repeat_interleave(samples, 0) for item in fields(self)))
 
     def acted(self, element: Element) -> Structure:
         """``rho_in(g) x`` for every one of the K elements of each structure: a batch of ``B * K`` structures."""
@@ -161,6 +178,7 @@ class Structure:
             return moved.expand(-1, samples, *moved.shape[2:]).flatten(0, 1)
 
         return Structure(
+            key=self.key.repeat_interleave(samples),
             mask=self.mask.repeat_interleave(samples, 0),
             node_scalars=act(self.node_scalars, Representation.NODE_SCALARS),
             points=act(self.points, Representation.NODE_POINTS),

@@ -18,7 +18,7 @@ import torch
 from baselines.model import Model
 from harness.registry import resolve
 from harness.spec import RunSpec
-from harness.training.device import precision
+from harness.training.device import deterministic
 from harness.training.execute import initialised
 from harness.training.fit import Fit
 from harness.training.outcome import Silence
@@ -51,7 +51,7 @@ def models(task_name: str, method: str, problem: SupervisedTask) -> list[Model]:
 def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask, settings: Protocol) -> float:
     networks = models(task_name, method, problem)
     start = time.perf_counter()
-    with precision(DEVICE, settings):
+    with deterministic(DEVICE):
         if stacked:
             StackedFit(
                 networks, problem, settings, seeds=range(SEEDS), device=DEVICE, dtype=torch.float32,

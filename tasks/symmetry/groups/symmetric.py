@@ -31,7 +31,7 @@ class SymmetricGroup(NodeGroup):
         order = sort_descending(scores, mask)
         in_order = scores.gather(-1, order)
         soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), temperature, steps, UNIT_SPREAD)
-        return Permutation.from_images(order, soft.view(*scores.shape, -1).mT)
+        return Permutation.from_images(order, soft.view(*scores.shape, -1))
 
 
 def identity_permutation(x: Structure) -> Permutation:
