@@ -55,8 +55,12 @@ class Model(nn.Module, ABC):
         """The prediction that this noise stands for."""
 
     def computed(self, network: nn.Module, x: Structure) -> Tensor:
-        """``network(x)`` in the precision of ``x``."""
-        if not (self.mixed_precision and self.training):
+        """``network(x)`` in the precision of ``x``.
+
+        A network with ``takes_bfloat16 = False``, one of parts that cannot, is trained in single precision.
+        """
+        mixed = self.mixed_precision and self.training and getattr(network, "takes_bfloat16", True)
+        if not mixed:
             return network(x)
         # One region for one pass: the copies of weights that autocast keeps are those of this step.
         with torch.autocast(x.mask.device.type, torch.bfloat16):

@@ -95,6 +95,7 @@ class TensorField(nn.Module):
     """
 
     parity = -1
+    takes_bfloat16 = False  # e3nn multiplies what autocast has halved with what it has not
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
