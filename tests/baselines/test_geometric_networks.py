@@ -170,3 +170,16 @@ def test_a_tensor_field_network_refuses_what_it_cannot_do(wrong: dict[str, int])
     x = random_particles(1, 3, dimension=3 if wrong else 2)
     with pytest.raises(ValueError, match="works in 3 dimensions with a degree of at least 1"):
         network("tfn", x, Representation.NODE_POINTS, **wrong)
+
+
+def test_a_radial_field_moves_no_further_than_its_distances() -> None:
+    """Whatever its weights: the last function of phi is a tanh."""
+    x = random_particles(4, 5)
+    still = Structure.build(x.mask, points=x.points, edge_scalars=x.edge_scalars)
+    model = network("radial_field", still, Representation.NODE_POINTS, layers=1)
+    with torch.no_grad():
+        model.layers[0].phi[2].weight.mul_(1e3)
+    distances = (x.points[:, :, None, :, 0] - x.points[:, None, :, :, 0]).norm(dim=-1)
+    moved = (model(still) - x.points).norm(dim=2)[..., 0]
+    assert (moved <= distances.sum(2) / 4 + 1e-12).all()
+    assert moved.max() > 0.1
