@@ -217,6 +217,18 @@ RADIAL_FIELD = BaseCard(
     implementation="baselines.equivariant.radial_field:RadialField",
     params={"width": 64, "layers": 4},
 )
+FA_GNN = BaseCard(
+    name="fa_gnn",
+    title="GNN with a frame in every layer",
+    needs=frozenset({"points"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Puny et al. 2022, arXiv 2110.03336",
+    implementation="baselines.equivariant.fa_gnn:FAGNN",
+    params={"width": 60, "layers": 4},
+)
 VECTOR_NEURONS = BaseCard(
     name="vector_neurons",
     title="Vector neurons",
@@ -350,6 +362,7 @@ EQUIVARIANT: tuple[BaseCard, ...] = (
     GPS,
     EGNN,
     RADIAL_FIELD,
+    FA_GNN,
     VECTOR_NEURONS,
     TFN,
     TFN_SE3,

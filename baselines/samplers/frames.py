@@ -216,12 +216,17 @@ def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
     The basis of an eigenspace of several dimensions comes from normal ``noise`` of the same shape, by Haar measure.
     """
     values, vectors = torch.linalg.eigh(scatter(x, group))
-    space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
-    together = space[:, :, None] == space[:, None]
+    together = eigenspaces(values)
     alone = together.sum(-1, keepdim=True) == 1
     identity = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
     basis = torch.where(alone[:, None], identity, noise * together[:, None])
     return vectors[:, None] @ gram_schmidt(basis)
+
+
+def eigenspaces(values: Tensor) -> Tensor:
+    """``[B, D, D]``: whether two eigenvalues ``[B, D]``, in ascending order, are of one eigenspace."""
+    space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
+    return space[:, :, None] == space[:, None]
 
 
 def spectral_signature(x: Structure) -> Tensor:
