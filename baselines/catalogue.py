@@ -56,6 +56,18 @@ GNN = BaseCard(
     implementation="baselines.bases.gnn:GNN",
     params={"width": 60, "layers": 4},
 )
+MPNN = BaseCard(
+    name="mpnn",
+    title="Message-passing network on raw positions",
+    needs=frozenset({"points", "vectors", "edges"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Gilmer et al. 2017; as in the n-body table of Satorras et al. 2021, arXiv 2102.09844",
+    implementation="baselines.bases.mpnn:MPNN",
+    params={"width": 64, "layers": 4, "edge_channels": None},
+)
 TRANSFORMER = BaseCard(
     name="transformer",
     title="Transformer",
@@ -352,7 +364,7 @@ LEARNED = SamplerCard(
 )
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
-BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT, SET_TRANSFORMER)
+BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, MPNN, TRANSFORMER, VIT, SET_TRANSFORMER)
 EQUIVARIANT: tuple[BaseCard, ...] = (
     GIN,
     GCN,

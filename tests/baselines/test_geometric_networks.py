@@ -16,7 +16,7 @@ from tasks.symmetry.structure import Signature, Structure
 from tests.structures import random_particles
 
 CARDS = {card.name: card for card in (*BASES, *EQUIVARIANT)}
-NETWORKS = ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3", "fa_gnn", "set_transformer"]
+NETWORKS = ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3", "fa_gnn", "mpnn", "set_transformer"]
 SIGNS = torch.tensor([-1.0, 1.0])  # of charges that attract where they repelled, and distances as they are
 FACTORS = ["S_n", "O(3)", "SO(3)", "E(3)", "SE(3)"]
 
@@ -117,7 +117,7 @@ def test_mirror_images_differ_for_proper_symmetry_alone(name: str) -> None:
     assert gap > 1e-3 if name == "tfn_se3" else gap < 1e-10
 
 
-@pytest.mark.parametrize("name", ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3", "fa_gnn"])
+@pytest.mark.parametrize("name", ["egnn", "radial_field", "vector_neurons", "tfn", "tfn_se3", "fa_gnn", "mpnn"])
 def test_charges_and_velocities_are_read(name: str) -> None:
     x = random_particles(4, 5)
     model = network(name, x, Representation.NODE_POINTS)
@@ -210,3 +210,18 @@ def test_a_frame_in_every_layer_moves_with_points_that_leave_axes_open(kind: str
 def test_a_frame_in_every_layer_needs_features_that_are_vectors() -> None:
     with pytest.raises(ValueError, match="features of width 8 are no vectors of 3 dimensions"):
         network("fa_gnn", random_particles(1, 3), Representation.NODE_POINTS, width=8)
+
+
+def test_the_network_on_raw_positions_follows_its_equations() -> None:
+    """For one node and one neighbour after another; of the edge it reads the product of charges alone."""
+    x = random_particles(1, 4)
+    model = network("mpnn", x, Representation.NODE_POINTS, width=8, edge_channels=1)
+    h = [model.embed(torch.cat([x.points[0, i, :, 0], x.vectors[0, i, :, 0]])) for i in range(4)]
+    for layer in model.layers:
+        messages = [
+            sum(layer.edge(torch.cat([h[i], h[j], x.edge_scalars[0, i, j, :1]])) for j in range(4) if j != i)
+            for i in range(4)
+        ]
+        h = [own + layer.node(torch.cat([own, total])) for own, total in zip(h, messages, strict=True)]
+    expected = torch.stack([model.decode(own) for own in h])
+    torch.testing.assert_close(model(x)[0, :, :, 0], expected, atol=1e-12, rtol=1e-12)
