@@ -47,6 +47,8 @@ class FrameSampler(Sampler):
     C_n, D_n, C_m, D_m, B_d: the whole group, which is finite.
     S_n: the orders that sort the nodes by their spectral signature, ties drawn uniformly; where there are no edges, the
     orders that sort them by their coordinates as the frame of space shows them.
+    (The authors' code sorts in ascending order. It counts how often an eigenvalue occurs by comparing float32 numbers
+    exactly, and is not equivariant where some occur more than once, as in all graphs of EXP.)
     All elements where ``exact`` (then the sampler brings its own number of samples; of a product, the product of
     those), else drawn uniformly. Weights leave out what a padded sequence does not have.
 
