@@ -56,6 +56,18 @@ GNN = BaseCard(
     implementation="baselines.bases.gnn:GNN",
     params={"width": 60, "layers": 4},
 )
+MPNN = BaseCard(
+    name="mpnn",
+    title="Message-passing network on raw positions",
+    needs=frozenset({"points", "vectors", "edges"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}),
+    version="1",
+    source="Gilmer et al. 2017; as in the n-body table of Satorras et al. 2021, arXiv 2102.09844",
+    implementation="baselines.bases.mpnn:MPNN",
+    params={"width": 64, "layers": 4, "edge_channels": None},
+)
 TRANSFORMER = BaseCard(
     name="transformer",
     title="Transformer",
@@ -212,10 +224,22 @@ RADIAL_FIELD = BaseCard(
     reads=GEOMETRY | {"edges"},
     writes=frozenset({"graph_scalars", "node_points"}),
     respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
-    version="1",
+    version="2",
     source="Köhler et al. 2019, arXiv 1910.00753; with velocities as in Satorras et al. 2021",
     implementation="baselines.equivariant.radial_field:RadialField",
     params={"width": 64, "layers": 4},
+)
+FA_GNN = BaseCard(
+    name="fa_gnn",
+    title="GNN with a frame in every layer",
+    needs=frozenset({"points"}),
+    reads=GRAPH | GEOMETRY,
+    writes=frozenset({"node_points"}),
+    respects=frozenset({"S_n"}) | EUCLIDEAN_3D,
+    version="1",
+    source="Puny et al. 2022, arXiv 2110.03336",
+    implementation="baselines.equivariant.fa_gnn:FAGNN",
+    params={"width": 60, "layers": 4},
 )
 VECTOR_NEURONS = BaseCard(
     name="vector_neurons",
@@ -342,7 +366,7 @@ LEARNED = SamplerCard(
 )
 
 SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
-BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, TRANSFORMER, VIT, SET_TRANSFORMER)
+BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, MPNN, TRANSFORMER, VIT, SET_TRANSFORMER)
 EQUIVARIANT: tuple[BaseCard, ...] = (
     GIN,
     GCN,
@@ -352,6 +376,7 @@ EQUIVARIANT: tuple[BaseCard, ...] = (
     GPS,
     EGNN,
     RADIAL_FIELD,
+    FA_GNN,
     VECTOR_NEURONS,
     TFN,
     TFN_SE3,

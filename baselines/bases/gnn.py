@@ -28,10 +28,11 @@ def distinct_pairs(x: Structure) -> Tensor:
 
 
 class MessagePassing(nn.Module):
-    """Edge MLP on both ends and the edge, sum over edges, node MLP; no residual."""
+    """Edge MLP on both ends and the edge, sum over edges, node MLP; with ``residual`` added to a node's features."""
 
-    def __init__(self, width: int, edge_scalars: int) -> None:
+    def __init__(self, width: int, edge_scalars: int, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.edge = nn.Sequential(
             nn.Linear(2 * width + edge_scalars, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
@@ -39,7 +40,8 @@ class MessagePassing(nn.Module):
 
     def forward(self, h: Tensor, x: Structure, pairs: Tensor) -> Tensor:
         messages = self.edge(torch.cat([all_pairs(h), x.edge_scalars], -1))
-        return self.node(torch.cat([h, (messages * pairs).sum(2)], -1))
+        update = self.node(torch.cat([h, (messages * pairs).sum(2)], -1))
+        return h + update if self.residual else update
 
 
 class GNN(BaseModel):

@@ -21,7 +21,8 @@ class RadialFieldLayer(nn.Module):
         super().__init__()
         step = nn.Linear(width, 1, bias=False)
         nn.init.xavier_uniform_(step.weight, gain=0.001)  # steps start small
-        self.phi = nn.Sequential(nn.Linear(1 + edge_scalars, width), nn.SiLU(), step)
+        # Satorras et al. end phi with a tanh, which keeps the flow stable.
+        self.phi = nn.Sequential(nn.Linear(1 + edge_scalars, width), nn.SiLU(), step, nn.Tanh())
         self.psi = perceptron([1, width, 1], "silu") if moving else None
 
     def forward(self, position: Tensor, velocity: Tensor, x: Structure, pairs: Tensor) -> Tensor:

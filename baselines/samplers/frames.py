@@ -47,6 +47,8 @@ class FrameSampler(Sampler):
     C_n, D_n, C_m, D_m, B_d: the whole group, which is finite.
     S_n: the orders that sort the nodes by their spectral signature, ties drawn uniformly; where there are no edges, the
     orders that sort them by their coordinates as the frame of space shows them.
+    (The authors' code sorts in ascending order. It counts how often an eigenvalue occurs by comparing float32 numbers
+    exactly, and is not equivariant where some occur more than once, as in all graphs of EXP.)
     All elements where ``exact`` (then the sampler brings its own number of samples; of a product, the product of
     those), else drawn uniformly. Weights leave out what a padded sequence does not have.
 
@@ -216,12 +218,17 @@ def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
     The basis of an eigenspace of several dimensions comes from normal ``noise`` of the same shape, by Haar measure.
     """
     values, vectors = torch.linalg.eigh(scatter(x, group))
-    space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
-    together = space[:, :, None] == space[:, None]
+    together = eigenspaces(values)
     alone = together.sum(-1, keepdim=True) == 1
     identity = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
     basis = torch.where(alone[:, None], identity, noise * together[:, None])
     return vectors[:, None] @ gram_schmidt(basis)
+
+
+def eigenspaces(values: Tensor) -> Tensor:
+    """``[B, D, D]``: whether two eigenvalues ``[B, D]``, in ascending order, are of one eigenspace."""
+    space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
+    return space[:, :, None] == space[:, None]
 
 
 def spectral_signature(x: Structure) -> Tensor:

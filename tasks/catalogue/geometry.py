@@ -43,6 +43,9 @@ NBODY = TaskCard(
     recipes=(
         Recipe(method="transformer", base={"width": 64, "layers": 8, "heads": 4, "equal_layers": True}),
         Recipe(method="gnn", base={"width": 60, "layers": 4}),
+        Recipe(method="fa_gnn", base={"width": 60, "layers": 4}),
+        # As in the code of the EGNN paper, which gives this network the product of charges and no distances.
+        Recipe(method="mpnn", base={"width": 64, "layers": 4, "edge_channels": 1}, settings={"lr": 5e-4}),
         Recipe(method="egnn", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),

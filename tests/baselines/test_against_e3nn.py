@@ -184,7 +184,7 @@ def test_q_moves_with_rotations_of_e3nn(reflected: bool) -> None:
     assert here.matrix.std() > 1e-3 and here.scores.std() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["egnn", "vector_neurons", "tfn", "radial_field"])
+@pytest.mark.parametrize("name", ["egnn", "vector_neurons", "tfn", "radial_field", "fa_gnn"])
 def test_networks_move_with_rotations_of_e3nn(name: str) -> None:
     x = random_particles(6, 5)
     card = CARDS[name]

@@ -31,7 +31,7 @@ def for_particles(name: str, x: Structure) -> torch.nn.Module:
     return network(CARDS[name], x, Representation.NODE_POINTS)
 
 
-@pytest.mark.parametrize(("name", "published"), [("transformer", 208_387), ("gnn", 92_103)])
+@pytest.mark.parametrize(("name", "published"), [("transformer", 208_387), ("gnn", 92_103), ("fa_gnn", 92_103)])
 def test_published_sizes(name: str, published: int) -> None:
     model = for_particles(name, random_particles(1, 5))
     assert sum(parameter.numel() for parameter in model.parameters()) == published

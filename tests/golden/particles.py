@@ -18,7 +18,7 @@ from tasks.nbody import charged_particles
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
-from tests.golden.vectors import STATISTICS, Vectors, both, load
+from tests.golden.vectors import STATISTICS, Vectors, below, both, load
 
 MODES = ("eval", "train", "dropout")
 DROPOUT = 0.08
@@ -35,24 +35,22 @@ class Kept(nn.Module):
         return values * self.mask.reshape(values.shape) / (1 - DROPOUT)
 
 
-def structures(vectors: Vectors) -> Structure:
-    x = charged_particles(vectors["positions"], vectors["velocities"], vectors["charges"])
-    torch.testing.assert_close(x.edge_scalars, vectors["edge_features"], rtol=1e-14, atol=1e-14)
-    return x
+def structures(found: Vectors) -> Structure:
+    return charged_particles(found["positions"], found["velocities"], found["charges"])
 
 
 def signature(x: Structure) -> Signature:
     return Signature.of(x, Representation.NODE_POINTS, 1)
 
 
-def sampler(vectors: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[str, str]) -> LearnedSampler:
+def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[str, str]) -> LearnedSampler:
     published: dict[str, Any] = {
         "q": "vector_neurons", "noise": "normal", "width": 64, "neighbours": 4, "temperature": 0.1,
         "dropout": DROPOUT if mode == "dropout" else 0.0, "dropout_unit": "coordinate",
     }  # fmt: skip
-    x = structures(vectors)
+    x = structures(found)
     made = LearnedSampler(group(symmetry), signature(x), {**LEARNED.params, **published}).double()
-    load(made.network, vectors.under("q."), names)
+    load(made.network, below(found, "q."), names)
     return made
 
 
@@ -81,13 +79,13 @@ def permutation_names() -> Iterator[tuple[str, str]]:
     yield from both("score", "permutation.score")
 
 
-def forward(vectors: Vectors, model: Symmetrized) -> tuple[Tensor, Tensor, Sample]:
+def forward(found: Vectors, model: Symmetrized) -> tuple[Tensor, Tensor, Sample]:
     """Predicted positions ``[B, 5, 3]``, their loss, and the sample behind them."""
-    x = structures(vectors)
-    sample = model.sampler(x, (vectors["noise.vectors"], vectors["noise.ties"], vectors["noise.ranks"]))
+    x = structures(found)
+    sample = model.sampler(x, (found["noise.vectors"], found["noise.ties"], found["noise.ranks"]))
     value, mass = model._weighted_sum(x, sample)
     output = model._placed(x, value / mass)[..., 0]
-    return output, mse_loss(output, vectors["targets"]), sample
+    return output, mse_loss(output, found["targets"]), sample
 
 
 def symmetrized(base: BaseModel, sampler: LearnedSampler, mode: str) -> Symmetrized:

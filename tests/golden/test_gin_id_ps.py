@@ -15,16 +15,17 @@ from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tests.golden.vectors import (
     FORWARD,
-    Vectors,
     assert_gradients,
+    below,
     both,
     graph_q_names,
     graph_sampler,
     graph_structures,
     load,
+    vectors,
 )
 
-V = Vectors("gin_id_ps")
+V = vectors("gin_id_ps")
 Q = dict(graph_q_names(3))
 BASE = {
     **{f"layer{layer}.eps": f"gin.convolutions.{layer}.eps" for layer in range(3)},
@@ -48,9 +49,9 @@ def model(mode: str) -> Symmetrized:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     params = {"width": 16, "layers": 3, "activation": "relu", "final_activation": False, "head": [10]}
     base = GINID(signature, params).double()
-    weights = {name: value.reshape(1) if name.endswith("eps") else value for name, value in V.under("base.").items()}
+    weights = {name: value.reshape(1) if name.endswith("eps") else value for name, value in below(V, "base.").items()}
     load(base, weights, BASE)
-    symmetrized = Symmetrized(base, graph_sampler(x, signature, V.under("q.")), Representation.GRAPH_SCALARS)
+    symmetrized = Symmetrized(base, graph_sampler(x, signature, below(V, "q.")), Representation.GRAPH_SCALARS)
     return symmetrized.train(mode == "train")
 
 
@@ -79,8 +80,8 @@ def test_gradients_of_the_loss(mode: str) -> None:
     symmetrized = model(mode)
     _, loss, _ = forward(symmetrized)
     loss.backward()
-    assert_gradients(symmetrized.sampler.network.scorer, V.under(f"{mode}.gradient.loss.q."), Q)
-    assert_gradients(symmetrized.base, V.under(f"{mode}.gradient.loss.base."), BASE)
+    assert_gradients(symmetrized.sampler.network.scorer, below(V, f"{mode}.gradient.loss.q."), Q)
+    assert_gradients(symmetrized.base, below(V, f"{mode}.gradient.loss.base."), BASE)
 
 
 @MODES
@@ -89,7 +90,7 @@ def test_gradients_of_the_objective(mode: str) -> None:
     _, loss, sample = forward(symmetrized)
     assert sample.penalty is not None
     (loss + sample.penalty).backward()
-    assert_gradients(symmetrized.sampler.network.scorer, V.under(f"{mode}.gradient.objective.q."), Q)
+    assert_gradients(symmetrized.sampler.network.scorer, below(V, f"{mode}.gradient.objective.q."), Q)
 
 
 @MODES

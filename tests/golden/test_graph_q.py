@@ -14,16 +14,17 @@ from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Signature, Structure
 from tests.golden.vectors import (
     FORWARD,
-    Vectors,
     assert_gradients,
     assert_values,
+    below,
     graph_q_names,
     graph_sampler,
     graph_structures,
     soft_matrix,
+    vectors,
 )
 
-V = Vectors("graph_q")
+V = vectors("graph_q")
 NAMES = dict(graph_q_names(3))
 CASES = pytest.mark.parametrize(("part", "mode"), [(p, m) for p in ("exp", "graph8c") for m in ("eval", "train")])
 
@@ -35,7 +36,7 @@ def structures(part: str) -> Structure:
 def sampler_in(part: str, mode: str) -> tuple[Structure, LearnedSampler]:
     x = structures(part)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    return x, graph_sampler(x, signature, V.under("weights.")).train(mode == "train")
+    return x, graph_sampler(x, signature, below(V, "weights.")).train(mode == "train")
 
 
 def sampled(x: Structure, sampler: LearnedSampler, part: str) -> tuple[Sample, Permutation]:
@@ -85,7 +86,7 @@ def test_the_gradient_of_the_entropy(part: str, mode: str) -> None:
     sample, _ = sampled(x, sampler, part)
     assert sample.penalty is not None
     (sample.penalty / 0.1).backward()
-    assert_gradients(sampler.network.scorer, V.under(f"{part}.{mode}.gradient.entropy."), NAMES)
+    assert_gradients(sampler.network.scorer, below(V, f"{part}.{mode}.gradient.entropy."), NAMES)
 
 
 @CASES
@@ -99,7 +100,7 @@ def test_the_straight_through_gradient(part: str, mode: str) -> None:
     functional = (V[f"{part}.functional.weight"] * rows).sum()
     torch.testing.assert_close(functional.detach(), V[f"{part}.{mode}.functional"], rtol=1e-14, atol=1e-12)
     functional.backward()
-    assert_gradients(sampler.network.scorer, V.under(f"{part}.{mode}.gradient.functional."), NAMES)
+    assert_gradients(sampler.network.scorer, below(V, f"{part}.{mode}.gradient.functional."), NAMES)
 
 
 @pytest.mark.parametrize("part", ["exp", "graph8c"])
@@ -107,7 +108,7 @@ def test_running_statistics(part: str) -> None:
     """Fails where padded rows do not count in batch normalisation."""
     x, sampler = sampler_in(part, "train")
     sampled(x, sampler, part)
-    assert_values(sampler.network.scorer, V.under(f"{part}.train.after."), NAMES)
+    assert_values(sampler.network.scorer, below(V, f"{part}.train.after."), NAMES)
 
 
 def test_the_entropy_of_the_mean_permutation() -> None:

@@ -22,17 +22,18 @@ from tasks.symmetry.structure import Signature, Structure
 from tests.golden.vectors import (
     FORWARD,
     GRADIENT,
-    Vectors,
     assert_gradients,
     assert_values,
+    below,
     both,
     graph_q_names,
     graph_sampler,
     graph_structures,
     load,
+    vectors,
 )
 
-V = Vectors("mlp_ps")
+V = vectors("mlp_ps")
 Q = {f"q.{theirs}": f"sampler.network.scorer.{ours}" for theirs, ours in graph_q_names(3)}
 LAYERS = {
     theirs: ours
@@ -54,8 +55,8 @@ def model() -> Symmetrized:
     base = MLP(
         signature, {"widths": [6, 12, 8, 10], "activation": "relu", "final_activation": False, "reads": None}
     ).double()
-    load(base, V.under("base."), LAYERS)
-    return Symmetrized(base, graph_sampler(x, signature, V.under("q.")), Representation.GRAPH_SCALARS)
+    load(base, below(V, "base."), LAYERS)
+    return Symmetrized(base, graph_sampler(x, signature, below(V, "q.")), Representation.GRAPH_SCALARS)
 
 
 def forward(symmetrized: Symmetrized, batch: int) -> tuple[Prediction, Tensor]:
@@ -69,7 +70,7 @@ def forward(symmetrized: Symmetrized, batch: int) -> tuple[Prediction, Tensor]:
 
 
 def expected(prefix: str, part: str) -> Mapping[str, Tensor]:
-    return {f"{part}.{name}": value for name, value in V.under(f"{prefix}.{part}.").items()}
+    return {f"{part}.{name}": value for name, value in below(V, f"{prefix}.{part}.").items()}
 
 
 def norm(module: nn.Module) -> Tensor:
@@ -117,7 +118,7 @@ def test_gradients_of_the_objective(mode: str) -> None:
 def test_running_statistics() -> None:
     symmetrized = model().train()
     forward(symmetrized, 0)
-    assert_values(symmetrized, {f"q.{name}": value for name, value in V.under("one.train.after.").items()}, Q)
+    assert_values(symmetrized, {f"q.{name}": value for name, value in below(V, "one.train.after.").items()}, Q)
 
 
 @pytest.mark.parametrize(("epoch", "warmup", "atol"), [("official", 1600, 1e-12), ("short", 4, 1e-7)])
@@ -149,5 +150,5 @@ def test_an_epoch(epoch: str, warmup: int, atol: float) -> None:
         mean = torch.stack(found[name]).mean()
         torch.testing.assert_close(mean, V[f"epoch.{epoch}.mean_{name}"], rtol=0.0, atol=atol)
     assert descent.param_groups[0]["lr"] == pytest.approx(V[f"epoch.{epoch}.lr_after"].item(), rel=1e-12)
-    if after := V.under(f"epoch.{epoch}.after."):
+    if after := below(V, f"epoch.{epoch}.after."):
         assert_values(symmetrized, after, Q | BASE, atol=1e-7)

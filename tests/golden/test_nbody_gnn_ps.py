@@ -17,22 +17,18 @@ from tests.golden.particles import (
     structures,
     symmetrized,
 )
-from tests.golden.vectors import FORWARD, Vectors, assert_gradients, assert_values, both, load
+from tests.golden.vectors import FORWARD, assert_gradients, assert_values, below, load, names_of_layers, vectors
 
-V = Vectors("nbody_gnn_ps")
+V = vectors("nbody_gnn_ps")
 Q = dict(rotation_names())
-BASE = {**dict(both("embed", "embed")), **dict(both("decode0", "decode.0")), **dict(both("decode1", "decode.2"))}
-for layer in range(2):
-    for part in ("edge", "node"):
-        BASE |= both(f"layer{layer}.{part}0", f"layers.{layer}.{part}.0")
-        BASE |= both(f"layer{layer}.{part}1", f"layers.{layer}.{part}.2")
+BASE = names_of_layers(below(V, "base."))
 EACH = pytest.mark.parametrize("mode", MODES)
 
 
 def model(mode: str) -> Symmetrized:
     """In mode ``dropout`` a dropout of 0.08 is on, which no rotation sees."""
     base = GNN(signature(structures(V)), {"width": 24, "layers": 2}).double()
-    load(base, V.under("base."), BASE)
+    load(base, below(V, "base."), BASE)
     return symmetrized(base, sampler(V, ("E(3)",), mode, Q), mode)
 
 
@@ -66,12 +62,12 @@ def test_gradients_of_the_loss(mode: str) -> None:
     network = model(mode)
     _, loss, _ = forward(V, network)
     loss.backward()
-    assert_gradients(network.sampler.network, V.under(f"{mode}.gradient.loss.q."), Q)
-    assert_gradients(network.base, V.under(f"{mode}.gradient.loss.base."), BASE)
+    assert_gradients(network.sampler.network, below(V, f"{mode}.gradient.loss.q."), Q)
+    assert_gradients(network.base, below(V, f"{mode}.gradient.loss.base."), BASE)
 
 
 @pytest.mark.parametrize("mode", ["train", "dropout"])
 def test_running_statistics(mode: str) -> None:
     network = model(mode)
     forward(V, network)
-    assert_values(network.sampler.network, V.under(f"{mode}.after.q."), Q)
+    assert_values(network.sampler.network, below(V, f"{mode}.after.q."), Q)

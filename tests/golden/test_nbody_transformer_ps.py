@@ -19,9 +19,9 @@ from tests.golden.particles import (
     structures,
     symmetrized,
 )
-from tests.golden.vectors import FORWARD, Vectors, assert_gradients, assert_values, both, load, soft_matrix
+from tests.golden.vectors import FORWARD, assert_gradients, assert_values, below, both, load, soft_matrix, vectors
 
-V = Vectors("nbody_transformer_ps")
+V = vectors("nbody_transformer_ps")
 Q = dict([*rotation_names(), *permutation_names()])
 BASE = {"position": "position", **dict(both("embed", "embed")), **dict(both("norm", "encoder.norm"))}
 for layer in range(2):
@@ -39,7 +39,7 @@ def model(mode: str) -> Symmetrized:
     base = PairTransformer(
         signature(structures(V)), {"width": 32, "layers": 2, "heads": 4, "equal_layers": True}
     ).double()
-    load(base, V.under("base."), BASE)
+    load(base, below(V, "base."), BASE)
     q = sampler(V, ("S_n", "E(3)"), mode, Q)
     if mode == "dropout":
         # [B, K, channels, D, points] -> [B K, points, D, channels]
@@ -97,8 +97,8 @@ def test_gradients_of_the_loss(mode: str) -> None:
     network = model(mode)
     _, loss, _ = forward(V, network)
     loss.backward()
-    assert_gradients(network.sampler.network, V.under(f"{mode}.gradient.loss.q."), Q)
-    assert_gradients(network.base, V.under(f"{mode}.gradient.loss.base."), BASE)
+    assert_gradients(network.sampler.network, below(V, f"{mode}.gradient.loss.q."), Q)
+    assert_gradients(network.base, below(V, f"{mode}.gradient.loss.base."), BASE)
 
 
 @EACH
@@ -107,11 +107,11 @@ def test_gradients_of_the_entropy(mode: str) -> None:
     _, _, sample = forward(V, network)
     assert sample.penalty is not None
     (sample.penalty / 0.1).backward()
-    assert_gradients(network.sampler.network, V.under(f"{mode}.gradient.entropy.q."), Q)
+    assert_gradients(network.sampler.network, below(V, f"{mode}.gradient.entropy.q."), Q)
 
 
 @pytest.mark.parametrize("mode", ["train", "dropout"])
 def test_running_statistics(mode: str) -> None:
     network = model(mode)
     forward(V, network)
-    assert_values(network.sampler.network, V.under(f"{mode}.after.q."), Q)
+    assert_values(network.sampler.network, below(V, f"{mode}.after.q."), Q)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,18 @@ FORWARD = {"rtol": 0.0, "atol": 1e-12}
 GRADIENT = 1e-11  # of the largest entry of a group of weights
 STATISTICS = {"mean": "running_mean", "var": "running_var"}
 Names = Mapping[str, str]  # ours by those of the file
+Vectors = Mapping[str, Tensor]
 
 
-class Vectors:
-    """The arrays of one file, real numbers as float64 tensors."""
+def vectors(name: str) -> Vectors:
+    """The arrays of one file by their names."""
+    with np.load(Path(__file__).with_name(f"{name}.npz"), allow_pickle=False) as file:
+        return {key: torch.from_numpy(file[key]) for key in file.files}
 
-    def __init__(self, name: str) -> None:
-        with np.load(Path(__file__).with_name(f"{name}.npz"), allow_pickle=False) as file:
-            self.arrays = {key: torch.from_numpy(file[key]) for key in file.files}
 
-    def __getitem__(self, name: str) -> Tensor:
-        return self.arrays[name]
-
-    def under(self, prefix: str) -> dict[str, Tensor]:
-        """What stands behind ``prefix``, by the rest of its name."""
-        return {key.removeprefix(prefix): value for key, value in self.arrays.items() if key.startswith(prefix)}
+def below(found: Vectors, prefix: str) -> Vectors:
+    """What stands behind ``prefix``, by the rest of its name."""
+    return {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
 
 
 def graph_structures(features: Tensor, adjacency: Tensor, counts: Tensor) -> Structure:
@@ -46,7 +44,7 @@ def graph_structures(features: Tensor, adjacency: Tensor, counts: Tensor) -> Str
     )
 
 
-def graph_sampler(x: Structure, signature: Signature, weights: Mapping[str, Tensor], **params: Any) -> LearnedSampler:
+def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> LearnedSampler:
     """Probabilistic symmetrization over S_n by a q of width 16 with these weights, as published."""
     published: dict[str, Any] = {
         "q": "gin", "noise": "uniform", "width": 16, "layers": 3, "temperature": 0.01, "input_linear": False,
@@ -77,7 +75,16 @@ def both(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
     yield f"{theirs}.bias", f"{ours}.bias"
 
 
-def load(module: nn.Module, weights: Mapping[str, Tensor], names: Names) -> None:
+def names_of_layers(weights: Vectors) -> Names:
+    """``layer1.edge1.bias`` is ``layers.1.edge.2.bias``: in ours an activation stands between two layers."""
+
+    def ours(name: str) -> str:
+        return re.sub(r"(?<=[a-z])\d", lambda place: f".{2 * int(place[0])}", re.sub("^layer", "layers.", name))
+
+    return {name: ours(name) for name in weights}
+
+
+def load(module: nn.Module, weights: Vectors, names: Names) -> None:
     """Every tensor of ``module`` gets its value, and every one of ``weights`` is used."""
     assert set(weights) <= set(names), sorted(set(weights) - set(names))
     state = module.state_dict()
@@ -87,7 +94,7 @@ def load(module: nn.Module, weights: Mapping[str, Tensor], names: Names) -> None
     module.load_state_dict(state | given)
 
 
-def assert_values(module: nn.Module, expected: Mapping[str, Tensor], names: Names, atol: float = 1e-12) -> None:
+def assert_values(module: nn.Module, expected: Vectors, names: Names, atol: float = 1e-12) -> None:
     """Weights and statistics of ``module`` are those of the file."""
     state = module.state_dict()
     assert expected
@@ -95,7 +102,7 @@ def assert_values(module: nn.Module, expected: Mapping[str, Tensor], names: Name
         torch.testing.assert_close(state[names[name]], value, rtol=0.0, atol=atol)
 
 
-def assert_gradients(module: nn.Module, expected: Mapping[str, Tensor], names: Names) -> None:
+def assert_gradients(module: nn.Module, expected: Vectors, names: Names) -> None:
     """The gradients that ``module`` holds are those of the file, against the largest entry of all of them."""
     parameters = dict(module.named_parameters())
     largest = max(value.abs().max().item() for value in expected.values())

@@ -124,6 +124,7 @@ def test_an_epoch_waits_once_whatever_the_number_of_its_steps() -> None:
         ("nbody", "transformer-learned", "eager"),
         ("nbody", "gnn-learned", "aot_eager"),
         ("nbody", "egnn", "aot_eager"),
+        ("nbody", "fa_gnn", "eager"),
     ],
 )
 def test_a_step_is_one_graph(task_name: str, method_name: str, backend: str) -> None:

@@ -109,6 +109,7 @@ def assert_same_weights(ours: Model, expected: Model) -> None:
         (graphs, "gin_id-learned", {"fixed_noise": True}),  # a noise of its own in the weights of each seed
         (graphs, "mlp-haar", {}),
         (particles, "egnn", {}),
+        (particles, "fa_gnn", {}),  # eigenvectors
         (particles, "gnn-learned", {}),  # dropout
         (particles, "transformer-learned", {}),
     ],

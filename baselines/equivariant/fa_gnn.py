@@ -1,0 +1,73 @@
+"""A message-passing network that is frame-averaged anew in every layer (Puny et al. 2022, arXiv 2110.03336)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.bases.gnn import MessagePassing, distinct_pairs
+from baselines.samplers.frames import chosen_signs, eigenspaces, scatter
+from tasks.symmetry.element import Linear
+from tasks.symmetry.groups import EuclideanGroup
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Signature, Structure
+
+
+def whole_frame(x: Structure) -> Linear:
+    """The principal axes of the points about their centroid, with all 2^D choices of signs ``[B, 2^D, D, D]``.
+
+    No gradient goes through them, as in the authors' code. Where eigenvalues agree, any basis of their eigenspace would
+    do and none is equivariant: a sampler draws one, and here, where there is no chance, those axes are zero.
+    """
+    dimension = x.points.shape[2]
+    # In double precision, which autocast leaves as it is: there are no eigenvectors in bfloat16.
+    values, axes = torch.linalg.eigh(scatter(replace(x, points=x.points.double()), EuclideanGroup(dimension)))
+    alone = eigenspaces(values).sum(-1) == 1
+    middles = (torch.arange(2**dimension, device=values.device) + 0.5) / 2**dimension
+    signs = chosen_signs(middles[None], dimension)
+    return Linear(((axes * alone[:, None])[:, None] * signs[:, :, None]).to(x.points.dtype).detach())
+
+
+class FAGNN(nn.Module):
+    """Points ``[B, N, D, 1]``: displacements from the centroid, which is added back.
+
+    Each layer passes messages in all frames of its input at once. In between, a node's features are C vectors: they are
+    averaged over the frames, their mean over the graph is taken off, and the next layer sees them in frames of their
+    own. O(D) moves the frames and nothing that is seen in them.
+
+    Raises ``ValueError`` where the width is not a multiple of the dimension of space.
+    """
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        width, self.dimension = params["width"], signature.dimension
+        if width % self.dimension:
+            raise ValueError(f"features of width {width} are no vectors of {self.dimension} dimensions")
+        self.embed = nn.Linear(signature.node_scalars + self.dimension * signature.geometry, width)
+        self.layers = nn.ModuleList(
+            MessagePassing(width, signature.edge_scalars, residual=True) for _ in range(params["layers"])
+        )
+        self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, self.dimension))
+
+    def forward(self, x: Structure) -> Tensor:
+        frame = whole_frame(x)
+        seen = x.acted(frame.inverse())
+        pairs = distinct_pairs(seen)
+        h = self.embed(torch.cat([seen.node_scalars, seen.geometry.mT.flatten(2)], -1))
+        for index, layer in enumerate(self.layers):
+            if index > 0:
+                hidden = Structure.build(x.mask, points=self._averaged(h, frame, x), edge_scalars=x.edge_scalars)
+                frame = whole_frame(hidden)
+                seen = hidden.acted(frame.inverse())
+                h = seen.geometry.mT.flatten(2)
+            h = layer(h, seen, pairs)
+        return (self._averaged(self.decode(h), frame, x) + x.centroid[:, None, :, None]) * x.mask[..., None, None]
+
+    def _averaged(self, h: Tensor, frame: Linear, x: Structure) -> Tensor:
+        """``[B, N, D, C]``: features ``[B * 2^D, N, C * D]`` as vectors, turned back from their frames, in the mean."""
+        vectors = h.unflatten(-1, (-1, self.dimension)).mT.unflatten(0, (len(x), frame.samples))
+        return frame.act(vectors, Representation.NODE_VECTORS).mean(1).to(x.points.dtype)
