@@ -96,14 +96,18 @@ class Symmetrized(Model):
         return _mean_of(parts)
 
 
+def permutation_of(element: Element) -> Permutation | None:
+    """The factor of ``element`` that permutes nodes, where there is one."""
+    parts = element.factors if isinstance(element, Product) else (element,)
+    return next((part for part in parts if isinstance(part, Permutation)), None)
+
+
 def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
     """How little several sampled permutations agree: the entropy of their mean matrix (Kim et al. 2023, appendix).
 
     Zero where all are one permutation; at most 2 log K for K of them, which uniform ones come close to.
     """
-    element = sample.element
-    parts = element.factors if isinstance(element, Product) else (element,)
-    permutation = next((part for part in parts if isinstance(part, Permutation)), None)
+    permutation = permutation_of(sample.element)
     if permutation is None or permutation.samples == 1 or sample.weight is not None:
         return {}
     return {"permutation_entropy": permutation_entropy(permutation.mean_matrix, mask).detach()}

@@ -17,7 +17,7 @@ from tasks.sources.cache import DataError, folders
 from tasks.sources.exp import OFFICIAL_NAME, OFFICIAL_SHA256, generated, official
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import Dataset, SeparationTask, Split, SupervisedTask
+from tasks.task import Dataset, Probabilistic, SeparationTask, Split
 
 MAX_NODES = 64
 EMBEDDING = 10
@@ -65,7 +65,7 @@ class Exp(SeparationTask):
         return torch.arange(len(self._graphs)).unflatten(0, (-1, 2))
 
 
-class ExpClassify(SupervisedTask):
+class ExpClassify(Probabilistic):
     """Is the formula satisfiable?"""
 
     def __init__(self, params: Mapping[str, Any]) -> None:
@@ -77,6 +77,14 @@ class ExpClassify(SupervisedTask):
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(predictions, targets)
+
+    def outputs(self, predictions: Tensor) -> Tensor:
+        """The probability of satisfiability."""
+        return predictions[..., 0].sigmoid()
+
+    def losses(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        labels = targets.expand_as(predictions)
+        return binary_cross_entropy_with_logits(predictions, labels, reduction="none")[..., 0]
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
         return {"accuracy": ((predictions > 0) == (targets > 0.5)).double().mean().item()}

@@ -14,6 +14,11 @@ class Protocol:
     ``warmup_epochs`` and ``warmup_steps`` together. Sizes count examples, ``*_samples`` count group
     elements per example (the paper's k). A ``None`` size means the whole split. ``initialisations`` is read by
     separation tasks only, which do not train.
+
+    ``variance_samples`` are the numbers of group elements at which the variance of output and loss over
+    ``variance_repeats`` predictions is measured on the validation set, and with it the entropy of the mean permutation,
+    both as initialised and as trained (empty: not measured). ``analysis_epochs`` are the epochs after which that
+    entropy and the norm of the mean gradient are measured (0: as initialised; those behind the end are not reached).
     """
 
     epochs: int = 0
@@ -41,6 +46,9 @@ class Protocol:
     curve_samples: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     curve_size: int = 100
     curve_repeats: int = 2
+    variance_samples: tuple[int, ...] = ()
+    variance_repeats: int = 100
+    analysis_epochs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         positive = ("batch_size", "validate_every", "train_samples", "valid_samples", "test_samples", "test_repeats",
@@ -57,4 +65,11 @@ class Protocol:
             raise ValueError(f"lr must be positive, not {self.lr}")
         if self.curve_repeats < 2:
             raise ValueError("curve_repeats must be at least 2: a variance needs two estimates")
-        object.__setattr__(self, "curve_samples", tuple(self.curve_samples))
+        if self.variance_repeats < 2:
+            raise ValueError("variance_repeats must be at least 2: a variance needs two predictions")
+        for name, least in (("variance_samples", 1), ("analysis_epochs", 0)):
+            values = getattr(self, name)
+            if len(set(values)) < len(values) or min(values, default=least) < least:
+                raise ValueError(f"{name} must be different numbers of at least {least}, not {list(values)}")
+        for name in ("curve_samples", "variance_samples", "analysis_epochs"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))

@@ -73,6 +73,18 @@ class SupervisedTask(ABC):
         """The task's metric, and others, of a whole split."""
 
 
+class Probabilistic(SupervisedTask):
+    """A task that says which number it puts out and loses for each example, so that their variance can be told."""
+
+    @abstractmethod
+    def outputs(self, predictions: Tensor) -> Tensor:
+        """``[..., M]``: what is put out for each of M examples, of predictions ``[..., M, C]``."""
+
+    @abstractmethod
+    def losses(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """``[..., M]``: the loss of each example, of predictions ``[..., M, C]`` and targets ``[M, C]``."""
+
+
 class SeparationTask(ABC):
     """A task without training: which structures does a randomly initialised model tell apart?
 

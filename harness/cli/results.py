@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command()
 def collate(store: StoreOption = STORE) -> None:
-    """Collect the records into the tables runs, accuracy, sample_complexity and scaling (Parquet and CSV)."""
+    """Collect the records into tables: runs, accuracy, sample_complexity, scaling and others (Parquet and CSV)."""
     from harness.collate import collate as collate_tables
 
     opened = needed_store(store)

@@ -11,6 +11,7 @@ import polars as pl
 from harness.collate.accuracy import accuracy, with_intervals
 from harness.collate.convergence import convergence
 from harness.collate.incremental import load_cache, read_rows
+from harness.collate.output_variance import output_variance
 from harness.collate.ranks import ranks
 from harness.collate.runs import runs
 from harness.collate.sample_complexity import sample_complexity, with_convergence
@@ -46,12 +47,15 @@ def collate(store: Store, out: Path | None = None) -> Tables:
 def frames_of(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Every table, by name, of the runs in the table ``runs``."""
     lazy = all_runs.lazy()
-    pooled, by_samples, by_size = pl.collect_all([accuracy(lazy), sample_complexity(lazy), scaling(lazy)])
+    pooled, by_samples, repeated, by_size = pl.collect_all(
+        [accuracy(lazy), sample_complexity(lazy), output_variance(lazy), scaling(lazy)]
+    )
     by_samples = with_convergence(by_samples, convergence(all_runs))
     return {
         "runs": all_runs,
         "accuracy": with_intervals(pooled),
         "ranks": ranks(all_runs),
         "sample_complexity": by_samples,
+        "output_variance": repeated,
         "scaling": with_samples_and_exponents(by_size, by_samples),
     }

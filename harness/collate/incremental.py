@@ -15,7 +15,7 @@ import polars as pl
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
 from harness.records.store import IMPORTED
 
-LAYOUT = "8"
+LAYOUT = "9"
 """Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
 
 STAMP: dict[str, pl.DataType | type[pl.DataType]] = {

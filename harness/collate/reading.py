@@ -33,8 +33,19 @@ CURVE = pl.List(
         }
     )
 )
-_ARROW_CURVE = pl.Series(dtype=CURVE).to_arrow().type
-_FLOATS = [field.name for field in CURVE.inner.fields if field.dtype == pl.Float64]  # type: ignore[union-attr]
+OUTPUT_VARIANCE = pl.List(
+    pl.Struct(
+        {
+            "stage": pl.String,
+            "samples": pl.Int64,
+            "repeats": pl.Int64,
+            "output_variance": pl.Float64,
+            "loss_mean": pl.Float64,
+            "loss_variance": pl.Float64,
+        }
+    )
+)
+POINTS = {"curve": CURVE, "output_variance": OUTPUT_VARIANCE}
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "digest": pl.String,
     "source": pl.String,
@@ -63,7 +74,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "control_name": pl.String,
     "control": pl.Float64,
     "metrics": pl.String,
-    "curve": CURVE,
+    **POINTS,
     "train_samples": pl.Int64,
     "test_samples": pl.Int64,
     "parameters": pl.Int64,
@@ -108,6 +119,15 @@ class _Point(_Part):
     equivariance: float | None = None  # of no record before it was measured
 
 
+class _VariancePoint(_Part):
+    stage: Literal["initialised", "trained"]
+    samples: Int64
+    repeats: Int64
+    output_variance: float | None
+    loss_mean: float | None
+    loss_variance: float | None
+
+
 class _Description(_Part):
     group: str
     metric: str
@@ -148,6 +168,7 @@ class _Record(_Part):
     description: _Description
     metrics: dict[str, float | None]
     curve: list[_Point]
+    output_variance: list[_VariancePoint] = Field(default_factory=list)  # of no record before it was measured
     cost: dict[str, float | None]
     notes: list[str]
     provenance: dict[str, Any]
@@ -180,14 +201,21 @@ def read_row(raw: bytes, source: str | None = None) -> dict[str, Any]:
 def frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
     """Rows of :func:`read_row` as a table; ``schema`` may have more columns than :data:`COLUMNS`.
 
-    Points of curves that are not finite become null here, all at once.
+    Numbers of points that are not finite become null here, all at once.
     """
     lists = {name: [row[name] for row in rows] for name in schema}
-    curves = pl.Series("curve", pa.array(lists.pop("curve"), type=_ARROW_CURVE), dtype=CURVE)
-    numbers = [pl.when(pl.field(name).is_finite()).then(pl.field(name)) for name in _FLOATS]
-    finite = pl.element().struct.with_fields(numbers)
+    points = [_finite_points(name, lists.pop(name)) for name in POINTS]
     plain = pl.DataFrame(lists, schema={name: schema[name] for name in lists})
-    return plain.with_columns(curves).with_columns(pl.col("curve").list.eval(finite)).select(*schema)
+    return plain.with_columns(points).select(*schema)
+
+
+def _finite_points(name: str, values: list[Any]) -> pl.Series:
+    """The column ``name`` of :data:`POINTS`."""
+    dtype = POINTS[name]
+    column = pl.Series(name, pa.array(values, type=pl.Series(dtype=dtype).to_arrow().type), dtype=dtype)
+    floats = [item.name for item in dtype.inner.fields if item.dtype == pl.Float64]  # type: ignore[union-attr]
+    numbers = [pl.when(pl.field(item).is_finite()).then(pl.field(item)) for item in floats]
+    return column.list.eval(pl.element().struct.with_fields(numbers))
 
 
 def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[str, Any]:
@@ -223,6 +251,7 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "control": _finite(record.metrics.get(described.control)) if described.control else None,
         "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
         "curve": [vars(point) for point in record.curve if point.samples >= 1],
+        "output_variance": [vars(point) for point in record.output_variance],
         "train_samples": _whole(record.spec.settings.get("train_samples")),
         "test_samples": _whole(record.spec.settings.get("test_samples")),
         "parameters": _whole(record.cost.get("parameters")),

@@ -12,10 +12,11 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.incremental import LeftOut, cache_metadata
+from harness.collate.reading import POINTS
 from harness.errors import SymbenchError
 from harness.records.record import SCHEMA
 
-NAMES = ("accuracy", "ranks", "sample_complexity", "scaling", "runs")
+NAMES = ("accuracy", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
 """``runs`` is written last: it is the cache that says what the others were made from."""
 
 
@@ -27,6 +28,7 @@ class Tables:
     accuracy: pl.DataFrame
     ranks: pl.DataFrame
     sample_complexity: pl.DataFrame
+    output_variance: pl.DataFrame
     scaling: pl.DataFrame
     left_out: tuple[LeftOut, ...] = ()
     parsed: int = 0
@@ -86,13 +88,13 @@ def are_written(out: Path) -> bool:
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """For CSV, which has no nested columns: points of curves as JSON, names with commas."""
+    """For CSV, which has no nested columns: lists of points as JSON, names with commas."""
     names = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
     frame = frame.with_columns(pl.col(names).list.join(", "))
-    if "curve" not in frame.columns:
-        return frame
-    points = pl.col("curve").list.eval(pl.element().struct.json_encode()).list.join(",")
-    return frame.with_columns(pl.format("[{}]", points).alias("curve"))
+    for name in [name for name, dtype in frame.schema.items() if dtype == POINTS.get(name)]:
+        points = pl.col(name).list.eval(pl.element().struct.json_encode()).list.join(",")
+        frame = frame.with_columns(pl.format("[{}]", points).alias(name))
+    return frame
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

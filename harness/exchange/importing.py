@@ -20,7 +20,7 @@ from harness.exchange.bundle import MANIFEST, RECORDS, Manifest, manifest_bytes,
 from harness.records.store import IMPORTED, Status, Store
 from harness.spec import digest_of
 
-_NUMBERS = ("status", "metrics", "curve")
+_NUMBERS = ("status", "metrics", "curve", "output_variance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
             known += 1
             continue
         fresh[name] = body
-        same = [all(other.get(key) == values.get(key) for key in _NUMBERS) for other in others]
+        same = [all(other.get(key, []) == values.get(key, []) for key in _NUMBERS) for other in others]
         repeated += any(same)
         differing += bool(same) and not all(same)
     if fresh:

@@ -145,6 +145,7 @@ class _Performance:
             finished=now(),
             metrics=outcome.metrics,
             curve=outcome.curve,
+            output_variance=outcome.output_variance,
             cost=outcome.cost,
             notes=outcome.notes,
             provenance=provenance(job, wall_seconds=seconds, command=self._command),

@@ -54,4 +54,5 @@ def _attempt(execute: Callable[[Resources], Outcome], resources: Resources) -> O
 
 def _most_samples(settings: Protocol) -> int:
     """More than this a run never takes at once; at least two, so that it can be halved."""
-    return max(2, settings.train_samples, settings.valid_samples, settings.test_samples, *settings.curve_samples)
+    counts = (settings.train_samples, settings.valid_samples, settings.test_samples)
+    return max(2, *counts, *settings.curve_samples, *settings.variance_samples)

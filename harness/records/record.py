@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint
+from harness.training.outcome import CurvePoint, VariancePoint
 
 SCHEMA = 1
 
@@ -50,6 +50,7 @@ class Record:
     finished: str
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
+    output_variance: tuple[VariancePoint, ...] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Record:
             "description": asdict(self.description),
             "metrics": _finite(self.metrics),
             "curve": [_finite(asdict(point)) for point in self.curve],
+            "output_variance": [_finite(asdict(point)) for point in self.output_variance],
             "cost": _finite(self.cost),
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
@@ -95,6 +97,7 @@ class Record:
             finished=values["finished"],
             metrics=_floats(values["metrics"]),
             curve=tuple(CurvePoint(**_floats(point)) for point in values["curve"]),
+            output_variance=tuple(VariancePoint(**_floats(point)) for point in values.get("output_variance", ())),
             cost=_floats(values["cost"]),
             notes=tuple(values["notes"]),
             provenance=values["provenance"],
@@ -102,9 +105,9 @@ class Record:
         )
 
 
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if abs(value) < float("inf") else None for name, value in values.items()}
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, str) or abs(value) < math.inf else None for name, value in values.items()}
 
 
-def _floats(values: Mapping[str, float | None]) -> dict[str, Any]:
+def _floats(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: math.nan if value is None else value for name, value in values.items()}

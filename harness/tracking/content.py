@@ -114,7 +114,7 @@ def history_points(rows: Iterable[tuple[int, str, float, float]], started: str) 
 
 
 def closing_points(record: Record) -> list[Point]:
-    """Test metrics, cost, and the sample-complexity curve with the number of group samples as the step."""
+    """Test metrics and cost; the curve and the variances with the number of group samples as the step."""
     plain, end = record.to_dict(), milliseconds(record.finished)
     scalars = {"test": plain["metrics"], "cost": plain["cost"]}
     return [
@@ -124,6 +124,11 @@ def closing_points(record: Record) -> list[Point]:
             for row in plain["curve"]
             for name in ("value", "value_error", "variance", "equivariance")
             if name != "equivariance" or row[name] is not None  # of no record before it was measured
+        ),
+        *(
+            point(f"{row['stage']}/{name}", row[name], end, row["samples"])
+            for row in plain["output_variance"]
+            for name in ("output_variance", "loss_mean", "loss_variance")
         ),
     ]
 

@@ -42,6 +42,10 @@ def report(record: Record) -> str:
             "equivariance error",
         )
         sections.append(f"## Sample complexity\n\n{_table(header, rows)}")
+    if record.output_variance:
+        names = ("weights", "group samples", "repeats", "output variance", "mean loss", "loss variance")
+        repeated = [astuple(point) for point in record.output_variance]
+        sections.append(f"## Variance over repeated predictions\n\n{_table(names, repeated)}")
     sections += _values("Cost", record.cost)
     if record.notes:
         sections.append("## Notes\n\n" + "\n".join(f"- {_cell(note)}" for note in record.notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +14,21 @@ from baselines.build import build, load
 from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
+from harness.training.analysis import entropy_of_mean_permutation
 from harness.training.checks import cast
 from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.examples import check_examples
 from harness.training.fit import Fit, Progress
-from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.outcome import CurvePoint, Hooks, Outcome, Stage, VariancePoint
+from harness.training.output_variance import variance_points
 from harness.training.paired import PairedComparisons
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
 from harness.training.world import LONE, World
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature, Structures
-from tasks.task import Dataset, PairedTask, SeparationTask, SupervisedTask
+from tasks.task import Dataset, PairedTask, Probabilistic, SeparationTask, SupervisedTask
 
 
 def execute(
@@ -41,6 +44,8 @@ def execute(
         problem = problem_of(spec)
         if not world.alone and isinstance(problem, PairedTask | SeparationTask):
             raise ValueError(f"Several workers cannot share a run on {spec.task}: set resources.workers to 1.")
+        if not world.alone and spec.settings.analysis_epochs:
+            raise ValueError("Several workers cannot share a run with analysis_epochs: set resources.workers to 1.")
         if isinstance(problem, PairedTask):
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         if isinstance(problem, SeparationTask):
@@ -52,7 +57,16 @@ def problem_of(spec: RunSpec) -> SupervisedTask | SeparationTask | PairedTask:
     """The data of ``spec``, looked through."""
     problem = load(task(spec.task).implementation)(spec.task_params)
     check_examples(problem)
+    _check_analysis(spec, problem)
     return problem
+
+
+def _check_analysis(spec: RunSpec, problem: SupervisedTask | SeparationTask | PairedTask) -> None:
+    """Raises ``ValueError`` where the task cannot give what the settings want measured."""
+    if spec.settings.variance_samples and not isinstance(problem, Probabilistic):
+        raise ValueError(f"{spec.task} does not say what it puts out for an example: leave variance_samples empty.")
+    if spec.settings.analysis_epochs and not isinstance(problem, SupervisedTask):
+        raise ValueError(f"{spec.task} has no training whose gradient could be measured: leave analysis_epochs empty.")
 
 
 def group_of(spec: RunSpec) -> Group:
@@ -108,15 +122,42 @@ def trained_outcome(
     test = problem.examples("test").first(protocol.test_size).to(device, DTYPES[protocol.precision])
     trained = steps * protocol.batch_size
     batch = test.inputs[: protocol.batch_size]
+    points, entropies = _variance(spec, problem, {"trained": model} if steps else {}, device, chunk)
+    metrics = _test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)}
     return Outcome(
-        metrics=_test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)},
+        metrics=metrics | entropies,
         curve=_test_curve(spec, problem, model, test.first(protocol.curve_size), chunk),
+        output_variance=points,
         cost={
             **cost(model, batch, protocol.test_samples, generator(device, spec.seed, "cost"), chunk),
             "train_seconds": progress.train_seconds,
             "train_examples_per_second": trained / progress.train_seconds if progress.train_seconds else 0.0,
         },
     )
+
+
+def _variance(
+    spec: RunSpec, problem: SupervisedTask, trained: Mapping[Stage, Model], device: torch.device, chunk: int | None
+) -> tuple[tuple[VariancePoint, ...], dict[str, float]]:
+    """What ``variance_samples`` ask for on the validation set: variances, and the entropies of mean permutations.
+
+    Of the weights that the seed starts from and of those ``trained``, with the same chance.
+    """
+    protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
+    points: list[VariancePoint] = []
+    entropies: dict[str, float] = {}
+    if not (protocol.variance_samples and isinstance(problem, Probabilistic)):
+        return (), entropies
+    data = problem.examples("validation").first(protocol.valid_size).to(device, dtype)
+    stages: Mapping[Stage, Model] = {"initialised": initialised(spec, problem).to(device, dtype), **trained}
+    for stage, model in stages.items():
+        noise = generator(device, spec.seed, "variance")
+        points += variance_points(stage, model, problem, data, protocol, noise, chunk)
+        noise = generator(device, spec.seed, "permutations")
+        entropy = entropy_of_mean_permutation(model, data.inputs, protocol.batch_size, noise, chunk)
+        if entropy is not None:
+            entropies[f"permutation_entropy_{stage}"] = entropy
+    return tuple(points), entropies
 
 
 def _test_metrics(

@@ -31,6 +31,8 @@ def execute_stack(
             raise NotStacked(f"nothing is trained on {specs[0].task}")
         if isinstance(problem, PairedTask):
             raise NotStacked(f"every pair of {specs[0].task} has a model of its own")
+        if protocol.analysis_epochs:
+            raise NotStacked("analysis_epochs are measured of one network at a time")
         models = [initialised(spec, problem).to(device, dtype) for spec in specs]
         seeds = [spec.seed for spec in specs]
         fit = StackedFit(models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks)

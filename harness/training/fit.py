@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from baselines.model import Model
 from harness.training import checkpoint
+from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
 from harness.training.budget import Budget
 from harness.training.evaluate import batches, predict
 from harness.training.outcome import Hooks
@@ -99,6 +100,7 @@ class Fit:
     def run(self) -> Progress:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model."""
         self._resume()
+        self._analyse_initialised()
         saved = time.monotonic()
         while not (self.stopped or self.finished):
             self._epoch()
@@ -126,8 +128,29 @@ class Fit:
         self.progress.train_seconds += time.perf_counter() - start
         if self.budget.validates(epoch):
             values |= self._validate(epoch)
+        values |= self._analyse(epoch + 1)
         self.progress.history.append((epoch, values))
         self.hooks.log(epoch, values)
+
+    def _analyse_initialised(self) -> None:
+        """What is asked for of the weights before the first epoch stands a step before it."""
+        if self.progress.history or not (values := self._analyse(0)):
+            return
+        self.progress.history.append((-1, values))
+        self.hooks.log(-1, values)
+
+    def _analyse(self, epochs: int) -> dict[str, float]:
+        """What ``analysis_epochs`` ask for after so many epochs; nothing that comes later is changed by it."""
+        protocol = self.protocol
+        if epochs not in protocol.analysis_epochs:
+            return {}
+        norm = mean_gradient_norm(self.model, self.task, self.train, protocol.train_samples, self.seed, self.chunk)
+        noise = generator(self.device, self.seed, "permutations")
+        entropy = entropy_of_mean_permutation(
+            self.model, self.validation.inputs, protocol.batch_size, noise, self.chunk
+        )
+        found = {"train/gradient_norm": norm}
+        return found if entropy is None else found | {"validation/permutation_entropy": entropy}
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         self.model.train()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
+
+Stage = Literal["initialised", "trained"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,24 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VariancePoint:
+    """How far repeated predictions with ``samples`` group elements differ, as published (Kim et al. 2023, appendix).
+
+    ``output_variance`` is the square of the mean over examples of the standard deviation of the output over
+    ``repeats`` (not the mean of the variances), ``loss_variance`` the same of the loss of an example, and ``loss_mean``
+    the mean loss over examples and repeats. ``stage`` says which weights predict: those that the seed starts from, or
+    those of the lowest validation loss.
+    """
+
+    stage: Stage
+    samples: int
+    repeats: int
+    output_variance: float
+    loss_mean: float
+    loss_variance: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a run that ended well.
 
@@ -38,6 +58,7 @@ class Outcome:
 
     metrics: Mapping[str, float]
     curve: tuple[CurvePoint, ...] = ()
+    output_variance: tuple[VariancePoint, ...] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from typing import Any
 from harness import registry
 from harness.records.record import Description, Failure, Record
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint
+from harness.training.outcome import CurvePoint, VariancePoint
 from tasks.cards import TaskCard, stricter
 
 TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {
@@ -49,6 +49,7 @@ def make_record(
     samples: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64),
     error: str | None = None,
     suite: str = "quick",
+    output_variance: tuple[VariancePoint, ...] = (),
     cost: Mapping[str, float] | None = None,
     notes: tuple[str, ...] = (),
     provenance: Mapping[str, Any] | None = None,
@@ -101,6 +102,7 @@ def make_record(
         finished=f"2026-03-02T10:{seed % 60:02d}:42+00:00",
         metrics={} if error else {**_scores(card, value, control), "loss": 0.3},
         curve=curve,
+        output_variance=output_variance,
         cost={} if error else {**costs, **(cost or {})},
         notes=notes,
         provenance=provenance if provenance is not None else default_provenance(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from harness.registry import resolve
 from harness.report.departures import departures
 from harness.report.settings import changed_settings
 from harness.spec import NEUTRAL
+from harness.training.outcome import Stage, VariancePoint
 from tests.harness.synthetic import make_record, write
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
@@ -123,6 +125,51 @@ def test_curves_are_pooled_point_by_point(seeds: list[tuple[float, float]]) -> N
         assert row["stderr"] == pytest.approx(values.std(ddof=1) / math.sqrt(len(values)), rel=1e-6, abs=1e-9)
         assert row["variance"] == pytest.approx(np.mean([point.variance for point in points]), rel=1e-9, abs=1e-12)
         assert row["seeds"] == len(seeds)
+
+
+def variance_points(value: float, *, loss: float = 0.5) -> tuple[VariancePoint, ...]:
+    stages: tuple[Stage, ...] = ("initialised", "trained")
+    return tuple(
+        VariancePoint(
+            stage=stage, samples=k, repeats=100, output_variance=value / k, loss_mean=loss, loss_variance=3 * value / k
+        )
+        for stage in stages
+        for k in (1, 10)
+    )  # fmt: skip
+
+
+def test_variances_are_pooled_by_stage_and_k() -> None:
+    """Of runs that succeeded and whose numbers are all finite; runs with other k in training have rows of their own."""
+    values = (1.0, 2.0, 6.0)
+    records = [make_record(seed=seed, output_variance=variance_points(v)) for seed, v in enumerate(values)]
+    others = [
+        make_record(seed=7, output_variance=variance_points(math.nan)),
+        make_record(seed=8, output_variance=variance_points(1.0, loss=math.inf)),
+        make_record(seed=9, error="It broke.", output_variance=variance_points(9.0)),
+        make_record(seed=10),
+        make_record(settings={"train_samples": 3}, output_variance=variance_points(5.0)),
+    ]
+    table = collated(*records, *others).output_variance
+    assert table.height == 8
+    own = table.filter(pl.col("train_samples") == records[0].spec.settings.train_samples)
+    assert own.select("stage", "samples").rows() == [
+        ("initialised", 1), ("initialised", 10), ("trained", 1), ("trained", 10)
+    ]  # fmt: skip
+    for row in own.iter_rows(named=True):
+        assert (row["seeds"], row["repeats"], row["loss_mean"]) == (3, 100, 0.5)
+        assert row["output_variance"] == pytest.approx(3 / row["samples"])
+        assert row["output_variance_stderr"] == pytest.approx(np.std(values, ddof=1) / math.sqrt(3) / row["samples"])
+        assert row["loss_variance"] == pytest.approx(9 / row["samples"])
+
+
+def test_records_from_before_variances_were_measured_have_none(tmp_path: Path) -> None:
+    (path,) = write(tmp_path / "store", make_record(value=0.25))
+    values = json.loads(path.read_text())
+    del values["output_variance"]
+    path.write_text(json.dumps(values))
+    tables = collate(Store(tmp_path / "store"))
+    assert tables.left_out == ()
+    assert (tables.runs["value"].to_list(), tables.output_variance.height) == ([0.25], 0)
 
 
 def test_scaling_needs_two_sizes_and_gives_log_n_factorial() -> None:

@@ -27,7 +27,7 @@ from harness.records.history import HistoryRow
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint
+from harness.training.outcome import CurvePoint, VariancePoint
 from tasks.protocol import Protocol
 
 ROWS = [HistoryRow(0, "loss", 1.5, 0.1), HistoryRow(1, "loss", float("nan"), 0.2)]
@@ -409,6 +409,10 @@ json_values = st.recursive(
 params = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
 measured = st.dictionaries(st.text(max_size=5), finite, max_size=3)
 points = st.builds(CurvePoint, samples=st.integers(1, 64), value=finite, value_error=finite, variance=finite)
+variances = st.builds(
+    VariancePoint, stage=st.sampled_from(["initialised", "trained"]), samples=st.integers(1, 200),
+    repeats=st.integers(1, 100), output_variance=finite, loss_mean=finite, loss_variance=finite,
+)  # fmt: skip
 records = st.builds(
     Record,
     spec=st.builds(
@@ -423,6 +427,7 @@ records = st.builds(
     finished=st.text(),
     metrics=measured,
     curve=st.lists(points, max_size=3).map(tuple),
+    output_variance=st.lists(variances, max_size=3).map(tuple),
     cost=measured,
     notes=st.lists(st.text(), max_size=2).map(tuple),
     provenance=params,
@@ -443,6 +448,11 @@ def test_a_metric_that_is_not_finite_keeps_its_name_and_can_be_written_again() -
     values = record.to_dict()
     assert values["metrics"] == {"a": None, "b": None, "c": 1.0}
     assert Record.from_dict(values).to_dict() == values
+
+
+def test_a_record_from_before_variances_were_measured_has_none() -> None:
+    values = {name: value for name, value in succeeded().to_dict().items() if name != "output_variance"}
+    assert Record.from_dict(values) == succeeded()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness.records.record import Record
 from harness.spec import Job
 from harness.tracking import content
-from harness.training.outcome import CurvePoint
+from harness.training.outcome import CurvePoint, VariancePoint
 
 NASTY = ("<script>alert(1)</script>", "../../etc/passwd", "/absolute", "a//b", ".", "", "µ/Größe", "x" * 300, "a|b\nc")
 
@@ -82,6 +82,18 @@ def test_the_equivariance_error_is_mirrored_where_it_was_measured(make_record: C
     points = content.closing_points(make_record(curve=(measured,)))
     assert [(point.value, point.step) for point in points if point.name == "curve/equivariance"] == [(0.3, 4)]
     assert not any(point.name == "curve/equivariance" for point in content.closing_points(make_record()))
+
+
+def test_variances_are_mirrored_by_stage_over_the_number_of_samples(make_record: Callable[..., Record]) -> None:
+    measured = VariancePoint(
+        stage="trained", samples=4, repeats=9, output_variance=0.1, loss_mean=0.2, loss_variance=math.nan
+    )
+    record = make_record(output_variance=(measured,))
+    points = {point.name: point for point in content.closing_points(record) if point.name.startswith("trained/")}
+    assert {name: point.step for name, point in points.items()} == dict.fromkeys(points, 4)
+    assert points["trained/output_variance"].value == 0.1 and points["trained/loss_mean"].value == 0.2
+    assert math.isnan(points["trained/loss_variance"].value)
+    assert "| trained | 4 | 9 | 0.1 | 0.2 | nan |" in content.artifacts(record)["report.md"]
 
 
 def test_a_record_reads_back_to_the_same_content(make_record: Callable[..., Record]) -> None:

@@ -1,0 +1,77 @@
+"""How far repeated predictions differ, in output and loss (Kim et al. 2023, appendix; definitions of their analysis).
+
+The variance is the square of the mean over examples of the standard deviation over repeats: what the paper plots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from baselines.model import Model
+from harness.training.evaluate import batches
+from harness.training.outcome import Stage, VariancePoint
+from tasks.protocol import Protocol
+from tasks.symmetry.structure import Structure
+from tasks.task import Dataset, Probabilistic
+
+
+def spread(values: Tensor) -> Tensor:
+    """``[M]``: the standard deviation (divisor R - 1) over the repeats of ``[R, M]``; zero of a single one."""
+    return values.std(0) if len(values) > 1 else torch.zeros_like(values[0])
+
+
+def variance_point(stage: Stage, samples: int, outputs: Tensor, losses: Tensor) -> VariancePoint:
+    """Of the outputs and losses ``[R, M]`` of R predictions for each of M examples."""
+    return VariancePoint(
+        stage=stage,
+        samples=samples,
+        repeats=len(outputs),
+        output_variance=spread(outputs).mean().square().item(),
+        loss_mean=losses.mean().item(),
+        loss_variance=spread(losses).mean().square().item(),
+    )
+
+
+def variance_points(
+    stage: Stage,
+    model: Model,
+    task: Probabilistic,
+    data: Dataset,
+    protocol: Protocol,
+    generator: torch.Generator,
+    chunk: int | None = None,
+) -> tuple[VariancePoint, ...]:
+    """One point for each of the protocol's ``variance_samples``, of ``data`` in evaluation mode and double precision.
+
+    Only numbers of examples are held for all repeats, so memory does not grow with the number of samples.
+    """
+    counts = protocol.variance_samples
+    repeats = 1 if model.deterministic else protocol.variance_repeats
+    parts = []
+    for part in batches(len(data), protocol.batch_size):
+        x, targets = data[part]
+        found = [
+            torch.stack([task.outputs(predictions), task.losses(predictions, targets.double())])
+            for predictions in repeated(model, x, counts, repeats, generator, chunk)
+        ]
+        parts.append(torch.stack(found, 2))
+    outputs, losses = torch.cat(parts, -1)  # [S, R, M] each
+    return tuple(variance_point(stage, *point) for point in zip(counts, outputs, losses, strict=True))
+
+
+@torch.no_grad()
+def repeated(
+    model: Model, x: Structure, counts: Sequence[int], repeats: int, generator: torch.Generator, chunk: int | None
+) -> Iterator[Tensor]:
+    """``repeats`` times the predictions ``[len(counts), B, ...]`` with each number of samples, in double precision.
+
+    Every repeat draws as often as the largest number says, and smaller ones take the first of these draws: for any
+    number the repeats are independent. A method that brings its own samples has one prediction for all numbers.
+    """
+    model.eval()
+    for _ in range(repeats):
+        draws = model.draws(x, max(counts), generator, chunk).double()
+        yield torch.stack([draws[:, :count].mean(1) for count in counts])
