@@ -13,7 +13,10 @@ from tasks.protocol import Protocol
 
 # Settings that came after records existed, at the value that does what was done before them: no part of the identity,
 # so that an older run is the same run.
-NEUTRAL: Mapping[str, Mapping[str, Any]] = {"sampler": {"dropout": None, "input_linear": True, "axis_floor": 0.0}}
+NEUTRAL: Mapping[str, Mapping[str, Any]] = {
+    "sampler": {"dropout": None, "input_linear": True, "axis_floor": 0.0},
+    "settings": {"monitor": "loss"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, device_for, precision
-from harness.training.execute import initialised, problem_of, trained_outcome
+from harness.training.execute import initialised, monitor_of, problem_of, trained_outcome
 from harness.training.fit import NotFinite, Progress
 from harness.training.outcome import Hooks, NotStacked, Outcome
 from harness.training.stacked import StackedFit
@@ -33,7 +33,10 @@ def execute_stack(
             raise NotStacked(f"every pair of {specs[0].task} has a model of its own")
         models = [initialised(spec, problem).to(device, dtype) for spec in specs]
         seeds = [spec.seed for spec in specs]
-        fit = StackedFit(models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks)
+        fit = StackedFit(
+            models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks,
+            monitor=monitor_of(specs[0]),
+        )  # fmt: skip
         try:
             ends = fit.run()
         except Exception as error:

@@ -108,7 +108,7 @@ EXP_CLASSIFY = TaskCard(
     metric="accuracy",
     direction="max",
     control="accuracy_moved",
-    version="1",
+    version="2",
     source=f"Abboud et al. 2021; {PAPER}, section 4.1",
     implementation="tasks.exp:ExpClassify",
     max_nodes=lambda params: 64,
@@ -116,7 +116,7 @@ EXP_CLASSIFY = TaskCard(
     resolve=_exp_data,
     variant=_exp_variant,
     protocols={
-        "paper": Protocol(epochs=2000, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
+        "paper": Protocol(epochs=2001, batch_size=100, lr=1e-3, warmup_epochs=200, clip_norm=0.1),
         "standard": Protocol(epochs=400, batch_size=100, lr=1e-3, warmup_epochs=40, clip_norm=0.1),
         "quick": Protocol(
             epochs=6,
@@ -141,7 +141,7 @@ EXP_CLASSIFY = TaskCard(
         ),
         *(Recipe(method=name, base={"head": [10]}) for name in ("gated_gcn", "gps")),
         *(
-            Recipe(method=name, protocol="paper", settings={"epochs": 1000})
+            Recipe(method=name, protocol="paper", settings={"epochs": 1001})
             for name in ("gin_id", "gin", "gcn", "gat", "ppgn", "gated_gcn", "gps")
         ),
         *with_q(S_N_SAMPLER | {"entropy_weight": 0.1}),

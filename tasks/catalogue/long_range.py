@@ -10,14 +10,14 @@ LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
 PEPTIDES_NODES, PCQM_NODES = 444, 53  # the largest published graphs
 PEPTIDES_PROTOCOLS = {
     "paper": Protocol(
-        epochs=10_000, max_steps=50_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.1,
-        schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=1, valid_samples=10,
-        test_samples=100, curve_samples=(1, 2, 5, 10), curve_size=500,
+        epochs=10_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5, weight_decay=0.1,
+        schedule="linear", warmup_steps=5_000, monitor="metric", patience=100, precision="bfloat16", train_samples=1,
+        valid_samples=10, test_samples=100, test_repeats=3, curve_samples=(1, 2, 5, 10), curve_size=500,
     ),
     "standard": Protocol(
-        epochs=10_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.1,
-        schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16", train_samples=1,
-        valid_samples=1, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+        epochs=10_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5, weight_decay=0.1,
+        schedule="linear", warmup_steps=1_600, monitor="metric", validate_every=2, precision="bfloat16",
+        train_samples=1, valid_samples=1, test_samples=10, test_repeats=3, curve_samples=(1, 2, 5, 10), curve_size=500,
     ),
     "quick": Protocol(
         epochs=3, batch_size=16, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear", warmup_epochs=1,
@@ -43,7 +43,7 @@ PEPTIDES_FUNC = TaskCard(
     metric="ap",
     direction="max",
     control="ap_moved",
-    version="1",
+    version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesFunc",
     max_nodes=lambda params: int(params["nodes"]),
@@ -64,7 +64,7 @@ PEPTIDES_STRUCT = TaskCard(
     metric="mae",
     direction="min",
     control="mae_moved",
-    version="1",
+    version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesStruct",
     max_nodes=lambda params: int(params["nodes"]),
@@ -85,21 +85,22 @@ PCQM_CONTACT = TaskCard(
     metric="mrr",
     direction="max",
     control="mrr_moved",
-    version="1",
+    version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.pcqm_contact:PCQMContact",
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PCQM_NODES},
     protocols={
         "paper": Protocol(
-            epochs=1_000, max_steps=50_000, batch_size=128, optimizer="adamw", lr=5e-5, weight_decay=0.01,
-            schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=10,
-            valid_samples=10, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+            epochs=1_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,
+            weight_decay=0.01, schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16",
+            train_samples=10, valid_samples=10, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
         ),
         "standard": Protocol(
-            epochs=1_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=5e-5, weight_decay=0.01,
-            schedule="linear", warmup_steps=1_600, valid_size=5_000, test_size=5_000, precision="bfloat16",
-            train_samples=2, valid_samples=2, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+            epochs=1_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,
+            weight_decay=0.01, schedule="linear", warmup_steps=1_600, valid_size=5_000, test_size=5_000,
+            precision="bfloat16", train_samples=2, valid_samples=2, test_samples=10, curve_samples=(1, 2, 5, 10),
+            curve_size=500,
         ),
         "quick": Protocol(
             epochs=3, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
