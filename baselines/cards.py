@@ -18,7 +18,7 @@ class BaseCard:
 
     ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
     ``resolve`` completes the parameters that depend on what can be had (pretrained weights); ``weights`` says of a
-    network that may be pretrained what it starts from.
+    network that may be pretrained what it starts from. ``deviations`` are as those of a task.
     """
 
     name: str
@@ -34,6 +34,7 @@ class BaseCard:
     max_tokens: int | None = None
     resolve: Callable[[Params], Params] = dict
     weights: Callable[[Params], str | None] = lambda params: None
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ class SamplerCard:
     ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
     ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
     ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
+    ``deviations`` are as those of a task.
     """
 
     name: str
@@ -51,6 +53,7 @@ class SamplerCard:
     source: str
     implementation: str
     guarantee: str = ""
+    deviations: tuple[str, ...] = ()
     single: bool = False
     params: Params = field(default_factory=dict)
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
@@ -92,6 +95,11 @@ class MethodCard:
     def guarantee(self) -> str:
         """When the prediction is equivariant; empty where the card does not say."""
         return "exact" if self.sampler is None else self.sampler.guarantee
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """In which it knowingly differs from what is published."""
+        return self.base.deviations + (self.sampler.deviations if self.sampler else ())
 
     @property
     def names(self) -> frozenset[str]:

@@ -47,6 +47,8 @@ class TaskCard:
     so that no old record is taken for a new one.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
+    ``deviations`` are short sentences (without the full stop) in which runs knowingly differ from the published
+    experiment, under every protocol.
     ``control`` names the metric that says whether ``metric`` may be believed: one of :func:`stricter` is in the same
     unit, and any other counts what a sound run has none of.
     """
@@ -59,6 +61,7 @@ class TaskCard:
     metric: str
     direction: Literal["max", "min"]
     control: str | None = None
+    deviations: tuple[str, ...] = ()
     version: str
     source: str
     implementation: str

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, QUICK_VIT, S_N_SAMPLER, with_q, with_q_of_vit
+from tasks.catalogue.shared import (
+    GRAPH_FEATURES,
+    OTHER_NETWORKS,
+    PAPER,
+    QUICK_VIT,
+    S_N_SAMPLER,
+    VALIDATION_LOSS,
+    with_q,
+    with_q_of_vit,
+)
 from tasks.protocol import Protocol
 
 PATTERN_NODES = 188
@@ -39,6 +48,7 @@ PATTERN = TaskCard(
     metric="accuracy",
     direction="max",
     control="accuracy_moved",
+    deviations=(VALIDATION_LOSS,),
     version="2",
     source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",
     implementation="tasks.pattern:PatternTask",
