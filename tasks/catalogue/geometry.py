@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import PAPER, with_q
+from tasks.catalogue.shared import PAPER, SIZES, with_q
+from tasks.limits import COUNT, NOT_NEGATIVE, PART, OneOf, Range
 from tasks.protocol import Protocol
 
 NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
@@ -26,6 +27,7 @@ NBODY = TaskCard(
     max_nodes=lambda params: int(params["nodes"]),
     size=lambda params: int(params["nodes"]),
     params={"nodes": 5, "train": 3000, "validation": 2000, "test": 2000, "data_seed": 43},
+    limits={**SIZES, "nodes": Range(least=2, whole=True)},
     protocols={
         "paper": Protocol(
             epochs=10_001, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
@@ -89,6 +91,9 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         params={
             "data": "auto", "points": 64, "noise": 0.02, "occlusion": 0.25, "poses": "random",
             **dict.fromkeys(GENERATED_SHAPES), "data_seed": 0,
+        },
+        limits={
+            **SIZES, "points": COUNT, "noise": NOT_NEGATIVE, "occlusion": PART, "poses": OneOf("random", "aligned"),
         },
         resolve=_shapes_data,
         variant=lambda params: "generated shapes" if params["data"] == "generated" else None,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.catalogue.shared import GRAPH_FEATURES, ORIGIN, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.limits import COUNT, SEED
 from tasks.protocol import Protocol
 
 
@@ -74,6 +75,7 @@ EXP = TaskCard(
     implementation="tasks.exp:Exp",
     max_nodes=lambda params: 64,
     params={"data": "auto", "generator_seed": 0},
+    limits={"data": ORIGIN, "generator_seed": SEED},
     resolve=_exp_data,
     variant=_exp_variant,
     protocols={
@@ -113,6 +115,7 @@ EXP_CLASSIFY = TaskCard(
     implementation="tasks.exp:ExpClassify",
     max_nodes=lambda params: 64,
     params={"data": "auto", "generator_seed": 0},
+    limits={"data": ORIGIN, "generator_seed": SEED},
     resolve=_exp_data,
     variant=_exp_variant,
     protocols={
@@ -175,6 +178,7 @@ BREC = TaskCard(
     implementation="tasks.brec:Brec",
     max_nodes=lambda params: params["max_nodes"],
     params={"max_nodes": 198},
+    limits={"max_nodes": COUNT},
     protocols={
         # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate (the
         # authors stop at a loss of 0.2), and in float64: what rounding separates is no difference.

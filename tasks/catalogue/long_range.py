@@ -13,6 +13,7 @@ from tasks.catalogue.shared import (
     with_q,
     with_q_of_vit,
 )
+from tasks.limits import COUNT
 from tasks.protocol import Protocol
 
 LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
@@ -63,6 +64,7 @@ PEPTIDES_FUNC = TaskCard(
     implementation="tasks.peptides:PeptidesFunc",
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
+    limits={"nodes": COUNT},
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -85,6 +87,7 @@ PEPTIDES_STRUCT = TaskCard(
     implementation="tasks.peptides:PeptidesStruct",
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
+    limits={"nodes": COUNT},
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -111,6 +114,7 @@ PCQM_CONTACT = TaskCard(
     implementation="tasks.pcqm_contact:PCQMContact",
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PCQM_NODES},
+    limits={"nodes": COUNT},
     protocols={
         "paper": Protocol(
             epochs=1_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,

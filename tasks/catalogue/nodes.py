@@ -8,14 +8,17 @@ from typing import Any
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import (
     GRAPH_FEATURES,
+    ORIGIN,
     OTHER_NETWORKS,
     PAPER,
     QUICK_VIT,
     S_N_SAMPLER,
+    SIZES,
     VALIDATION_LOSS,
     with_q,
     with_q_of_vit,
 )
+from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
 
 PATTERN_NODES = 188
@@ -58,6 +61,7 @@ PATTERN = TaskCard(
         "data": "auto", "nodes": PATTERN_NODES, "train": 10_000, "validation": 2_000, "test": 2_000, "patterns": 100,
         "data_seed": 0,
     },
+    limits={**SIZES, "data": ORIGIN, "nodes": Range(least=9, whole=True), "patterns": COUNT},
     resolve=_pattern_data,
     variant=lambda params: "generated variant of PATTERN" if params["data"] == "generated" else None,
     protocols={

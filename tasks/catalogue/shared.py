@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from tasks.cards import Input, Params, Recipe
+from tasks.limits import COUNT, SEED, Limits, OneOf
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
+SIZES: Limits = {"train": COUNT, "validation": COUNT, "test": COUNT, "data_seed": SEED}
+ORIGIN = OneOf("auto", "official", "generated")
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
 VALIDATION_LOSS = "The validation loss is that of the whole split, officially the mean over its batches"
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}

@@ -6,7 +6,8 @@ from typing import Any
 
 from tasks.cards import Input, Output, Params, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, QUICK_VIT, S_N_SAMPLER, SIZES, with_q
+from tasks.limits import COUNT, SHARE, Each, GroupName, Range
 from tasks.protocol import Protocol
 from tasks.symmetry.names import numbered
 
@@ -70,6 +71,8 @@ def _teacher(
         size=lambda params: params[size_name],
         size_name=size_name,
         params={**params, **TEACHER_PARAMS},
+        limits={**SIZES, "nodes": Range(least=2, whole=True), "stabilised": SHARE, "degree": COUNT,
+                "group": Each(GroupName(numbered_elsewhere=True))},
         resolve=_teacher_params,
         protocols={
             "standard": Protocol(
