@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from baselines.samplers.coverage import uncovered
 from tasks.cards import Input, Output, TaskCard
+from tasks.limits import Limits
 
 Params = Mapping[str, Any]
 
@@ -17,8 +18,10 @@ class BaseCard:
     """A network: what it needs and can read of a structure, what it can put out, which symmetries it has by itself.
 
     ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
+    ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together on a task, in one
+    clause (``None``: nothing).
     ``resolve`` completes the parameters that depend on what can be had (pretrained weights); ``weights`` says of a
-    network that may be pretrained what it starts from.
+    network that may be pretrained what it starts from. ``deviations`` are as those of a task.
     """
 
     name: str
@@ -31,9 +34,12 @@ class BaseCard:
     source: str
     implementation: str
     params: Params = field(default_factory=dict)
+    limits: Limits = field(default_factory=dict)
+    check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
     max_tokens: int | None = None
     resolve: Callable[[Params], Params] = dict
     weights: Callable[[Params], str | None] = lambda params: None
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ class SamplerCard:
     ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
     ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
     ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
+    ``limits`` and ``check`` are as those of a base model, and ``deviations`` as those of a task.
     """
 
     name: str
@@ -51,8 +58,11 @@ class SamplerCard:
     source: str
     implementation: str
     guarantee: str = ""
+    deviations: tuple[str, ...] = ()
     single: bool = False
     params: Params = field(default_factory=dict)
+    limits: Limits = field(default_factory=dict)
+    check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
     uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = lambda group, inputs: None
 
@@ -92,6 +102,11 @@ class MethodCard:
     def guarantee(self) -> str:
         """When the prediction is equivariant; empty where the card does not say."""
         return "exact" if self.sampler is None else self.sampler.guarantee
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """In which it knowingly differs from what is published."""
+        return self.base.deviations + (self.sampler.deviations if self.sampler else ())
 
     @property
     def names(self) -> frozenset[str]:

@@ -7,6 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from baselines.limits import (
+    GROUP,
+    NETWORK,
+    Q,
+    heads_divide_width,
+    q_fits_width,
+    something_is_read,
+    vectors_fill_width,
+    width_is_vectors,
+)
 from baselines.samplers.coverage import (
     GEOMETRY,
     uncovered_by_frames,
@@ -31,6 +41,8 @@ MLP = BaseCard(
     source=f"{PAPER}, section 4.1",
     implementation="baselines.bases.mlp:MLP",
     params={"widths": [256, 256], "activation": "relu", "final_activation": False, "reads": None},
+    limits=NETWORK,
+    check=something_is_read,
 )
 GIN_ID = BaseCard(
     name="gin_id",
@@ -43,6 +55,7 @@ GIN_ID = BaseCard(
     source=f"{PAPER}, section 4.1; Murphy et al. 2019",
     implementation="baselines.bases.gin_id:GINID",
     params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
 )
 GNN = BaseCard(
     name="gnn",
@@ -55,6 +68,7 @@ GNN = BaseCard(
     source=f"Gilmer et al. 2017; {PAPER}, section 4.2",
     implementation="baselines.bases.gnn:GNN",
     params={"width": 60, "layers": 4},
+    limits=NETWORK,
 )
 MPNN = BaseCard(
     name="mpnn",
@@ -67,6 +81,7 @@ MPNN = BaseCard(
     source="Gilmer et al. 2017; as in the n-body table of Satorras et al. 2021, arXiv 2102.09844",
     implementation="baselines.bases.mpnn:MPNN",
     params={"width": 64, "layers": 4, "edge_channels": None},
+    limits=NETWORK,
 )
 TRANSFORMER = BaseCard(
     name="transformer",
@@ -80,6 +95,8 @@ TRANSFORMER = BaseCard(
     implementation="baselines.bases.transformer:PairTransformer",
     params={"width": 64, "layers": 8, "heads": 4, "equal_layers": False},
     max_tokens=1024,
+    limits=NETWORK,
+    check=heads_divide_width,
 )
 
 
@@ -112,6 +129,8 @@ VIT = BaseCard(
     },
     resolve=_vit_weights,
     weights=lambda params: {"imagenet21k": "ImageNet-21k weights", "random": "random weights"}.get(params["weights"]),
+    limits=NETWORK,
+    check=heads_divide_width,
 )
 SET_TRANSFORMER = BaseCard(
     name="set_transformer",
@@ -124,6 +143,8 @@ SET_TRANSFORMER = BaseCard(
     source="Vaswani et al. 2017; Lee et al. 2019, arXiv 1810.00825",
     implementation="baselines.bases.set_transformer:SetTransformer",
     params={"width": 64, "layers": 4, "heads": 4},
+    limits=NETWORK,
+    check=heads_divide_width,
 )
 GIN = BaseCard(
     name="gin",
@@ -136,6 +157,7 @@ GIN = BaseCard(
     source="Xu et al. 2019",
     implementation="baselines.equivariant.gin:GIN",
     params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
 )
 GCN = BaseCard(
     name="gcn",
@@ -148,6 +170,7 @@ GCN = BaseCard(
     source="Kipf and Welling 2017",
     implementation="baselines.equivariant.gcn:GCN",
     params={"width": 64, "layers": 3, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
 )
 GAT = BaseCard(
     name="gat",
@@ -160,6 +183,8 @@ GAT = BaseCard(
     source="Velickovic et al. 2018",
     implementation="baselines.equivariant.gat:GAT",
     params={"width": 128, "layers": 3, "heads": 8, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
+    check=heads_divide_width,
 )
 PPGN = BaseCard(
     name="ppgn",
@@ -172,6 +197,7 @@ PPGN = BaseCard(
     source="Maron et al. 2019",
     implementation="baselines.equivariant.ppgn:PPGN",
     params={"width": 32, "layers": 3, "depth": 1, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
 )
 GATED_GCN = BaseCard(
     name="gated_gcn",
@@ -184,6 +210,7 @@ GATED_GCN = BaseCard(
     source="Bresson and Laurent 2018; Dwivedi et al. 2023",
     implementation="baselines.equivariant.gated_gcn:GatedGCN",
     params={"width": 70, "layers": 4, "activation": "relu", "final_activation": False, "head": []},
+    limits=NETWORK,
 )
 GPS = BaseCard(
     name="gps",
@@ -204,6 +231,8 @@ GPS = BaseCard(
         "final_activation": False,
         "head": [],
     },
+    limits=NETWORK,
+    check=heads_divide_width,
 )
 EGNN = BaseCard(
     name="egnn",
@@ -216,6 +245,7 @@ EGNN = BaseCard(
     source="Satorras et al. 2021, arXiv 2102.09844",
     implementation="baselines.equivariant.egnn:EGNN",
     params={"width": 64, "layers": 4},
+    limits=NETWORK,
 )
 RADIAL_FIELD = BaseCard(
     name="radial_field",
@@ -228,6 +258,7 @@ RADIAL_FIELD = BaseCard(
     source="Köhler et al. 2019, arXiv 1910.00753; with velocities as in Satorras et al. 2021",
     implementation="baselines.equivariant.radial_field:RadialField",
     params={"width": 64, "layers": 4},
+    limits=NETWORK,
 )
 FA_GNN = BaseCard(
     name="fa_gnn",
@@ -240,6 +271,8 @@ FA_GNN = BaseCard(
     source="Puny et al. 2022, arXiv 2110.03336",
     implementation="baselines.equivariant.fa_gnn:FAGNN",
     params={"width": 60, "layers": 4},
+    check=width_is_vectors,
+    limits=NETWORK,
 )
 VECTOR_NEURONS = BaseCard(
     name="vector_neurons",
@@ -252,6 +285,8 @@ VECTOR_NEURONS = BaseCard(
     source="Deng et al. 2021, arXiv 2104.12229",
     implementation="baselines.equivariant.vector_neurons:VectorNeurons",
     params={"width": 64, "layers": 4, "neighbours": 20},
+    limits=NETWORK,
+    check=vectors_fill_width,
 )
 TFN = BaseCard(
     name="tfn",
@@ -264,6 +299,7 @@ TFN = BaseCard(
     source="Thomas et al. 2018, arXiv 1802.08219; Geiger and Smidt 2022 (e3nn)",
     implementation="baselines.equivariant.tensor_field:TensorField",
     params={"width": 32, "layers": 4, "degree": 1, "neighbours": 16, "radii": 16, "reach": 2.0},
+    limits=NETWORK,
 )
 TFN_SE3 = replace(
     TFN,
@@ -312,6 +348,7 @@ IDENTITY = SamplerCard(
     implementation="baselines.samplers.identity:IdentitySampler",
     guarantee="none",
     params={"group": None},
+    limits=GROUP,
 )
 HAAR = SamplerCard(
     name="haar",
@@ -321,6 +358,7 @@ HAAR = SamplerCard(
     implementation="baselines.samplers.haar:HaarSampler",
     guarantee="in expectation over group elements",
     params={"group": None},
+    limits=GROUP,
     uncovered=uncovered_by_haar,
 )
 FRAME = SamplerCard(
@@ -330,7 +368,13 @@ FRAME = SamplerCard(
     source="Puny et al. 2022, arXiv 2110.03336",
     implementation="baselines.samplers.frames:FrameSampler",
     guarantee="exact where all of the frame is averaged, else in expectation",
+    deviations=(
+        "A frame of S_n sorts nodes by their signature in descending order, officially in ascending order",
+        "Eigenvalues are told apart up to rounding, which makes a frame of S_n equivariant on all graphs; the authors' "
+        "code compares them exactly in single precision, and is not equivariant on 67 of 120 graphs of EXP",
+    ),
     params={"group": None, "exact": True},
+    limits=GROUP,
     uncovered=uncovered_by_frames,
 )
 MINIMAL_FRAME = SamplerCard(
@@ -341,6 +385,7 @@ MINIMAL_FRAME = SamplerCard(
     implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
     guarantee="exact where the input leaves one element, else in expectation",
     params={"group": None, "exact": False},
+    limits=GROUP,
     uncovered=uncovered_by_minimal_frames,
 )
 CANONICAL = SamplerCard(
@@ -352,6 +397,8 @@ CANONICAL = SamplerCard(
     implementation="baselines.samplers.canonical:CanonicalSampler",
     guarantee="exact where nothing ties, else in expectation",
     params={name: value for name, value in LEARNED_PARAMS.items() if "noise" not in name},
+    limits=Q,
+    check=q_fits_width,
     choices={"q": q_networks},
 )
 LEARNED = SamplerCard(
@@ -362,6 +409,8 @@ LEARNED = SamplerCard(
     implementation="baselines.samplers.learned:LearnedSampler",
     guarantee="in expectation over noise",
     params=LEARNED_PARAMS,
+    limits=Q,
+    check=q_fits_width,
     choices={"q": q_networks, "noise": noise_laws},
 )
 

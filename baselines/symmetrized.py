@@ -110,7 +110,8 @@ def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
     permutation = permutation_of(sample.element)
     if permutation is None or permutation.samples == 1 or sample.weight is not None:
         return {}
-    return {"permutation_entropy": permutation_entropy(permutation.mean_matrix, mask).detach()}
+    agreed = permutation.mean_matrix.double()  # a mean of counts, which is in single precision in every run
+    return {"permutation_entropy": permutation_entropy(agreed, mask).detach()}
 
 
 def _mean_of(parts: list[tuple[Tensor, Tensor]]) -> Tensor:

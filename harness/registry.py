@@ -7,13 +7,14 @@ An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
-from baselines.cards import MethodCard, SamplerCard
+from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import SymbenchError
 from harness.spec import RunSpec
 from tasks.cards import TaskCard
@@ -98,19 +99,25 @@ def resolve(
         raise SymbenchError(
             f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}"
         )
+    changed = _overlay("task_params", task_card.params, task_params or {})
+    _check_values("task_params", task_card, changed)
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
     method_base = _overlay("base", method_card.base.params, *(recipe.base for recipe in recipes), base or {})
+    _check_values("base", method_card.base, method_base)
+    _check_together("base", method_card.base, method_base, task_card)
     method_sampler: Mapping[str, Any] = {}
     if method_card.sampler is not None:
         layers = [_known(recipe.sampler, method_card.sampler.params) for recipe in recipes]
         method_sampler = _overlay("sampler", method_card.sampler.params, *layers, sampler or {})
+        _check_values("sampler", method_card.sampler, method_sampler)
         method_sampler = _chosen(method_sampler, method_card.sampler, task_card)
+        _check_together("sampler", method_card.sampler, method_sampler, task_card)
     elif sampler:
         raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
     return RunSpec(
         task=task_card.name,
         task_version=task_card.version,
-        task_params=task_card.resolve(_overlay("task_params", task_card.params, task_params or {})),
+        task_params=task_card.resolve(changed),
         method=method_card.name,
         method_version=method_card.version,
         base=method_card.base.resolve(method_base),
@@ -135,6 +142,45 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
     return merged
 
 
+def _check_values(section: str, card: TaskCard | BaseCard | SamplerCard, params: Mapping[str, Any]) -> None:
+    for name, value in params.items():
+        if reason := unfit(name, value, card):
+            raise SymbenchError(f"The {section} setting '{name}' of '{card.name}' {reason}, not {value!r}.")
+
+
+def _check_together(section: str, card: BaseCard | SamplerCard, params: Mapping[str, Any], task_card: TaskCard) -> None:
+    if reason := card.check(params, task_card):
+        raise SymbenchError(f"The {section} settings of '{card.name}' do not work: {reason}.")
+
+
+def unfit(name: str, value: Any, card: TaskCard | BaseCard | SamplerCard) -> str | None:
+    """What the value of a parameter of ``card`` should be; ``None`` where it is that."""
+    default, limit = card.params[name], card.limits.get(name)
+    if value == default and type(value) is type(default):
+        return None
+    if not _alike(value, default):
+        return f"should be like {default!r}"
+    return None if limit is None or limit.accepts(value) else f"should be {limit}"
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of ``default``, and can be written as JSON (dates and NaN cannot).
+
+    What is positive by default is a size, a count or a scale, and never negative.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    if default is None:
+        return True
+    if isinstance(default, int | float) and default > 0 and type(value) in (int, float) and value < 0:
+        return False
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)
+
+
 def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
     """The parameters with the usual choice written out where none is made."""
     chosen = dict(params)
@@ -147,8 +193,6 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
                 f"{nearest(str(chosen[name]), allowed)}"
             )
     group = chosen.get("group")
-    if group is not None and not isinstance(group, list | tuple):
-        raise SymbenchError(f"The sampler setting 'group' is a list of factors such as [S_n, SO(3)], not '{group}'")
     if group and (reason := sampler.misfit(group, task_card)):
         raise SymbenchError(f"The sampler '{sampler.name}' does not cover the task '{task_card.name}': {reason}")
     return chosen
@@ -156,6 +200,12 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
 
 def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
     try:
-        return Protocol(**_overlay("protocol", asdict(published), *layers))
+        settings = Protocol(**_overlay("protocol", asdict(published), *layers))
     except (TypeError, ValueError) as error:
         raise SymbenchError(f"These protocol settings do not work: {error}.") from error
+    if settings.drop_last and settings.train_size is not None and settings.train_size < settings.batch_size:
+        raise SymbenchError(
+            f"These protocol settings do not work: drop_last leaves no batch of {settings.batch_size} among "
+            f"{settings.train_size} training examples."
+        )
+    return settings

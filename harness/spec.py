@@ -22,7 +22,7 @@ NEUTRAL: Mapping[str, Mapping[str, Any]] = {
         "dropout_unit": "vector",
         "norm_padding": False,
     },
-    "settings": {"variance_samples": [], "variance_repeats": 100, "analysis_epochs": []},
+    "settings": {"monitor": "loss", "variance_samples": [], "variance_repeats": 100, "analysis_epochs": []},
 }
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
 from harness.suite import Choices, Experiment, Override, Suite, point, selected
 from harness.suite_fields import Grants, Settings, matching
 from harness.suite_file import Loc, SuiteFile
+from tasks.cards import TaskCard
 
 PARAMS = ("task_params", "base", "sampler")
 GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sampler.NAME"
@@ -134,21 +136,22 @@ def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], fi
 
 def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
     method_cards = [registry.method(name) for name in methods]
-    known: dict[str, list[Mapping[str, Any]]] = {
-        "task_params": [registry.task(name).params for name in tasks],
-        "base": [card.base.params for card in method_cards],
-        "sampler": [card.sampler.params for card in method_cards if card.sampler],
+    parts: dict[str, list[TaskCard | BaseCard | SamplerCard]] = {
+        "task_params": [registry.task(name) for name in tasks],
+        "base": [card.base for card in method_cards],
+        "sampler": [card.sampler for card in method_cards if card.sampler],
     }
     for section in PARAMS:
         for name, value in getattr(chosen, section).items():
             where = file.where((*at, section, name))
-            defaults = [params[name] for params in known[section] if name in params]
-            if not defaults:
-                names = list(dict.fromkeys(name for params in known[section] for name in params))
+            cards = [card for card in parts[section] if name in card.params]
+            if not cards:
+                names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
                 hint = registry.nearest(name, names) if names else "none of them takes any"
                 raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
-            if not any(_alike(value, default) for default in defaults):
-                raise SymbenchError(located(where, f"'{name}' should be like {defaults[0]!r}, not {value!r}"))
+            reasons = [registry.unfit(name, value, card) for card in cards]
+            if all(reasons):
+                raise SymbenchError(located(where, f"'{name}' {reasons[0]}, not {value!r}"))
 
 
 def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
@@ -159,21 +162,3 @@ def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
         return point(name, value)
     except ValidationError as error:
         raise SymbenchError(sentence(error, file, at)) from error
-
-
-def _alike(value: Any, default: Any) -> bool:
-    """Whether a value can stand where ``default`` does, and can be written as JSON (dates and NaN cannot).
-
-    What is positive by default is a size, a count or a scale, and never negative.
-    """
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    if default is None:
-        return True
-    if isinstance(default, int | float) and default > 0 and type(value) in (int, float) and value < 0:
-        return False
-    if isinstance(default, float):
-        return type(value) in (int, float)
-    return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)

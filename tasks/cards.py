@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tasks.limits import Limits
 from tasks.protocol import Protocol
 
 Input = Literal["node_scalars", "edges", "points", "vectors"]
@@ -45,8 +46,11 @@ class TaskCard:
     ``group`` lists the factors of the task's symmetry group, or says what they are under given parameters;
     ``implementation`` is ``module:Class``, and ``version`` changes whenever the same settings would give other numbers,
     so that no old record is taken for a new one.
+    ``limits`` say which values parameters take.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
+    ``deviations`` are short sentences (without the full stop) in which runs knowingly differ from the published
+    experiment, under every protocol.
     ``control`` names the metric that says whether ``metric`` may be believed: one of :func:`stricter` is in the same
     unit, and any other counts what a sound run has none of.
     """
@@ -59,12 +63,14 @@ class TaskCard:
     metric: str
     direction: Literal["max", "min"]
     control: str | None = None
+    deviations: tuple[str, ...] = ()
     version: str
     source: str
     implementation: str
     protocols: Mapping[str, Protocol]
     max_nodes: Callable[[Params], int]
     params: Params = field(default_factory=dict)
+    limits: Limits = field(default_factory=dict)
     recipes: tuple[Recipe, ...] = ()
     resolve: Callable[[Params], Params] = dict
     variant: Callable[[Params], str | None] = lambda params: None

@@ -56,17 +56,18 @@ class PCQMContact(SupervisedTask):
         """``mrr`` and ``hits1``, ``hits3``, ``hits10``, raw as in the benchmark.
 
         For each contact (i, j), j is ranked by its score among all atoms k of the molecule, (i, k) that are contacts
-        and k = i included: 1 plus the number of higher scores, and half of those that are equal. Means are taken over
-        the contacts of a molecule and then over molecules; one without contacts scores 0.
+        and k = i included: 1 plus the number of higher scores, and half of those that are equal (the benchmark leaves
+        the order of equal scores to a sort that has the contact first). Means are taken over the contacts of a molecule
+        and then over molecules; one without contacts scores 0.
         """
         contacts = (targets[..., 0] > 0.5).nonzero()
-        parts = [_ranks(predictions[..., 0], targets[..., 0] > ABSENT, part) for part in contacts.split(BLOCK)]
+        parts = [contact_ranks(predictions[..., 0], targets[..., 0] > ABSENT, part) for part in contacts.split(BLOCK)]
         ranks = torch.cat(parts)
         scores = {"mrr": 1 / ranks} | {f"hits{k}": (ranks <= k).double() for k in HITS}
         return {name: _mean_over_molecules(values, contacts[:, 0], len(targets)) for name, values in scores.items()}
 
 
-def _ranks(scores: Tensor, exist: Tensor, contacts: Tensor) -> Tensor:
+def contact_ranks(scores: Tensor, exist: Tensor, contacts: Tensor) -> Tensor:
     """``[P]``, float64: ranks of ``contacts`` ``[P, 3]`` (molecule, i, j) in ``scores`` ``[M, N, N]`` that exist."""
     molecule, first, second = contacts.unbind(-1)
     row, own = scores[molecule, first], scores[molecule, first, second][:, None]

@@ -62,13 +62,19 @@ class PeptidesFunc(Peptides):
         return (each * known).sum() / known.sum()
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``ap``: average precision of every function, averaged over those with a known positive and negative."""
+        """``ap``: average precision of every function over the peptides where it is known, averaged over functions.
+
+        As in the benchmark, of probabilities in single precision (those that round to one are equal), and 0 for a
+        function that no peptide has. Not-a-number where nothing is known.
+        """
         found = []
-        for scores, labels in zip(predictions.T, targets.T, strict=True):
+        for scores, labels in zip(predictions.float().sigmoid().T, targets.T, strict=True):
             known = ~labels.isnan()
             truth = labels[known].long()
-            if truth.any() and not truth.all():
-                found.append(binary_average_precision(_order(scores[known]), truth).item())
+            if truth.any():
+                found.append(binary_average_precision(scores[known], truth).item())
+            elif len(truth):
+                found.append(0.0)
         return {"ap": sum(found) / len(found) if found else float("nan")}
 
 
@@ -92,8 +98,3 @@ class PeptidesStruct(Peptides):
             "mae": l1_loss(predictions.double(), targets.double()).item(),
             "r2": r2_score(predictions.double(), targets.double()).item(),
         }
-
-
-def _order(scores: Tensor) -> Tensor:
-    """Numbers from 0 to 1 in the order of ``scores`` ``[M]``: the sigmoid of torchmetrics would make ties of some."""
-    return scores.unique(return_inverse=True)[1].double() / len(scores)

@@ -10,10 +10,12 @@ from typing import Literal
 class Protocol:
     """Optimiser, schedule, budget and group samples of one run.
 
-    Training ends after ``epochs``, or after ``max_steps`` where that is sooner; the learning rate warms up over
-    ``warmup_epochs`` and ``warmup_steps`` together. Sizes count examples, ``*_samples`` count group
-    elements per example (the paper's k). A ``None`` size means the whole split. ``initialisations`` is read by
-    separation tasks only, which do not train.
+    Training ends after ``epochs`` passes over the training set, or after ``max_steps`` where that is sooner; under
+    ``paper`` they are as many as the official loops make, which is one more than they are configured with (2,001 for
+    2,000). The learning rate warms up over ``warmup_epochs`` and ``warmup_steps`` together. ``monitor`` says by which
+    number of the validation set weights are kept and patience ends: the loss, or the task's own metric. Sizes count
+    examples, ``*_samples`` count group elements per example (the paper's k). A ``None`` size means the whole split.
+    ``initialisations`` is read by separation tasks only, which do not train.
 
     ``variance_samples`` are the numbers of group elements at which the variance of output and loss over
     ``variance_repeats`` predictions is measured on the validation set, and with it the entropy of the mean permutation,
@@ -32,6 +34,7 @@ class Protocol:
     warmup_epochs: int = 0
     warmup_steps: int = 0
     clip_norm: float | None = None
+    monitor: Literal["loss", "metric"] = "loss"
     patience: int | None = None
     validate_every: int = 1
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
@@ -51,20 +54,22 @@ class Protocol:
     analysis_epochs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        positive = ("batch_size", "validate_every", "train_samples", "valid_samples", "test_samples", "test_repeats",
-                    "initialisations", "curve_size")  # fmt: skip
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("epochs", "warmup_epochs", "warmup_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1, not {self.max_steps}")
-        if self.lr <= 0:
-            raise ValueError(f"lr must be positive, not {self.lr}")
+        at_least_one = ("max_steps", "batch_size", "patience", "validate_every", "train_samples", "valid_samples",
+                        "test_samples", "test_repeats", "train_size", "valid_size", "test_size", "initialisations",
+                        "curve_size")  # fmt: skip
+        for names, least in ((at_least_one, 1), (("epochs", "warmup_epochs", "warmup_steps", "weight_decay"), 0)):
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and value < least:
+                    raise ValueError(f"{name} must be at least {least}, not {value}")
+        for name in ("lr", "clip_norm"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, not {value}")
         if self.curve_repeats < 2:
             raise ValueError("curve_repeats must be at least 2: a variance needs two estimates")
+        if not self.curve_samples or min(self.curve_samples) < 1:
+            raise ValueError("curve_samples must be a list of numbers from 1 on")
         if self.variance_repeats < 2:
             raise ValueError("variance_repeats must be at least 2: a variance needs two predictions")
         for name, least in (("variance_samples", 1), ("analysis_epochs", 0)):

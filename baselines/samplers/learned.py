@@ -92,9 +92,9 @@ class Relaxation:
         self.temperature = float(params["temperature"])
         self.steps = int(params["sinkhorn_steps"])
         self.entropy_weight = float(params["entropy_weight"])
-        if self.temperature <= 0 or self.steps < 0:
+        if self.temperature <= 0 or self.steps < 1:
             raise ValueError(
-                "temperature must be positive and sinkhorn_steps not negative, as in "
+                "temperature must be positive and sinkhorn_steps at least 1, unlike "
                 f"{self.temperature:g} and {self.steps}"
             )
 

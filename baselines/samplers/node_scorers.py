@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from baselines.limits import SCORER_HEADS as HEADS
 from tasks.symmetry.structure import Structure
-
-HEADS = 4
 
 
 class DeepSetsScorer(nn.Module):

@@ -35,7 +35,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        columns = [key for key in rows[0] if key not in ("version", "direction")]
+        columns = [key for key in rows[0] if key not in ("version", "direction", "deviations")]
         print_table(columns, [[cell(row[column]) for column in columns] for row in rows])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +13,11 @@ from harness.cli.printing import found_store, print_rows, print_table
 from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
+    from baselines.cards import BaseCard, SamplerCard
     from harness.checking import Verdict
     from harness.planning import Plan, Seconds
     from harness.spec import Job
+    from tasks.cards import TaskCard
 
 app = typer.Typer()
 
@@ -34,10 +36,13 @@ def tasks(as_json: JsonOption = False) -> None:
             "protocols": list(card.protocols),
             "version": card.version,
             "source": card.source,
+            "deviations": list(card.deviations),
         }
         for card in registry.tasks().values()
     ]
     print_rows(rows, as_json)
+    if not as_json:
+        _print_deviations(registry.tasks().values())
 
 
 @app.command()
@@ -53,10 +58,14 @@ def methods(as_json: JsonOption = False) -> None:
             "sampler": card.sampler.name if card.sampler else None,
             "version": card.version,
             "source": card.source,
+            "deviations": list(card.deviations),
         }
         for card in registry.methods().values()
     ]
     print_rows(rows, as_json)
+    if not as_json:
+        parts = [part for card in registry.methods().values() for part in (card.base, card.sampler) if part]
+        _print_deviations({part.name: part for part in parts}.values())
 
 
 @app.command()
@@ -139,6 +148,13 @@ def doctor(
             typer.echo(f"{finding.status:8}  {finding.name:{width}}  {finding.text}{advice}")
     if any(finding.status == "problem" for finding in findings):
         raise typer.Exit(1)
+
+
+def _print_deviations(cards: Iterable[TaskCard | BaseCard | SamplerCard]) -> None:
+    """In which the cards knowingly differ from what is published, one sentence a line."""
+    lines = [f"{card.name}: {sentence}." for card in cards for sentence in card.deviations]
+    if lines:
+        typer.echo("\n".join(["", "Where this is knowingly not what is published:", *lines]))
 
 
 def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:

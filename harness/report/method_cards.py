@@ -94,6 +94,7 @@ def _method_facts(card: MethodCard | None, row: Mapping[str, Any]) -> list[tuple
         ("Group elements", f"{card.sampler.title} ({card.sampler.source})" if card.sampler else BUILT_IN),
         ("Guarantee", card.guarantee or "not stated"),
         ("Respects", _groups(sorted(card.base.respects)) or "nothing by itself"),
+        *_deviations(card.deviations),
         ran_on,
         ("Version", _version(row["versions"], card.version)),
     ]
@@ -114,8 +115,13 @@ def _task_facts(card: TaskCard | None, row: Mapping[str, Any]) -> list[tuple[str
         ("Predicts", card.output.replace("_", " ")),
         *([(card.size_name.capitalize(), ", ".join(row["sizes"]))] if row["sizes"] else []),
         ("Source", card.source),
+        *_deviations(card.deviations),
         ("Version", _version(row["versions"], card.version)),
     ]
+
+
+def _deviations(sentences: Sequence[str]) -> list[tuple[str, str]]:
+    return [("Knowingly not as published", ". ".join(sentences))] if sentences else []
 
 
 def _groups(names: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from harness import registry
 from harness.errors import SymbenchError
@@ -35,11 +36,20 @@ def check(search: Search, file: SuiteFile) -> None:
         for value in dimension.probes:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
+            _check_trial(search, name, value, file)
     _check_budget(search, file)
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
             what = f"'{name}' should be 1: each trial is trained alone, in one process"
             raise SymbenchError(located(file.where(("resources", name)), what))
+
+
+def _check_trial(search: Search, name: str, value: Any, file: SuiteFile) -> None:
+    """With this value of the space, the others being those of the example."""
+    try:
+        search.trial({**search.probe, name: value})
+    except SymbenchError as error:
+        raise SymbenchError(f"{file.where(('space', name))}: {error}") from error
 
 
 def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:

@@ -69,9 +69,14 @@ class Search(Model):
         return f"search/{self.name}"
 
     @property
+    def probe(self) -> dict[str, Any]:
+        """A point of the space."""
+        return {name: dimension.probes[0] for name, dimension in self.space.items()}
+
+    @property
     def example(self) -> Job:
         """A trial, for what all of them have in common."""
-        return self.trial({name: dimension.probes[0] for name, dimension in self.space.items()})
+        return self.trial(self.probe)
 
     def trial(self, values: Values) -> Job:
         """The run with these values of the space. Raises :class:`SymbenchError` where the pair does not fit."""

@@ -14,7 +14,7 @@ from harness.registry import task
 from harness.search.exchange import Tell
 from harness.spec import Resources, RunSpec
 from harness.training.device import deterministic, device_for
-from harness.training.execute import new_fit
+from harness.training.execute import monitor_of, new_fit
 from harness.training.fit import Fit
 from harness.training.outcome import Hooks, Outcome
 from tasks.task import SupervisedTask
@@ -25,7 +25,7 @@ STOPPED = "Stopped by the scheduler."
 
 
 class Report(NamedTuple):
-    """What a trial is worth after so many epochs: the metric in the epoch of the lowest validation loss."""
+    """What a trial is worth after so many epochs: the metric of the weights that its run would keep by then."""
 
     epochs: int
     score: float
@@ -34,19 +34,21 @@ class Report(NamedTuple):
 class TrialRun:
     """An executor that tells a :class:`Report` after each validation, and stops where no more is wanted."""
 
+    _best: float | None
+
     def __init__(self, metric: str, tell: Tell[Report]) -> None:
         self._metric, self._tell = f"validation/{metric}", tell
 
     def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        """The outcome has no test metrics. Raises ``RuntimeError`` where no validation loss is finite."""
-        self._hooks, self._best = hooks, math.inf
+        """The outcome has no test metrics. Raises ``RuntimeError`` where nothing that is monitored is finite."""
+        self._hooks, self._monitor, self._best = hooks, monitor_of(spec), None
         device = device_for(resources.gpus)
         with deterministic(device):
             problem = trained_task(spec)
             self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
             progress = self._fit.run()
-        if math.isinf(self._best):
-            raise RuntimeError("No validation loss is finite: try a lower lr or clip_norm.")
+        if progress.best_epoch < 0:
+            raise RuntimeError(f"No validation {self._monitor.name} is finite: try a lower lr or clip_norm.")
         return Outcome(
             metrics={},
             cost={
@@ -58,10 +60,10 @@ class TrialRun:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Passes everything on, what was validated with the score so far."""
-        loss = values.get("validation/loss", math.inf)
-        if loss < self._best:
-            self._best, self._score = loss, values[self._metric]
-        if "validation/loss" not in values or math.isinf(self._best):
+        monitored = values.get(f"validation/{self._monitor.name}", math.nan)
+        if self._monitor.better(monitored, self._best):
+            self._best, self._score = monitored, values[self._metric]
+        if "validation/loss" not in values or self._best is None:
             self._hooks.log(step, values)
             return
         self._hooks.log(step, {**values, SCORE: self._score})

@@ -47,10 +47,22 @@ class Budget:
         last = self.steps_before(epoch + 1) >= self.steps
         return last or (epoch + 1) % self.protocol.validate_every == 0
 
+    @property
+    def warmup(self) -> int:
+        """Steps of warm-up."""
+        return self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
+
     def learning_rate_factor(self, step: int) -> float:
-        warmup = self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
+        """The share of the peak at a step, from 0: s / w in warm-up, so that the first step moves nothing.
+
+        ``linear`` is that of the paper's vision tasks, to the letter: the step w still has the factor of the one
+        before it, and from there it falls in a line that would reach 0 one step after the budget.
+        """
+        warmup = self.warmup
         if step < warmup:
             return step / warmup
         if self.protocol.schedule == "constant":
             return 1.0
-        return max(0.0, (self.steps - step) / max(1, self.steps - warmup))
+        if step == warmup and warmup:
+            return (warmup - 1) / warmup
+        return 1 - (step - warmup) / (self.steps + 1 - warmup)

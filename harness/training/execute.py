@@ -20,6 +20,7 @@ from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.examples import check_examples
 from harness.training.fit import Fit, Progress
+from harness.training.monitor import Monitor
 from harness.training.outcome import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.output_variance import variance_points
 from harness.training.paired import PairedComparisons
@@ -74,6 +75,11 @@ def group_of(spec: RunSpec) -> Group:
     return group(task(spec.task).group_of(spec.task_params))
 
 
+def monitor_of(spec: RunSpec) -> Monitor:
+    """What the run keeps weights by."""
+    return Monitor.of(task(spec.task), spec.settings)
+
+
 def new_model(spec: RunSpec, signature: Signature) -> Model:
     """The model of ``spec``, initialised from torch's global generator."""
     card = method(spec.method)
@@ -102,8 +108,8 @@ def new_fit(
     dtype = DTYPES[spec.settings.precision]
     model = initialised(spec, problem).to(device, dtype)
     return Fit(
-        model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks, chunk=chunk, path=path,
-        digest=spec.digest, world=world,
+        model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks,
+        monitor=monitor_of(spec), chunk=chunk, path=path, digest=spec.digest, world=world,
     )  # fmt: skip
 
 
@@ -163,7 +169,9 @@ def _variance(
 def _test_metrics(
     spec: RunSpec, problem: SupervisedTask, model: Model, test: Dataset, chunk: int | None
 ) -> dict[str, float]:
-    """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and its deviation.
+    """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and their deviation.
+
+    ``*_std`` is the standard deviation of the repeats at hand (of the population, as published).
 
     ``*_moved`` is the same metric on the test set moved by random group elements: a symmetric method scores the same,
     one that has learned the order or the pose of its data does not.
@@ -183,7 +191,7 @@ def _test_metrics(
     means = {name: value.mean().item() for name, value in values.items()}
     if protocol.test_repeats == 1:
         return means
-    return means | {f"{name}_std": value.std().item() for name, value in values.items()}
+    return means | {f"{name}_std": value.std(correction=0).item() for name, value in values.items()}
 
 
 def _moved(spec: RunSpec, problem: SupervisedTask, test: Dataset) -> tuple[Structures, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, deterministic, device_for
-from harness.training.execute import initialised, problem_of, trained_outcome
+from harness.training.execute import initialised, monitor_of, problem_of, trained_outcome
 from harness.training.fit import NotFinite, Progress
 from harness.training.outcome import Hooks, NotStacked, Outcome
 from harness.training.stacked import StackedFit
@@ -35,7 +35,10 @@ def execute_stack(
             raise NotStacked("analysis_epochs are measured of one network at a time")
         models = [initialised(spec, problem).to(device, dtype) for spec in specs]
         seeds = [spec.seed for spec in specs]
-        fit = StackedFit(models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks)
+        fit = StackedFit(
+            models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks,
+            monitor=monitor_of(specs[0]),
+        )  # fmt: skip
         try:
             ends = fit.run()
         except Exception as error:

@@ -17,6 +17,7 @@ from harness.training import checkpoint
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
 from harness.training.budget import Budget
 from harness.training.evaluate import batches, predict
+from harness.training.monitor import Monitor
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
 from harness.training.world import LONE, World
@@ -26,6 +27,7 @@ from tasks.symmetry.structure import Structure
 from tasks.task import SupervisedTask
 
 CHECKPOINT_SECONDS = 30.0
+LOSS = Monitor()
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +44,15 @@ class Progress:
     """What a run carries from epoch to epoch beside the weights."""
 
     epoch: int = 0
-    best_loss: float = math.inf
+    best_score: float | None = None
     best_epoch: int = -1
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     train_seconds: float = 0.0
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
-    def keep(self, loss: float, epoch: int, weights: dict[str, torch.Tensor]) -> None:
+    def keep(self, score: float, epoch: int, weights: dict[str, torch.Tensor]) -> None:
         """These are the best weights so far."""
-        self.best_loss, self.best_epoch, self.best_weights = loss, epoch, weights
+        self.best_score, self.best_epoch, self.best_weights = score, epoch, weights
 
     def out_of_patience(self, protocol: Protocol) -> bool:
         if protocol.patience is None or self.best_epoch < 0:
@@ -60,7 +62,7 @@ class Progress:
 
 
 class Fit:
-    """Trains ``model`` by ``protocol``, keeping the weights of the epoch with the lowest validation loss.
+    """Trains ``model`` by ``protocol``, keeping the weights of the epoch that is best by ``monitor``.
 
     With a ``path`` the state is saved there every ``checkpoint_seconds`` at the end of an epoch, and a run whose
     state lies there goes on from it, to the same numbers as without the interruption. Who watches it may set
@@ -77,6 +79,7 @@ class Fit:
         device: torch.device,
         dtype: torch.dtype,
         hooks: Hooks,
+        monitor: Monitor = LOSS,
         chunk: int | None = None,
         path: Path | None = None,
         digest: str = "",
@@ -84,7 +87,7 @@ class Fit:
         world: World = LONE,
     ) -> None:
         self.model, self.task, self.protocol = model, task, protocol
-        self.seed, self.device, self.hooks, self.chunk = seed, device, hooks, chunk
+        self.seed, self.device, self.hooks, self.monitor, self.chunk = seed, device, hooks, monitor, chunk
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
         self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
         self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
@@ -187,12 +190,12 @@ class Fit:
         predictions = predict(
             self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.world
         )
-        loss = self.world.agreed(self.task.loss(predictions, targets).item())
-        if loss < self.progress.best_loss:
+        values = {"loss": self.task.loss(predictions, targets).item()} | self.task.metrics(predictions, targets)
+        score = self.world.agreed(values[self.monitor.name])
+        if self.monitor.better(score, self.progress.best_score):
             weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-            self.progress.keep(loss, epoch, weights)
-        metrics = self.task.metrics(predictions, targets)
-        return {"validation/loss": loss} | {f"validation/{name}": value for name, value in metrics.items()}
+            self.progress.keep(score, epoch, weights)
+        return {f"validation/{name}": value for name, value in values.items()}
 
     def _state(self) -> checkpoint.State:
         return {

@@ -21,7 +21,8 @@ from baselines.model import Model
 from harness.training.attention import without_fast_attention
 from harness.training.budget import Budget
 from harness.training.evaluate import batches
-from harness.training.fit import NotFinite, Progress, epoch_order, optimizer
+from harness.training.fit import LOSS, NotFinite, Progress, epoch_order, optimizer
+from harness.training.monitor import Monitor
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
 from harness.training.stacked_dropout import Streams, with_streams
@@ -52,9 +53,10 @@ class StackedFit:
         device: torch.device,
         dtype: torch.dtype,
         hooks: Sequence[Hooks],
+        monitor: Monitor = LOSS,
     ) -> None:
         self.models, self.task, self.protocol = models, task, protocol
-        self.seeds, self.device, self.hooks = seeds, device, hooks
+        self.seeds, self.device, self.hooks, self.monitor = seeds, device, hooks, monitor
         self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
         self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
         self.budget = Budget(protocol, len(self.train))
@@ -150,11 +152,11 @@ class StackedFit:
         validated = {}
         for place in running:
             loss = self.task.loss(predictions[place], targets).item()
-            if loss < self.progress[place].best_loss:
-                self.progress[place].keep(loss, epoch, self._weights(place))
-            metrics = self.task.metrics(predictions[place], targets)
-            named = {f"validation/{name}": value for name, value in metrics.items()}
-            validated[place] = {"validation/loss": loss} | named
+            values = {"loss": loss} | self.task.metrics(predictions[place], targets)
+            score = values[self.monitor.name]
+            if self.monitor.better(score, self.progress[place].best_score):
+                self.progress[place].keep(score, epoch, self._weights(place))
+            validated[place] = {f"validation/{name}": value for name, value in values.items()}
         return validated
 
     @torch.no_grad()

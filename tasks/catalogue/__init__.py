@@ -1,7 +1,11 @@
 """The registered tasks with the published settings of every experiment (facts: Kim et al. 2023, arXiv 2306.02866).
 
-``paper`` is the published protocol to the letter; ``standard`` is the same for fewer epochs, an hour or so on one GPU;
-``quick`` is cut to fit two CPU cores and proves nothing by itself.
+``paper`` is what the authors' code does with its published commands: passes, learning rates, batches, numbers of group
+samples and of repeats, what is monitored, and scores, held to arrays that it put out (``tests/golden``). Where a task
+or a method knowingly differs, its card says so (``deviations``). Methods that were not published on a task take the
+settings of those that were, and random numbers are our own throughout.
+``standard`` is the same for fewer epochs, an hour or a few on one GPU, where that asks for it with fewer group samples
+or examples too; ``quick`` is cut to fit two CPU cores and proves nothing by itself.
 One module for each family; none imports torch.
 """
 

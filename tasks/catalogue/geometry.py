@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import PAPER, with_q
+from tasks.catalogue.shared import PAPER, SIZES, with_q
+from tasks.limits import COUNT, NOT_NEGATIVE, PART, OneOf, Range
 from tasks.protocol import Protocol
 
 NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
@@ -20,15 +21,16 @@ NBODY = TaskCard(
     metric="mse",
     direction="min",
     control="mse_moved",
-    version="1",
+    version="2",
     source=f"Kipf et al. 2018; Satorras et al. 2021; {PAPER}, section 4.2",
     implementation="tasks.nbody:NBody",
     max_nodes=lambda params: int(params["nodes"]),
     size=lambda params: int(params["nodes"]),
     params={"nodes": 5, "train": 3000, "validation": 2000, "test": 2000, "data_seed": 43},
+    limits={**SIZES, "nodes": Range(least=2, whole=True)},
     protocols={
         "paper": Protocol(
-            epochs=10_000, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
+            epochs=10_001, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
             train_samples=20, valid_samples=20, test_samples=20, test_repeats=5,
         ),
         "standard": Protocol(
@@ -50,6 +52,9 @@ NBODY = TaskCard(
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
         *with_q(NBODY_SAMPLER | {"dropout_unit": "coordinate"}),
+        # The loop of Satorras et al. makes as many passes as it is configured with, and validates after every fifth.
+        *(Recipe(method=name, protocol="paper", settings={"epochs": 10_000, "validate_every": 5})
+          for name in ("egnn", "radial_field")),
         *(Recipe(method="transformer", protocol=protocol, settings={"test_samples": 200})
           for protocol in ("paper", "standard")),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
@@ -80,7 +85,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         metric="accuracy",
         direction="max",
         control="accuracy_moved",
-        version="1",
+        version="2",
         source="Wu et al. 2015 (ModelNet); protocol and generated shapes are symbench's own",
         implementation=implementation,
         max_nodes=lambda params: int(params["points"]),
@@ -89,6 +94,9 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         params={
             "data": "auto", "points": 64, "noise": 0.02, "occlusion": 0.25, "poses": "random",
             **dict.fromkeys(GENERATED_SHAPES), "data_seed": 0,
+        },
+        limits={
+            **SIZES, "points": COUNT, "noise": NOT_NEGATIVE, "occlusion": PART, "poses": OneOf("random", "aligned"),
         },
         resolve=_shapes_data,
         variant=lambda params: "generated shapes" if params["data"] == "generated" else None,

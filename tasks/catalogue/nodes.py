@@ -6,10 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import GRAPH_FEATURES, OTHER_NETWORKS, PAPER, PUBLISHED_Q, QUICK_VIT, with_q
+from tasks.catalogue.shared import (
+    GRAPH_FEATURES,
+    ORIGIN,
+    OTHER_NETWORKS,
+    PAPER,
+    PUBLISHED_Q,
+    QUICK_VIT,
+    SIZES,
+    VALIDATION_LOSS,
+    with_q,
+)
+from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
 
 PATTERN_NODES = 188
+# The published k in training, validation and test of the samplers that do not take 1, 10 and 10.
+SAMPLES = {
+    "haar": {"train_samples": 10},
+    "frame": {"valid_samples": 1, "test_samples": 1},
+    "canonical": {"valid_samples": 1, "test_samples": 1},
+}
 
 
 def _pattern_data(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +50,8 @@ PATTERN = TaskCard(
     metric="accuracy",
     direction="max",
     control="accuracy_moved",
-    version="1",
+    deviations=(VALIDATION_LOSS,),
+    version="2",
     source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",
     implementation="tasks.pattern:PatternTask",
     max_nodes=lambda params: int(params["nodes"]),
@@ -42,18 +60,21 @@ PATTERN = TaskCard(
         "data": "auto", "nodes": PATTERN_NODES, "train": 10_000, "validation": 2_000, "test": 2_000, "patterns": 100,
         "data_seed": 0,
     },
+    limits={**SIZES, "data": ORIGIN, "nodes": Range(least=9, whole=True), "patterns": COUNT},
     resolve=_pattern_data,
     variant=lambda params: "generated variant of PATTERN" if params["data"] == "generated" else None,
     protocols={
         "paper": Protocol(
-            epochs=1_000, max_steps=25_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.01,
-            schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16", train_samples=1,
-            valid_samples=1, test_samples=10, test_repeats=6, curve_samples=(1, 2, 5, 10),
+            epochs=1_000, max_steps=25_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5,
+            weight_decay=0.01, schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16",
+            train_samples=1, valid_samples=10, test_samples=10, test_repeats=6, curve_samples=(1, 10), curve_size=2_000,
+            curve_repeats=6,
         ),
         "standard": Protocol(
-            epochs=1_000, max_steps=8_000, batch_size=128, optimizer="adamw", lr=1e-5, weight_decay=0.01,
-            schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16", train_samples=1,
-            valid_samples=1, test_samples=10, test_repeats=2, curve_samples=(1, 2, 5, 10),
+            epochs=1_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5,
+            weight_decay=0.01, schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16",
+            train_samples=1, valid_samples=10, test_samples=10, test_repeats=6, curve_samples=(1, 10), curve_size=2_000,
+            curve_repeats=6,
         ),
         "quick": Protocol(
             epochs=10, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
@@ -65,6 +86,8 @@ PATTERN = TaskCard(
         *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
           for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),
+        *(Recipe(method=name, protocol=protocol, settings=settings)
+          for name, settings in SAMPLES.items() for protocol in ("paper", "standard")),
         Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
         QUICK_VIT,
     ),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from tasks.cards import Input, Params, Recipe
+from tasks.limits import COUNT, SEED, Limits, OneOf
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
+SIZES: Limits = {"train": COUNT, "validation": COUNT, "test": COUNT, "data_seed": SEED}
+ORIGIN = OneOf("auto", "official", "generated")
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
+VALIDATION_LOSS = "The validation loss is that of the whole split, officially the mean over its batches"
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
 # q as published: its first layer reads the features as they are, and batch normalisation counts padded rows.
 PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entropy_weight": 0.1}

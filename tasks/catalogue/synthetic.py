@@ -6,7 +6,8 @@ from typing import Any
 
 from tasks.cards import Input, Output, Params, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, with_q
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, SIZES, with_q
+from tasks.limits import COUNT, SHARE, Each, GroupName, Range
 from tasks.protocol import Protocol
 from tasks.symmetry.names import numbered
 
@@ -19,7 +20,7 @@ INNER_SYMMETRY = TaskCard(
     metric="spread_ratio",
     direction="min",
     control="spread_ratio_moved",
-    version="1",
+    version="2",
     source=f"{PAPER}, appendix",
     implementation="tasks.inner_symmetry:InnerSymmetry",
     max_nodes=lambda params: 25,
@@ -63,13 +64,15 @@ def _teacher(
         metric="mse",
         direction="min",
         control="mse_moved",
-        version="1",
+        version="2",
         source="symbench's own",
         implementation=implementation,
         max_nodes=lambda params: int(params["nodes"]),
         size=lambda params: params[size_name],
         size_name=size_name,
         params={**params, **TEACHER_PARAMS},
+        limits={**SIZES, "nodes": Range(least=2, whole=True), "stabilised": SHARE, "degree": COUNT,
+                "group": Each(GroupName(numbered_elsewhere=True))},
         resolve=_teacher_params,
         protocols={
             "standard": Protocol(

@@ -55,6 +55,17 @@ DIMENSIONS: Mapping[str, Callable[[int], int]] = {
 }
 
 
+FAMILIES = tuple(kind for kind in (*LOG_ORDERS, *DIMENSIONS) if "#" in kind and kind != "SO+(#,3)")
+SINGLE = ("S_n", "C_n", "D_n", "SO+(1,3)")
+GROUPS = (*SINGLE, *FAMILIES)
+
+
+def is_group(name: str) -> bool:
+    """Whether a group has this name."""
+    kind, number = family(name)
+    return name in SINGLE or (number > 0 and kind in FAMILIES)
+
+
 def log_order(names: Iterable[str], nodes: int) -> float | None:
     """The logarithm of the number of elements of all finite factors on so many nodes; ``None`` if there are none."""
     found = [LOG_ORDERS[kind](number or nodes) for kind, number in map(family, names) if kind in LOG_ORDERS]

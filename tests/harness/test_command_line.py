@@ -103,7 +103,7 @@ def test_tasks_for_machines(call: Call) -> None:
     assert (code, err) == (0, "")
     assert [row["name"] for row in rows] == list(registry.tasks())
     for row in rows:
-        assert list(row) == ["name", "group", "metric", "direction", "protocols", "version", "source"]
+        assert list(row) == ["name", "group", "metric", "direction", "protocols", "version", "source", "deviations"]
         assert row["direction"] in ("max", "min")
         assert "quick" in row["protocols"]
 
@@ -114,17 +114,22 @@ def test_methods_for_machines(call: Call) -> None:
     assert (code, err) == (0, "")
     assert [row["name"] for row in rows] == list(registry.methods())
     for row in rows:
-        assert list(row) == ["name", "kind", "base_model", "sampler", "version", "source"]
+        assert list(row) == ["name", "kind", "base_model", "sampler", "version", "source", "deviations"]
         assert (row["kind"] == "equivariant") == (row["sampler"] is None)
         assert row["name"] == "-".join(filter(None, [row["base_model"], row["sampler"]]))
 
 
 @pytest.mark.parametrize("command", ["tasks", "methods"])
 def test_one_line_each(call: Call, command: str) -> None:
-    header, *lines = call(command)[1].splitlines()
+    table, _, deviations = call(command)[1].partition("\n\n")
+    header, *lines = table.splitlines()
     known: dict[str, Any] = {**(registry.tasks() if command == "tasks" else registry.methods())}
     assert header.split()[0] == "name"
     assert [line.split()[0] for line in lines] == list(known)
+    if command == "tasks":
+        assert "\npcqm_contact: Of equal scores half count as higher; officially a sort ranks" in deviations
+    else:
+        assert deviations.count("frame: A frame of S_n sorts nodes by their signature in descending order") == 1
     for line, card in zip(lines, known.values(), strict=True):
         assert line.endswith(card.source)
         if command == "tasks":

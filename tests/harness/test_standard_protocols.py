@@ -1,4 +1,4 @@
-"""``standard`` is the published protocol at a lower cost, and nothing else."""
+"""``paper`` is what is published; ``standard`` is that at a lower cost, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from harness import registry
+from harness.training.monitor import Monitor
 from tasks.cards import TaskCard
 
 COST = {
@@ -35,3 +36,37 @@ def test_it_is_the_published_one_for_less(task: TaskCard) -> None:
         assert changed and changed <= COST, method.name
         assert all(cut[name] <= published[name] for name in AT_MOST), method.name
         assert cut["validate_every"] >= published["validate_every"]
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "passes", "validate_every"),
+    [
+        ("exp_classify", "mlp-learned", 2_001, 1),
+        ("exp_classify", "gin_id-haar", 1_001, 1),
+        ("nbody", "transformer-learned", 10_001, 1),
+        ("nbody", "egnn", 10_000, 5),
+    ],
+)
+def test_passes_over_the_data_are_those_of_the_official_loops(
+    task: str, method: str, passes: int, validate_every: int
+) -> None:
+    settings = registry.resolve(task, method, "paper", 0).settings
+    assert (settings.epochs, settings.validate_every) == (passes, validate_every)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "standard"])
+@pytest.mark.parametrize(
+    ("task", "monitor", "repeats"),
+    [
+        ("pattern", Monitor("loss", "min"), 6),
+        ("peptides_func", Monitor("ap", "max"), 3),
+        ("peptides_struct", Monitor("mae", "min"), 3),
+        ("pcqm_contact", Monitor("loss", "min"), 1),
+    ],
+)
+def test_what_the_vision_transformers_runs_keep_and_how_they_are_tested(
+    task: str, monitor: Monitor, repeats: int, protocol: str
+) -> None:
+    settings = registry.resolve(task, "vit-learned", protocol, 0, base={"weights": "random"}).settings
+    assert Monitor.of(registry.task(task), settings) == monitor
+    assert (settings.test_repeats, settings.drop_last, settings.batch_size) == (repeats, True, 128)

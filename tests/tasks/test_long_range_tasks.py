@@ -93,8 +93,9 @@ def slow_average_precision(scores: list[float], labels: list[float]) -> float:
 def labels_with_gaps(count: int) -> Tensor:
     labels = torch.randint(0, 2, (count, 10)).float()
     labels[torch.rand(count, 10) < 0.2] = torch.nan
-    labels[:, 3] = 1.0  # no negative: not scored
-    labels[:, 4] = torch.nan
+    labels[:, 3] = 1.0  # no negative: 1 whatever the scores
+    labels[:, 4] = torch.nan  # not known: not scored
+    labels[:, 5] = 0.0  # no positive: 0
     return labels
 
 
@@ -109,18 +110,21 @@ def test_average_precision_equals_a_slow_loop(ties: bool) -> None:
     for column in range(10):
         pairs = zip(predictions[:, column].tolist(), targets[:, column].tolist(), strict=True)
         known = [(score, label) for score, label in pairs if not math.isnan(label)]
-        if 0 < sum(label for _, label in known) < len(known):
+        if any(label for _, label in known):
             found.append(slow_average_precision([score for score, _ in known], [label for _, label in known]))
-    assert len(found) == 8
+        elif known:
+            found.append(0.0)
+    assert (len(found), found[3], found[4]) == (9, 1.0, 0.0)
     assert problem.metrics(predictions, targets)["ap"] == pytest.approx(sum(found) / len(found), rel=1e-5)
 
 
-def test_average_precision_tells_confident_scores_apart() -> None:
-    """Logits that a single-precision sigmoid would round to one are still ranked."""
+def test_average_precision_is_of_single_precision_probabilities() -> None:
+    """As in the benchmark: two logits whose sigmoid rounds to one are a tie, whichever is larger."""
     problem = PeptidesFunc(NODES)
     targets = torch.tensor([[1.0], [0.0]]).expand(2, 10)
-    assert problem.metrics(torch.tensor([[40.0], [30.0]]).expand(2, 10), targets)["ap"] == pytest.approx(1)
-    assert problem.metrics(torch.tensor([[30.0], [40.0]]).expand(2, 10), targets)["ap"] == pytest.approx(0.5)
+    for logits in ([40.0, 30.0], [30.0, 40.0]):
+        assert problem.metrics(torch.tensor(logits)[:, None].expand(2, 10), targets)["ap"] == pytest.approx(0.5)
+    assert problem.metrics(torch.tensor([[4.0], [3.0]]).expand(2, 10), targets)["ap"] == pytest.approx(1)
 
 
 def test_multi_label_loss_equals_a_slow_loop() -> None:

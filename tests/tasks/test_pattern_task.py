@@ -74,6 +74,7 @@ def test_accuracy_by_hand(problem: PatternTask) -> None:
     perfect = torch.cat([1 - targets, targets], -1)
     assert problem.metrics(perfect, targets) == {"accuracy": 1.0}
     assert problem.metrics(never[1:], targets[1:]) == {"accuracy": 1.0}  # a class that is not there is not counted
+    assert problem.metrics(never[1:].flip(-1), targets[1:]) == {"accuracy": 0.0}  # unless it is predicted
 
 
 def test_loss_equals_a_slow_loop(problem: PatternTask) -> None:
@@ -139,7 +140,25 @@ def test_published_protocol() -> None:
     settings = resolve("pattern", "mlp-learned", "paper", 0).settings
     assert (settings.max_steps, settings.warmup_steps, settings.batch_size) == (25_000, 5_000, 128)
     assert (settings.optimizer, settings.weight_decay, settings.schedule) == ("adamw", 0.01, "linear")
-    assert (settings.train_samples, settings.test_samples, settings.test_repeats) == (1, 10, 6)
+    assert (settings.test_repeats, settings.drop_last) == (6, True)
+    assert (settings.curve_samples, settings.curve_size, settings.curve_repeats) == ((1, 10), 2_000, 6)
     assert task("pattern").protocols["paper"].lr == 1e-5
+
+
+@pytest.mark.parametrize("protocol", ["paper", "standard"])
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [
+        ("vit-learned", (1, 10, 10)), ("vit-haar", (10, 10, 10)), ("vit-canonical", (1, 1, 1)),
+        ("vit-frame", (1, 1, 1)),
+    ],
+)  # fmt: skip
+def test_published_numbers_of_group_samples(name: str, samples: tuple[int, int, int], protocol: str) -> None:
+    """In training, in validation and in the test."""
+    settings = resolve("pattern", name, protocol, 0).settings
+    assert (settings.train_samples, settings.valid_samples, settings.test_samples) == samples
+
+
+def test_it_fits_the_methods_of_its_size() -> None:
     small = {**task("pattern").params, "nodes": 24}
     assert method("transformer-learned").misfit(task("pattern"), small) is None

@@ -160,6 +160,11 @@ def test_every_registered_method_says_what_it_guarantees_and_where_it_is_from() 
         assert card.source
 
 
+def test_deviations_are_sentences_to_which_a_full_stop_is_added() -> None:
+    for card in (*registry.tasks().values(), *registry.methods().values()):
+        assert all(text[0].isupper() and text[-1] != "." for text in card.deviations), card.name
+
+
 def test_cards_of_what_ran(tmp_path: Path) -> None:
     other = renamed(make_record(method="gnn-haar"), task="other-task", method="other-method", base_model="net")
     runs = tables_of(tmp_path, make_record(method="egnn"), make_record(method="gnn-frame"), other).runs
@@ -168,6 +173,8 @@ def test_cards_of_what_ran(tmp_path: Path) -> None:
     assert facts["egnn"]["Guarantee"] == "exact" and "2102.09844" in facts["egnn"]["Base model"]
     assert "Puny et al. 2022" in facts["gnn-frame"]["Group elements"]
     assert facts["gnn-frame"]["Respects"] == "Sₙ"
+    assert "not equivariant on 67 of 120 graphs of EXP" in facts["gnn-frame"]["Knowingly not as published"]
+    assert "Knowingly not as published" not in facts["egnn"]
     assert "Guarantee" not in facts["other-method"]
     nbody, unknown = task_cards(runs)
     assert dict(nbody.facts)["Metric"] == "mse ↓ (lower is better)"

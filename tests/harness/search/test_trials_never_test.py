@@ -89,6 +89,16 @@ def test_the_score_is_the_metric_where_the_validation_loss_was_lowest(
     assert list(reports(store, SPEC.digest)) == told
 
 
+def test_where_the_metric_is_monitored_its_best_is_the_score(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    metrics = iter([float("nan"), 0.2, 0.3])
+    monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(metrics)})
+    told: list[Report] = []
+    spec = replace(SPEC, settings=replace(SPEC.settings, monitor="metric"))
+    _, store = trial(lambda report: told.append(report) or True, tmp_path, spec)
+    assert told == [Report(4, 0.2), Report(5, 0.2)]
+    assert list(reports(store, spec.digest)) == told
+
+
 def test_a_trial_that_is_stopped_trains_no_further_and_says_so(tmp_path: Path) -> None:
     told: list[Report] = []
     record, store = trial(lambda report: told.append(report) or report.epochs < 4, tmp_path)

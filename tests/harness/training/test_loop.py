@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from baselines.build import build
 from baselines.model import Model
-from harness.registry import method
+from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training import checkpoint
-from harness.training.execute import execute
-from harness.training.fit import Fit, NotFinite
+from harness.training.budget import Budget
+from harness.training.execute import execute, new_fit
+from harness.training.fit import LOSS, Fit, NotFinite
+from harness.training.monitor import Monitor
 from harness.training.outcome import Outcome, Silence
 from harness.training.seeds import derive, generator
+from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount, particles_spec
 
@@ -55,11 +61,13 @@ def graph_model(name: str, seed: int = 0) -> Model:
     return build(card, task.signature, ("S_n",), card.base.params, sampler)
 
 
-def fit(model: Model, hooks: Recorder | None = None, path: Path | None = None, **settings: object) -> Fit:
+def fit(
+    model: Model, hooks: Recorder | None = None, path: Path | None = None, monitor: Monitor = LOSS, **settings: object
+) -> Fit:
     protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
     return Fit(
         model, EdgeCount({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or Silence(), path=path,
-        digest="d", checkpoint_seconds=0.0,
+        digest="d", checkpoint_seconds=0.0, monitor=monitor,
     )  # fmt: skip
 
 
@@ -73,7 +81,12 @@ def without_timing(outcome: Outcome) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("name", ["gin", "mlp-learned", "gin_id-haar"])
 @pytest.mark.parametrize(
-    "settings", [{}, {"schedule": "linear", "warmup_epochs": 2, "optimizer": "adamw", "max_steps": 22}]
+    "settings",
+    [
+        {},
+        {"schedule": "linear", "warmup_epochs": 2, "optimizer": "adamw", "max_steps": 22},
+        {"monitor": Monitor("mse", "max")},
+    ],
 )
 def test_resumed_equals_uninterrupted(name: str, settings: dict[str, object], tmp_path: Path) -> None:
     """Killed in the middle and started again: the same weights, history and choice, bit for bit."""
@@ -139,6 +152,44 @@ def test_the_best_validation_epoch_is_kept() -> None:
     assert kept == pytest.approx(min(losses), rel=1e-6)
 
 
+def scripted(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
+    """The scores of one validation after the other, then 0."""
+    told = iter(scores)
+    monkeypatch.setattr(EdgeCount, "metrics", lambda self, predictions, targets: {"score": next(told, 0.0)})
+
+
+@pytest.mark.parametrize(("direction", "best"), [("max", 3), ("min", 2)])
+def test_the_best_epoch_by_the_metric_is_kept(
+    direction: Literal["max", "min"], best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not-a-number and infinity are never the best, and of equals the first is."""
+    scripted(monkeypatch, math.nan, math.inf, 0.2, 0.7, 0.7, 0.2, -math.inf)
+    weights: list[dict[str, torch.Tensor]] = []
+
+    class Keeper(Recorder):
+        def log(self, step: int, values: Mapping[str, float]) -> None:
+            weights.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    model = graph_model("gin")
+    progress = fit(model, Keeper(), monitor=Monitor("score", direction), epochs=7).run()
+    assert (progress.best_epoch, progress.best_score) == (best, 0.7 if direction == "max" else 0.2)
+    assert all(torch.equal(value, weights[best][name]) for name, value in model.state_dict().items())
+
+
+def test_patience_follows_what_is_monitored(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, 0.1, 0.5, math.nan, 0.4)
+    progress = fit(graph_model("gin"), monitor=Monitor("score", "max"), epochs=400, patience=4).run()
+    assert (progress.best_epoch, progress.epoch) == (1, 6)
+
+
+def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
+    assert Monitor.of(task("peptides_func"), Protocol(monitor="metric")) == Monitor("ap", "max")
+    assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
+    assert Monitor.of(task("peptides_func"), Protocol()) == Monitor("loss", "min")
+    assert new_fit(particles_spec("egnn", monitor="metric"), NBody(particles_spec("egnn").task_params), CPU, None,
+                   Silence(), None).monitor == Monitor("mse", "min")  # fmt: skip
+
+
 def test_patience_ends_training() -> None:
     rows = Recorder()
     progress = fit(graph_model("gin"), rows, epochs=400, lr=0.3, patience=3).run()
@@ -156,7 +207,31 @@ def test_learning_rate_warms_up_and_decays() -> None:
     fit(graph_model("gin"), rows, epochs=6, warmup_epochs=2, schedule="linear", lr=1.0e-4).run()
     rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
     # 4 steps an epoch: the rate after the last step of each epoch is the next step's
-    assert rates == pytest.approx([5 / 8, 1.0, 3 / 4, 1 / 2, 1 / 4, 0.0])
+    assert rates == pytest.approx([4 / 8, 7 / 8, 13 / 17, 9 / 17, 5 / 17, 1 / 17])
+
+
+@pytest.mark.parametrize("name", ["gin", "mlp-haar"])
+def test_the_first_step_of_a_warm_up_moves_no_weight(name: str) -> None:
+    model, start = graph_model(name), graph_model(name)
+    fit(model, epochs=1, max_steps=1, warmup_epochs=2).run()
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters(), strict=True))
+    fit(model, epochs=1, max_steps=2, warmup_epochs=2).run()
+    assert not all(torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters(), strict=True))
+
+
+@given(steps=st.integers(2, 300), warmup=st.integers(0, 300), schedule=st.sampled_from(["constant", "linear"]))
+def test_the_rate_rises_in_a_line_and_falls_in_one(steps: int, warmup: int, schedule: Any) -> None:
+    protocol = Protocol(epochs=steps, batch_size=1, max_steps=steps, warmup_steps=warmup, schedule=schedule)
+    budget = Budget(protocol, 7)
+    factors = [budget.learning_rate_factor(step) for step in range(steps + 1)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert factors[:warmup] == pytest.approx([step / warmup for step in range(min(warmup, steps + 1))])
+    if schedule == "constant":
+        assert set(factors[warmup:]) <= {1.0}
+    elif steps > warmup:
+        assert factors[warmup] == (factors[warmup - 1] if warmup else 1.0)
+        falling = [(steps + 1 - step) / (steps + 1 - warmup) for step in range(warmup + 1, steps + 1)]
+        assert factors[warmup + 1 :] == pytest.approx(falling)
 
 
 def test_a_budget_of_steps_ends_within_an_epoch() -> None:
@@ -165,7 +240,7 @@ def test_a_budget_of_steps_ends_within_an_epoch() -> None:
     progress = trained.run()
     assert (trained.budget.steps, trained.trained_steps, progress.epoch) == (10, 10, 3)
     rates = [values["train/lr"] * 1e4 for _, values in rows.rows]
-    assert rates == pytest.approx([6 / 8, 2 / 8, 0.0])  # after 4, 8 and 10 steps
+    assert rates == pytest.approx([7 / 9, 3 / 9, 1 / 9])  # after 4, 8 and 10 steps
     assert "validation/loss" in rows.rows[-1][1]
     assert fit(graph_model("gin"), epochs=2, max_steps=10).budget.steps == 8  # whichever ends first
 
@@ -221,6 +296,16 @@ def test_streams_of_chance_are_separate_and_repeatable() -> None:
     assert derive(0, "noise", 1) == derive(0, "noise", 1)
     assert len({derive(seed, purpose, epoch) for seed in range(5) for purpose in "ab" for epoch in range(5)}) == 50
     assert torch.equal(*(torch.rand(3, generator=generator(CPU, 0, "x")) for _ in range(2)))
+
+
+def test_the_deviation_over_repeats_is_that_of_the_repeats_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As published: of two repeats half their difference."""
+    told = iter([0.0, 1.0, 5.0, 4.0, 5.0])  # the validation, then plain and moved in turn
+    monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(told, 0.0)})
+    spec = particles_spec("egnn", epochs=1, test_repeats=2)
+    metrics = execute(spec, resources=Resources(), hooks=Silence()).metrics
+    assert (metrics["mse"], metrics["mse_std"]) == (2.5, 1.5)
+    assert (metrics["mse_moved"], metrics["mse_moved_std"]) == (5.0, 0.0)
 
 
 def test_moved_test_sets_show_who_has_learned_a_pose() -> None:

@@ -18,7 +18,8 @@ from harness.registry import method
 from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
-from harness.training.fit import Fit, NotFinite, Progress
+from harness.training.fit import LOSS, Fit, NotFinite, Progress
+from harness.training.monitor import Monitor
 from harness.training.outcome import NotStacked, Outcome, Silence
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
@@ -70,23 +71,23 @@ def protocol(**settings: Any) -> Protocol:
 
 
 def alone(
-    models: list[Model], problem: SupervisedTask, settings: Protocol
+    models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
 ) -> tuple[list[Progress | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
     ends: list[Progress | NotFinite] = []
     for one, seed, hook in zip(models, SEEDS, hooks, strict=True):
         try:
-            ends.append(Fit(one, problem, settings, seed=seed, hooks=hook, **WAY).run())
+            ends.append(Fit(one, problem, settings, seed=seed, hooks=hook, monitor=monitor, **WAY).run())
         except NotFinite as error:
             ends.append(error)
     return ends, hooks
 
 
 def stacked(
-    models: list[Model], problem: SupervisedTask, settings: Protocol
+    models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
 ) -> tuple[list[Progress | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
-    return StackedFit(models, problem, settings, seeds=SEEDS, hooks=hooks, **WAY).run(), hooks
+    return StackedFit(models, problem, settings, seeds=SEEDS, hooks=hooks, monitor=monitor, **WAY).run(), hooks
 
 
 def assert_same_rows(ours: Recorder, expected: Recorder) -> None:
@@ -127,12 +128,13 @@ def test_every_seed_has_the_history_and_the_weights_that_it_has_alone(
     assert found[0].rows[-1][1]["train/loss"] != pytest.approx(found[1].rows[-1][1]["train/loss"], rel=1e-3)
 
 
-def test_patience_ends_each_seed_on_its_own() -> None:
+@pytest.mark.parametrize("monitor", [LOSS, Monitor("mse", "min"), Monitor("mse", "max")])
+def test_patience_ends_each_seed_on_its_own(monitor: Monitor) -> None:
     task, symmetry = graphs()
     settings = protocol(epochs=60, lr=0.05, patience=3, clip_norm=None, optimizer="adamw", weight_decay=0.01)
     apart, together = ([model("gin", task, symmetry, seed) for seed in SEEDS] for _ in range(2))
-    ends, expected = alone(apart, task, settings)
-    found_ends, found = stacked(together, task, settings)
+    ends, expected = alone(apart, task, settings, monitor)
+    found_ends, found = stacked(together, task, settings, monitor)
     lasted = [end.epoch for end in ends if isinstance(end, Progress)]
     assert len(set(lasted)) > 1
     assert [end.epoch for end in found_ends if isinstance(end, Progress)] == lasted
