@@ -31,6 +31,7 @@ PEPTIDES_RECIPES = (
     Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
+    Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
 )  # fmt: skip
 
 PEPTIDES_FUNC = TaskCard(
@@ -50,7 +51,7 @@ PEPTIDES_FUNC = TaskCard(
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "reflect", "centred": True, "patch_dropout": 0.5}),
+        Recipe(method="vit", base={"padding": "reflect"}),
     ),
 )
 
@@ -71,7 +72,7 @@ PEPTIDES_STRUCT = TaskCard(
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "circular", "patch_dropout": 0.5, "patch_dropout_drawn": True}),
+        Recipe(method="vit", base={"padding": "circular", "patch_dropout_drawn": True}),
     ),
 )
 
@@ -111,5 +112,6 @@ PCQM_CONTACT = TaskCard(
           for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
         *with_q(PUBLISHED_Q),
         QUICK_VIT,
+        Recipe(method="vit", base={"node_features": "sequence"}),
     ),
 )  # fmt: skip

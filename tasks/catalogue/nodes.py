@@ -67,5 +67,6 @@ PATTERN = TaskCard(
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),
         Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
         QUICK_VIT,
+        Recipe(method="vit", base={"node_features": "diagonal"}),
     ),
 )  # fmt: skip

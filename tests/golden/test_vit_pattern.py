@@ -1,0 +1,99 @@
+"""The vision transformer on PATTERN against the authors' code: node symbols on the image's diagonal (Kim et al. 2023)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.symmetrized import Symmetrized
+from tasks.pattern import PatternTask
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Structure
+from tests.golden.vision import (
+    assert_gradients,
+    assert_places,
+    base_in_our_names,
+    below,
+    close,
+    graphs,
+    load,
+    network,
+    of_samples,
+    q_in_our_names,
+    tapped,
+    vectors,
+)
+
+FOUND = vectors("vit_pattern")
+NOISE = FOUND["noise.features"], FOUND["noise.ties"]
+NODES, DROPOUT = 188, 0.1
+
+
+class GivenDropout(nn.Module):
+    """Masks ``[B, K, N + 1, W]``, one for each layer; their first row is the virtual node's, which is our last one."""
+
+    def __init__(self, masks: list[Tensor]) -> None:
+        super().__init__()
+        self.masks = [mask.roll(-1, 2).transpose(1, 2) for mask in masks]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        mask = self.masks.pop(0)
+        self.masks.append(mask)
+        return rows * mask / (1 - DROPOUT)
+
+
+def problem(**q: Any) -> tuple[Symmetrized, Structure]:
+    x = graphs(FOUND, FOUND["adjacency"][..., None])
+    model = network(x, Representation.NODE_SCALARS, 2, {"node_features": "diagonal"}, q)
+    load(model, below(FOUND, "q."), below(FOUND, "base."))
+    return model, x
+
+
+def assert_predictions_and_gradients(model: Symmetrized, x: Structure, mode: str) -> None:
+    expected = below(FOUND, f"{mode}.")
+    prediction = model.from_noise(x, NOISE, 2)
+    close(prediction.value, expected["logits"])
+    loss = PatternTask.__new__(PatternTask).loss(prediction.value, FOUND["labels"][..., None].double())
+    entropy = prediction.penalty
+    assert entropy is not None
+    close(loss, expected["loss"])
+    close(entropy, expected["entropy"])
+    assert_gradients(loss, model.sampler, q_in_our_names(below(expected, "gradient.loss.q.")))
+    assert_gradients(loss, model.base, base_in_our_names(below(expected, "gradient.loss.base.")))
+    assert_gradients(entropy, model.sampler, q_in_our_names(below(expected, "gradient.entropy.q.")))
+
+
+def test_evaluated() -> None:
+    model, x = problem()
+    assert_predictions_and_gradients(model, x, "eval")
+
+
+def test_trained() -> None:
+    """The dropout of q is the file's; padded rows count in its batch statistics."""
+    model, x = problem(dropout=DROPOUT, norm_padding=True)
+    model.train()
+    model.sampler.network.scorer.dropout = GivenDropout([FOUND[f"train.mask.layer{layer}"] for layer in range(3)])
+    assert_predictions_and_gradients(model, x, "train")
+    for name, value in q_in_our_names(below(FOUND, "train.after.q.")).items():
+        close(model.sampler.get_buffer(name), value)
+
+
+def test_pixels_tokens_and_maps() -> None:
+    """The sequence is empty, so its projection adds the same to all tokens; the map is read where it is not cut off."""
+    model, x = problem()
+    (pixels, images), (_, sequences), (_, encoded), (_, maps) = (
+        tapped(part) for part in (model.base.embed_image, model.base.embed_sequence, model.base.norm, model.base.head)
+    )
+    with torch.no_grad():
+        model.from_noise(x, NOISE, 2)
+    assert torch.equal(pixels[0], FOUND["eval.pixels"].flatten(0, 1))
+    close(of_samples(images[0].flatten(2)), FOUND["eval.tokens.2d"])
+    close(sequences[0].mT.expand(3, 2, -1, -1), FOUND["eval.tokens.1d"])
+    encoded_by_sample = encoded[0].unflatten(0, (3, 2))
+    close(encoded_by_sample[:, :, 0], FOUND["eval.pooled"])
+    close(encoded_by_sample[:, :, 1:], FOUND["eval.encoded"])
+    close(maps[0][0, :, :12, NODES - 12 : NODES].movedim(0, -1), FOUND["eval.map.corner"])
+    close(of_samples(maps[0].diagonal(dim1=2, dim2=3)[..., :NODES]), FOUND["eval.map.diagonal"])
+    assert_places(model, x, NOISE, FOUND["eval.node_at_place"])
