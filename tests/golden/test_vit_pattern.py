@@ -1,4 +1,4 @@
-"""The vision transformer on PATTERN against the authors' code: node symbols on the image's diagonal (Kim et al. 2023)."""
+"""The vision transformer on PATTERN against the authors' code: symbols on the image's diagonal (Kim et al. 2023)."""
 
 from __future__ import annotations
 
