@@ -128,9 +128,10 @@ class VisionTransformer(BaseModel):
             return nn.functional.pad(values, (before, size - nodes - before) * axes)
         place = torch.arange(-before, size - before, device=values.device)
         source = place % nodes if self.padding == "circular" else _reflected(place, nodes)
+        beside = torch.cat([source[:before], source[before + nodes :]])
         for axis in range(-axes, 0):
-            first, last = (values.index_select(axis, part) for part in (source[:before], source[before + nodes :]))
-            values = torch.cat([first, values, last], axis)
+            front, back = values.index_select(axis, beside).split([before, len(beside) - before], axis)
+            values = torch.cat([front, values, back], axis)
         return values
 
     def _before(self, extra: int) -> int:
