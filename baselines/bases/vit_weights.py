@@ -35,15 +35,24 @@ def label(weights: str) -> str | None:
 @cache
 def at_hand(checkpoint: str) -> bool:
     """Whether the checkpoint lies in the Hugging Face cache or its hub answers."""
+    if in_cache(checkpoint):
+        return True
     if find_spec("huggingface_hub") is None:
         return False
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HTTPError
 
-    if isinstance(try_to_load_from_cache(checkpoint, FILE), str):
-        return True
     try:
         HfApi().model_info(checkpoint, timeout=HUB_SECONDS)
     except (HTTPError, OSError):  # no network, no answer, no such model, or offline by the user's wish
         return False
     return True
+
+
+def in_cache(checkpoint: str) -> bool:
+    """Whether the checkpoint lies in the Hugging Face cache."""
+    if find_spec("huggingface_hub") is None:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(checkpoint, FILE), str)
