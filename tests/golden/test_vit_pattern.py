@@ -8,25 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from baselines.symmetrized import Symmetrized
+from harness.registry import resolve
 from tasks.pattern import PatternTask
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
+from tests.golden.vectors import assert_values, below
 from tests.golden.vision import (
-    assert_gradients,
+    Q_NAMES,
+    assert_gradients_in_base,
+    assert_gradients_in_q,
     assert_places,
-    base_in_our_names,
-    below,
     close,
     graphs,
-    load,
+    measured,
     network,
     of_samples,
-    q_in_our_names,
     tapped,
-    vectors,
 )
 
-FOUND = vectors("vit_pattern")
+FOUND = measured("vit_pattern")
 NOISE = FOUND["noise.features"], FOUND["noise.ties"]
 NODES, DROPOUT = 188, 0.1
 
@@ -45,10 +45,10 @@ class GivenDropout(nn.Module):
 
 
 def problem(**q: Any) -> tuple[Symmetrized, Structure]:
+    """The network of the task's recipe under the protocol ``paper``, and small."""
+    recipe = resolve("pattern", "vit-learned", "paper", 0, base={"weights": "random"}).base
     x = graphs(FOUND, FOUND["adjacency"][..., None])
-    model = network(x, Representation.NODE_SCALARS, 2, {"node_features": "diagonal"}, q)
-    load(model, below(FOUND, "q."), below(FOUND, "base."))
-    return model, x
+    return network(x, Representation.NODE_SCALARS, FOUND, recipe, **q), x
 
 
 def assert_predictions_and_gradients(model: Symmetrized, x: Structure, mode: str, but: str = "") -> None:
@@ -65,8 +65,8 @@ def assert_predictions_and_gradients(model: Symmetrized, x: Structure, mode: str
     of_objective = {name: value + 0.1 * of_entropy[name] for name, value in of_loss.items()}
     alone = {name: value for name, value in of_entropy.items() if name != but}
     for value, gradients in ((loss, of_loss), (entropy, alone), (loss + 0.1 * entropy, of_objective)):
-        assert_gradients(value, model.sampler, q_in_our_names(gradients))
-    assert_gradients(loss, model.base, base_in_our_names(below(expected, "gradient.loss.base.")))
+        assert_gradients_in_q(value, model, gradients)
+    assert_gradients_in_base(loss, model, below(expected, "gradient.loss.base."))
 
 
 def test_evaluated() -> None:
@@ -80,12 +80,11 @@ def test_trained() -> None:
     The first layer's gradient of the entropy alone is not exact in the file: it is 1.4e-11 (of the largest entry) from
     what four other orders of the same sums agree on to 2e-12. In the objective's gradient that is nothing.
     """
-    model, x = problem(dropout=DROPOUT, norm_padding=True)
+    model, x = problem(dropout=DROPOUT)
     model.train()
     model.sampler.network.scorer.dropout = GivenDropout([FOUND[f"train.mask.layer{layer}"] for layer in range(3)])
     assert_predictions_and_gradients(model, x, "train", but="layer0.linear1.weight")
-    for name, value in q_in_our_names(below(FOUND, "train.after.q.")).items():
-        close(model.sampler.get_buffer(name), value)
+    assert_values(model.sampler.network.scorer, below(FOUND, "train.after.q."), Q_NAMES)
 
 
 def test_pixels_tokens_and_maps() -> None:

@@ -10,33 +10,28 @@ from harness.registry import resolve
 from tasks.pcqm_contact import PCQMContact
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
+from tests.golden.vectors import below
 from tests.golden.vision import (
-    assert_gradients,
+    assert_gradients_in_base,
+    assert_gradients_in_q,
     assert_places,
-    base_in_our_names,
-    below,
     close,
     graphs,
-    load,
+    measured,
     network,
     of_samples,
-    q_in_our_names,
     tapped,
-    vectors,
 )
 
-FOUND = vectors("vit_pcqm")
+FOUND = measured("vit_pcqm")
 NOISE = FOUND["noise.features"], FOUND["noise.ties"]
 
 
 def problem() -> tuple[Symmetrized, Structure]:
     """The network of the task's recipe under the protocol ``paper``, and small."""
     recipe = resolve("pcqm_contact", "vit-learned", "paper", 0, base={"weights": "random"}).base
-    chosen = {key: recipe[key] for key in ("node_features", "padding", "centred", "patch_dropout")}
     x = graphs(FOUND, FOUND["edge_features"])
-    model = network(x, Representation.EDGE_SCALARS, 1, chosen)
-    load(model, below(FOUND, "q."), below(FOUND, "base."))
-    return model, x
+    return network(x, Representation.EDGE_SCALARS, FOUND, recipe), x
 
 
 def test_logits_loss_entropy_and_gradients() -> None:
@@ -49,9 +44,9 @@ def test_logits_loss_entropy_and_gradients() -> None:
     close(prediction.value[..., 0], FOUND["logits"])
     close(loss, FOUND["loss"])
     close(entropy, FOUND["entropy"])
-    assert_gradients(loss, model.sampler, q_in_our_names(below(FOUND, "gradient.loss.q.")))
-    assert_gradients(loss, model.base, base_in_our_names(below(FOUND, "gradient.loss.base.")))
-    assert_gradients(entropy, model.sampler, q_in_our_names(below(FOUND, "gradient.entropy.q.")))
+    assert_gradients_in_q(loss, model, below(FOUND, "gradient.loss.q."))
+    assert_gradients_in_base(loss, model, below(FOUND, "gradient.loss.base."))
+    assert_gradients_in_q(entropy, model, below(FOUND, "gradient.entropy.q."))
 
 
 def test_pixels_sequence_and_tokens() -> None:

@@ -16,25 +16,22 @@ from harness.registry import resolve
 from tasks.peptides import Peptides, PeptidesFunc, PeptidesStruct
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
+from tests.golden.vectors import Vectors, below
 from tests.golden.vision import (
-    assert_gradients,
+    assert_gradients_in_base,
+    assert_gradients_in_q,
     assert_places,
-    base_in_our_names,
-    below,
     close,
     graphs,
-    load,
+    measured,
     network,
     of_samples,
-    q_in_our_names,
     tapped,
-    vectors,
 )
 
-FOUND = vectors("vit_peptides")
+FOUND = measured("vit_peptides")
 NOISE = FOUND["noise.features"], FOUND["noise.ties"]
 TASKS = {"func": PeptidesFunc, "struct": PeptidesStruct}
-LABELS = {"func": 10, "struct": 11}
 
 pytestmark = pytest.mark.parametrize("name", TASKS)
 
@@ -42,13 +39,14 @@ pytestmark = pytest.mark.parametrize("name", TASKS)
 def problem(name: str) -> tuple[Symmetrized, Structure]:
     """The network of the task's recipe under the protocol ``paper``, without patch dropout, and small."""
     recipe = resolve(f"peptides_{name}", "vit-learned", "paper", 0, base={"weights": "random"}).base
-    chosen = {key: recipe[key] for key in ("node_features", "padding", "centred")}
     x = graphs(FOUND, FOUND["edge_features"])
-    model = network(x, Representation.GRAPH_SCALARS, LABELS[name], chosen)
-    base = below(FOUND, "base.")
-    heads = {key.replace(f"{name}.", ""): value for key, value in base.items() if key.startswith(f"head.{name}")}
-    load(model, below(FOUND, "q."), {key: value for key, value in base.items() if "head" not in key} | heads)
-    return model, x
+    return network(x, Representation.GRAPH_SCALARS, with_head(name), {**recipe, "patch_dropout_drawn": False}), x
+
+
+def with_head(name: str) -> Vectors:
+    """The file without the head of the other task."""
+    others = {f"base.head.{other}." for other in TASKS if other != name}
+    return {key.replace(f"head.{name}.", "head."): v for key, v in FOUND.items() if not key.startswith(tuple(others))}
 
 
 def test_outputs_loss_entropy_and_gradients(name: str) -> None:
@@ -62,8 +60,8 @@ def test_outputs_loss_entropy_and_gradients(name: str) -> None:
     close(prediction.value, expected["output"])
     close(loss, expected["loss"])
     close(prediction.penalty, expected["entropy"])
-    assert_gradients(loss, model.sampler, q_in_our_names(below(expected, "gradient.loss.q.")))
-    assert_gradients(loss, model.base, base_in_our_names(below(expected, "gradient.loss.base.")))
+    assert_gradients_in_q(loss, model, below(expected, "gradient.loss.q."))
+    assert_gradients_in_base(loss, model, below(expected, "gradient.loss.base."))
 
 
 def test_pixels_sequence_and_tokens(name: str) -> None:

@@ -1,30 +1,25 @@
-"""What the golden tests on vision transformers share: the vectors, the symmetrized network, official weights in it."""
+"""What the golden tests on vision transformers share: the symmetrized network with the weights of a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.vit import VisionTransformer
 from baselines.bases.vit_encoder import from_timm
-from baselines.catalogue import LEARNED, VIT
-from baselines.samplers.learned import LearnedSampler
+from baselines.catalogue import VIT
 from baselines.symmetrized import Symmetrized
 from tasks.symmetry.element import Permutation
-from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
+from tests.golden.vectors import FORWARD, Vectors, assert_gradients, below, graph_q_names, graph_sampler, vectors
 
-Vectors = Mapping[str, Tensor]
 SAMPLES = 2
-FORWARD, GRADIENT = 1e-12, 1e-11  # the second of the largest entry of the group of weights
-IN_Q = {"mean": "running_mean", "var": "running_var"}
+Q_NAMES = dict(graph_q_names(3))
 IN_TIMM = {  # parts of a block and what stands beside the blocks
     "qkv": "attn.qkv",
     "out": "attn.proj",
@@ -42,54 +37,32 @@ IN_BASE = {  # what ViTModel calls the parts of our base model
 }
 
 
-def vectors(name: str) -> Vectors:
-    """All arrays of ``name``.npz; small whole numbers as float64."""
-    with np.load(Path(__file__).with_name(f"{name}.npz")) as arrays:
-        found = {key: torch.from_numpy(arrays[key]) for key in arrays.files}
-    return {key: value.double() if value.dtype in (torch.uint8, torch.int8) else value for key, value in found.items()}
-
-
-def below(found: Vectors, prefix: str) -> Vectors:
-    """The arrays whose names start with ``prefix``, without it."""
-    return {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+def measured(name: str) -> Vectors:
+    """The arrays of one file; bytes, which hold small whole numbers, as float64."""
+    small = (torch.uint8, torch.int8)
+    return {key: value.double() if value.dtype in small else value for key, value in vectors(name).items()}
 
 
 def graphs(found: Vectors, edges: Tensor) -> Structure:
-    nodes = found["node_features"].shape[1]
-    mask = torch.arange(nodes) < found["node_counts"][:, None]
-    return Structure.build(mask, node_scalars=found["node_features"], edge_scalars=edges)
+    """Graphs with ``edges`` ``[B, N, N, E]``."""
+    features = found["node_features"]
+    mask = torch.arange(features.shape[1]) < found["node_counts"][:, None]
+    return Structure.build(mask, node_scalars=features, edge_scalars=edges)
 
 
-def network(x: Structure, output: Representation, channels: int, base: Any = None, q: Any = None) -> Symmetrized:
-    """One block of width 8 with 2 heads, q of width 16; the penalty is the entropy, unweighted."""
+def network(x: Structure, output: Representation, found: Vectors, base: Mapping[str, Any], **q: Any) -> Symmetrized:
+    """One block of width 8 with 2 heads, in evaluation; its penalty, told as in training, is the entropy alone."""
+    signature = Signature.of(x, output, len(found["base.head.bias"]))
     small = {"width": 8, "layers": 1, "heads": 2, "weights": "random"}
-    law = {"width": 16, "layers": 3, "noise_scale": 1.0, "temperature": 0.01, "input_linear": False}
-    signature = Signature.of(x, output, channels)
-    sampler = LearnedSampler(group(("S_n",)), signature, {**LEARNED.params, **law, "entropy_weight": 1.0, **(q or {})})
-    model = Symmetrized(VisionTransformer(signature, {**VIT.params, **small, **(base or {})}), sampler, output)
-    model.double().eval().training = True  # q and base are as in evaluation, and the entropy is told
+    transformer = VisionTransformer(signature, {**VIT.params, **base, **small})
+    transformer.load_state_dict(base_in_our_names(below(found, "base.")))
+    sampler = graph_sampler(x, signature, below(found, "q."), entropy_weight=1.0, **q)
+    model = Symmetrized(transformer, sampler, output).double().eval()
+    model.training = True
     return model
 
 
-def load(model: Symmetrized, q: Vectors, base: Vectors) -> None:
-    missing, unexpected = model.sampler.load_state_dict(q_in_our_names(q), strict=False)
-    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
-    model.base.load_state_dict(base_in_our_names(base))
-
-
-def q_in_our_names(weights: Vectors) -> dict[str, Tensor]:
-    """``layer1.norm2.mean`` becomes ``network.scorer.layers.1.mlp.1.norm.running_mean``."""
-
-    def ours(name: str) -> str:
-        name = re.sub(r"^layer(\d)", r"layers.\1", name)
-        name = re.sub(r"(linear|norm)(\d)", lambda part: f"mlp.{int(part[2]) - 1}.{part[1]}", name)
-        stem, _, last = name.rpartition(".")
-        return "network.scorer." + (f"{stem}.{IN_Q.get(last, last)}" if stem else name)
-
-    return {ours(name): value for name, value in weights.items()}
-
-
-def base_in_our_names(weights: Vectors) -> dict[str, Tensor]:
+def base_in_our_names(weights: Vectors) -> Vectors:
     """The projections, and what ``vit_encoder.from_timm`` makes of the encoder's weights."""
     projections, timm = {}, {}
     for name, value in weights.items():
@@ -104,9 +77,22 @@ def base_in_our_names(weights: Vectors) -> dict[str, Tensor]:
     return {**projections, **encoder}
 
 
-def of_samples(values: Tensor) -> Tensor:
-    """``[B * K, C, T]`` as ``[B, K, T, C]``."""
-    return values.mT.unflatten(0, (-1, SAMPLES))
+def assert_gradients_in_q(value: Tensor, model: Symmetrized, expected: Vectors) -> None:
+    """Of the scalar ``value``, to the tolerance of the file."""
+    _backward(value, model)
+    assert_gradients(model.sampler.network.scorer, expected, Q_NAMES)
+
+
+def assert_gradients_in_base(value: Tensor, model: Symmetrized, expected: Vectors) -> None:
+    """Of the scalar ``value``, to the tolerance of the file."""
+    _backward(value, model)
+    ours = base_in_our_names(expected)
+    assert_gradients(model.base, ours, dict(zip(ours, ours, strict=True)))
+
+
+def _backward(value: Tensor, model: Symmetrized) -> None:
+    model.zero_grad()
+    value.backward(retain_graph=True)
 
 
 def assert_places(model: Symmetrized, x: Structure, noise: tuple[Tensor, Tensor], expected: Tensor) -> None:
@@ -129,17 +115,10 @@ def tapped(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return into, out
 
 
+def of_samples(values: Tensor) -> Tensor:
+    """``[B * K, C, T]`` as ``[B, K, T, C]``."""
+    return values.mT.unflatten(0, (-1, SAMPLES))
+
+
 def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected.reshape(found.shape), atol=FORWARD, rtol=0)
-
-
-def assert_gradients(value: Tensor, module: nn.Module, expected: Mapping[str, Tensor]) -> None:
-    """Of the scalar ``value`` with respect to the weights of ``expected``; one that does not enter has zero."""
-    weights = [module.get_parameter(name) for name in expected]
-    found = torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True)
-    tolerance = GRADIENT * max(entries.abs().max().item() for entries in expected.values())
-    assert tolerance > 0
-    for name, gradient in zip(expected, found, strict=True):
-        torch.testing.assert_close(
-            gradient, expected[name], atol=tolerance, rtol=0, msg=lambda text, of=name: f"{of}: {text}"
-        )
+    torch.testing.assert_close(found, expected.reshape(found.shape), **FORWARD)
