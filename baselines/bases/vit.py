@@ -89,7 +89,7 @@ class VisionTransformer(BaseModel):
     def pullback(self, x: Structure, element: Element) -> Structure:
         """Node scalars are on the diagonal of the image, where that is their place, before an element acts on it.
 
-        So the straight-through gradient goes through both sides of the image, in and out; no value is another for it.
+        So the straight-through gradient goes through both sides of the image, in and out. It changes no value.
         """
         return self._as_image(x).acted(element.inverse())
 
