@@ -106,6 +106,12 @@ def _vit_weights(params: Mapping[str, Any]) -> dict[str, Any]:
     return resolved(params)
 
 
+def _vit_label(params: Mapping[str, Any]) -> str | None:
+    from baselines.bases.vit_weights import label
+
+    return label(params["weights"])
+
+
 VIT = BaseCard(
     name="vit",
     title="Vision transformer",
@@ -113,7 +119,7 @@ VIT = BaseCard(
     reads=GRAPH,
     writes=SCALARS,
     respects=frozenset(),
-    version="1",
+    version="2",
     source=f"Dosovitskiy et al. 2021; {PAPER}, sections 4.3 and 4.4",
     implementation="baselines.bases.vit:VisionTransformer",
     params={
@@ -122,13 +128,14 @@ VIT = BaseCard(
         "layers": 12,
         "heads": 12,
         "weights": "auto",
+        "node_features": "diagonal",
         "padding": "zeros",
         "centred": False,
         "patch_dropout": 0.0,
         "patch_dropout_drawn": False,
     },
     resolve=_vit_weights,
-    weights=lambda params: {"imagenet21k": "ImageNet-21k weights", "random": "random weights"}.get(params["weights"]),
+    weights=_vit_label,
     limits=NETWORK,
     check=heads_divide_width,
 )

@@ -35,7 +35,8 @@ NETWORK: Limits = {
     "activation": OneOf("relu", "tanh", "silu", "gelu"),
     "reads": Each(OneOf("node_scalars", "geometry", "edges")),
     "padding": OneOf("zeros", "reflect", "circular"),
-    "weights": OneOf("auto", "imagenet21k", "random"),
+    "weights": OneOf("auto", "augreg_in21k", "in21k", "random"),
+    "node_features": OneOf("diagonal", "sequence"),
 }
 GROUP: Limits = {"group": Each(GroupName())}
 Q: Limits = {

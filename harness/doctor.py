@@ -41,7 +41,7 @@ def symbench_version() -> str:
 
 def examine(store: str, *, deep: bool = False) -> list[Finding]:
     """Everything a run needs; ``deep`` also starts a local Ray."""
-    return [*_versions(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data()]
+    return [*_versions(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data(), *_weights()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -177,3 +177,15 @@ def _data() -> Iterator[Finding]:
     else:
         advice = f"put {exp.OFFICIAL_NAME} in the folder that SYMBENCH_DATA names to use the official one"
         yield Finding("exp", "ok", "a generated variant stands in for the official set", advice)
+
+
+def _weights() -> Iterator[Finding]:
+    from baselines.bases.vit_weights import AUGREG, CHECKPOINTS, in_cache
+
+    held = [checkpoint for checkpoint in CHECKPOINTS.values() if in_cache(checkpoint)]
+    if AUGREG in held:
+        yield Finding("vit weights", "ok", f"{AUGREG}, the published ones")
+        return
+    text = f"{AUGREG} is not in the Hugging Face cache: a run asks the hub for it"
+    without = f"{held[0]}, which is in the cache" if held else "random ones"
+    yield Finding("vit weights", "ok", text, f"where the hub does not answer, runs start from {without}, and say so")

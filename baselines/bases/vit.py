@@ -1,35 +1,43 @@
 """A vision transformer that sees a graph as an image (Kim et al. 2023, sections 4.3 and 4.4; Dosovitskiy et al. 2021).
 
-Its blocks are those of Hugging Face ``transformers``; patch embedding and heads are new, as in the paper.
+The projections to its tokens and from them are new, as in the paper.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
-from baselines.bases.vit_weights import CHECKPOINT, SIZES
+from baselines.bases.vit_encoder import encoder
 from baselines.readout import present
+from tasks.symmetry.element import Element
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
 Padding = Literal["zeros", "reflect", "circular"]
 PADDINGS = ("zeros", "reflect", "circular")
+NODE_FEATURES = ("diagonal", "sequence")
 
 
 class VisionTransformer(BaseModel):
-    """Edge scalars ``[B, N, N, E]`` are the channels of an image, node scalars more of them on its diagonal.
+    """Edge scalars ``[B, N, N, E]`` are the channels of an image, in which a graph stands top left.
 
-    The image is cut into ``grid x grid`` patches of ``ceil(N / grid)`` pixels; ``padding`` says what stands where a
-    graph has no nodes and ``centred`` whether it stands in the middle. Graph scalars are read off the class token;
-    edge scalars off a transposed convolution of the other tokens, node scalars off the diagonal of that.
-    ``patch_dropout`` leaves out that part of the patches in training (of at most that part, drawn for every batch,
-    where ``patch_dropout_drawn``), which only outputs of the class token allow.
+    The image is cut into ``grid x grid`` patches of ``ceil(N / grid)`` pixels, the sequence of node scalars
+    ``[B, N, C]`` into as many of ``ceil(N / grid^2)`` places; each has a convolution to tokens, and the tokens are
+    added. With ``node_features: diagonal`` node scalars are more channels of the image instead, on its diagonal, and
+    the sequence is zero, so that it adds a bias alone. Image and sequence are filled up to whole patches by
+    ``padding``, on both sides where ``centred``, else behind; they are filled as a whole, whatever the sizes of graphs.
+
+    Graph scalars are read off the class token; edge scalars are a map ``[B, N, N, C]``, a transposed convolution of
+    the other tokens; node scalars are the diagonal of such a map. ``patch_dropout`` leaves out that part of the patches
+    in training (of at most that part, drawn for every batch, where ``patch_dropout_drawn``), which only outputs of the
+    class token allow.
 
     Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
     """
@@ -43,16 +51,25 @@ class VisionTransformer(BaseModel):
         self.output = signature.output
         if self.padding not in PADDINGS:
             raise ValueError(f"there is no padding '{self.padding}'; known are {', '.join(PADDINGS)}")
+        if params["node_features"] not in NODE_FEATURES:
+            raise ValueError(
+                f"node features cannot be a '{params['node_features']}'; known are {', '.join(NODE_FEATURES)}"
+            )
         if self.patch_dropout and self.output is not Representation.GRAPH_SCALARS:
             raise ValueError(
                 "patch_dropout takes away the patches that node and edge outputs are read off: set it to 0"
             )
-        patch = math.ceil(signature.nodes / self.grid)
-        self.canvas = patch * self.grid
-        encoder = _encoder(params)
-        self.class_token, self.position = encoder.embeddings.cls_token, encoder.embeddings.position_embeddings
-        self.blocks, self.norm = encoder.layers, encoder.layernorm
-        self.embed = nn.Conv2d(signature.edge_scalars + signature.node_scalars, width, patch, patch)
+        self.on_diagonal = params["node_features"] == "diagonal"
+        blocks = encoder(params)
+        self.class_token, self.position = blocks.embeddings.cls_token, blocks.embeddings.position_embeddings
+        self.blocks, self.norm = blocks.layers, blocks.layernorm
+        patch, stretch = math.ceil(signature.nodes / self.grid), math.ceil(signature.nodes / self.grid**2)
+        self.canvas, self.length = patch * self.grid, stretch * self.grid**2
+        channels = signature.edge_scalars + self.on_diagonal * signature.node_scalars
+        self.embed_image = nn.Conv2d(channels, width, patch, patch)
+        self.embed_sequence = (
+            nn.Conv1d(signature.node_scalars, width, stretch, stretch) if signature.node_scalars else None
+        )
         self.head: nn.Module = (
             nn.Linear(width, signature.output_channels)
             if self.output is Representation.GRAPH_SCALARS
@@ -60,94 +77,89 @@ class VisionTransformer(BaseModel):
         )
 
     def forward(self, x: Structure) -> Tensor:
-        """``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]``."""
-        start = (self.canvas - x.node_counts) // 2 if self.centred else torch.zeros_like(x.node_counts)
-        tokens = self._encode(self._painted(_image(x), x.node_counts, start))
+        """``[B, C]`` or a map ``[B, N, N, C]``, of structures as :meth:`pullback` lays them out."""
+        tokens = self._encoded(self._embedded(x))
         if self.output is Representation.GRAPH_SCALARS:
             return self.head(tokens[:, 0])
-        grid = tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid))
-        return _read_off(self.head(grid), x, start, self.output)
+        pixels = self.head(tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid)))
+        start = self._before(pixels.shape[-1] - x.nodes)
+        inside = slice(start, start + x.nodes)
+        return present(pixels[:, :, inside, inside].movedim(1, -1), x, Representation.EDGE_SCALARS)
 
-    def _painted(self, image: Tensor, counts: Tensor, start: Tensor) -> Tensor:
-        """The image ``[B, C, N, N]`` on the canvas ``[B, C, S, S]`` with each graph at its start ``[B]``."""
-        extra = self.canvas - image.shape[-1]
-        if self.padding == "zeros" and not self.centred:
-            return nn.functional.pad(image, (0, extra, 0, extra))
-        place = torch.arange(self.canvas, device=image.device) - start[:, None]
-        node = _FOLDS[self.padding](place, counts[:, None])
-        painted = _take(_take(image, node, 2), node, 3)
-        if self.padding != "zeros":
-            return painted
-        inside = (place >= 0) & (place < counts[:, None])
-        return painted * (inside[:, None, :, None] & inside[:, None, None])
+    def pullback(self, x: Structure, element: Element) -> Structure:
+        """Node scalars are on the diagonal of the image, where that is their place, before an element acts on it.
 
-    def _encode(self, image: Tensor) -> Tensor:
+        So the straight-through gradient goes through both sides of the image, in and out. It changes no value.
+        """
+        return self._as_image(x).acted(element.inverse())
+
+    def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
+        """The output's nodes are read off the diagonal of a map that is permuted back as a whole."""
+        if output is Representation.NODE_SCALARS:
+            return element.act(y, Representation.EDGE_SCALARS).diagonal(dim1=2, dim2=3).mT
+        return element.act(y, output)
+
+    def _as_image(self, x: Structure) -> Structure:
+        """``x`` with its node scalars where they enter."""
+        if not self.on_diagonal:
+            return x
+        diagonal = torch.diag_embed(x.node_scalars.mT).movedim(1, -1)
+        image = torch.cat([x.edge_scalars, diagonal], -1)
+        return replace(x, edge_scalars=image, node_scalars=x.node_scalars[..., :0])
+
+    def _embedded(self, x: Structure) -> Tensor:
+        """The patches ``[B, T, width]``."""
+        image = self._filled(x.edge_scalars.movedim(-1, 1), self.canvas, axes=2)
+        patches = self.embed_image(image).flatten(2)
+        if self.embed_sequence is None:
+            return patches.mT
+        sequence = (
+            patches.new_zeros(1, self.embed_sequence.in_channels, self.length)
+            if self.on_diagonal
+            else self._filled(x.node_scalars.mT, self.length, axes=1)
+        )
+        return (patches + self.embed_sequence(sequence)).mT
+
+    def _filled(self, values: Tensor, size: int, axes: int) -> Tensor:
+        """``values`` ``[B, C, N, ...]`` with ``size`` places on each of the last ``axes`` axes."""
+        nodes = values.shape[-1]
+        before = self._before(size - nodes)
+        if self.padding == "zeros":
+            return nn.functional.pad(values, (before, size - nodes - before) * axes)
+        place = torch.arange(-before, size - before, device=values.device)
+        source = place % nodes if self.padding == "circular" else _reflected(place, nodes)
+        beside = torch.cat([source[:before], source[before + nodes :]])
+        for axis in range(-axes, 0):
+            front, back = values.index_select(axis, beside).split([before, len(beside) - before], axis)
+            values = torch.cat([front, values, back], axis)
+        return values
+
+    def _before(self, extra: int) -> int:
+        """Of so many places that are filled, how many stand in front."""
+        return extra // 2 if self.centred else 0
+
+    def _encoded(self, patches: Tensor) -> Tensor:
         """Class token and patches ``[B, 1 + T, width]``."""
-        patches = self.embed(image).flatten(2).mT + self.position[:, 1:]
-        patches = self._dropped(patches) if self.training and self.patch_dropout else patches
+        patches = patches + self.position[:, 1:]
+        if self.training and self.patch_dropout:
+            kept = self._kept(patches)
+            patches = patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[-1]))
         first = (self.class_token + self.position[:, :1]).expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], 1)
         for block in self.blocks:
             tokens = block(tokens)
         return self.norm(tokens)
 
-    def _dropped(self, patches: Tensor) -> Tensor:
+    def _kept(self, patches: Tensor) -> Tensor:
+        """The places ``[B, T']`` of the patches that are not dropped."""
         part = self.patch_dropout * (torch.rand(()).item() if self.dropout_drawn else 1.0)
-        keep = max(1, round((1 - part) * patches.shape[1]))
-        kept = torch.rand(patches.shape[:2], device=patches.device).topk(keep, 1).indices
-        return patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[-1]))
+        count = max(1, int(patches.shape[1] * (1 - part)))
+        return torch.rand(patches.shape[:2], device=patches.device).topk(count, 1).indices
 
 
-def _encoder(params: Mapping[str, Any]) -> Any:
-    try:
-        from transformers import ViTConfig, ViTModel
-    except ImportError as error:
-        raise ImportError("the vision transformer needs the extra 'vision': pip install 'symbench[vision]'") from error
-    if params["weights"] == "imagenet21k":
-        if wrong := [name for name, size in SIZES.items() if params[name] != size]:
-            raise ValueError(f"the ImageNet weights are those of ViT-B/16, so {' and '.join(wrong)} cannot differ")
-        return ViTModel.from_pretrained(CHECKPOINT, add_pooling_layer=False, use_safetensors=True)
-    if params["weights"] != "random":
-        raise ValueError(f"there are no weights '{params['weights']}'; known are auto, imagenet21k, random")
-    config = ViTConfig(
-        image_size=params["grid"],  # of one pixel a patch: what embeds patches of other sizes is not taken
-        patch_size=1,
-        hidden_size=params["width"],
-        intermediate_size=4 * params["width"],
-        num_hidden_layers=params["layers"],
-        num_attention_heads=params["heads"],
-    )
-    return ViTModel(config, add_pooling_layer=False)
+def _reflected(place: Tensor, nodes: int) -> Tensor:
+    """The nodes at both ends stand there once."""
+    last = max(nodes - 1, 1)
+    place = place % (2 * last)
+    return torch.minimum(place, 2 * last - place).clamp_max(nodes - 1)
 
-
-def _image(x: Structure) -> Tensor:
-    """``[B, E + C, N, N]``."""
-    return torch.cat([x.edge_scalars.movedim(-1, 1), torch.diag_embed(x.node_scalars.mT)], 1)
-
-
-def _reflected(place: Tensor, count: Tensor) -> Tensor:
-    last = (count - 1).clamp_min(1)  # the nodes at both ends stand there once
-    place = place.remainder(2 * last)
-    return torch.minimum(place, 2 * last - place).clamp_max(count - 1)
-
-
-_FOLDS: Mapping[str, Any] = {
-    "zeros": lambda place, count: place.clamp_min(0).minimum(count - 1),
-    "circular": lambda place, count: place.remainder(count),
-    "reflect": _reflected,
-}
-
-
-def _take(image: Tensor, index: Tensor, axis: int) -> Tensor:
-    """``image`` ``[B, C, H, W]`` at the places ``index`` ``[B, S]`` of one axis."""
-    shape = [len(image), 1, 1, 1]
-    shape[axis] = index.shape[1]
-    return torch.take_along_dim(image, index.view(shape), axis)
-
-
-def _read_off(canvas: Tensor, x: Structure, start: Tensor, output: Representation) -> Tensor:
-    """Node or edge scalars of the graphs on ``canvas`` ``[B, C, S, S]``, zero where there is none."""
-    place = (start[:, None] + torch.arange(x.nodes, device=canvas.device)).clamp_max(canvas.shape[-1] - 1)
-    edges = _take(_take(canvas, place, 2), place, 3)
-    of_edges = output is Representation.EDGE_SCALARS
-    return present(edges.movedim(1, -1) if of_edges else edges.diagonal(dim1=2, dim2=3).mT, x, output)

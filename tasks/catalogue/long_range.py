@@ -40,6 +40,7 @@ PEPTIDES_RECIPES = (
     Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
+    Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
 )  # fmt: skip
 
 PATCHES_IN_TRAINING = "Patches are dropped in training only; the authors' network drops them in evaluation too"
@@ -66,7 +67,7 @@ PEPTIDES_FUNC = TaskCard(
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "reflect", "centred": True, "patch_dropout": 0.5}),
+        Recipe(method="vit", base={"padding": "reflect"}),
     ),
 )
 
@@ -89,7 +90,7 @@ PEPTIDES_STRUCT = TaskCard(
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "circular", "patch_dropout": 0.5, "patch_dropout_drawn": True}),
+        Recipe(method="vit", base={"padding": "circular", "patch_dropout_drawn": True}),
     ),
 )
 
@@ -136,5 +137,6 @@ PCQM_CONTACT = TaskCard(
           for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
         *with_q(PUBLISHED_Q),
         QUICK_VIT,
+        Recipe(method="vit", base={"node_features": "sequence"}),
     ),
 )  # fmt: skip

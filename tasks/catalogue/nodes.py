@@ -90,5 +90,6 @@ PATTERN = TaskCard(
           for name, settings in SAMPLES.items() for protocol in ("paper", "standard")),
         Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
         QUICK_VIT,
+        Recipe(method="vit", base={"node_features": "diagonal"}),
     ),
 )  # fmt: skip

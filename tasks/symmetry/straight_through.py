@@ -88,9 +88,10 @@ def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
     """Gradient of Q ``[B, K, N, N]`` at the identity.
 
     Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges, permuted on
-    both sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V.
+    both sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V, summed over channels, which the
+    products do.
     """
     if left.dim() == 4:
         return left @ right.mT
-    left, right = left.movedim(-1, 2), right.movedim(-1, 2)
-    return (left @ right.mT + left.mT @ right).sum(2)
+    turned = left.transpose(2, 3).flatten(3) @ right.transpose(2, 3).flatten(3).mT
+    return left.flatten(3) @ right.flatten(3).mT + turned

@@ -25,7 +25,7 @@ from tasks.task import SupervisedTask
 
 TASKS = ("teacher_graph_invariant", "teacher_space_invariant", "teacher_space_equivariant", "shapes_o3", "shapes_se3")
 FEW = {"train": 6, "validation": 6, "test": 6, "data": "generated", "points": 8}
-TINY = {"width": 8, "layers": 1, "widths": [8], "heads": 2, "grid": 4, "weights": "random"}
+TINY = {"width": 24, "layers": 1, "widths": [8], "heads": 2, "grid": 4, "weights": "random"}
 EDGES: dict[type, list[Any]] = {
     int: [-1, 0, 1, 3, 2.5, "x"], float: [-0.5, 0, 0.5, 1, 1.5, "x"], str: ["x"], list: [[0], [-1], [2.5], ["x"], []],
     type(None): [-0.5, 0, 0.5, 1, "x", ["x"], []], bool: [True, False, 1],

@@ -126,14 +126,15 @@ def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> 
 
 def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) -> None:
     drawn = {"width": 64, "weights": "random"}
-    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "imagenet21k"}), weights="ImageNet-21k")
+    name = "google/vit-base-patch16-224-in21k"
+    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "in21k"}), weights=name)
     random = renamed(make_record("graph8c", "vit-learned", base=drawn), weights="random weights")
     tables = tables_of(tmp_path, loaded, random)
     rows = [board.table.rows for task in leaderboard(tables) for board in task.boards]
     rows += [table.rows for task in sample_curves(tables) for contest in task.contests for table in contest.tables]
     for table in rows:
         notes = [row[0].note for row in table]
-        assert sorted(note.split("; ")[0] for note in notes) == ["ImageNet-21k", "random weights"]
+        assert sorted(note.split("; ")[0] for note in notes) == [name, "random weights"]
 
 
 def test_a_failed_method_is_last_and_says_so(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ pytestmark = [
 ]
 SEEDS = (3, 0, 7)
 CPU = torch.device("cpu")
-TINY = {"width": 12, "layers": 1, "widths": [8], "heads": 2}
+TINY = {"width": 12, "layers": 1, "widths": [8], "heads": 2, "grid": 3, "weights": "random"}
 WAY = {"device": CPU, "dtype": torch.float64}
 
 
@@ -109,6 +109,7 @@ def assert_same_weights(ours: Model, expected: Model) -> None:
         (graphs, "mlp-learned", {"dropout": 0.4, "input_linear": False}),  # dropout on padded graphs
         (graphs, "gin_id-learned", {"fixed_noise": True}),  # a noise of its own in the weights of each seed
         (graphs, "mlp-haar", {}),
+        (graphs, "vit-learned", {}),
         (particles, "egnn", {}),
         (particles, "fa_gnn", {}),  # eigenvectors
         (particles, "gnn-learned", {}),  # dropout

@@ -1,0 +1,88 @@
+"""The blocks of the vision transformer, those of Hugging Face ``transformers``, and the weights they start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from baselines.bases.vit_weights import AUGREG, CHECKPOINTS, FILE, IN21K, SIZES
+
+NORM_EPS = 1e-6  # of all published vision transformers; transformers' own default is another
+_IN_BLOCK = {  # timm's names and those of transformers
+    "norm1": "layernorm_before",
+    "attn.proj": "attention.o_proj",
+    "norm2": "layernorm_after",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}
+
+
+def encoder(params: Mapping[str, Any]) -> Any:
+    """A ``ViTModel`` of ``grid * grid`` patches, without a pooling layer; what embeds its patches is not for use.
+
+    Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
+    """
+    try:
+        from transformers import ViTConfig, ViTModel
+    except ImportError as error:
+        raise ImportError("the vision transformer needs the extra 'vision': pip install 'symbench[vision]'") from error
+    weights = params["weights"]
+    if weights != "random" and weights not in CHECKPOINTS:
+        raise ValueError(f"there are no weights '{weights}'; known are auto, {', '.join(CHECKPOINTS)}, random")
+    if weights != "random" and (wrong := [name for name, size in SIZES.items() if params[name] != size]):
+        raise ValueError(f"the ImageNet weights are those of ViT-B/16, so {' and '.join(wrong)} cannot differ")
+    if weights == "in21k":
+        return ViTModel.from_pretrained(IN21K, add_pooling_layer=False, use_safetensors=True, layer_norm_eps=NORM_EPS)
+    config = ViTConfig(
+        image_size=params["grid"],
+        patch_size=1,
+        hidden_size=params["width"],
+        intermediate_size=4 * params["width"],
+        num_hidden_layers=params["layers"],
+        num_attention_heads=params["heads"],
+        layer_norm_eps=NORM_EPS,
+    )
+    model = ViTModel(config, add_pooling_layer=False)
+    if weights == "augreg_in21k":
+        unused = {name: value for name, value in model.state_dict().items() if "patch_embeddings" in name}
+        model.load_state_dict({**unused, **from_timm(_augreg())})
+    return model
+
+
+def from_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's weights under the names of ``ViTModel``: all but what embeds patches and the head.
+
+    timm stacks the projections to queries, keys and values.
+    """
+    found = {
+        "embeddings.cls_token": weights["cls_token"],
+        "embeddings.position_embeddings": weights["pos_embed"],
+        "layernorm.weight": weights["norm.weight"],
+        "layernorm.bias": weights["norm.bias"],
+    }
+    for name, value in weights.items():
+        if name.startswith("blocks."):
+            found.update(_in_block(name, value))
+    return found
+
+
+def _in_block(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
+    _, layer, *parts, kind = name.split(".")
+    part = ".".join(parts)
+    if part == "attn.qkv":
+        for projection, third in zip("qkv", value.chunk(3), strict=True):
+            yield f"layers.{layer}.attention.{projection}_proj.{kind}", third
+    else:
+        yield f"layers.{layer}.{_IN_BLOCK[part]}.{kind}", value
+
+
+def _augreg() -> dict[str, Tensor]:
+    """The published weights, from the Hugging Face cache or its hub, without the head of 21,843 classes."""
+    from huggingface_hub import hf_hub_download
+    from safetensors import safe_open
+
+    with safe_open(hf_hub_download(AUGREG, FILE), framework="pt") as file:
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names if not name.startswith("head.")}
