@@ -230,7 +230,12 @@ def _paper_cell(
 
 def _remarks(contest: Contest, papers: Mapping[str, Sequence[published.Published]]) -> Iterable[str]:
     ran = {row["method"] for row in contest.rows}
-    absent = [f"{name} {_with_marks(result)}" for name in sorted(papers) if name not in ran for result in papers[name]]
+    absent = [
+        f"{published.elsewhere().get(name, name)} {_with_marks(result)}"
+        for name in sorted(papers)
+        if name not in ran
+        for result in papers[name]
+    ]
     if absent:
         yield f"Published for methods that did not run here: {'; '.join(absent)}."
     others = published.other_metrics(contest.task, contest.metric, contest.params)

@@ -112,7 +112,7 @@ def version(name: str) -> str:
 
 
 def elsewhere() -> Mapping[str, str]:
-    """Methods that are not built here, by the names under which results stand."""
+    """The titles of methods that are not built here, by the names under which their results stand."""
     return _load().elsewhere
 
 

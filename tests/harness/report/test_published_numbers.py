@@ -41,14 +41,14 @@ CONFIRMED = [
     ),
     ("nbody", "transformer-learned", "mse", "submission", None, None, 0.00417),
     ("nbody", "transformer-canonical", "mse", "submission", None, None, 0.00779),
-    ("nbody", "se3_transformer", "mse", "paper", None, None, 0.0244),
-    ("nbody", "tfn", "mse", "paper", None, None, 0.0155),
-    ("nbody", "mpnn-identity", "mse", "paper", None, None, 0.0107),
-    ("nbody", "radial_field", "mse", "paper", None, None, 0.0104),
-    ("nbody", "egnn", "mse", "paper", None, None, 0.0071),
-    ("nbody", "segnn", "mse", "paper", None, None, 0.0043),
-    ("nbody", "seconv", "mse", "paper", None, None, 0.0116),
-    ("nbody", "fa_gnn", "mse", "paper", None, None, 0.0057),
+    ("nbody", "se3_transformer", "mse", "article", None, None, 0.0244),
+    ("nbody", "tfn", "mse", "article", None, None, 0.0155),
+    ("nbody", "mpnn-identity", "mse", "article", None, None, 0.0107),
+    ("nbody", "radial_field", "mse", "article", None, None, 0.0104),
+    ("nbody", "egnn", "mse", "article", None, None, 0.0071),
+    ("nbody", "segnn", "mse", "article", None, None, 0.0043),
+    ("nbody", "seconv", "mse", "article", None, None, 0.0116),
+    ("nbody", "fa_gnn", "mse", "article", None, None, 0.0057),
     ("pcqm_contact", "vit-learned", "hits1", "leaderboard", None, None, 0.3287),
     ("pcqm_contact", "vit-learned", "hits3", "leaderboard", None, None, 0.6694),
     ("pcqm_contact", "vit-learned", "hits10", "leaderboard", None, None, 0.9526),
@@ -133,7 +133,7 @@ def test_a_number_without_its_k_is_marked() -> None:
 @pytest.mark.parametrize("faulty", [{}, {"value": 1.0, "text": "all"}, {"text": "all"}, {"value": "0.5"}])
 def test_a_result_has_a_number_or_is_a_claim_in_words(faulty: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Published(task="exp", method="mlp-haar", metric="unseparated", version="paper", source="kim2023", **faulty)
+        Published(task="exp", method="mlp-haar", metric="unseparated", version="article", source="kim2023", **faulty)
 
 
 def test_both_published_runs_stand_beside_a_row_of_the_same_k(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_another_network_is_marked_and_never_has_a_difference(tmp_path: Path) ->
         assert "another network" in rows[method]["Paper"].note
     assert rows["egnn"]["Difference in SD"].text != DASH
     cells = paper_cells(board := on_board(tmp_path, *records))
-    assert cells["tfn"].note == "paper; another network"
+    assert cells["tfn"].note == "article; another network"
     assert cells["transformer-learned"].note == "submission; k not given; another network"
     assert any("tfn 0.0155: another network: " in remark for remark in board.remarks)
 
@@ -222,5 +222,5 @@ def test_long_range_numbers_tell_of_their_correction_and_of_other_metrics(tmp_pa
 
 def test_methods_that_are_not_built_here_are_told_with_version_and_k(tmp_path: Path) -> None:
     remarks = " ".join(on_board(tmp_path, on_official(0, 0.5, "mlp-haar")).remarks)
-    assert "mlp-learned, soft permutations 0.5 (thread, k = 10 at evaluation)" in remarks
+    assert "with soft instead of hard permutations 0.5 (thread, k = 10 at evaluation)" in remarks
     assert "mlp-learned 0.94 (release, trained with k = 50, k = 10 at evaluation)" in remarks

@@ -33,18 +33,18 @@ def test_quick_is_not_paper(tmp_path: Path) -> None:
     paper, quick = task.boards
     assert (paper.protocol, quick.protocol) == ("paper", "quick")
     assert cell(quick, "egnn", "Paper").text == "0.0071"
-    assert cell(quick, "egnn", "Paper").note == "paper; other protocol"
+    assert cell(quick, "egnn", "Paper").note == "article; other protocol"
     assert "protocol quick, not paper" in " ".join(quick.remarks)
     assert cell(paper, "radial_field", "Paper").text == "0.0104"
-    assert cell(paper, "radial_field", "Paper").note == "paper; same protocol"
-    assert "egnn 0.0071 (paper)" in " ".join(paper.remarks)
+    assert cell(paper, "radial_field", "Paper").note == "article; same protocol"
+    assert "egnn 0.0071 (article)" in " ".join(paper.remarks)
 
 
 def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path: Path) -> None:
     changed = make_record(method="egnn", protocol="paper", settings={"epochs": 10})
     variant = make_record("exp_classify", "mlp-learned", "paper")
     exp, nbody = leaderboard(tables_of(tmp_path, changed, variant))
-    assert cell(nbody.boards[0], "egnn", "Paper").note == "paper; other settings"
+    assert cell(nbody.boards[0], "egnn", "Paper").note == "article; other settings"
     assert nbody.boards[0].changed.endswith("of paper in every row: epochs=10")
     assert cell(exp.boards[0], "mlp-learned", "Paper").text == "1.0 / 1.0"
     assert cell(exp.boards[0], "mlp-learned", "Paper").note == (
