@@ -61,11 +61,15 @@ class _Ours(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """The rows of one part, all of whose settings depart alike. ``changes`` of ``None`` are unknown."""
+    """The rows of one part, all of whose settings depart alike. ``changes`` of ``None`` are unknown.
+
+    ``source`` is where runs were imported from.
+    """
 
     task: str
     protocol: str
     variant: str | None
+    source: str | None
     changes: Mapping[str, Any] | None
     rows: Sequence[Row]
 
@@ -92,15 +96,23 @@ def paper_study(points: pl.DataFrame, runs: pl.DataFrame, histories: Histories |
 def _parts(points: pl.DataFrame, runs: pl.DataFrame) -> Iterator[_Part]:
     """By task, then the protocol of the paper first."""
     changes = _changes(runs)
+    sources = dict(runs.select("setting", "source").iter_rows())
     for task, rows in by_task(points).items():
-        grouped: defaultdict[tuple[str, str | None, str], list[Row]] = defaultdict(list)
+        grouped: defaultdict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
         for row in rows:
             own = _that_matter(row, changes)
-            grouped[row["protocol"], row["variant"], row["setting"] if own is None else describe(own)].append(row)
-        for key in sorted(grouped, key=lambda key: (key[0] != published.PROTOCOL, key[0], key[1] or "", key[2])):
-            protocol, variant, _ = key
-            own = _that_matter(grouped[key][0], changes)
-            yield _Part(task=task, protocol=protocol, variant=variant, changes=own, rows=grouped[key])
+            label = row["setting"] if own is None else describe(own)
+            grouped[row["protocol"], sources[row["setting"]] or "", row["variant"] or "", label].append(row)
+        for key in sorted(grouped, key=lambda key: (key[0] != published.PROTOCOL, key)):
+            protocol, source, variant, _ = key
+            yield _Part(
+                task=task,
+                protocol=protocol,
+                variant=variant or None,
+                source=source or None,
+                changes=_that_matter(grouped[key][0], changes),
+                rows=grouped[key],
+            )
 
 
 def _changes(runs: pl.DataFrame) -> Mapping[str, Mapping[str, Any] | None]:
@@ -132,10 +144,19 @@ def _shown(id_: str, part: _Part, runs: pl.DataFrame, histories: Histories | Non
     return StudyPart(
         title=task_title(part.task),
         protocol=part.protocol,
-        chips=tuple(filter(None, (part.variant, describe(part.changes) if part.changes else ""))),
+        chips=tuple(_chips(part)),
         tables=tuple(replace(table, id=f"{id_}-{place}") for place, table in enumerate(tables, start=1)),
         remarks=tuple(_remarks(part)),
     )
+
+
+def _chips(part: _Part) -> Iterator[str]:
+    if part.source:
+        yield f"run by {part.source}"
+    if part.variant:
+        yield part.variant
+    if part.changes:
+        yield describe(part.changes)
 
 
 def _grid(part: _Part, method: str, quantity: str) -> Table:

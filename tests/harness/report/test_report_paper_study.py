@@ -201,6 +201,16 @@ def test_another_protocol_or_data_set_is_told_and_stands_apart(tmp_path: Path) -
     assert told[0] == "" and all(reason in remark for reason, remark in zip(reasons, told[1:], strict=True))
 
 
+def test_imported_runs_stand_apart(tmp_path: Path) -> None:
+    record = on_exp()
+    write(tmp_path / "store", record)
+    write(tmp_path / "store" / "imported" / "others", record)
+    runs = collate(Store(tmp_path / "store")).runs
+    points = [{**point(record), "setting": setting} for setting in runs["setting"]]
+    ours, others = paper_study(pl.DataFrame(points, schema=SCHEMA), runs)
+    assert (ours.chips, others.chips) == ((), ("run by others",))
+
+
 def test_what_was_not_trained_needs_the_published_network_only(tmp_path: Path) -> None:
     records = [on_exp(method, settings={"epochs": 0}) for method in ("mlp-haar", "mlp-learned")]
     points = [
