@@ -102,7 +102,7 @@ def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
             _value_cell(row, mark),
             *([controls.cell(row, contest)] if contest.control else []),
             _interval_cell(row),
-            *([_paper_cell(papers.get(row["method"]), contest, changes[row["setting"]])] if papers else []),
+            *([_paper_cell(papers.get(row["method"], []), row, contest, changes[row["setting"]])] if papers else []),
             Cell(text=str(row["seeds"]), sort=row["seeds"]),
             _failed_cell(row),
         ]
@@ -203,29 +203,65 @@ def _failed_cell(row: Row) -> Cell:
     )
 
 
-def _paper_cell(result: published.Published | None, contest: Contest, changes: Mapping[str, Any] | None) -> Cell:
-    if result is None:
+def _paper_cell(
+    found: Sequence[published.Published], row: Row, contest: Contest, changes: Mapping[str, Any] | None
+) -> Cell:
+    """What was published that is nearest to a row, in all versions, with k, marks and how the row differs."""
+    if not found:
         return missing("No confirmed published number for this method on this task")
-    reasons = published.differences(contest.protocol, contest.variant, changes)
-    note = f"other {', '.join(reasons)}" if reasons else "same protocol"
-    why = (
-        f"{published.source(result)}. {'; '.join(reasons.values()).capitalize()}"
-        if reasons
-        else published.source(result)
+    beside = published.closest(found, row, changes)
+    reasons: dict[str, str] = {}
+    for result in beside:
+        reasons |= published.differences_from(result, row, contest.protocol, contest.variant, changes)
+    others = [name for name in reasons if name not in published.MARKED]
+    marks = dict.fromkeys(mark for result in beside for mark in result.marks)
+    comparison = f"other {', '.join(others)}" if others else "" if reasons else "same protocol"
+    versions = " / ".join(dict.fromkeys(result.version for result in beside))
+    told = dict.fromkeys(
+        text for one in beside for text in (published.source(one), published.version(one.version), one.note)
     )
-    return Cell(text=result.shown, sort=result.value, note=note, why=why)
+    return Cell(
+        text=" / ".join(result.shown for result in beside),
+        sort=beside[0].value,
+        note="; ".join(filter(None, (versions, *marks, comparison))),
+        why=". ".join(filter(None, (*told, "; ".join(reasons.values()).capitalize()))),
+    )
 
 
-def _remarks(contest: Contest, papers: Mapping[str, published.Published]) -> Iterable[str]:
+def _remarks(contest: Contest, papers: Mapping[str, Sequence[published.Published]]) -> Iterable[str]:
     ran = {row["method"] for row in contest.rows}
-    absent = [f"{name} {result.shown}" for name, result in sorted(papers.items()) if name not in ran]
+    absent = [
+        f"{published.elsewhere().get(name, name)} {_with_marks(result)}"
+        for name in sorted(papers)
+        if name not in ran
+        for result in papers[name]
+    ]
     if absent:
-        yield f"Published for methods that did not run here: {', '.join(absent)}."
-    if papers:
-        reasons = published.differences(contest.protocol, contest.variant, {})
-        yield "Published numbers: " + "; ".join(sorted({published.source(result) for result in papers.values()})) + "."
-        if reasons:
-            how = "; ".join(reasons.values())
-            yield f"These runs are not the published ones ({how}): do not compare the two columns."
+        yield f"Published for methods that did not run here: {'; '.join(absent)}."
+    others = published.other_metrics(contest.task, contest.metric, contest.params)
+    if others:
+        listed_others = "; ".join(f"{one.method} {one.metric} {_with_marks(one)}" for one in others)
+        yield f"Published in other metrics: {listed_others}."
+    every = [*others, *(result for found in papers.values() for result in found)]
+    if every:
+        yield "Published numbers: " + "; ".join(sorted({published.source(result) for result in every})) + "."
+        versions = sorted({result.version for result in every})
+        yield "Versions: " + "; ".join(f"{name}: {published.version(name)}" for name in versions) + "."
+        yield from sorted({f"{one.method} {one.shown}: {text}." for one in every for text in _said(one)})
+    if papers and (reasons := published.differences(contest.protocol, contest.variant, {})):
+        how = "; ".join(reasons.values())
+        yield f"These runs are not the published ones ({how}): do not compare the two columns."
     if single := sum(row["seeds"] == 1 for row in contest.rows):
         yield f"{counted(single, 'row')} with one seed: no standard error, so no claim about chance."
+
+
+def _with_marks(result: published.Published) -> str:
+    """``0.985 (thread, k = 10 at evaluation)``."""
+    return f"{result.shown} ({', '.join((result.version, *result.marks))})"
+
+
+def _said(result: published.Published) -> Iterable[str]:
+    if result.network:
+        yield f"another network: {result.network}"
+    if result.note:
+        yield result.note

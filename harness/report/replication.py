@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from harness.collate import Tables
 from harness.report import published
@@ -16,7 +16,7 @@ from harness.report.titles import arrow
 
 
 def replication(tables: Tables) -> Table:
-    """One row for each published number and each setting of ours of that task and method."""
+    """One row for each setting of ours and each published number that is nearest to it in k and sampler."""
     changes = changed_settings(tables.runs)
     rows = [
         row
@@ -34,11 +34,12 @@ def replication(tables: Tables) -> Table:
         Column(
             title="Difference in SD",
             why="Ours less the paper's, in standard deviations over our seeds: what another seed of ours would give. "
-            "The paper's own spread is not known",
+            "The paper's own spread is not known. None where the two are not comparable",
             numeric=True,
         ),
         Column(title="Seeds", why="Of ours, which gave a value", numeric=True),
         Column(title="Comparable", why="Whether these runs are what the paper ran", wrap=True),
+        Column(title="Version", why="Which run of the paper's, or which version of the paper", wrap=True),
         Column(title="Source", wrap=True),
     ]
     return Table(id="papers-table", caption="The papers' numbers beside ours", columns=columns, rows=rows)
@@ -52,30 +53,35 @@ def difference(ours: float, stderr: float, seeds: int, theirs: float) -> float:
 def _contest(contest: Contest, changes: Changes) -> Iterable[list[Cell]]:
     papers = published.results(contest.task, contest.metric, contest.params)
     for row in contest.rows:
-        if row["method"] in papers:
-            yield _row(row, contest, papers[row["method"]], changes)
+        if found := papers.get(row["method"]):
+            for paper in published.closest(found, row, changes[row["setting"]]):
+                yield _row(row, contest, paper, changes)
 
 
 def _row(row: Row, contest: Contest, paper: Published, changes: Changes) -> list[Cell]:
-    reasons = published.differences(contest.protocol, contest.variant, changes[row["setting"]])
+    own = changes[row["setting"]]
+    reasons = published.differences_from(paper, row, contest.protocol, contest.variant, own)
     ours = estimate(row["mean"], row["stderr"])
     return [
         method_cell(row, row["setting_label"] or ""),
         Cell(text=contest.task, sort=contest.task, code=True),
         Cell(text=contest.protocol, sort=contest.protocol, note="; ".join(contest.chips)),
         Cell(text=f"{contest.metric} {arrow(contest.direction)}", sort=contest.metric),
-        Cell(text=paper.shown, sort=paper.value),
+        Cell(text=paper.shown, sort=paper.value, note="; ".join(paper.marks), why=paper.note),
         missing("No run gave a finite value") if row["mean"] is None else Cell(text=ours, sort=row["mean"]),
-        _difference_cell(row, contest, paper),
+        _difference_cell(row, contest, paper, reasons),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
         Cell(text=f"no: {'; '.join(reasons.values())}" if reasons else "yes", sort=len(reasons)),
+        Cell(text=published.version(paper.version), sort=paper.version),
         Cell(text=published.source(paper), sort=paper.source),
     ]
 
 
-def _difference_cell(row: Row, contest: Contest, paper: Published) -> Cell:
+def _difference_cell(row: Row, contest: Contest, paper: Published, reasons: Mapping[str, str]) -> Cell:
     if paper.value is None:
         return missing("The paper says it in words")
+    if reasons:
+        return missing(f"Not what the paper ran: {'; '.join(reasons.values())}")
     if row["mean"] is None:
         return missing("No run gave a finite value")
     if row["stderr"] is None:

@@ -59,6 +59,7 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
         "leagues": rank_leagues(tables),
         "against": None,
         "curves": sample_curves(tables, histories),
+        "paper_study": [],
         "sizes": size_curves(tables),
         "failures": failed[:MOST_TRACEBACKS],
         "failures_left_out": list(left_out(failed)),

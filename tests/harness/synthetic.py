@@ -22,7 +22,12 @@ TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {
     "exp_classify": {"data": "generated", "generator_seed": 0},
     "nbody": {"nodes": 5},
 }
-OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {"teacher_space_invariant": {"nodes": 7}, "brec": {}}
+OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {
+    "teacher_space_invariant": {"nodes": 7},
+    "brec": {},
+    "peptides_func": {},
+    "pcqm_contact": {},
+}
 SAMPLERS = ("identity", "haar", "frame", "canonical", "learned")
 PARAMETERS: Mapping[str, int] = {
     "mlp": 1_180_000,

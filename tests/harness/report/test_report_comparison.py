@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import registry
 from harness.collate import Tables, collate
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report import published
 from harness.report.cells import Cell
 from harness.report.curves import sample_curves
 from harness.report.departures import departures
@@ -28,42 +26,30 @@ def cell(board: Board, method: str, column: str) -> Cell:
     return row[titles.index(column)]
 
 
-def test_every_published_result_is_of_a_registered_pair_that_fits() -> None:
-    found = published._load().results
-    assert {(r.task, r.method, r.value) for r in found if r.value is not None} == {
-        ("nbody", "egnn", 0.0071),
-        ("nbody", "gnn-identity", 0.0107),
-        ("nbody", "gnn-frame", 0.0057),
-    }
-    for result in found:
-        task = registry.task(result.task)
-        assert registry.method(result.method).misfit(task, {"nodes": 5, **task.params}) is None
-        assert task.metric == result.metric
-        assert published.source(result)
-
-
 def test_quick_is_not_paper(tmp_path: Path) -> None:
     (task,) = leaderboard(
-        tables_of(tmp_path, make_record(method="egnn"), make_record(method="gnn-frame", protocol="paper"))
+        tables_of(tmp_path, make_record(method="egnn"), make_record(method="radial_field", protocol="paper"))
     )
     paper, quick = task.boards
     assert (paper.protocol, quick.protocol) == ("paper", "quick")
     assert cell(quick, "egnn", "Paper").text == "0.0071"
-    assert cell(quick, "egnn", "Paper").note == "other protocol"
+    assert cell(quick, "egnn", "Paper").note == "article; other protocol"
     assert "protocol quick, not paper" in " ".join(quick.remarks)
-    assert cell(paper, "gnn-frame", "Paper").text == "0.0057"
-    assert cell(paper, "gnn-frame", "Paper").note == "same protocol"
-    assert "egnn 0.0071" in " ".join(paper.remarks)
+    assert cell(paper, "radial_field", "Paper").text == "0.0104"
+    assert cell(paper, "radial_field", "Paper").note == "article; same protocol"
+    assert "egnn 0.0071 (article)" in " ".join(paper.remarks)
 
 
 def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path: Path) -> None:
     changed = make_record(method="egnn", protocol="paper", settings={"epochs": 10})
     variant = make_record("exp_classify", "mlp-learned", "paper")
     exp, nbody = leaderboard(tables_of(tmp_path, changed, variant))
-    assert cell(nbody.boards[0], "egnn", "Paper").note == "other settings"
+    assert cell(nbody.boards[0], "egnn", "Paper").note == "article; other settings"
     assert nbody.boards[0].changed.endswith("of paper in every row: epochs=10")
-    assert cell(exp.boards[0], "mlp-learned", "Paper").text == "100 %"
-    assert cell(exp.boards[0], "mlp-learned", "Paper").note == "other data"
+    assert cell(exp.boards[0], "mlp-learned", "Paper").text == "1.0 / 1.0"
+    assert cell(exp.boards[0], "mlp-learned", "Paper").note == (
+        "thread / release; trained with k = 10, k = 10 at evaluation; other data"
+    )
     assert exp.boards[0].chips == ("generated variant of EXP",)
 
 

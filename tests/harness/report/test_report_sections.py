@@ -135,14 +135,14 @@ def test_a_rank_counts_those_that_are_better_by_more_than_chance(
 def test_the_difference_from_a_paper_is_in_deviations_over_our_seeds(tmp_path: Path) -> None:
     values = (0.0080, 0.0075, 0.0091)
     records = [make_record(method="egnn", protocol="paper", seed=seed, value=v) for seed, v in enumerate(values)]
-    one_seed = make_record(method="gnn-frame", protocol="paper", value=0.005)
+    one_seed = make_record(method="radial_field", protocol="paper", value=0.005)
     table = replication(tables_of(tmp_path, *records, one_seed))
     shown = cells(table, "Difference in SD")
     expected = (statistics.mean(values) - 0.0071) / statistics.stdev(values)
     assert shown["egnn"].sort == pytest.approx(expected)
     assert (shown["egnn"].text, shown["egnn"].note) == (f"{expected:+.1f}", "worse")
-    assert shown["gnn-frame"].text == DASH and shown["gnn-frame"].why == "One seed: no standard deviation"
-    assert {name: cell.text for name, cell in cells(table, "Seeds").items()} == {"egnn": "3", "gnn-frame": "1"}
+    assert shown["radial_field"].text == DASH and shown["radial_field"].why == "One seed: no standard deviation"
+    assert {name: cell.text for name, cell in cells(table, "Seeds").items()} == {"egnn": "3", "radial_field": "1"}
     assert {cell.text for cell in cells(table, "Comparable").values()} == {"yes"}
 
 
@@ -151,7 +151,9 @@ def test_claims_in_words_and_other_protocols_are_not_compared_as_numbers(tmp_pat
     table = replication(tables_of(tmp_path, *records))
     assert cells(table, "Paper")["mlp-learned"].text == "0 pairs"
     assert cells(table, "Difference in SD")["mlp-learned"].text == DASH
-    assert cells(table, "Comparable")["mlp-learned"].text == "no: protocol quick, not paper"
+    assert cells(table, "Comparable")["mlp-learned"].text == (
+        "no: protocol quick, not paper; published without its k; a claim that no number of the authors confirms"
+    )
 
 
 def test_every_registered_method_says_what_it_guarantees_and_where_it_is_from() -> None:
