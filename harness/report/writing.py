@@ -17,6 +17,7 @@ from harness.report.leaderboard import leaderboard
 from harness.report.method_cards import method_cards, task_cards
 from harness.report.origin import environments, reproduction
 from harness.report.overview import overview
+from harness.report.paper_study import paper_study
 from harness.report.ranks import rank_leagues
 from harness.report.rendering import render_html, render_latex, render_markdown
 from harness.report.replication import replication
@@ -59,7 +60,7 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
         "leagues": rank_leagues(tables),
         "against": None,
         "curves": sample_curves(tables, histories),
-        "paper_study": [],
+        "paper_study": paper_study(tables.output_variance, tables.runs, histories),
         "sizes": size_curves(tables),
         "failures": failed[:MOST_TRACEBACKS],
         "failures_left_out": list(left_out(failed)),
