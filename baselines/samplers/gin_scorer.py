@@ -152,14 +152,14 @@ def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
     place = torch.full(x.mask.shape, -1, device=batch.device).index_put_(
         (batch, node), torch.arange(real, device=batch.device)
     )
-    edges = x.adjacency
-    graph, source, target = edges.nonzero(as_tuple=True)
+    weights = x.adjacency
+    graph, source, target = weights.nonzero(as_tuple=True)
     virtual = real + torch.arange(len(x), device=batch.device)
     (every,) = x.mask[batch, node].nonzero(as_tuple=True)
     own_virtual = virtual[batch[every]]
     rows = torch.cat([place[graph, source], own_virtual, every, virtual])
     columns = torch.cat([place[graph, target], every, own_virtual, virtual])
-    values = edges.new_ones(len(rows))
+    values = torch.cat([weights[graph, source, target], weights.new_ones(len(rows) - len(graph))])
     size = real + len(x)
     return torch.sparse_coo_tensor(
         torch.stack([rows, columns]), values, (size, size), check_invariants=False

@@ -24,8 +24,9 @@ app = typer.Typer()
 
 @app.command()
 def tasks(as_json: JsonOption = False) -> None:
-    """List the registered tasks."""
+    """List the registered tasks, what the names of protocols mean, and where a task knowingly differs."""
     from harness import registry
+    from tasks.catalogue import PROTOCOLS
 
     rows = [
         {
@@ -42,6 +43,9 @@ def tasks(as_json: JsonOption = False) -> None:
     ]
     print_rows(rows, as_json)
     if not as_json:
+        typer.echo("\nWhat protocols mean:")
+        for name, meaning in PROTOCOLS.items():
+            typer.echo(f"{name}: {meaning}")
         _print_deviations(registry.tasks().values())
 
 

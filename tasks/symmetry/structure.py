@@ -91,7 +91,12 @@ class Structure:
 
     @property
     def adjacency(self) -> Tensor:
-        """``[B, N, N]``: one where two nodes have an edge, whatever its scalars are, else zero."""
+        """``[B, N, N]``: the weight of every edge, zero where there is none.
+
+        The weight is the edge's only scalar. Where edges have several, these are attributes, and an edge weighs 1.
+        """
+        if self.edge_scalars.shape[-1] == 1:
+            return self.edge_scalars[..., 0]
         return (self.edge_scalars != 0).any(-1).to(self.edge_scalars.dtype)
 
     @property

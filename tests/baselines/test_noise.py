@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import networkx as nx
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from networkx.generators.atlas import graph_atlas_g
 from scipy.stats import kstest
 from torch import Tensor
 
-from baselines.build import build
+from baselines.build import build, load
 from baselines.catalogue import CANONICAL, LEARNED
 from baselines.samplers.chance import Fixed
-from baselines.samplers.colour_refinement import fingerprints, refined_colours, within
+from baselines.samplers.colour_refinement import refined_colours, within
 from baselines.samplers.learned import LearnedSampler
 from harness.errors import SymbenchError
-from harness.registry import method, resolve
+from harness.registry import method, resolve, task
 from tasks.graphs import constant_and_degree
 from tasks.symmetry.element import Element
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
+from tasks.task import Split
 from tests.structures import cycle, random_graphs, random_particles
 
 S_N = group(("S_n",))
@@ -80,22 +82,36 @@ def test_the_seed_of_fixed_noise_is_saved_with_the_weights() -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-def test_no_group_element_changes_a_fingerprint(seed: int) -> None:
-    x = random_particles(3, 5, seed=seed)
-    g = group(("S_n", "E(3)")).random(x, 1, torch.Generator().manual_seed(seed))
-    assert torch.equal(fingerprints(x.acted(g)), fingerprints(x))
-    graphs = random_graphs(3, 6, seed=seed)
-    relabelled = graphs.acted(S_N.random(graphs, 1, torch.Generator().manual_seed(seed)))
-    assert torch.equal(fingerprints(relabelled), fingerprints(graphs))
-    assert torch.equal(fingerprints(graphs.padded(8)), fingerprints(graphs))
+def test_no_group_element_changes_fixed_noise(seed: int) -> None:
+    """What is made of an example has its key, and with it its noise."""
+    particles, graphs = random_particles(3, 5, seed=seed), random_graphs(3, 6, seed=seed)
+    for x, symmetry in ((particles, ("S_n", "E(3)")), (graphs, ("S_n",))):
+        g = group(symmetry).random(x, 1, torch.Generator().manual_seed(seed))
+        sampler = learned(x, fixed_noise=True)
+        for part, other in zip(sampler.noise(x, 2, None), sampler.noise(x.acted(g), 2, None), strict=True):
+            assert torch.equal(part, other)
 
 
-def test_different_graphs_have_different_fingerprints() -> None:
-    graphs = [graph for graph in graph_atlas_g() if len(graph) == 6 and nx.is_connected(graph)]
-    adjacency = torch.stack([torch.from_numpy(nx.to_numpy_array(graph)) for graph in graphs])
-    hashes = fingerprints(constant_and_degree(adjacency)).tolist()
-    expected = [nx.weisfeiler_lehman_graph_hash(graph, iterations=6) for graph in graphs]
-    assert len(set(hashes)) == len(set(expected)) == len(set(zip(hashes, expected, strict=True))) > 100
+def test_examples_that_are_alike_have_noise_of_their_own() -> None:
+    """One draw for each graph of a data set, also where graphs are equal."""
+    x = constant_and_degree(torch.ones(50, 4, 4) - torch.eye(4))
+    noise = learned(x, fixed_noise=True).noise(x, 1, None)
+    assert all(len(part.flatten(1)[:, 0].unique()) == 50 for part in noise)
+
+
+@pytest.mark.usefixtures("generated_data")
+@pytest.mark.parametrize("task_name", ["exp_classify", "pattern", "nbody"])
+def test_no_two_examples_of_a_task_share_fixed_noise(task_name: str) -> None:
+    """Not even graphs of one pair of EXP, which few rounds of colour refinement do not tell apart."""
+    small = {"train": 20, "validation": 20, "test": 20}
+    params = {"exp_classify": {}, "pattern": {**small, "nodes": 9}, "nbody": small}[task_name]
+    spec = resolve(task_name, "mlp-learned", "quick", 0, task_params=params)
+    problem = load(task(task_name).implementation)(spec.task_params)
+    keys = torch.cat([problem.examples(split).inputs[:].key for split in get_args(Split)])
+    assert len(keys.unique()) == len(keys)
+    x = problem.examples("train").inputs[:20]
+    first = learned(x, fixed_noise=True).noise(x, 1, None)[0].flatten(1)[:, 0]
+    assert len(first.unique()) == 20
 
 
 def test_a_model_with_fixed_noise_says_the_same_twice() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from baselines.catalogue import LEARNED
 from baselines.samplers.gin_scorer import GINScorer
-from baselines.samplers.learned import LearnedSampler
+from baselines.samplers.learned import GraphQ, LearnedSampler
 from harness.errors import SymbenchError
 from harness.registry import resolve
 from tasks.symmetry.element import Permutation
@@ -133,12 +133,24 @@ def test_without_an_input_linear_the_first_layer_reads_the_features() -> None:
     assert sizes[1] - sizes[0] == (5 * 16 + 16) + (16 - 5) * 16
 
 
-def test_q_beside_a_vision_transformer_is_the_published_one() -> None:
-    for task, dropout in (("pattern", 0.1), ("peptides_func", 0.1), ("peptides_struct", 0.1), ("pcqm_contact", None)):
-        sampler = resolve(task, "vit-learned", "paper", 0).sampler
-        assert (sampler["dropout"], sampler["input_linear"]) == (dropout, False)
-    sampler = resolve("exp_classify", "mlp-learned", "paper", 0).sampler
-    assert (sampler["dropout"], sampler["input_linear"]) == (None, True)
+PUBLISHED_DROPOUT = {
+    **dict.fromkeys(("pattern", "peptides_func", "peptides_struct"), 0.1),
+    **dict.fromkeys(("pcqm_contact", "graph8c", "exp", "exp_classify", "inner_symmetry")),
+}
+
+
+@pytest.mark.parametrize("task", ["graph8c", "exp", "exp_classify", "inner_symmetry"])
+def test_q_has_the_published_parameters(task: str) -> None:
+    """22,022 parameters, of which the 192 of an input layer are never used."""
+    sampler = resolve(task, "mlp-learned", "paper", 0).sampler
+    q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), sampler)
+    assert sum(parameter.numel() for parameter in q.parameters()) == 22_022 - 192
+
+
+def test_q_on_graphs_is_the_published_one() -> None:
+    for task, dropout in PUBLISHED_DROPOUT.items():
+        sampler = resolve(task, "mlp-learned", "paper", 0).sampler
+        assert (sampler["dropout"], sampler["input_linear"], sampler["norm_padding"]) == (dropout, False, True)
 
 
 def test_the_usual_network_is_written_out() -> None:

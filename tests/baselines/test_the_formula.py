@@ -11,8 +11,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
+from baselines.bases.base_model import BaseModel
 from baselines.build import build
 from baselines.model import Model
 from baselines.samplers.sampler import Sample, Sampler
@@ -40,7 +41,7 @@ class Fixed(Sampler):
         return self.sample
 
 
-class FirstNodesEdges(nn.Module):
+class FirstNodesEdges(BaseModel):
     """A function that depends on order: the features of node 0, weighted by its edges."""
 
     def forward(self, x: Structure) -> Tensor:
@@ -80,7 +81,7 @@ def test_quadrature_on_so2() -> None:
     torch.testing.assert_close(model.eval()(x, 64).value, expected)
 
 
-class FirstCoordinateSquared(nn.Module):
+class FirstCoordinateSquared(BaseModel):
     def forward(self, x: Structure) -> Tensor:
         return x.points[:, 0, 0].square()
 

@@ -72,11 +72,14 @@ def test_a_spec_from_before_a_setting_is_the_run_with_its_neutral_value() -> Non
 
 
 def test_a_setting_that_came_later_counts_unless_it_changes_nothing() -> None:
-    older = {name: value for name, value in SPEC.sampler.items() if name not in NEUTRAL["sampler"]}
-    assert len(older) == len(SPEC.sampler) - len(NEUTRAL["sampler"])
-    assert replace(SPEC, sampler=older).digest == SPEC.digest
-    for changed in ({"dropout": 0.1}, {"dropout": 0.0}, {"input_linear": False}, {"axis_floor": 1e-3}):
-        assert replace(SPEC, sampler={**SPEC.sampler, **changed}).digest != SPEC.digest
+    spec = replace(SPEC, sampler={**SPEC.sampler, **NEUTRAL["sampler"]})
+    older = {name: value for name, value in spec.sampler.items() if name not in NEUTRAL["sampler"]}
+    assert len(older) == len(spec.sampler) - len(NEUTRAL["sampler"])
+    assert replace(spec, sampler=older).digest == spec.digest
+    others = {"dropout": 0.1, "input_linear": False, "axis_floor": 1e-3, "norm_padding": True}
+    for name in NEUTRAL["sampler"]:
+        changed = {name: others.get(name, "coordinate")}
+        assert replace(spec, sampler={**spec.sampler, **changed}).digest != spec.digest
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)

@@ -8,18 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.symmetry.element import Permutation
+from tasks.symmetry.groups import SymmetricGroup
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
+from tasks.symmetry.structure import Structure
 
 SPREAD = 4.0
 
 
 def reference_soft_permutation(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
-    """P_soft ``[M, N, N]`` (rows: places, columns: nodes) by log-space Sinkhorn on SoftSort's logits."""
-    order = sort_descending(scores, mask)
-    in_order = scores.gather(-1, order)
-    logits = -(scores[:, None, :] - in_order[:, :, None]).abs() / temperature
+    """P_soft ``[M, N, N]`` (rows: nodes, columns: places) by log-space Sinkhorn on SoftSort's logits.
+
+    Rows are normalised first, each node over the places, then columns (as published; ``tests/golden/graph_q.npz``).
+    """
+    in_order = scores.gather(-1, sort_descending(scores, mask))
+    logits = -(scores[:, :, None] - in_order[:, None, :]).abs() / temperature
     pairs = mask[:, :, None] & mask[:, None, :]
     logits = logits.masked_fill(~pairs, -1e30)
     for _ in range(steps):
@@ -44,16 +47,10 @@ def scores_and_mask(seed: int, rows: int = 4, nodes: int = 7) -> tuple[Tensor, T
     return (scores * mask).requires_grad_(), mask
 
 
-def relaxed(scores: Tensor, mask: Tensor, temperature: float) -> Permutation:
-    order = sort_descending(scores, mask)
-    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20, SPREAD)
-    return Permutation.from_images(order[None], soft.mT[None])
-
-
 def straight_through(scores: Tensor, mask: Tensor, temperature: float) -> Tensor:
-    """The matrix of g^-1: P_hard - stop_gradient(P_soft) + P_soft."""
+    """P ``[M, N, N]`` (rows: nodes, columns: places), the matrix of g: P_hard - stop_gradient(P_soft) + P_soft."""
     soft = reference_soft_permutation(scores, mask, temperature, 20)
-    hard = torch.nn.functional.one_hot(sort_descending(scores, mask), scores.shape[-1]).double()
+    hard = torch.nn.functional.one_hot(sort_descending(scores, mask), scores.shape[-1]).double().mT
     return hard - soft.detach() + soft
 
 
@@ -63,7 +60,7 @@ def test_values_and_gradients_of_the_soft_permutation(seed: int, temperature: fl
     weights = torch.randn(4, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
     order = sort_descending(scores, mask)
     soft = soft_identity(scores.gather(-1, order), mask, temperature, 20, SPREAD)
-    in_node_order = torch.zeros_like(soft).scatter(-1, order[:, None].expand_as(soft), soft)
+    in_node_order = torch.zeros_like(soft).scatter(-2, order[:, :, None].expand_as(soft), soft)
     expected = reference_soft_permutation(scores, mask, temperature, 20)
     torch.testing.assert_close(in_node_order, expected, atol=1e-8, rtol=0)
     (gradient,) = torch.autograd.grad((in_node_order * weights).sum(), scores)
@@ -113,18 +110,22 @@ def test_entropy(seed: int, temperature: float) -> None:
 def test_gathering_has_the_values_and_gradients_of_the_straight_through_matrix(
     representation: Representation, inverse: bool, shared: bool, seed: int
 ) -> None:
-    scores, mask = scores_and_mask(seed)
+    """Two graphs of different sizes with three elements each, from the head that samplers use."""
+    _, mask = scores_and_mask(seed, rows=2)
     noise = torch.Generator().manual_seed(seed + 1)
-    shape = (1, 1 if shared else 4, 7, *((7,) if representation is Representation.EDGE_SCALARS else ()), 2)
+    scores = 0.3 * torch.randn(2, 3, 7, generator=noise, dtype=torch.float64) * mask[:, None]
+    scores.requires_grad_()
+    shape = (2, 1 if shared else 3, 7, *((7,) if representation is Representation.EDGE_SCALARS else ()), 2)
     values = torch.randn(shape, generator=noise, dtype=torch.float64, requires_grad=True)
-    element = relaxed(scores, mask, 0.3)
+    x = Structure.build(mask, node_scalars=torch.zeros(2, 7, 1, dtype=torch.float64))
+    element = SymmetricGroup().relaxed_head(x, scores, 0.3, 20)
     out = (element.inverse() if inverse else element).act(values, representation)
-    matrix = straight_through(scores, mask, 0.3)
-    matrix = matrix if inverse else matrix.mT
+    matrix = straight_through(scores.flatten(0, 1), mask.repeat_interleave(3, 0), 0.3).unflatten(0, (2, 3))
+    matrix = matrix.mT if inverse else matrix
     if representation is Representation.EDGE_SCALARS:
-        expected = torch.einsum("kip,bkpqc,kjq->bkijc", matrix, values.expand(1, 4, 7, 7, 2), matrix)
+        expected = torch.einsum("bkip,bkpqc,bkjq->bkijc", matrix, values.expand(2, 3, 7, 7, 2), matrix)
     else:
-        expected = torch.einsum("kip,bkpc->bkic", matrix, values.expand(1, 4, 7, 2))
+        expected = torch.einsum("bkip,bkpc->bkic", matrix, values.expand(2, 3, 7, 2))
     torch.testing.assert_close(out, expected)
     weights = torch.randn(out.shape, generator=noise, dtype=torch.float64)
     ours = torch.autograd.grad((out * weights).sum(), (scores, values))
