@@ -377,7 +377,7 @@ FRAME = SamplerCard(
     guarantee="exact where all of the frame is averaged, else in expectation",
     deviations=(
         "A frame of S_n sorts nodes by their signature in descending order, officially in ascending order",
-        "Eigenvalues are told apart up to rounding, which makes a frame of S_n equivariant on all graphs; the authors' "
+        "Eigenvalues are compared up to rounding, which makes a frame of S_n equivariant on all graphs; the authors' "
         "code compares them exactly in single precision, and is not equivariant on 67 of 120 graphs of EXP",
     ),
     params={"group": None, "exact": True},

@@ -74,7 +74,7 @@ class SupervisedTask(ABC):
 
 
 class Probabilistic(SupervisedTask):
-    """A task that says which number it puts out and loses for each example, so that their variance can be told."""
+    """A task that says which number it puts out and loses for each example, so that their variance can be measured."""
 
     @abstractmethod
     def outputs(self, predictions: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A message-passing network that is frame-averaged anew in every layer (Puny et al. 2022, arXiv 2110.03336)."""
+"""A message-passing network with a frame average in every layer (Puny et al. 2022, arXiv 2110.03336)."""
 
 from __future__ import annotations
 

@@ -217,14 +217,14 @@ def _paper_cell(
     marks = dict.fromkeys(mark for result in beside for mark in result.marks)
     comparison = f"other {', '.join(others)}" if others else "" if reasons else "same protocol"
     versions = " / ".join(dict.fromkeys(result.version for result in beside))
-    told = dict.fromkeys(
+    named = dict.fromkeys(
         text for one in beside for text in (published.source(one), published.version(one.version), one.note)
     )
     return Cell(
         text=" / ".join(result.shown for result in beside),
         sort=beside[0].value,
         note="; ".join(filter(None, (versions, *marks, comparison))),
-        why=". ".join(filter(None, (*told, "; ".join(reasons.values()).capitalize()))),
+        why=". ".join(filter(None, (*named, "; ".join(reasons.values()).capitalize()))),
     )
 
 

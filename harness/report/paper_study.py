@@ -327,8 +327,8 @@ def _remarks(part: _Part) -> Iterator[str]:
         return
     repeats = {row["repeats"] for row in part.rows} - {1}  # 1: without chance, nothing is repeated
     if repeats - {theirs.repeats}:
-        told = listed([str(count) for count in sorted(repeats)])
-        reasons["repeats"] = f"variances over {told} repeats, not {theirs.repeats}"
+        named = listed([str(count) for count in sorted(repeats)])
+        reasons["repeats"] = f"variances over {named} repeats, not {theirs.repeats}"
     if reasons:
         yield (
             f"These runs are not the published protocol ({'; '.join(reasons.values())}): the numbers under ours are of "

@@ -66,7 +66,7 @@ class Published(Strict):
 
     @property
     def marks(self) -> list[str]:
-        """What must be told wherever the number stands."""
+        """What must be said wherever the number stands."""
         trained = f"trained with k = {self.train_samples}, " if self.train_samples else ""
         k = "k not given" if self.lacks_k else f"{trained}k = {self.samples} at evaluation" if self.samples else ""
         network = "another network" if self.network else ""
@@ -179,12 +179,12 @@ def _draws(method: str) -> bool:
 
 def _beyond(result: Published, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The changes that a result does not tell of itself."""
-    told = {f"sampler.{name}" for name in result.sampler}
+    named = {f"sampler.{name}" for name in result.sampler}
     if result.samples:
-        told.add("settings.test_samples")
+        named.add("settings.test_samples")
     if result.train_samples:
-        told.add("settings.train_samples")
-    return {name: value for name, value in changes.items() if name not in told}
+        named.add("settings.train_samples")
+    return {name: value for name, value in changes.items() if name not in named}
 
 
 def _other_sampler(result: Published, changes: Mapping[str, Any] | None) -> dict[str, str]:

@@ -170,7 +170,7 @@ BREC = TaskCard(
     control="unreliable",
     deviations=(
         "Both tests are on fresh copies, officially on those that were trained on",
-        "A pair counts only where a graph is not told apart from itself; officially it counts whatever that test says",
+        "A pair counts only where a graph is not separated from itself; officially it counts whatever that test says",
         "All epochs are trained; the authors stop at a loss of 0.2",
     ),
     version="1",

@@ -93,6 +93,16 @@ def test_published_records_are_the_runs_that_their_suites_ask_for(folder: Path) 
     assert Counter(map(pair, specs.values())) == Counter(pair(job.spec) for job in jobs)
 
 
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_published_results_say_from_which_version_they_are(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    records = [json.loads(path.read_text()) for path in (folder / "records").glob("*.json")]
+    versions = {record["provenance"]["symbench_version"] for record in records}
+    assert all(f"symbench {version}" in readme for version in versions)
+    older = not all(is_current(RunSpec.from_dict(record["spec"])) for record in records)
+    assert older == ("before the corrections of" in readme)
+
+
 def is_current(spec: RunSpec) -> bool:
     versions = registry.task(spec.task).version, registry.method(spec.method).version
     return (spec.task_version, spec.method_version) == versions
