@@ -42,9 +42,9 @@ class LearnedSampler(Sampler):
     On any group: what is not compact is left to the rest frame, and q sees the structure from there (see
     :class:`~tasks.symmetry.groups.GeometricGroup`). Raises ``ValueError`` for a finite group too large to train q on.
 
-    With ``fixed_noise`` an input has the same noise at every epoch and in evaluation: a function of its own scalars,
-    which no group element changes, and of a seed that is drawn with the weights (see :class:`Fixed`). Then the law
-    moves with the input over the draw of that seed only.
+    With ``fixed_noise`` an example has the same noise at every epoch and in evaluation: a function of its key, which no
+    group element changes, and of a seed that is drawn with the weights (see :class:`Fixed`). Then the law moves with
+    the input over the draw of that seed only.
     """
 
     noise_seed: Tensor

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +14,9 @@ from harness.registry import methods, resolve, task, tasks
 from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import new_fit, new_model, problem_of
-from harness.training.fit import Fit
+from harness.training.fit import Fit, Progress
 from harness.training.outcome import Silence
+from harness.training.stacked import StackedFit
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
@@ -125,6 +129,29 @@ def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]
         here, there = model(x, 1, noise).value, model(x.acted(g), 1, noise).value
     differences = (there - g.act(here[:, None], output)[:, 0]).flatten(1).norm(dim=1) / here.flatten(1).norm(dim=1)
     assert (differences < 1e-3).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("method_name", ["mlp-haar", "gin_id-learned", "gin"])
+def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
+    """From the same start, to the rounding of bfloat16, which grows with every step; and not on frozen weights."""
+    gently = spec("teacher_graph_invariant", method_name, lr=3e-4)
+    runs = [gently, replace(gently, seed=1)]
+    problem = EdgeCount({})
+    models = []
+    for run in runs:
+        torch.manual_seed(run.seed)
+        models.append(new_model(run, problem.signature))
+    stack = StackedFit(
+        copy.deepcopy(models), problem, runs[0].settings, seeds=[0, 1], device=CPU, dtype=torch.float32,
+        hooks=[Silence(), Silence()],
+    )  # fmt: skip
+    for run, model, together in zip(runs, models, stack.run(), strict=True):
+        assert isinstance(together, Progress)
+        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=Silence())
+        alone = training.run()
+        ours, expected = ([values["validation/loss"] for _, values in one.history] for one in (together, alone))
+        assert ours[0] == pytest.approx(expected[0], rel=0.1)
+        assert len(set(ours)) == 5 and min(ours[1:]) < ours[0]
 
 
 def test_chunks_change_nothing() -> None:
