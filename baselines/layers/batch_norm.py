@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm
 
 from tasks.symmetry.shapes import may_follow_data
 
@@ -15,21 +18,38 @@ Mask = Tensor | None
 class BatchNorm(nn.BatchNorm1d):
     """Of rows ``[..., C]`` those count that exist by ``mask`` ``[...]`` (``None``: all).
 
-    What comes out for the others is finite and means nothing. ``total`` adds up what several processes have of one
-    batch; ``None`` where this one has all of it.
+    What comes out for the others is finite and means nothing. In training the last entry of the first axis counts
+    ``repeats`` times: it stands for so many that are equal. ``total`` adds up what several processes have of one batch;
+    ``None`` where this one has all of it.
     """
 
     total: Callable[[Tensor], Tensor] | None = None
 
-    def forward(self, rows: Tensor, mask: Mask = None) -> Tensor:
+    def forward(self, rows: Tensor, mask: Mask = None, repeats: int = 1) -> Tensor:
+        if self.training and repeats > 1:
+            return self._repeated(rows, repeats)
         if not self.training or (mask is None and self.total is None):
             return super().forward(rows.flatten(0, -2)).view_as(rows)
         if mask is None:
             mask = rows.new_ones(rows.shape[:-1], dtype=torch.bool)
         if self.total is None and may_follow_data(rows):
             return rows.new_zeros(rows.shape).index_put((mask,), super().forward(rows[mask]))
+        return self._weighted(rows, mask[..., None].to(rows.dtype))
+
+    def _repeated(self, rows: Tensor, repeats: int) -> Tensor:
+        if self.total is not None:
+            often = rows.new_ones(*rows.shape[:-1], 1)
+            often[-1] = repeats
+            return self._weighted(rows, often)
+        flat, last = rows.flatten(0, -2), rows[-1].numel() // rows.shape[-1]
+        normalised, mean, variance = _RepeatedNorm.apply(flat, self.weight, self.bias, last, repeats, self.eps)
+        count = len(flat) + (repeats - 1) * last
+        self._follow(mean, variance * (count / (count - 1)))
+        return normalised.view_as(rows)
+
+    def _weighted(self, rows: Tensor, keep: Tensor) -> Tensor:
+        """Each row counts as often as ``keep`` ``[..., 1]`` says, over all processes."""
         total = self.total or (lambda share: share)
-        keep = mask[..., None].to(rows.dtype)
         axes = tuple(range(rows.dim() - 1))
         count = total(keep.sum())
         mean = total((rows * keep).sum(axes)) / count
@@ -44,3 +64,40 @@ class BatchNorm(nn.BatchNorm1d):
         self.num_batches_tracked.add_(1)
         self.running_mean.mul_(1 - self.momentum).add_(self.momentum * mean)
         self.running_var.mul_(1 - self.momentum).add_(self.momentum * unbiased_variance)
+
+
+class _RepeatedNorm(torch.autograd.Function):
+    """Rows ``[R, C]`` normalised by the statistics in which the ``last`` of them count ``repeats`` times.
+
+    Beside them these statistics: mean and (biased) variance. Written out since torch has no weighted batch norm, and
+    laying out equal rows, or leaving the formula to automatic differentiation, takes more time than the layer itself.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, last: int, repeats: int, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        once, often = len(rows) - last, last * repeats
+        ctx.last, ctx.repeats, ctx.eps, ctx.count = last, repeats, eps, once + often
+        mean = (rows[:once].sum(0) + repeats * rows[once:].sum(0)) / ctx.count
+        squares = (rows - mean).square_()  # var_mean along the first axis takes several times as long on a CPU
+        variance = (squares[:once].sum(0) + repeats * squares[once:].sum(0)) / ctx.count
+        ctx.save_for_backward(rows, weight, mean, variance)
+        ctx.mark_non_differentiable(mean, variance)
+        return batch_norm(rows, mean, variance, weight, bias, False, 0.0, eps), mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, mean, variance = ctx.saved_tensors
+        through, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], rows, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        # What comes through the statistics is linear in a row, and as often as the row counts.
+        deviation = (variance + ctx.eps).rsqrt()
+        slope = -weight * deviation.square() * of_weight / ctx.count
+        offset = -weight * deviation * of_bias / ctx.count - slope * mean
+        through.addcmul_(rows, slope).add_(offset)
+        if ctx.repeats > 1:
+            through[-ctx.last :] += (ctx.repeats - 1) * (rows[-ctx.last :] * slope + offset)
+        return through, of_weight, of_bias, None, None, None

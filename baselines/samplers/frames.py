@@ -237,11 +237,11 @@ def spectral_signature(x: Structure) -> Tensor:
     |eigenvector| where the eigenvalue is simple, else the row norms of its eigenspace's basis: one formula, the root
     of the summed squares within an eigenspace. Rounded to 2 decimals (Kim et al. 2023, after Puny et al. 2022).
     """
-    adjacency = x.adjacency.double()
-    laplacian = torch.diag_embed(adjacency.sum(-1)) - adjacency
+    weights = x.edge_scalars.sum(-1).double()  # of edges with several scalars too: what differs breaks ties
+    laplacian = torch.diag_embed(weights.sum(-1)) - weights
     absent = ~x.mask
     # Absent nodes get an eigenvalue of their own above all others, so that their columns come last.
-    beyond = 2 * adjacency.abs().sum(-1).amax(-1, keepdim=True) + 1
+    beyond = 2 * weights.abs().sum(-1).amax(-1, keepdim=True) + 1
     values, vectors = torch.linalg.eigh(laplacian + torch.diag_embed(absent * beyond))
     scale = values.abs().amax(-1, keepdim=True).clamp_min(1)
     distinct = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * scale).cumsum(-1)

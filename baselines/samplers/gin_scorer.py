@@ -48,20 +48,20 @@ class GINScorer(nn.Module):
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
         """Scores of absent nodes are zero."""
-        counted = x.mask
-        if self.norm_padding and self.training:
-            counted, noise = torch.ones_like(x.mask), noise * x.mask[:, None, :, None]
-        scores = self._on_counted(x, noise, counted) if may_follow_data(noise) else self._on_all(x, noise, counted)
-        return scores * x.mask[:, None]
+        counts_padding = self.norm_padding and self.training
+        if may_follow_data(noise) and not (counts_padding and self.drops):  # dropout makes absent nodes differ
+            return self._on_existing(x, noise, counts_padding)
+        return self._on_all(x, noise, counts_padding) * x.mask[:, None]
 
-    def _on_counted(self, x: Structure, noise: Tensor, counted: Tensor) -> Tensor:
-        """Rows ``[R, K, W]`` of the nodes that count, then of virtual nodes."""
+    def _on_existing(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
+        """Rows ``[R, K, W]`` of the nodes that exist, of virtual nodes, and of one absent node that stands for all."""
         samples = noise.shape[1]
-        batch, node = counted.nonzero(as_tuple=True)
+        batch, node = x.mask.nonzero(as_tuple=True)
+        absent = x.mask.numel() - len(batch) if counts_padding else 0
         real = x.node_scalars[batch, node][:, None] + noise[batch, :, node]
         virtual = self.virtual_node.expand(len(x), samples, -1)
-        h = self.embed(torch.cat([real, virtual]))
-        adjacency = augmented_adjacency(x, batch, node)
+        h = self.embed(torch.cat([real, virtual, real.new_zeros(min(absent, 1), *real.shape[1:])]))
+        adjacency = augmented_adjacency(x, batch, node, len(h))
 
         def drop(rows: Tensor) -> Tensor:
             """The draws are those of :meth:`_on_all`: a seed in a stack has the dropout that it has alone."""
@@ -71,30 +71,31 @@ class GINScorer(nn.Module):
             return rows * torch.cat([kept[batch, node], kept[:, -1]])
 
         for layer in self.layers:
-            h = layer(h, adjacency, drop)
+            h = layer(h, adjacency, drop, repeats=max(absent, 1))
         scores = noise.new_zeros(noise.shape[:3])
         return scores.index_put(
             (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
         )
 
-    def _on_all(self, x: Structure, noise: Tensor, counted: Tensor) -> Tensor:
-        """Rows ``[B, N + 1, K, W]``, those of virtual nodes last."""
-        real = (x.node_scalars[:, None] + noise).transpose(1, 2)
+    def _on_all(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
+        """Rows ``[B, N + 1, K, W]``, those of virtual nodes last; absent nodes start at zero."""
+        real = ((x.node_scalars[:, None] + noise) * x.mask[:, None, :, None]).transpose(1, 2)
         virtual = self.virtual_node.expand(len(x), 1, noise.shape[1], -1)
         h = self.embed(torch.cat([real, virtual], 1))
-        joined = pad(x.mask, (0, 1), value=True).to(h.dtype)
-        rows = None if counted is not x.mask else pad(counted, (0, 1), value=True)[..., None].expand(h.shape[:-1])
+        exist = pad(x.mask, (0, 1), value=True)
+        joined = exist.to(h.dtype)
+        counted = None if counts_padding else exist[..., None].expand(h.shape[:-1])
         adjacency = torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
         for layer in self.layers:
-            h = layer(h, adjacency, self.dropout, rows)
+            h = layer(h, adjacency, self.dropout, counted)
         return self.head(h)[:, :-1, :, 0].transpose(1, 2)
 
 
 class GINLayer(nn.Module):
     """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm, ReLU: ``[..., R, K, W]`` to W'.
 
-    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all); ``drop`` is the
-    dropout on rows.
+    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the last row
+    stands for ``repeats``; ``drop`` is the dropout on rows.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -102,14 +103,16 @@ class GINLayer(nn.Module):
         self.eps = nn.Parameter(torch.rand(()))
         self.mlp = nn.ModuleList([NormalisedLinear(channels, width), NormalisedLinear(width, width)])
 
-    def forward(self, h: Tensor, adjacency: Tensor, drop: Callable[[Tensor], Tensor], mask: Mask = None) -> Tensor:
+    def forward(
+        self, h: Tensor, adjacency: Tensor, drop: Callable[[Tensor], Tensor], mask: Mask = None, repeats: int = 1
+    ) -> Tensor:
         rows = h.flatten(-2)
         if adjacency.is_sparse:
             gathered = _Aggregate.apply(rows, adjacency, self.eps)
         else:
             gathered = rows * (1 + self.eps) + adjacency @ rows
         first, second = self.mlp
-        return second(drop(first(gathered.view(h.shape), mask)), mask)
+        return second(drop(first(gathered.view(h.shape), mask, repeats)), mask, repeats)
 
 
 class NormalisedLinear(nn.Module):
@@ -120,9 +123,9 @@ class NormalisedLinear(nn.Module):
         self.linear = nn.Linear(channels, width)
         self.norm = BatchNorm(width)
 
-    def forward(self, h: Tensor, mask: Mask = None) -> Tensor:
+    def forward(self, h: Tensor, mask: Mask = None, repeats: int = 1) -> Tensor:
         if self.training:
-            return self.norm(self.linear(h), mask).relu_()
+            return self.norm(self.linear(h), mask, repeats).relu_()
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None and variance is not None
         scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
@@ -146,8 +149,11 @@ class _Aggregate(torch.autograd.Function):
         return through, None, torch.dot(gradient.flatten(), h.flatten())
 
 
-def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
-    """Sparse ``[R, R]`` adjacency of all graphs side by side: nodes at these places, then one virtual node a graph."""
+def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor, size: int) -> Tensor:
+    """Sparse ``[size, size]`` adjacency of all graphs side by side: nodes that exist, then one virtual node a graph.
+
+    ``batch`` and ``node`` ``[R]`` say where each node stands; rows behind the last virtual node have no edge.
+    """
     real = len(batch)
     place = torch.full(x.mask.shape, -1, device=batch.device).index_put_(
         (batch, node), torch.arange(real, device=batch.device)
@@ -155,12 +161,11 @@ def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
     weights = x.adjacency
     graph, source, target = weights.nonzero(as_tuple=True)
     virtual = real + torch.arange(len(x), device=batch.device)
-    (every,) = x.mask[batch, node].nonzero(as_tuple=True)
-    own_virtual = virtual[batch[every]]
+    own_virtual = virtual[batch]
+    every = torch.arange(real, device=batch.device)
     rows = torch.cat([place[graph, source], own_virtual, every, virtual])
     columns = torch.cat([place[graph, target], every, own_virtual, virtual])
     values = torch.cat([weights[graph, source, target], weights.new_ones(len(rows) - len(graph))])
-    size = real + len(x)
     return torch.sparse_coo_tensor(
         torch.stack([rows, columns]), values, (size, size), check_invariants=False
     ).coalesce()

@@ -97,6 +97,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         },
         limits={
             **SIZES, "points": COUNT, "noise": NOT_NEGATIVE, "occlusion": PART, "poses": OneOf("random", "aligned"),
+            "data": OneOf("auto", "generated", "modelnet10", "modelnet40"),
         },
         resolve=_shapes_data,
         variant=lambda params: "generated shapes" if params["data"] == "generated" else None,

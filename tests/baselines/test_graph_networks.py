@@ -165,14 +165,14 @@ def test_dense_layers_are_the_sparse_ones(name: str) -> None:
     torch.testing.assert_close(graph.padded(found), dense(x.node_scalars, x.adjacency, x.mask))
 
 
-def test_edge_lists_hear_what_the_adjacency_says() -> None:
+def test_edge_lists_hear_what_the_edges_say() -> None:
     x = weighted_graphs()
     graph = EdgeLists.of(x)
     rows = graph.rows(x.node_scalars)
     source, target = graph.edge_index
     messages = rows[source] * graph.edge_scalars.sum(-1, keepdim=True)
     heard = torch.zeros_like(rows).index_add(0, target, messages)
-    torch.testing.assert_close(graph.padded(heard), x.adjacency @ x.node_scalars)
+    torch.testing.assert_close(graph.padded(heard), x.edge_scalars.sum(-1) @ x.node_scalars)
     torch.testing.assert_close(graph.padded(rows), x.node_scalars)
 
 

@@ -24,6 +24,7 @@ TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {
 }
 OTHER_PARAMS: Mapping[str, Mapping[str, Any]] = {
     "teacher_space_invariant": {"nodes": 7},
+    "teacher_space_equivariant": {"nodes": 7},
     "brec": {},
     "peptides_func": {},
     "pcqm_contact": {},

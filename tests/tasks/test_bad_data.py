@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.errors import SymbenchError
 from harness.execution.perform import perform, sentence_of
 from harness.records.store import Store
 from harness.registry import resolve
@@ -93,9 +94,12 @@ def test_a_sentence_about_data_is_neither_cut_nor_prefixed() -> None:
 @pytest.mark.parametrize("task", ["exp", "exp_classify", "pattern", "shapes_o3", "shapes_se3"])
 def test_a_misspelt_set_is_never_taken_for_another(task: str) -> None:
     """Above all not for the generated one, which its records would then not be labelled as."""
-    spec = resolve(task, "mlp-haar", "quick", 0, task_params={"data": "genrated"})
+    with pytest.raises(SymbenchError, match="genrated"):
+        resolve(task, "mlp-haar", "quick", 0, task_params={"data": "genrated"})
+    right = resolve(task, "mlp-haar", "quick", 0, task_params={"data": "generated"})
+    misspelt = replace(right, task_params={**right.task_params, "data": "genrated"})  # as from a record of others
     with pytest.raises(ValueError, match="genrated"):
-        execution.problem_of(spec)
+        execution.problem_of(misspelt)
 
 
 # Files that are not what they claim to be
@@ -205,8 +209,12 @@ def test_a_formula_above_the_padding_is_named() -> None:
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_a_run_without_examples_fails_with_what_to_do(split: str, tmp_path: Path) -> None:
-    params = {"data": "generated", "nodes": 12, "patterns": 2, "train": 4, "validation": 4, "test": 4, split: 0}
-    job = Job(spec=resolve("pattern", "gin", "quick", 0, task_params=params), resources=Resources(), suite="a test")
+    """Refused before anything starts; said of a run that came another way."""
+    params = {"data": "generated", "nodes": 12, "patterns": 2, "train": 4, "validation": 4, "test": 4}
+    with pytest.raises(SymbenchError, match=f"'{split}' of 'pattern' should be a whole number, at least 1, not 0"):
+        resolve("pattern", "gin", "quick", 0, task_params={**params, split: 0})
+    spec = resolve("pattern", "gin", "quick", 0, task_params=params)
+    job = Job(spec=replace(spec, task_params={**spec.task_params, split: 0}), resources=Resources(), suite="a test")
     failure = perform(job, Store(tmp_path / "store"), None).failure
     assert failure is not None and f"the {split} split has no examples: ask for at least one" in failure.sentence
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.errors import SymbenchError
 from harness.registry import resolve, task
 from tasks.shapes import ProperShapes, Shapes
 
@@ -78,5 +79,9 @@ def test_generated_data_is_called_a_variant_with_its_sizes_written_out() -> None
     ],
 )
 def test_bad_parameters_are_named(wrong: dict[str, object], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    """Before anything starts, and by the task itself where a run came another way."""
+    with pytest.raises(SymbenchError, match=next(iter(wrong))):
         built("shapes_o3", **{"data": "generated", **wrong})
+    right = resolve("shapes_o3", "mlp-haar", "quick", 0, task_params={**SMALL, "data": "generated"}).task_params
+    with pytest.raises(ValueError, match=words):
+        KINDS["shapes_o3"]({**right, **wrong})

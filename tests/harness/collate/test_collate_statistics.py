@@ -265,10 +265,11 @@ def test_runs_from_before_a_setting_that_changes_nothing_are_pooled_with_those_a
         assert len(sampler) < len(record.spec.sampler)
         return replace(record, spec=replace(record.spec, sampler=sampler))
 
-    runs = [make_record(method="gnn-learned", seed=seed, task_params={"nodes": n}) for seed in (0, 1) for n in (5, 8)]
-    mixed = (older(run) if run.spec.seed == 0 or run.spec.task_params["nodes"] == 8 else run for run in runs)
+    task, method = "teacher_space_equivariant", "mlp-learned"
+    runs = [make_record(task, method, seed=seed, task_params={"degree": d}) for seed in (0, 1) for d in (5, 8)]
+    mixed = (older(run) if run.spec.seed == 0 or run.spec.task_params["degree"] == 8 else run for run in runs)
     tables = collated(*mixed)
-    assert tables.accuracy.select("seeds", "setting_label").rows() == [(2, "nodes=5"), (2, "nodes=8")]
+    assert tables.accuracy.select("seeds", "setting_label").rows() == [(2, "degree=5"), (2, "degree=8")]
     assert tables.scaling["series"].n_unique() == 1
     assert {change for changes in changed_settings(tables.runs).values() for change in changes or {}} == set()
 

@@ -130,7 +130,7 @@ def test_where_chance_moves_the_metric_by_more_than_a_percent_nothing_is_told(
     row = convergence(noisy).row(0, named=True)
     assert row["samples_needed"] == (1 if told else None)
     assert (row["samples_needed_high"] is not None) == (told and seeds > 1)
-    assert row["limit"] == 1
+    assert row["limit"] == pytest.approx(1, rel=1e-14)  # a fit by least squares
 
 
 def test_intervals_over_seeds_may_end_beyond_what_was_measured() -> None:
