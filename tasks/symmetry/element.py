@@ -166,11 +166,7 @@ class Rigid(Affine):
 
 @dataclass(frozen=True)
 class Product(Element):
-    """One element of each factor of a direct product; their actions commute.
-
-    What acts on space acts first, so that a straight-through permutation finds points that are centred already: its
-    gradient depends on that, its value does not.
-    """
+    """One element of each factor of a direct product; their actions commute."""
 
     factors: tuple[Element, ...]
 
@@ -191,6 +187,6 @@ class Product(Element):
         return Product(tuple(factor[index] for factor in self.factors))
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
-        for factor in sorted(self.factors, key=lambda factor: isinstance(factor, Permutation)):
+        for factor in self.factors:
             values = factor.act(values, representation)
         return values
