@@ -43,6 +43,7 @@ class Published(Strict):
     train_samples: int | None = None
     version: str
     network: str = ""
+    weights: str = ""
     claim: bool = False
     note: str = ""
     source: str
@@ -155,6 +156,8 @@ def differences_from(
         reasons["unknown k"] = "published without its k"
     if result.network:
         reasons["network"] = f"another network: {result.network}"
+    if result.weights and row["weights"] != result.weights:
+        reasons["weights"] = f"published from the weights {result.weights}, not {row['weights'] or 'known ones'}"
     if result.claim:
         reasons["claim"] = "a claim that no number of the authors confirms"
     return reasons

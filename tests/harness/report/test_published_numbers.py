@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from baselines.bases.vit_weights import AUGREG, IN21K
 from harness import registry
 from harness.collate import collate
 from harness.records.record import Record
@@ -213,7 +214,7 @@ def test_a_difference_needs_the_published_protocol_on_the_official_data(tmp_path
 def test_long_range_numbers_tell_of_their_correction_and_of_other_metrics(tmp_path: Path) -> None:
     full = {"task_params": {"nodes": 444}}
     board = on_board(tmp_path / "peptides", make_record("peptides_func", "vit-learned", "paper", **full))
-    assert paper_cells(board)["vit-learned"].note == "leaderboard; k not given"
+    assert paper_cells(board)["vit-learned"].note == "leaderboard; k not given; other weights"
     assert any("In April 2024 the authors corrected this task" in remark for remark in board.remarks)
     contact = on_board(tmp_path / "contact", make_record("pcqm_contact", "vit-learned", "paper"))
     assert any("vit-learned hits1 0.3287 (leaderboard, k not given)" in remark for remark in contact.remarks)
@@ -223,3 +224,15 @@ def test_methods_that_are_not_built_here_are_told_with_version_and_k(tmp_path: P
     remarks = " ".join(on_board(tmp_path, on_official(0, 0.5, "mlp-haar")).remarks)
     assert "with soft instead of hard permutations 0.5 (thread, k = 10 at evaluation)" in remarks
     assert "mlp-learned 0.94 (release, trained with k = 50, k = 10 at evaluation)" in remarks
+
+
+def test_a_row_from_another_checkpoint_says_so() -> None:
+    """Also a number that would otherwise be of the same protocol."""
+    results = [result for result in published._load().results if result.method.startswith("vit-")]
+    assert len(results) == 7 and {result.weights for result in results} == {AUGREG}
+    for result in results:
+        row = {"weights": AUGREG, "train_samples": 1, "test_samples": 10}
+        assert "weights" not in published.differences_from(result, row, "paper", None, {})
+        for other in (IN21K, "random weights", None):
+            reasons = published.differences_from(result, {**row, "weights": other}, "paper", None, {})
+            assert AUGREG in reasons["weights"] and (other or "known ones") in reasons["weights"]
