@@ -57,6 +57,7 @@ PAIRS = [
 REPEATS = (2, 8, 32)
 ROUNDS = 16
 EXAMPLES = 6
+MANY_EXAMPLES = 60
 
 pytestmark = pytest.mark.usefixtures("generated_data")
 
@@ -75,15 +76,15 @@ def problem(name: str) -> SupervisedTask | SeparationTask:
     return load(task(name).implementation)(spec.task_params)
 
 
-def structures(name: str, dtype: torch.dtype) -> Structure:
+def structures(name: str, dtype: torch.dtype, count: int = EXAMPLES) -> Structure:
     found = problem(name)
     whole = found.structures() if isinstance(found, SeparationTask) else found.data("test").inputs
-    return whole[spread(len(whole))].to("cpu", dtype)
+    return whole[spread(len(whole), count)].to("cpu", dtype)
 
 
-def spread(size: int) -> torch.Tensor:
+def spread(size: int, count: int = EXAMPLES) -> torch.Tensor:
     """Places of different examples from all over a set."""
-    return torch.linspace(0, size - 1, min(EXAMPLES, size)).long()
+    return torch.linspace(0, size - 1, min(count, size)).long()
 
 
 def model_for(task_name: str, method_name: str, dtype: torch.dtype) -> Model:
@@ -124,7 +125,9 @@ def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> 
 def test_equivariance_error(task_name: str, method_name: str) -> None:
     """Exactly symmetric, or an error that falls as 1 / sqrt(k); without symmetrization, neither."""
     model = model_for(task_name, method_name, torch.float64).eval()
-    x = structures(task_name, torch.float64)
+    # On graphs of 8 nodes a learned law has few permutations, some of them rare: few examples would show none of these.
+    rare = task_name == "graph8c" and method_name.endswith("learned")
+    x = structures(task_name, torch.float64, MANY_EXAMPLES if rare else EXAMPLES)
     # Chance in canonicalization is what breaks ties: with this element none of these few examples is nearly tied.
     seed = 7 if method_name.endswith("canonical") else 5
     g = group(task(task_name).group_of(task(task_name).params)).random(x, 1, torch.Generator().manual_seed(seed))
