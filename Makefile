@@ -1,11 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help bootstrap demo test bench clean
+.PHONY: help bootstrap demo test chaos bench clean
 
 help:
 	@echo "make demo   run the suite quick on this machine and write results/leaderboard.html"
 	@echo "make test   check and test everything"
+	@echo "make chaos  kill workers, nodes, servers, ... at every moment of a launch: no record may be lost"
 	@echo "make bench  measure speed and memory, and print them"
 	@echo "make clean  remove caches; results and .venv stay"
 
@@ -21,8 +22,11 @@ demo: bootstrap
 test: bootstrap
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile -m "not benchmark and not alone"
-	$(BIN)/pytest -m "not benchmark and alone"
+	$(BIN)/pytest -n 2 --dist loadfile --durations=20 -m "not benchmark and not chaos and not alone"
+	$(BIN)/pytest --durations=20 -m "not benchmark and not chaos and alone"
+
+chaos: bootstrap
+	$(BIN)/pytest tests/cluster/test_kill_matrix.py -m "chaos or not chaos"
 
 bench: bootstrap
 	$(BIN)/pytest tests/benchmarks -m benchmark -s

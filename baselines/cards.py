@@ -20,6 +20,8 @@ class BaseCard:
     ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
     ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together on a task, in one
     clause (``None``: nothing).
+    ``meanings`` say what the value of a parameter stands for on a task, as another value of it: of those that mean the
+    same the usual one is kept.
     ``resolve`` completes the parameters that depend on what can be had (pretrained weights); ``weights`` says of a
     network that may be pretrained what it starts from. ``deviations`` are as those of a task.
     """
@@ -36,6 +38,7 @@ class BaseCard:
     params: Params = field(default_factory=dict)
     limits: Limits = field(default_factory=dict)
     check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
+    meanings: Mapping[str, Callable[[Params, TaskCard], Any]] = field(default_factory=dict)
     max_tokens: int | None = None
     resolve: Callable[[Params], Params] = dict
     weights: Callable[[Params], str | None] = lambda params: None
@@ -49,7 +52,8 @@ class SamplerCard:
     ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
     ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
     ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
-    ``limits`` and ``check`` are as those of a base model, and ``deviations`` as those of a task.
+    ``too_large`` says why an accepted group has too many elements on so many nodes, ``None`` where it has not.
+    ``limits``, ``check`` and ``meanings`` are as those of a base model, and ``deviations`` as those of a task.
     """
 
     name: str
@@ -63,8 +67,10 @@ class SamplerCard:
     params: Params = field(default_factory=dict)
     limits: Limits = field(default_factory=dict)
     check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
+    meanings: Mapping[str, Callable[[Params, TaskCard], Any]] = field(default_factory=dict)
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
     uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = lambda group, inputs: None
+    too_large: Callable[[Params, Sequence[str], int], str | None] = lambda params, group, nodes: None
 
     def misfit(self, group: Sequence[str], task: TaskCard) -> str | None:
         """Why it cannot symmetrize over this group on that task, in one clause; ``None`` where it can."""

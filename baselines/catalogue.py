@@ -8,13 +8,20 @@ from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.limits import (
+    FRAMES,
     GROUP,
     NETWORK,
     Q,
+    edge_scalars_read,
+    frame_is_too_large,
     heads_divide_width,
+    own_dropout,
     q_fits_width,
+    q_is_too_large,
     something_is_read,
     vectors_fill_width,
+    vision_transformer_works,
+    what_is_read,
     width_is_vectors,
 )
 from baselines.samplers.coverage import (
@@ -43,6 +50,7 @@ MLP = BaseCard(
     params={"widths": [256, 256], "activation": "relu", "final_activation": False, "reads": None},
     limits=NETWORK,
     check=something_is_read,
+    meanings={"reads": what_is_read},
 )
 GIN_ID = BaseCard(
     name="gin_id",
@@ -82,6 +90,7 @@ MPNN = BaseCard(
     implementation="baselines.bases.mpnn:MPNN",
     params={"width": 64, "layers": 4, "edge_channels": None},
     limits=NETWORK,
+    meanings={"edge_channels": edge_scalars_read},
 )
 TRANSFORMER = BaseCard(
     name="transformer",
@@ -137,7 +146,7 @@ VIT = BaseCard(
     resolve=_vit_weights,
     weights=_vit_label,
     limits=NETWORK,
-    check=heads_divide_width,
+    check=vision_transformer_works,
 )
 SET_TRANSFORMER = BaseCard(
     name="set_transformer",
@@ -356,6 +365,7 @@ IDENTITY = SamplerCard(
     guarantee="none",
     params={"group": None},
     limits=GROUP,
+    meanings={"group": lambda params, task: None},
 )
 HAAR = SamplerCard(
     name="haar",
@@ -381,7 +391,8 @@ FRAME = SamplerCard(
         "code compares them exactly in single precision, and is not equivariant on 67 of 120 graphs of EXP",
     ),
     params={"group": None, "exact": True},
-    limits=GROUP,
+    limits=FRAMES,
+    too_large=frame_is_too_large,
     uncovered=uncovered_by_frames,
 )
 MINIMAL_FRAME = SamplerCard(
@@ -392,7 +403,8 @@ MINIMAL_FRAME = SamplerCard(
     implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
     guarantee="exact where the input leaves one element, else in expectation",
     params={"group": None, "exact": False},
-    limits=GROUP,
+    limits=FRAMES,
+    too_large=frame_is_too_large,
     uncovered=uncovered_by_minimal_frames,
 )
 CANONICAL = SamplerCard(
@@ -406,6 +418,8 @@ CANONICAL = SamplerCard(
     params={name: value for name, value in LEARNED_PARAMS.items() if "noise" not in name},
     limits=Q,
     check=q_fits_width,
+    meanings={"dropout": own_dropout},
+    too_large=q_is_too_large,
     choices={"q": q_networks},
 )
 LEARNED = SamplerCard(
@@ -418,6 +432,8 @@ LEARNED = SamplerCard(
     params=LEARNED_PARAMS,
     limits=Q,
     check=q_fits_width,
+    meanings={"dropout": own_dropout},
+    too_large=q_is_too_large,
     choices={"q": q_networks, "noise": noise_laws},
 )
 

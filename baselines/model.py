@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from baselines.out_of_memory import Chunks
+from tasks.ragged import Stored
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Structure
 
@@ -36,15 +40,26 @@ class Model(nn.Module, ABC):
     ``fixed_samples`` is the number of group elements that the method brings whatever it is asked for (``None``: as
     asked); ``deterministic`` models give the same prediction whatever the generator. With ``mixed_precision`` the
     network, and nothing else, is trained in bfloat16: group elements and all that is measured stay in full precision.
+    With ``compiles`` the network is compiled for training. ``chunks`` knows how many samples evaluation takes at once.
     """
 
     deterministic: bool
     fixed_samples: int | None
     mixed_precision: bool = False
+    compiles: bool = False
+    _compilation: tuple[nn.Module, Callable[[Structure], Tensor]] | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks = Chunks()
 
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
         """The prediction for ``x`` with ``samples`` group elements, ``chunk`` of them at a time."""
         return self.from_noise(x, self.noise(x, samples, generator), samples, chunk)
+
+    def prepared(self, graphs: Stored) -> Stored:
+        """The structures of a data set with what can be computed of each once, for all predictions."""
+        return graphs
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -59,13 +74,24 @@ class Model(nn.Module, ABC):
 
         A network with ``takes_bfloat16 = False``, one of parts that cannot, is trained in single precision.
         """
+        run = self._compiled(network) if self.compiles and self.training else network
         mixed = self.mixed_precision and self.training and getattr(network, "takes_bfloat16", True)
         if not mixed:
-            return network(x)
+            return run(x)
         # One region for one pass: the copies of weights that autocast keeps are those of this step.
         with torch.autocast(x.mask.device.type, torch.bfloat16):
-            y = network(x)
+            y = run(x)
         return y.to(x.edge_scalars.dtype)
+
+    def _compiled(self, network: nn.Module) -> Callable[[Structure], Tensor]:
+        """Compiled once, and kept beside the network, whose weights keep their names."""
+        if self._compilation is None or self._compilation[0] is not network:
+            self._compilation = network, torch.compile(network)
+        return self._compilation[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy compiles its own network."""
+        return {**self.__dict__, "_compilation": None}
 
     @abstractmethod
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:

@@ -12,8 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from baselines.bases.base_model import BaseModel
 from baselines.model import Model, Prediction
 from baselines.samplers.sampler import Sample, Sampler
+from tasks.ragged import Stored
 from tasks.symmetry.element import Element, Permutation, Product
-from tasks.symmetry.noise import Generator, Noise, sample_slice
+from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Structure
@@ -36,6 +37,9 @@ class Symmetrized(Model):
         self.deterministic = sampler.deterministic
         self.fixed_samples = sampler.fixed_samples
 
+    def prepared(self, graphs: Stored) -> Stored:
+        return self.sampler.prepared(graphs)
+
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         return self.sampler.noise(x, self._count(samples), generator)
 
@@ -44,26 +48,21 @@ class Symmetrized(Model):
             sample = self.sampler(x, noise)
             statistics = sample.statistics | agreement(sample, x.mask)
             return Prediction(self._placed(x, self._mean_chunked(x, sample, chunk)), sample.penalty, statistics)
-        parts = [self._weighted_sum(x, self.sampler(x, part)) for part in self._chunks(noise, samples, chunk)]
-        return Prediction(self._placed(x, _mean_of(parts)))
+        return Prediction(self._placed(x, self._mean_evaluated(x, noise, samples, chunk)))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
         noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
-            value, mass = self._weighted_sum(x, self.sampler(x, noise))
-            return self._placed(x, value / mass)[:, None]
-        parts = self._chunks(noise, samples, chunk)
-        values = torch.cat([self._values(x, self.sampler(x, part).element) for part in parts], 1)
+            return self._placed(x, self._mean_evaluated(x, noise, samples, chunk))[:, None]
+        parts = self.chunks.results(
+            noise, samples, chunk, lambda part: self._values(x, self.sampler(x, part).element)
+        )
+        values = torch.cat(parts, 1)
         origin = self.base.origin(x)
         return values if origin is None else values + origin[:, None]
 
     def _count(self, samples: int) -> int:
         return self.fixed_samples or samples
-
-    def _chunks(self, noise: Noise, samples: int, chunk: int | None) -> list[Noise]:
-        count = self._count(samples)
-        step = min(chunk or count, count)
-        return [sample_slice(noise, start, start + step) for start in range(0, count, step)]
 
     def _values(self, x: Structure, element: Element) -> Tensor:
         """rho_out(g) f(rho_in(g)^-1 x) ``[B, K, ...]``, on one batch of B * K structures."""
@@ -83,6 +82,13 @@ class Symmetrized(Model):
             return values.sum(1), values.new_full((), sample.element.samples)
         weight = sample.weight.reshape(*sample.weight.shape, *[1] * (values.dim() - 2))
         return (weight * values).sum(1), weight.sum(1)
+
+    def _mean_evaluated(self, x: Structure, noise: Noise, samples: int, chunk: int | None) -> Tensor:
+        return _mean_of(
+            self.chunks.results(
+                noise, self._count(samples), chunk, lambda part: self._weighted_sum(x, self.sampler(x, part))
+            )
+        )
 
     def _mean_chunked(self, x: Structure, sample: Sample, chunk: int | None) -> Tensor:
         count = sample.element.samples

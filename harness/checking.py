@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -21,9 +21,10 @@ from baselines.symmetrized import Symmetrized
 from harness import registry
 from harness.errors import SymbenchError
 from harness.spec import RunSpec
-from harness.suite import fitting, point
+from harness.suite import point
 from harness.suite_file import parsed
 from harness.training.checks import SIGNIFICANCE, Equivariance, Law, equivariance, law
+from harness.training.outcome import NotFinite
 from harness.training.seeds import derive, generator
 from harness.training.universality import FALL, FITTED, WIDTHS, Universality, universality
 from tasks.cards import TaskCard
@@ -101,6 +102,7 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
         raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
+    registry.check_implementations([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(spec.task_params)
         torch.manual_seed(derive(spec.seed, "initialisation"))
@@ -139,10 +141,6 @@ def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> 
         else:
             known = "protocol, task_params.NAME, base.NAME, sampler.NAME and settings.NAME"
             raise SymbenchError(f"--set {override}: a check takes {known}.")
-    defaults = {"task_params": problem.params, "base": card.base.params}
-    defaults["sampler"] = card.sampler.params if card.sampler else {}
-    for section, known_params in defaults.items():
-        chosen[section] |= fitting(chosen[section], known_params)  # whole numbers become floats where they should
     return registry.resolve(problem.name, card.name, protocol, 0, **chosen)
 
 
@@ -150,7 +148,7 @@ def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any
     try:
         return dict(getattr(point(f"{section}.{key}", value), section))
     except ValidationError as error:
-        raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].lower()}.") from error
+        raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
 
 
 def check(found: Subject, samples: Sequence[int], widening: bool = False) -> list[Verdict]:
@@ -172,16 +170,21 @@ def check(found: Subject, samples: Sequence[int], widening: bool = False) -> lis
 def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
     """How far the method is from equivariance under random elements of the task's group."""
     g = group(found.group).random(found.inputs, 1, generator(CPU, 0, "move"))
-    measured = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
-    verdict = _of_equivariance(measured, found.claim, " x ".join(found.group))
-    return replace(verdict, sentence=verdict.sentence + _other_group(found))
+
+    def measured() -> Verdict:
+        errors = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
+        verdict = _of_equivariance(errors, found.claim, " x ".join(found.group))
+        return replace(verdict, sentence=verdict.sentence + _other_group(found))
+
+    return _where_finite("equivariance", measured)
 
 
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
     """Whether the law of a symmetrized method's group elements moves with the input."""
     assert isinstance(found.model, Symmetrized)
     moved, left = _move(found.model.sampler, found)
-    return _of_law(law(found.model.sampler, found.inputs, moved, left, draws), found.claim)
+    sampler = found.model.sampler
+    return _where_finite("law", lambda: _of_law(law(sampler, found.inputs, moved, left, draws), found.claim))
 
 
 def universality_verdict(found: Subject) -> Verdict:
@@ -191,9 +194,20 @@ def universality_verdict(found: Subject) -> Verdict:
     def student(width: int, signature: Signature) -> Model:
         return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
 
+    def measured() -> Verdict:
+        errors = universality(student, found.inputs, group(found.group), found.signature)
+        return _of_universality(errors, found.claim)
+
     with _sentences(f"{found.method.name} cannot be trained at widths {', '.join(map(str, WIDTHS))}"):
-        measured = universality(student, found.inputs, group(found.group), found.signature)
-    return _of_universality(measured, found.claim)
+        return _where_finite("universality", measured)
+
+
+def _where_finite(check: str, verdict: Callable[[], Verdict]) -> Verdict:
+    """No check is passed by what is not finite, whatever the method claims."""
+    try:
+        return verdict()
+    except NotFinite as error:
+        return Verdict(check, False, str(error)[:1].lower() + str(error)[1:])
 
 
 def _widened(found: Subject, width: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from harness.errors import SymbenchError
+from harness.redaction import redacted
 
 PACKAGES = ("torch", "torch-geometric", "ray", "mlflow", "polars", "numpy", "pynauty", "python-sat")
 DISK_SCARCE, DISK_LOW = 1 << 30, 5 << 30
@@ -41,7 +42,7 @@ def symbench_version() -> str:
 
 def examine(store: str, *, deep: bool = False) -> list[Finding]:
     """Everything a run needs; ``deep`` also starts a local Ray."""
-    return [*_versions(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data(), *_weights()]
+    return [*_versions(), *_plugins(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data(), *_weights()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -56,6 +57,21 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, "ok", version(package))
         except PackageNotFoundError:
             yield Finding(package, "problem", "not installed", "pip install -c constraints.txt -e .")
+
+
+def _plugins() -> Iterator[Finding]:
+    """One finding a package, and one for each entry point of it that is left out."""
+    from harness.registry import plugins
+
+    serving: dict[str, list[str]] = {}
+    for plugin in plugins():
+        if plugin.fault:
+            advice = "correct its package, or uninstall it"
+            yield Finding(f"plug-in {plugin.distribution}", "problem", plugin.warning, advice)
+        else:
+            serving.setdefault(f"{plugin.distribution} {plugin.version}", []).append(str(plugin.name))
+    for package, names in serving.items():
+        yield Finding(f"plug-in {package.partition(' ')[0]}", "ok", f"{package} registers {', '.join(names)}")
 
 
 def _devices() -> Iterator[Finding]:
@@ -122,9 +138,13 @@ def _mlflow(store: str) -> Iterator[Finding]:
     if not uri:
         yield Finding("mlflow store", "ok", f"an SQLite file in {store}")
         return
-    parts = urlsplit(uri)
-    port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError as error:
+        yield Finding("mlflow store", "problem", f"{redacted(uri)} is no address ({error})", "set MLFLOW_TRACKING_URI")
+        return
+    shown = redacted(uri)
     if not parts.hostname or not port:
         yield Finding("mlflow store", "ok", f"{shown} (MLFLOW_TRACKING_URI; no server to reach)")
         return

@@ -1,24 +1,47 @@
 """Every task and method there is: the built-in ones and those that other packages register by entry point (no torch).
 
 An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point group ``symbench.tasks`` and a
-:class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes.
+:class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes. An entry point that
+cannot serve is left out with a warning.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import SymbenchError
+from harness.parameters import check_values, meant, normal
 from harness.spec import RunSpec
-from tasks.cards import TaskCard
+from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
+from tasks.symmetry.names import space_of
+
+if TYPE_CHECKING:
+    from harness.plugins import Plugin
+
+Params = Mapping[str, Any]
+C = TypeVar("C")
+
+_log = logging.getLogger(__name__)
+
+
+class Uncovered(SymbenchError):
+    """A sampler does not cover the symmetry of a task under the parameters at hand: the pair does not fit."""
+
+
+@cache
+def plugins() -> tuple[Plugin, ...]:
+    """What other packages register, also what is left out, with its fault; nothing is said of it here."""
+    from baselines.catalogue import METHODS
+    from harness.plugins import discover
+    from tasks.catalogue import TASKS
+
+    return discover(TASKS, METHODS)
 
 
 @cache
@@ -26,7 +49,7 @@ def tasks() -> Mapping[str, TaskCard]:
     """All registered tasks by name."""
     from tasks.catalogue import TASKS
 
-    return _by_name([*TASKS, *_plugins("symbench.tasks", TaskCard)])
+    return {card.name: card for card in (*TASKS, *_plugged(TaskCard))}
 
 
 @cache
@@ -34,27 +57,39 @@ def methods() -> Mapping[str, MethodCard]:
     """All registered methods by name."""
     from baselines.catalogue import METHODS
 
-    return _by_name([*METHODS, *_plugins("symbench.methods", MethodCard)])
+    return {card.name: card for card in (*METHODS, *_plugged(MethodCard))}
 
 
-def _plugins(group: str, kind: type) -> list[Any]:
-    cards = [(point, point.load()) for point in entry_points(group=group)]
-    for point, card in cards:
-        if not isinstance(card, kind):
-            raise SymbenchError(
-                f"The entry point {point.name} = {point.value} ({group}) is no {kind.__name__}: "
-                "correct or uninstall its package."
-            )
-    return [card for _, card in cards]
+def _plugged(kind: type[C]) -> list[C]:
+    _warn_of_faults()
+    return [plugin.card for plugin in plugins() if isinstance(plugin.card, kind) and plugin.fault is None]
 
 
-def _by_name(cards: Iterable[Any]) -> Mapping[str, Any]:
-    found: dict[str, Any] = {}
-    for card in cards:
-        if card.name in found:
-            raise SymbenchError(f"Two packages register the name {card.name}: uninstall one of them.")
-        found[card.name] = card
-    return found
+@cache
+def _warn_of_faults() -> None:
+    """Once a process, however often the cards are asked for."""
+    for plugin in plugins():
+        if plugin.fault:
+            _log.warning(plugin.warning)
+
+
+def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
+    """The plug-ins whose cards these runs use."""
+    named = {pair for spec in specs for pair in (("symbench.tasks", spec.task), ("symbench.methods", spec.method))}
+    return [plugin for plugin in plugins() if plugin.fault is None and (plugin.group, plugin.name) in named]
+
+
+def check_implementations(specs: Iterable[RunSpec]) -> None:
+    """Imports what the cards of plug-ins name as their implementation, where a run uses them.
+
+    Raises :class:`SymbenchError` for the first that cannot be called, before a run fails on it.
+    """
+    from harness.references import unusable
+
+    for plugin in plugins_of(specs):
+        for reference in plugin.implementations:
+            if why := unusable(reference):
+                raise SymbenchError(f"The plug-in {plugin.origin} cannot serve: {why}.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -64,17 +99,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{by_letters[close[0]]}'?" if close else f"known: {', '.join(by_letters.values())}"
 
 
+def instead(name: str, kind: Literal["task", "method"]) -> str:
+    """What to say of a name that is not registered: why its plug-in is left out, else the nearest name.
+
+    Where a plug-in cannot be imported nobody knows which name it would register, so all of these are told.
+    """
+    known: Iterable[str] = tasks() if kind == "task" else methods()
+    groups = (f"symbench.{kind}s", "symbench.*")
+    left_out = [plugin for plugin in plugins() if plugin.fault and plugin.group in groups]
+    meant = [plugin for plugin in left_out if name in (plugin.name, plugin.entry)]
+    if meant:
+        return " ".join(plugin.warning for plugin in meant).removesuffix(".")
+    nameless = " ".join(plugin.warning for plugin in left_out if plugin.name is None)
+    return f"{nearest(name, known)} {nameless}".strip().removesuffix(".")
+
+
 def task(name: str) -> TaskCard:
-    """The task of that name, or a :class:`SymbenchError` that names the nearest one."""
+    """The task of that name, or a :class:`SymbenchError` that says why there is none."""
     if name not in tasks():
-        raise SymbenchError(f"There is no task '{name}': {nearest(name, tasks())}")
+        raise SymbenchError(f"There is no task '{name}': {instead(name, 'task')}")
     return tasks()[name]
 
 
 def method(name: str) -> MethodCard:
-    """The method of that name, or a :class:`SymbenchError` that names the nearest one."""
+    """The method of that name, or a :class:`SymbenchError` that says why there is none."""
     if name not in methods():
-        raise SymbenchError(f"There is no method '{name}': {nearest(name, methods())}")
+        raise SymbenchError(f"There is no method '{name}': {instead(name, 'method')}")
     return methods()[name]
 
 
@@ -99,33 +149,68 @@ def resolve(
         raise SymbenchError(
             f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}"
         )
-    changed = _overlay("task_params", task_card.params, task_params or {})
-    _check_values("task_params", task_card, changed)
+    params = resolved_task(task_card, task_params or {})
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
-    method_base = _overlay("base", method_card.base.params, *(recipe.base for recipe in recipes), base or {})
-    _check_values("base", method_card.base, method_base)
-    _check_together("base", method_card.base, method_base, task_card)
-    method_sampler: Mapping[str, Any] = {}
-    if method_card.sampler is not None:
-        layers = [_known(recipe.sampler, method_card.sampler.params) for recipe in recipes]
-        method_sampler = _overlay("sampler", method_card.sampler.params, *layers, sampler or {})
-        _check_values("sampler", method_card.sampler, method_sampler)
-        method_sampler = _chosen(method_sampler, method_card.sampler, task_card)
-        _check_together("sampler", method_card.sampler, method_sampler, task_card)
-    elif sampler:
+    if method_card.sampler is None and sampler:
         raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
     return RunSpec(
         task=task_card.name,
         task_version=task_card.version,
-        task_params=task_card.resolve(changed),
+        task_params=params,
         method=method_card.name,
         method_version=method_card.version,
-        base=method_card.base.resolve(method_base),
-        sampler=method_sampler,
+        base=_resolved_base(method_card.base, task_card, recipes, base or {}),
+        sampler=_resolved_sampler(method_card, task_card, params, recipes, sampler or {}),
         seed=seed,
         protocol=protocol,
         settings=_settings(task_card.protocols[protocol], *(recipe.settings for recipe in recipes), settings or {}),
     )
+
+
+def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a task, all of them written out in their one spelling.
+
+    Raises :class:`SymbenchError` for names that it does not have and values that it does not take.
+    """
+    changed = _overlay("task_params", card.params, chosen)
+    check_values("task_params", card, changed)
+    params = dict(card.resolve(normal(card, changed)))
+    if reason := card.check(params):
+        raise SymbenchError(f"The task_params settings of '{card.name}' do not work: {reason}.")
+    return params
+
+
+def _resolved_base(
+    card: BaseCard, task_card: TaskCard, recipes: Sequence[Recipe], chosen: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    usual = normal(card, _overlay("base", card.params, *(recipe.base for recipe in recipes)))
+    params = _overlay("base", usual, chosen)
+    check_values("base", card, params)
+    params = meant(card, normal(card, params), usual, task_card)
+    _check_together("base", card, params, task_card)
+    return card.resolve(params)
+
+
+def _resolved_sampler(
+    method_card: MethodCard,
+    task_card: TaskCard,
+    task_params: Mapping[str, Any],
+    recipes: Sequence[Recipe],
+    chosen: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    card = method_card.sampler
+    if card is None:
+        return {}
+    usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
+    params = _overlay("sampler", usual, chosen)
+    check_values("sampler", card, params)
+    usual, params = (_chosen(normal(card, some), card, task_card) for some in (usual, params))
+    _check_together("sampler", card, params, task_card)
+    if "group" in params:
+        own = method_card.symmetrized_group(task_card, task_params)
+        params["group"] = _other_group(params["group"], own)
+        _check_group(card, params, own, task_card, task_params)
+    return meant(card, params, usual, task_card)
 
 
 def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,43 +227,9 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
     return merged
 
 
-def _check_values(section: str, card: TaskCard | BaseCard | SamplerCard, params: Mapping[str, Any]) -> None:
-    for name, value in params.items():
-        if reason := unfit(name, value, card):
-            raise SymbenchError(f"The {section} setting '{name}' of '{card.name}' {reason}, not {value!r}.")
-
-
 def _check_together(section: str, card: BaseCard | SamplerCard, params: Mapping[str, Any], task_card: TaskCard) -> None:
     if reason := card.check(params, task_card):
         raise SymbenchError(f"The {section} settings of '{card.name}' do not work: {reason}.")
-
-
-def unfit(name: str, value: Any, card: TaskCard | BaseCard | SamplerCard) -> str | None:
-    """What the value of a parameter of ``card`` should be; ``None`` where it is that."""
-    default, limit = card.params[name], card.limits.get(name)
-    if value == default and type(value) is type(default):
-        return None
-    if not _alike(value, default):
-        return f"should be like {default!r}"
-    return None if limit is None or limit.accepts(value) else f"should be {limit}"
-
-
-def _alike(value: Any, default: Any) -> bool:
-    """Whether a value is of the kind of ``default``, and can be written as JSON (dates and NaN cannot).
-
-    What is positive by default is a size, a count or a scale, and never negative.
-    """
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    if default is None:
-        return True
-    if isinstance(default, int | float) and default > 0 and type(value) in (int, float) and value < 0:
-        return False
-    if isinstance(default, float):
-        return type(value) in (int, float)
-    return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)
 
 
 def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
@@ -192,20 +243,41 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
                 f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
                 f"{nearest(str(chosen[name]), allowed)}"
             )
-    group = chosen.get("group")
-    if group and (reason := sampler.misfit(group, task_card)):
-        raise SymbenchError(f"The sampler '{sampler.name}' does not cover the task '{task_card.name}': {reason}")
     return chosen
+
+
+def _other_group(group: Sequence[str] | None, own: Sequence[str]) -> list[str] | None:
+    """``None`` where a group is the one that is symmetrized over anyway."""
+    return None if not group or set(group) == set(own) else list(group)
+
+
+def _check_group(
+    sampler: SamplerCard, params: Mapping[str, Any], own: Sequence[str], task_card: TaskCard, task_params: Params
+) -> None:
+    group, nodes = params["group"] or own, task_card.max_nodes(task_params)
+    reason = sampler.too_large(params, group, nodes)
+    if params["group"]:
+        reason = sampler.misfit(group, task_card) or _another_space(group, task_card.group_of(task_params)) or reason
+    if reason:
+        if not params["group"]:
+            raise Uncovered(f"{sampler.name} does not cover {task_card.name}: {reason}")
+        what = f"The group of '{sampler.name}' does not work on the task '{task_card.name}'"
+        raise SymbenchError(f"{what}: {reason}.")
+
+
+def _another_space(group: Sequence[str], symmetry: Sequence[str]) -> str | None:
+    """Why the points of a task with this symmetry cannot be moved by a group; where it tells no dimension, nothing."""
+    dimensions = [space_of(name) for name in symmetry if space_of(name)]
+    for name in group:
+        if dimensions and space_of(name) not in (0, *dimensions):
+            where = f"R^{space_of(name)}, and points and vectors are in R^{dimensions[0]}"
+            return f"{name} acts on {where}: take a group of that dimension"
+    return None
 
 
 def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
     try:
-        settings = Protocol(**_overlay("protocol", asdict(published), *layers))
+        settings = Protocol(**_overlay("protocol", vars(published), *layers))
     except (TypeError, ValueError) as error:
         raise SymbenchError(f"These protocol settings do not work: {error}.") from error
-    if settings.drop_last and settings.train_size is not None and settings.train_size < settings.batch_size:
-        raise SymbenchError(
-            f"These protocol settings do not work: drop_last leaves no batch of {settings.batch_size} among "
-            f"{settings.train_size} training examples."
-        )
     return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,13 @@ NEUTRAL: Mapping[str, Mapping[str, Any]] = {
         "dropout_unit": "vector",
         "norm_padding": False,
     },
-    "settings": {"monitor": "loss", "variance_samples": [], "variance_repeats": 100, "analysis_epochs": []},
+    "settings": {
+        "monitor": "loss",
+        "variance_samples": [],
+        "variance_repeats": 100,
+        "analysis_epochs": [],
+        "compile": False,
+    },
 }
 
 
@@ -57,12 +63,12 @@ class RunSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        plain = {item.name: getattr(self, item.name) for item in fields(self)} | {"settings": asdict(self.settings)}
+        plain = {item.name: getattr(self, item.name) for item in fields(self)} | {"settings": vars(self.settings)}
         return json.loads(json.dumps(plain, default=dict))
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> RunSpec:
-        return RunSpec(**{**values, "settings": Protocol(**values["settings"])})
+        return RunSpec(**{**values, "settings": Protocol.recorded(values["settings"])})
 
 
 def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,14 @@ grid's.
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from baselines.cards import MethodCard
 from harness import registry
@@ -23,9 +25,11 @@ from harness.errors import SymbenchError
 from harness.spec import Job, Resources, RunSpec
 from harness.suite_fields import Model, Names, PartialGrants, PartialSettings, Seeds, matching
 from harness.suite_file import SuiteFile
+from harness.suite_runs import unworkable
 from tasks.cards import TaskCard
 
 FOLDER = Path(__file__).resolve().parents[1] / "ray_configs"
+MOST_RUNS = 1_000_000
 Params = Mapping[str, Any]
 
 
@@ -93,6 +97,7 @@ class Suite(Defaults):
     seeds: Seeds = Field(default_factory=lambda: [0])
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     overrides: list[Override] = Field(default_factory=list)
+    _file: SuiteFile | None = PrivateAttr(default=None)
 
     def expand(self) -> Expansion:
         """Every run once (of two equal ones the first counts, with its resources) and the pairs that do not fit.
@@ -101,24 +106,47 @@ class Suite(Defaults):
         """
         jobs: dict[str, Job] = {}
         misfits: dict[Misfit, None] = {}
-        for experiment, task, method in self._pairs():
+        for index, task, method in self._pairs():
+            experiment = self.experiments[index]
+            applying = [place for place, item in enumerate(self.overrides) if item.applies(task.name, method.name)]
             for grid_point in experiment.points():
-                overrides = [item for item in self.overrides if item.applies(task.name, method.name)]
-                chosen = _merge([self, experiment, *overrides, *grid_point])
-                if reason := _misfit(task, method, chosen):
-                    misfits[Misfit(task.name, method.name, reason)] = None
+                chosen = _merge([self, experiment, *(self.overrides[place] for place in applying), *grid_point])
+                try:
+                    spec, resources = _resolve(task, method, chosen), Resources(**chosen["resources"])
+                except registry.Uncovered as error:
+                    misfits[Misfit(task.name, method.name, str(error))] = None
                     continue
-                spec, resources = _resolve(task, method, chosen), Resources(**chosen["resources"])
+                except SymbenchError as error:
+                    raise SymbenchError(self._placed(str(error), index, applying)) from error
                 for seed in chosen["seeds"]:
                     job = Job(spec=replace(spec, seed=seed), suite=self.name, resources=resources)
                     jobs.setdefault(job.spec.digest, job)
+                if len(jobs) > MOST_RUNS:
+                    raise SymbenchError(self._placed(f"There are more than {MOST_RUNS:,} runs.", index, ()))
         return Expansion(list(jobs.values()), list(misfits))
 
-    def _pairs(self) -> Iterator[tuple[Experiment, TaskCard, MethodCard]]:
-        for experiment in self.experiments:
+    def _pairs(self) -> Iterator[tuple[int, TaskCard, MethodCard]]:
+        for index, experiment in enumerate(self.experiments):
             tasks = [registry.task(name) for name in selected(experiment.tasks, registry.tasks())]
             methods = [registry.method(name) for name in selected(experiment.methods, registry.methods())]
-            yield from ((experiment, task, method) for task in tasks for method in methods)
+            points = len(tasks) * len(methods) * math.prod(len(values) for values in experiment.grid.values())
+            if points > MOST_RUNS:
+                raise SymbenchError(self._placed(f"There are {points:,} runs, and {MOST_RUNS:,} at most.", index, ()))
+            yield from ((index, task, method) for task in tasks for method in methods)
+
+    def _placed(self, sentence: str, experiment: int, overrides: Sequence[int]) -> str:
+        """What is wrong with a run, behind the place that gave the last of the settings that the sentence names."""
+        if self._file is None:
+            return sentence
+        around = [*(("overrides", place) for place in reversed(overrides)), ("experiments", experiment), ()]
+        grid = [
+            (("experiments", experiment, "grid", name), name.rpartition(".")[2])
+            for name in self.experiments[experiment].grid
+        ]
+        named = [((*loc, section, name), name) for loc in around for section, name in self._file.settings(loc)]
+        words = set(re.findall(r"\w+", sentence))
+        loc = next((loc for loc, name in (*grid, *named) if name in words), ("experiments", experiment))
+        return f"{self._file.where(loc)}: {sentence}"
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
@@ -129,12 +157,27 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     from harness.suite_check import check_names, sentence
 
     file = SuiteFile(locate(path), overrides)
+    _refuse_search(file)
     try:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file)) from error
     check_names(suite, file)
+    suite._file = file
     return suite
+
+
+def _refuse_search(file: SuiteFile) -> None:
+    """A search has a space of settings and no experiments: that is another command's."""
+    if "space" in file.data and "experiments" not in file.data:
+        raise SymbenchError(_of_a_search(file.path))
+
+
+def _of_a_search(path: Path) -> str:
+    return (
+        f"{path} is a search and no suite: 'symbench search {path}' runs it, on a cluster with --address HOST:PORT, "
+        "and 'symbench submit' sends it to one."
+    )
 
 
 def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Path:
@@ -144,6 +187,8 @@ def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Pat
         return path
     if bundled.is_file():
         return bundled
+    if kind == "suite" and (search := folder / "search" / f"{suite}.yaml").is_file():
+        raise SymbenchError(_of_a_search(search))
     names = sorted(file.stem for file in folder.glob("*.yaml"))
     hint = f": {registry.nearest(str(suite), names)}" if names else ": give the path of a YAML file."
     raise SymbenchError(f"There is no {kind} file '{suite}'{hint}")
@@ -160,13 +205,9 @@ def selected(patterns: Sequence[str], known: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for pattern in patterns for name in matching(pattern, known) or [pattern]))
 
 
-def fitting(values: Params, defaults: Params) -> dict[str, Any]:
-    """Those of ``values`` that have a default, whole numbers made floats where the default is one.
-
-    Two spellings of one number must not be two runs.
-    """
-    known = {name: value for name, value in values.items() if name in defaults}
-    return {name: float(v) if type(v) is int and isinstance(defaults[name], float) else v for name, v in known.items()}
+def fitting(values: Params, known: Params) -> dict[str, Any]:
+    """Those of ``values`` that are known."""
+    return {name: value for name, value in values.items() if name in known}
 
 
 def _merge(layers: Sequence[Defaults]) -> dict[str, Any]:
@@ -181,20 +222,23 @@ def _merge(layers: Sequence[Defaults]) -> dict[str, Any]:
     return {"seeds": layers[0].seeds, **merged}
 
 
-def _misfit(task: TaskCard, method: MethodCard, chosen: Params) -> str | None:
-    if chosen["protocol"] not in task.protocols:
-        return f"{task.name} has no protocol {chosen['protocol']}"
-    return method.misfit(task, {**task.params, **fitting(chosen["task_params"], task.params)})
-
-
 def _resolve(task: TaskCard, method: MethodCard, chosen: Params) -> RunSpec:
-    return registry.resolve(
+    """The run. Raises ``Uncovered`` where the pair does not fit, and :class:`SymbenchError` for what cannot work."""
+    if chosen["protocol"] not in task.protocols:
+        raise registry.Uncovered(f"{task.name} has no protocol {chosen['protocol']}")
+    task_params = fitting(chosen["task_params"], task.params)
+    if reason := method.misfit(task, registry.resolved_task(task, task_params)):
+        raise registry.Uncovered(reason)
+    spec = registry.resolve(
         task.name,
         method.name,
         chosen["protocol"],
         seed=0,
-        task_params=fitting(chosen["task_params"], task.params),
+        task_params=task_params,
         base=fitting(chosen["base"], method.base.params),
         sampler=fitting(chosen["sampler"], method.sampler.params if method.sampler else {}),
         settings=chosen["settings"],
     )
+    if reason := unworkable(spec, task, chosen["settings"], Resources(**chosen["resources"])):
+        raise SymbenchError(f"{task.name} x {method.name} cannot be run with these settings: {reason}.")
+    return spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,12 +12,15 @@ from pydantic_core import ErrorDetails
 from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
+from harness.parameters import unfit
 from harness.suite import Choices, Experiment, Override, Suite, point, selected
 from harness.suite_fields import Grants, Settings, matching
 from harness.suite_file import Loc, SuiteFile
+from harness.words import shortened
 from tasks.cards import TaskCard
 
 PARAMS = ("task_params", "base", "sampler")
+MOST_WORDS = 2_000
 GRID = "a grid varies protocol, settings.NAME, task_params.NAME, base.NAME or sampler.NAME"
 
 
@@ -51,6 +54,7 @@ def sentence(
 
 def located(where: str, what: str) -> str:
     """One sentence: the place and what is wrong there."""
+    what = shortened(what, MOST_WORDS)
     return f"{where}: {what}" if what.endswith("?") else f"{where}: {what}."
 
 
@@ -64,7 +68,7 @@ def _place(details: ErrorDetails) -> Loc:
 def _complaint(details: ErrorDetails, keys: Callable[[Loc], Iterable[str]]) -> str:
     loc, message = details["loc"], details["msg"]
     name = ".".join(str(part) for part in loc[-2:] if isinstance(part, str) or part is loc[-1])
-    given = json.dumps(details["input"], default=str)
+    given = shortened(json.dumps(details["input"], default=str), 80)
     match details["type"]:
         case "extra_forbidden":
             return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), keys(loc[:-1]))}"
@@ -118,9 +122,11 @@ def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
     check_params(override, tasks, matching(override.method, registry.methods()), file, at)
 
 
-def check_pattern(pattern: str, kind: str, known: Collection[str], file: SuiteFile, at: Loc) -> None:
+def check_pattern(
+    pattern: str, kind: Literal["task", "method"], known: Collection[str], file: SuiteFile, at: Loc
+) -> None:
     if not matching(pattern, known):
-        hint = registry.nearest(pattern.replace("*", ""), known)
+        hint = registry.instead(pattern.replace("*", ""), kind)
         raise SymbenchError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
 
 
@@ -149,9 +155,9 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
                 names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
                 hint = registry.nearest(name, names) if names else "none of them takes any"
                 raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
-            reasons = [registry.unfit(name, value, card) for card in cards]
+            reasons = [unfit(name, value, card) for card in cards]
             if all(reasons):
-                raise SymbenchError(located(where, f"'{name}' {reasons[0]}, not {value!r}"))
+                raise SymbenchError(located(where, f"'{name}' {reasons[0]}, not {shortened(repr(value), 80)}"))
 
 
 def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:

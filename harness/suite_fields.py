@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, get_type_hints
+from functools import reduce
+from operator import or_
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, StrictBool, create_model
 from pydantic.types import GetPydanticSchema
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from harness.spec import Resources
+from harness.suite_yaml import NUMBER
 from tasks.protocol import Protocol
 
 MOST_SEEDS = 100_000
+SIZE = re.compile(r"\d+(\.\d+)?\s*([kKMGTP]i?)?[bB]?")
 
 
 class Model(BaseModel):
@@ -23,25 +29,52 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _fraction_or_whole(gpus: float) -> float:
-    if gpus > 1 and gpus != int(gpus):
-        raise ValueError("should be a fraction below 1 or a whole number of GPUs")
+def _numeric(value: Any) -> Any:
+    """Python counts with booleans, and pydantic reads ``1_000``: neither is a number in YAML 1.2."""
+    if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
+        raise PydanticCustomError("number", "Input should be a valid number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_numeric)]
+Number = Annotated[float, BeforeValidator(_numeric)]
+
+
+def _size(value: Any) -> Any:
+    """pydantic would take the first number of any text, such as the 1 of ``1:30``."""
+    if type(value) in (int, float) or (isinstance(value, str) and SIZE.fullmatch(value)):
+        return value
+    raise PydanticCustomError("size", "Input should be a number of bytes or a size such as 2GiB")
+
+
+def _one_at_most(gpus: float) -> float:
+    if gpus > 1:
+        raise ValueError("should be at most 1, since a process uses one GPU: set workers to train a run on several")
     return gpus
 
 
 class Grants(Model):
     """What a run is granted; ``memory`` is in bytes or written like 2GiB, ``timeout`` in seconds."""
 
-    cpus: float = Field(default=Resources.cpus, ge=0)
-    gpus: Annotated[float, AfterValidator(_fraction_or_whole)] = Field(default=Resources.gpus, ge=0)
-    memory: Annotated[ByteSize, Field(gt=0)] | None = None
-    chunk: Annotated[int, Field(ge=1)] | None = None
-    timeout: Annotated[float, Field(gt=0)] | None = None
-    stack: Annotated[int, Field(ge=1)] = Resources.stack
-    workers: Annotated[int, Field(ge=1)] = Resources.workers
+    cpus: Number = Field(default=Resources.cpus, ge=0)
+    gpus: Annotated[Number, AfterValidator(_one_at_most)] = Field(default=Resources.gpus, ge=0)
+    memory: Annotated[ByteSize, Field(gt=0), BeforeValidator(_size)] | None = None
+    chunk: Annotated[Whole, Field(ge=1)] | None = None
+    timeout: Annotated[Number, Field(gt=0)] | None = None
+    stack: Annotated[Whole, Field(ge=1)] = Resources.stack
+    workers: Annotated[Whole, Field(ge=1)] = Resources.workers
 
 
-_HINTS = get_type_hints(Protocol)
+def _strict(hint: Any) -> Any:
+    """The type of a field without what pydantic would take for it out of kindness."""
+    if get_origin(hint) in (UnionType, Union):
+        return reduce(or_, map(_strict, get_args(hint)))
+    if get_origin(hint) is tuple:
+        return GenericAlias(tuple, (_strict(get_args(hint)[0]), ...))
+    return {bool: StrictBool, int: Whole, float: Number}.get(hint, hint)
+
+
+_HINTS = {name: _strict(hint) for name, hint in get_type_hints(Protocol).items()}
 Settings: type[Model] = create_model(
     "Settings", __base__=Model, **{item.name: (_HINTS[item.name], item.default) for item in fields(Protocol)}
 )  # type: ignore[call-overload]
@@ -87,7 +120,7 @@ def _listed(names: Any) -> Any:
 PartialSettings = Annotated[dict[str, Any], _partial(Settings), AfterValidator(_works)]
 PartialGrants = Annotated[dict[str, Any], _partial(Grants)]
 Seeds = Annotated[
-    list[Annotated[int, Field(ge=0, lt=2**32)]],
+    list[Annotated[Whole, Field(ge=0, lt=2**32)]],
     AfterValidator(_distinct),
     Field(min_length=1),
     BeforeValidator(_counted),

@@ -11,6 +11,7 @@ from tasks.protocol import Protocol
 
 Input = Literal["node_scalars", "edges", "points", "vectors"]
 Output = Literal["graph_scalars", "node_scalars", "node_points", "edge_scalars"]
+Form = Literal["supervised", "probabilistic", "separation", "paired"]
 Params = Mapping[str, Any]
 
 
@@ -39,6 +40,11 @@ def stricter(metric: str) -> tuple[str, str]:
     return f"{metric}_moved", f"{metric}_sound"
 
 
+def given_examples(params: Params) -> Mapping[str, int]:
+    """The sizes of the splits that are parameters of their task."""
+    return {name: params[name] for name in ("train", "validation", "test") if params.get(name) is not None}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskCard:
     """A registered task.
@@ -46,7 +52,10 @@ class TaskCard:
     ``group`` lists the factors of the task's symmetry group, or says what they are under given parameters;
     ``implementation`` is ``module:Class``, and ``version`` changes whenever the same settings would give other numbers,
     so that no old record is taken for a new one.
-    ``limits`` say which values parameters take.
+    ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together, in one clause
+    (``None``: nothing).
+    ``form`` is how the task is scored (``None``: its card does not say), ``examples`` how many there are of each split,
+    and ``edge_scalars`` how many an edge has, each as far as it is known without the data.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
     ``deviations`` are short sentences (without the full stop) in which runs knowingly differ from the published
@@ -71,6 +80,10 @@ class TaskCard:
     max_nodes: Callable[[Params], int]
     params: Params = field(default_factory=dict)
     limits: Limits = field(default_factory=dict)
+    check: Callable[[Params], str | None] = lambda params: None
+    form: Form | None = None
+    examples: Callable[[Params], Mapping[str, int]] = given_examples
+    edge_scalars: int | None = None
     recipes: tuple[Recipe, ...] = ()
     resolve: Callable[[Params], Params] = dict
     variant: Callable[[Params], str | None] = lambda params: None

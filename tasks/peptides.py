@@ -46,6 +46,7 @@ class PeptidesFunc(Peptides):
     """Ten functions, each of which a peptide has or not; one that is not known is not-a-number."""
 
     archive = lrgb.PEPTIDES_FUNC
+    targets_may_be_unknown = True
 
     def __init__(self, params: Mapping[str, Any]) -> None:
         super().__init__(params)
@@ -68,7 +69,8 @@ class PeptidesFunc(Peptides):
         function that no peptide has. Not-a-number where nothing is known.
         """
         found = []
-        for scores, labels in zip(predictions.float().sigmoid().T, targets.T, strict=True):
+        probabilities = predictions.float().sigmoid().cpu()  # elsewhere running sums have no deterministic kernel
+        for scores, labels in zip(probabilities.T, targets.cpu().T, strict=True):
             known = ~labels.isnan()
             truth = labels[known].long()
             if truth.any():

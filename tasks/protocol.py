@@ -2,8 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from tasks.limits import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Limits, Numbers, OneOf, Range
+
+NATURAL = Range(least=0, whole=True)
+AT_LEAST_TWO = Range(least=2, whole=True)
+LIMITS: Limits = {
+    "epochs": NATURAL,
+    "max_steps": COUNT,
+    "batch_size": COUNT,
+    "drop_last": FLAG,
+    "optimizer": OneOf("adam", "adamw"),
+    "lr": POSITIVE,
+    "weight_decay": NOT_NEGATIVE,
+    "schedule": OneOf("constant", "linear"),
+    "warmup_epochs": NATURAL,
+    "warmup_steps": NATURAL,
+    "clip_norm": POSITIVE,
+    "monitor": OneOf("loss", "metric"),
+    "patience": COUNT,
+    "validate_every": COUNT,
+    "precision": OneOf("float32", "float64", "bfloat16"),
+    "compile": FLAG,
+    "train_samples": COUNT,
+    "valid_samples": COUNT,
+    "test_samples": COUNT,
+    "test_repeats": COUNT,
+    "train_size": COUNT,
+    "valid_size": COUNT,
+    "test_size": COUNT,
+    "initialisations": COUNT,
+    "curve_samples": Numbers(1, some=True),
+    "curve_size": COUNT,
+    "curve_repeats": AT_LEAST_TWO,
+    "variance_samples": Numbers(1),
+    "variance_repeats": AT_LEAST_TWO,
+    "analysis_epochs": Numbers(0),
+}
+"""Of every setting that is not ``None``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +54,8 @@ class Protocol:
     2,000). The learning rate warms up over ``warmup_epochs`` and ``warmup_steps`` together. ``monitor`` says by which
     number of the validation set weights are kept and patience ends: the loss, or the task's own metric. Sizes count
     examples, ``*_samples`` count group elements per example (the paper's k). A ``None`` size means the whole split.
-    ``initialisations`` is read by separation tasks only, which do not train.
+    ``initialisations`` is read by separation tasks only, which do not train. With ``compile`` the network is trained as
+    ``torch.compile`` makes it: to rounding the same numbers, but for dropout, whose masks are others.
 
     ``variance_samples`` are the numbers of group elements at which the variance of output and loss over
     ``variance_repeats`` predictions is measured on the validation set, and with it the entropy of the mean permutation,
@@ -38,6 +78,7 @@ class Protocol:
     patience: int | None = None
     validate_every: int = 1
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    compile: bool = False
     train_samples: int = 10
     valid_samples: int = 10
     test_samples: int = 10
@@ -54,27 +95,36 @@ class Protocol:
     analysis_epochs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        at_least_one = ("max_steps", "batch_size", "patience", "validate_every", "train_samples", "valid_samples",
-                        "test_samples", "test_repeats", "train_size", "valid_size", "test_size", "initialisations",
-                        "curve_size")  # fmt: skip
-        for names, least in ((at_least_one, 1), (("epochs", "warmup_epochs", "warmup_steps", "weight_decay"), 0)):
-            for name in names:
-                value = getattr(self, name)
-                if value is not None and value < least:
-                    raise ValueError(f"{name} must be at least {least}, not {value}")
-        for name in ("lr", "clip_norm"):
+        for name, limit in LIMITS.items():
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be positive, not {value}")
-        if self.curve_repeats < 2:
-            raise ValueError("curve_repeats must be at least 2: a variance needs two estimates")
-        if not self.curve_samples or min(self.curve_samples) < 1:
-            raise ValueError("curve_samples must be a list of numbers from 1 on")
-        if self.variance_repeats < 2:
-            raise ValueError("variance_repeats must be at least 2: a variance needs two predictions")
-        for name, least in (("variance_samples", 1), ("analysis_epochs", 0)):
-            values = getattr(self, name)
-            if len(set(values)) < len(values) or min(values, default=least) < least:
-                raise ValueError(f"{name} must be different numbers of at least {least}, not {list(values)}")
-        for name in ("curve_samples", "variance_samples", "analysis_epochs"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            value = list(value) if isinstance(value, tuple) else value
+            if value is None and name in OPTIONAL:
+                continue
+            if reason := limit.wrong(value):
+                raise ValueError(f"{name} must be {_said(limit, value, reason)}, not {value}")
+            normal: Any = limit.normal(value)
+            object.__setattr__(self, name, tuple(normal) if isinstance(normal, list) else normal)
+
+    @staticmethod
+    def recorded(values: Mapping[str, Any]) -> Protocol:
+        """The settings of a run that was made: what would be refused today is no less what was done.
+
+        Raises ``TypeError`` for a setting that is not known.
+        """
+        protocol = Protocol()
+        if unknown := values.keys() - {item.name for item in fields(Protocol)}:
+            raise TypeError(f"there are no settings {', '.join(sorted(unknown))}")
+        for name, value in values.items():
+            object.__setattr__(protocol, name, tuple(value) if isinstance(value, list) else value)
+        return protocol
+
+
+OPTIONAL = frozenset(item.name for item in fields(Protocol) if item.default is None)
+"""Settings that may be ``None``."""
+
+
+def _said(limit: Any, value: Any, reason: str) -> str:
+    """Of a number what it falls short of."""
+    if isinstance(limit, Range) and type(value) in (int, *(() if limit.whole else (float,))) and reason == str(limit):
+        return reason.removeprefix("a whole number, ").replace("above 0", "positive")
+    return reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -56,7 +57,8 @@ class RaggedGraphs:
 
     Node scalars are one-hot classes, edge scalars are 1 and one-hot classes. ``node_ones`` ``[sum of nodes, F]`` and
     ``edge_ones`` ``[sum of edges, F']`` say, in uint8, which of the ``node_scalars`` and ``edge_scalars`` channels are
-    one; ``edge_index`` ``[2, sum of edges]`` counts nodes within each graph.
+    one; ``edge_index`` ``[2, sum of edges]`` counts nodes within each graph. ``ranks`` are those of
+    :class:`Structure`.
     """
 
     size: int
@@ -68,6 +70,7 @@ class RaggedGraphs:
     node_scalars: int
     edge_scalars: int
     key: Tensor
+    ranks: Tensor
     dtype: torch.dtype = torch.float32
 
     @staticmethod
@@ -94,6 +97,7 @@ class RaggedGraphs:
             node_scalars=sum(node_classes),
             edge_scalars=1 + sum(edge_classes),
             key=torch.arange(len(graphs)),
+            ranks=torch.zeros(len(graphs), size, 0, dtype=torch.int16),
         )
 
     def __len__(self) -> int:
@@ -112,11 +116,12 @@ class RaggedGraphs:
             node_scalars=pad(node_scalars, (0, 0, 0, self.size - node_scalars.shape[1])),
             edge_scalars=laid_out(edges, ends, exist, self.size, 0.0),
         )
-        return replace(structure, key=part.key)
+        return replace(structure, key=part.key, ranks=part.ranks)
 
     def part(self, index: Tensor | slice) -> RaggedGraphs:
         """The store of the graphs at these places."""
-        return replace(self, nodes=self.nodes[index], edges=self.edges[index], key=self.key[index])
+        nodes, edges = self.nodes[index], self.edges[index]
+        return replace(self, nodes=nodes, edges=edges, key=self.key[index], ranks=self.ranks[index])
 
     def keyed(self, first: int) -> RaggedGraphs:
         """The same graphs with keys that are higher by ``first``."""
@@ -142,6 +147,9 @@ class RaggedGraphs:
             if isinstance(getattr(self, item.name), Tensor | Segments)
         }
         return replace(self, dtype=dtype or self.dtype, **moved)
+
+
+Stored = TypeVar("Stored", bound=Structure | RaggedGraphs)
 
 
 @dataclass(frozen=True)

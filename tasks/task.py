@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from functools import wraps
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from tasks.ragged import RaggedGraphs, RaggedPairs
 from tasks.symmetry.structure import Signature, Structure
 
 Split = Literal["train", "validation", "test"]
+Metrics = Callable[[Any, Tensor, Tensor], dict[str, float]]
 MOST_EXAMPLES = 1 << 40  # of a split: further apart than that, the keys of two splits never meet
 
 
@@ -47,10 +50,18 @@ class SupervisedTask(ABC):
     """A task that is trained: ``signature`` says what models read and put out.
 
     Built from the task parameters of its card; raises :class:`tasks.sources.cache.DataError` where its data cannot be
-    had.
+    had. Targets are finite; with ``targets_may_be_unknown`` a target that is not known is not-a-number.
     """
 
     signature: Signature
+    targets_may_be_unknown: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Whatever the task's metrics make of them, those of predictions that are not finite are not-a-number."""
+        super().__init_subclass__(**options)
+        inherited = [base.metrics for base in cls.__bases__ if issubclass(base, SupervisedTask)]
+        if all(cls.metrics is not one for one in inherited):
+            cls.metrics = of_finite_predictions(cls.metrics)  # type: ignore[method-assign,assignment]
 
     @abstractmethod
     def __init__(self, params: Mapping[str, Any]) -> None: ...
@@ -70,7 +81,23 @@ class SupervisedTask(ABC):
 
     @abstractmethod
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """The task's metric, and others, of a whole split."""
+        """The task's metric, and others, of a whole split; not-a-number where any prediction is not finite."""
+
+
+def of_finite_predictions(metrics: Metrics) -> Metrics:
+    """``metrics`` that are all not-a-number where a prediction is not finite.
+
+    Every comparison with not-a-number is false, so it would count as a wrong class, or as ranked below all others. The
+    names are read off finite predictions: what computes metrics may raise for others.
+    """
+
+    @wraps(metrics)
+    def checked(task: Any, predictions: Tensor, targets: Tensor) -> dict[str, float]:
+        if predictions.isfinite().all():
+            return metrics(task, predictions, targets)
+        return dict.fromkeys(metrics(task, torch.zeros_like(predictions), targets), math.nan)
+
+    return checked
 
 
 class Probabilistic(SupervisedTask):

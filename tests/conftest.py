@@ -20,7 +20,8 @@ ALONE = (
     "benchmarks",
     "cluster",
     "harness/execution",
-    "harness/records/test_stores_elsewhere.py",
+    "harness/records/test_stores_elsewhere",
+    "harness/search/test_searches_elsewhere.py",
     "harness/search/test_searches_on_ray.py",
     "harness/test_command_line.py",
     "harness/tracking",
@@ -41,6 +42,16 @@ def generated_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SYMBENCH_DATA", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def small_molecules(generated_data: Path) -> Iterator[None]:
+    """Small molecules in the place of the sets that are not generated."""
+    from tests.published_files import small_long_range
+
+    with pytest.MonkeyPatch.context() as patch:
+        small_long_range(generated_data, patch, dict.fromkeys(("train.pt", "val.pt", "test.pt"), [2, 3, 4, 5] * 3))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

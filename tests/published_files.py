@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from harness import registry
+from tasks.limits import COUNT
 from tasks.pcqm_contact import PCQMContact
 from tasks.peptides import PeptidesFunc, PeptidesStruct
 from tasks.sources.published import Archive, Facts
@@ -87,9 +89,16 @@ def _written(archive: Archive, folder: Path, members: Mapping[str, list[tuple[to
     return replace(archive, facts=facts_of(graphs))
 
 
+def dict_of(limits: Mapping[str, Any]) -> dict[str, Any]:
+    assert isinstance(limits, dict)
+    return limits
+
+
 def small_long_range(folder: Path, patch: pytest.MonkeyPatch, sizes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Puts molecules of so many atoms for each member in the place of the long-range sets; returns them by task."""
     found = {}
+    for name in ("peptides_func", "peptides_struct", "pcqm_contact"):  # what the published graphs need binds them
+        patch.setitem(dict_of(registry.task(name).limits), "nodes", COUNT)
     for task, targets in ((PeptidesFunc, 10), (PeptidesStruct, 11)):
         archive, found[task.__name__] = peptides_archive(task.archive, folder, targets, sizes)
         patch.setattr(task, "archive", archive)

@@ -48,6 +48,13 @@ def random_momenta(batch: int, nodes: int, seed: int = 0, dtype: torch.dtype = t
     return replace(x, vectors=torch.cat([energy, momentum], 2))
 
 
+def with_several(x: Structure, nodes: int) -> Structure:
+    """Two points and three vectors for each node of particles ``x``, padded to ``nodes``."""
+    points = torch.cat([x.points, x.points.flip(0) - 1], -1)
+    vectors = torch.cat([x.vectors, 2 * x.vectors.flip(0), x.vectors.flip(1)], -1)
+    return replace(x, points=points, vectors=vectors).padded(nodes)
+
+
 def cycle(nodes: int, dtype: torch.dtype = torch.float64) -> Structure:
     """One cycle graph: every node looks alike."""
     ring = torch.eye(nodes, dtype=dtype).roll(1, 0)

@@ -2,45 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from baselines.bases.base_model import BaseModel
 from baselines.equivariant.gin import GIN
+from baselines.layers.aggregation import aggregated, sparse_adjacency
+from baselines.readout import read_out
 from tasks.symmetry.element import Element
 from tasks.symmetry.representation import Representation
+from tasks.symmetry.shapes import may_follow_data
 from tasks.symmetry.structure import Signature, Structure
+
+
+@dataclass(frozen=True)
+class Identified(Structure):
+    """Structures beside K ways to give their nodes identifiers: ``embedded`` ``[B, K, N, W]``.
+
+    That is what the first layer makes of each identifier: of a one-hot row, a row of its weights.
+    """
+
+    embedded: Tensor
 
 
 class GINID(BaseModel):
     """GIN on node scalars beside a one-hot identifier (Murphy et al. 2019; Kim et al. 2023).
 
     GIN is equivariant under a permutation of features, edges and identifiers together, so that a group element need
-    act on the identifiers alone: features and edges stay where they are. The value is the same; the gradient of the
-    element is the published one, and no edge is permuted.
+    act on the identifiers alone: features and edges stay where they are, once for all K. The value is the same; the
+    gradient of the element is the published one, and no edge is permuted.
     """
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
         self.gin = GIN(replace(signature, node_scalars=signature.node_scalars + signature.nodes), params)
 
-    def forward(self, x: Structure) -> Tensor:
-        """The last N node scalars are the identifiers, as :meth:`pullback` appends them."""
-        return self.gin(x)
+    def pullback(self, x: Structure, element: Element) -> Identified:
+        """The input, with the place that g^-1 takes each node to as its identifier."""
+        _, of_identifiers = self._first_weights(x)
+        weights = of_identifiers.T * x.mask[..., None]  # absent nodes have no identifier
+        embedded = element.act(weights[:, None], Representation.NODE_SCALARS)
+        return Identified(**vars(x), embedded=embedded.expand(-1, element.samples, -1, -1))
 
-    def pullback(self, x: Structure, element: Element) -> Structure:
-        """The input, K times, with the place that g^-1 takes each node to as its identifier."""
-        samples = element.samples
-        places = torch.eye(x.nodes, dtype=x.node_scalars.dtype, device=x.node_scalars.device) * x.mask[..., None]
-        identifiers = element.act(places[:, None], Representation.NODE_SCALARS)
-        repeated = x.repeated(samples)
-        node_scalars = torch.cat([repeated.node_scalars, identifiers.expand(-1, samples, -1, -1).flatten(0, 1)], -1)
-        return replace(repeated, node_scalars=node_scalars)
+    def forward(self, x: Structure) -> Tensor:
+        """``[B * K, ...]`` for what :meth:`pullback` gives.
+
+        In training on a CPU only the nodes that exist are computed, on one sparse adjacency of all graphs.
+        """
+        assert isinstance(x, Identified)
+        follows = torch.is_grad_enabled() and may_follow_data(x.embedded) and not torch.is_autocast_enabled("cpu")
+        return self._on_existing(x) if follows else self._on_all(x)
 
     def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
         """What GIN puts out already stands in the order of the input."""
         return y
+
+    @property
+    def _layers(self) -> list[Any]:
+        """Those of PyG, with their ``nn`` and ``eps``."""
+        return list(self.gin.convolutions)
+
+    def _first_weights(self, x: Structure) -> tuple[Tensor, Tensor]:
+        """Those of node scalars ``[W, C]`` and of identifiers ``[W, N]``."""
+        weight: Tensor = self._layers[0].nn.weight
+        of_scalars, of_identifiers = weight.split([x.node_scalars.shape[-1], x.nodes], 1)
+        return of_scalars, of_identifiers
+
+    def _on_all(self, x: Identified) -> Tensor:
+        h = linear(x.node_scalars, self._first_weights(x)[0])[:, :, None] + x.embedded.transpose(1, 2)
+        keep = x.mask[..., None, None]
+        return self._read_out(self._convolved(h, x.adjacency, lambda rows: rows * keep), x)
+
+    def _on_existing(self, x: Identified) -> Tensor:
+        batch, node = x.mask.nonzero(as_tuple=True)
+        place = batch * x.nodes + node
+        embedded = x.embedded.transpose(1, 2).flatten(0, 1).index_select(0, place)
+        h = linear(x.node_scalars[batch, node], self._first_weights(x)[0])[:, None] + embedded
+        h = self._convolved(h, sparse_adjacency(x, batch, node), lambda rows: rows)
+        if self.gin.output is Representation.GRAPH_SCALARS:
+            return self.gin.head(h.new_zeros(len(x), *h.shape[1:]).index_add(0, batch, h).flatten(0, 1))
+        padded = h.new_zeros(x.mask.numel(), *h.shape[1:]).index_add(0, place, h)
+        return self._read_out(padded.unflatten(0, x.mask.shape), x)
+
+    def _convolved(self, h: Tensor, adjacency: Tensor, existing: Callable[[Tensor], Tensor]) -> Tensor:
+        """All layers on ``[..., R, K, W]``, which the first linear map has been applied to: it commutes with sums."""
+        first, *others = self._layers
+        h = self.gin.activation(existing(aggregated(h, adjacency, first.eps) + first.nn.bias))
+        for layer in others:
+            h = self.gin.activation(existing(layer.nn(aggregated(h, adjacency, layer.eps))))
+        return h
+
+    def _read_out(self, h: Tensor, x: Identified) -> Tensor:
+        """From features ``[B, N, K, W]``."""
+        rows = h.transpose(1, 2).flatten(0, 1)
+        copies = Structure.build(x.mask.repeat_interleave(h.shape[2], 0), node_scalars=rows)
+        return read_out(rows, copies, self.gin.output, self.gin.head)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from baselines.bases.base_model import BaseModel
 from tasks.symmetry.structure import Signature, Structure
@@ -39,7 +40,14 @@ class MessagePassing(nn.Module):
         self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, h: Tensor, x: Structure, pairs: Tensor) -> Tensor:
-        messages = self.edge(torch.cat([all_pairs(h), x.edge_scalars], -1))
+        first, *others = self.edge
+        assert isinstance(first, nn.Linear)
+        # Linear in both ends and the edge, so that each node is multiplied once and not once for every pair.
+        of_target, of_source, of_edge = first.weight.split([h.shape[-1], h.shape[-1], x.edge_scalars.shape[-1]], 1)
+        ends = linear(h, of_target, first.bias)[:, :, None] + linear(h, of_source)[:, None]
+        messages = ends + linear(x.edge_scalars, of_edge)
+        for layer in others:
+            messages = layer(messages)
         update = self.node(torch.cat([h, (messages * pairs).sum(2)], -1))
         return h + update if self.residual else update
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
+from baselines.layers.sparse_linear import linear
 from baselines.readout import first_point, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -65,7 +66,12 @@ class MLP(BaseModel):
             "edges": lambda: x.edge_scalars,
         }
         row = torch.cat([fields[name]().flatten(1) for name in self.reads], 1)
-        out = self.layers(row).unflatten(1, self.shape)
+        first, *others = self.layers
+        assert isinstance(first, nn.Linear)
+        out = linear(first, row)
+        for layer in others:
+            out = layer(out)
+        out = out.unflatten(1, self.shape)
         return present(out, x, self.signature.output)
 
     def origin(self, x: Structure) -> Tensor | None:

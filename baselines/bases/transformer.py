@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 from baselines.bases.base_model import BaseModel
 from baselines.readout import first_point, present
@@ -28,7 +29,7 @@ class PairTransformer(BaseModel):
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
         super().__init__()
         width = params["width"]
-        self.output = signature.output
+        self.output, self.padded = signature.output, signature.padded
         node_channels = signature.node_scalars + signature.dimension * signature.geometry
         self.embed = nn.Linear(node_channels + signature.edge_scalars, width)
         self.position = nn.Parameter(torch.randn(signature.nodes**2, width))
@@ -40,12 +41,11 @@ class PairTransformer(BaseModel):
     def forward(self, x: Structure) -> Tensor:
         features = torch.cat([x.node_scalars, x.coordinates.flatten(2)], -1)
         tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
-        absent = ~x.pair_mask.flatten(1)
+        absent = ~x.pair_mask.flatten(1) if self.padded else None
         h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
         if self.output is Representation.EDGE_SCALARS:
             return present(self.head(h).unflatten(1, (x.nodes, x.nodes)), x, self.output)
-        diagonal = torch.arange(x.nodes, device=h.device) * (x.nodes + 1)
-        out = self.head(h[:, diagonal])
+        out = self.head(h[:, :: x.nodes + 1])  # the diagonal
         if self.output is Representation.NODE_POINTS:
             return out[..., None]
         if self.output is Representation.NODE_SCALARS:
@@ -57,6 +57,23 @@ class PairTransformer(BaseModel):
         return first_point(x, self.output)
 
 
+class EncoderLayer(nn.TransformerEncoderLayer):
+    """torch's layer, whose queries, keys and values are views of one product: torch copies each of them twice."""
+
+    def _sa_block(
+        self, x: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False
+    ) -> Tensor:
+        attention = self.self_attn
+        product = linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        query, key, value = (
+            part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in product.chunk(3, -1)
+        )
+        bias = None if key_padding_mask is None else key_padding_mask[:, None, None]
+        attended = scaled_dot_product_attention(query, key, value, bias)
+        out: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
+        return self.dropout1(out)
+
+
 def encoder(
     width: int, layers: int, heads: int, feed_forward: int, equal_layers: bool = False
 ) -> nn.TransformerEncoder:
@@ -64,7 +81,7 @@ def encoder(
 
     With ``equal_layers`` all start as copies of one initialisation, as torch makes them and as the authors train them.
     """
-    layer = nn.TransformerEncoderLayer(
+    layer = EncoderLayer(
         width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
     stacked = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)

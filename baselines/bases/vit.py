@@ -17,6 +17,7 @@ from baselines.bases.base_model import BaseModel
 from baselines.bases.vit_encoder import encoder
 from baselines.readout import present
 from tasks.symmetry.element import Element
+from tasks.symmetry.gathering import selected, taken
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -130,7 +131,7 @@ class VisionTransformer(BaseModel):
         source = place % nodes if self.padding == "circular" else _reflected(place, nodes)
         beside = torch.cat([source[:before], source[before + nodes :]])
         for axis in range(-axes, 0):
-            front, back = values.index_select(axis, beside).split([before, len(beside) - before], axis)
+            front, back = selected(values, beside, axis).split([before, len(beside) - before], axis)
             values = torch.cat([front, values, back], axis)
         return values
 
@@ -143,7 +144,7 @@ class VisionTransformer(BaseModel):
         patches = patches + self.position[:, 1:]
         if self.training and self.patch_dropout:
             kept = self._kept(patches)
-            patches = patches.gather(1, kept[..., None].expand(-1, -1, patches.shape[-1]))
+            patches = taken(patches, kept)
         first = (self.class_token + self.position[:, :1]).expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], 1)
         for block in self.blocks:

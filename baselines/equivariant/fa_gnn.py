@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.bases.gnn import MessagePassing, distinct_pairs
 from baselines.samplers.frames import chosen_signs, eigenspaces, scatter
+from tasks.symmetry.eigen import eigenbasis
 from tasks.symmetry.element import Linear
 from tasks.symmetry.groups import EuclideanGroup
 from tasks.symmetry.representation import Representation
@@ -25,11 +26,11 @@ def whole_frame(x: Structure) -> Linear:
     """
     dimension = x.points.shape[2]
     # In double precision, which autocast leaves as it is: there are no eigenvectors in bfloat16.
-    values, axes = torch.linalg.eigh(scatter(replace(x, points=x.points.double()), EuclideanGroup(dimension)))
+    values, axes = eigenbasis(scatter(replace(x, points=x.points.double()), EuclideanGroup(dimension)).detach())
     alone = eigenspaces(values).sum(-1) == 1
     middles = (torch.arange(2**dimension, device=values.device) + 0.5) / 2**dimension
     signs = chosen_signs(middles[None], dimension)
-    return Linear(((axes * alone[:, None])[:, None] * signs[:, :, None]).to(x.points.dtype).detach())
+    return Linear(((axes * alone[:, None])[:, None] * signs[:, :, None]).to(x.points.dtype))
 
 
 class FAGNN(nn.Module):

@@ -21,4 +21,4 @@ class GAT(MessagePassingNetwork):
         width, heads = params["width"], params["heads"]
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, unlike {width} and {heads}")
-        super().__init__(signature, params, lambda channels: DenseGATConv(channels, width // heads, heads))
+        super().__init__(signature, params, lambda channels: DenseGATConv(channels, width // heads, heads), loops=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
 from baselines.bases.mlp import head
 from baselines.layers.edge_lists import EdgeLists
@@ -38,12 +37,12 @@ class GatedLayer(nn.Module):
         self.edge = nn.Linear(width, width)  # C
         self.node_norm, self.edge_norm = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
 
-    def forward(self, h: Tensor, e: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
-        source, target = edge_index
-        edges = self.target(h)[target] + self.source(h)[source] + self.edge(e)
+    def forward(self, h: Tensor, e: Tensor, graph: EdgeLists) -> tuple[Tensor, Tensor]:
+        source, target = graph.source, graph.target
+        edges = target.spread(self.target(h)) + source.spread(self.source(h)) + self.edge(e)
         gates = edges.sigmoid()
-        total = scatter(gates, target, dim_size=len(h))
-        messages = scatter(gates * self.heard(h)[source], target, dim_size=len(h))
+        total = target.sums(gates)
+        messages = target.sums(gates * source.spread(self.heard(h)))
         # Added, the floor would let equal nodes differ by their degrees' millionths, which batch norms blow up.
         nodes = self.own(h) + messages / total.clamp_min(GATE_FLOOR)
         return h + torch.relu(self.node_norm(nodes)), e + torch.relu(self.edge_norm(edges))
@@ -65,5 +64,5 @@ class GatedGCN(nn.Module):
         graph = EdgeLists.of(x)
         h, e = self.embed_nodes(graph.rows(x.node_scalars)), self.embed_edges(graph.edge_scalars)
         for layer in self.layers:
-            h, e = layer(h, e, graph.edge_index)
+            h, e = layer(h, e, graph)
         return read_out(graph.padded(h), x, self.output, self.head)

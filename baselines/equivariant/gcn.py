@@ -15,4 +15,4 @@ class GCN(MessagePassingNetwork):
     """Layers D^-1/2 (A + I) D^-1/2 X W; a self-loop that a graph already has counts once."""
 
     def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(signature, params, lambda channels: DenseGCNConv(channels, params["width"]))
+        super().__init__(signature, params, lambda channels: DenseGCNConv(channels, params["width"]), loops=True)

@@ -1,4 +1,4 @@
-"""A general, powerful, scalable graph transformer (Rampasek et al. 2022) on PyG's layer.
+"""A general, powerful, scalable graph transformer (Rampasek et al. 2022) of the parts of PyG's layer.
 
 Positional encodings are return probabilities of random walks: unlike eigenvectors they are functions of the graph,
 which move with its nodes.
@@ -33,6 +33,28 @@ def return_probabilities(x: Structure, steps: int) -> Tensor:
     return torch.stack(found, -1)
 
 
+class Layer(nn.Module):
+    """PyG's layer with its gated convolution, which both scatter, in an order of sums that is known."""
+
+    def __init__(self, width: int, heads: int, edge_scalars: int) -> None:
+        super().__init__()
+        self.parts = GPSConv(width, ResGatedGraphConv(width, width, edge_dim=edge_scalars), heads)
+
+    def forward(self, h: Tensor, graph: EdgeLists) -> Tensor:
+        parts, dense = self.parts, graph.padded(h)
+        near = parts.norm1(self._convolved(h, graph) + h)
+        attended, _ = parts.attn(dense, dense, dense, key_padding_mask=~graph.mask, need_weights=False)
+        both = near + parts.norm2(graph.rows(attended) + h)
+        return parts.norm3(both + parts.mlp(both))
+
+    def _convolved(self, h: Tensor, graph: EdgeLists) -> Tensor:
+        convolution = self.parts.conv
+        own = torch.cat([graph.target.spread(h), graph.edge_scalars], -1)
+        other = torch.cat([graph.source.spread(h), graph.edge_scalars], -1)
+        gates = (convolution.lin_key(own) + convolution.lin_query(other)).sigmoid()
+        return graph.target.sums(gates * convolution.lin_value(other)) + convolution.lin_skip(h) + convolution.bias
+
+
 class GPS(nn.Module):
     """``layers`` of gated convolution beside attention over the whole graph, and a head.
 
@@ -48,15 +70,12 @@ class GPS(nn.Module):
         self.output = signature.output
         self.walk_steps = params["walk_steps"]
         self.embed = nn.Linear(signature.node_scalars + self.walk_steps, width)
-        self.layers = nn.ModuleList(
-            GPSConv(width, ResGatedGraphConv(width, width, edge_dim=signature.edge_scalars), heads)
-            for _ in range(params["layers"])
-        )
+        self.layers = nn.ModuleList(Layer(width, heads, signature.edge_scalars) for _ in range(params["layers"]))
         self.head = head(width, signature, params)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)
         h = self.embed(graph.rows(torch.cat([x.node_scalars, return_probabilities(x, self.walk_steps)], -1)))
         for layer in self.layers:
-            h = layer(h, graph.edge_index, graph.graph, edge_attr=graph.edge_scalars)
+            h = layer(h, graph)
         return read_out(graph.padded(h), x, self.output, self.head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from baselines.bases.mlp import ACTIVATIONS, head
@@ -16,15 +17,20 @@ class MessagePassingNetwork(nn.Module):
     """``layers`` convolutions of ``width`` channels, and a head on their sum, on nodes or on pairs of nodes.
 
     ``convolution`` makes a layer for a number of input channels; it takes node features ``[B, N, C]``, weights of edges
-    ``[B, N, N]`` and the mask, and leaves absent nodes zero.
+    ``[B, N, N]``, the mask and whether to add the node's own features, and leaves absent nodes zero. With ``loops``
+    these come by an edge of weight 1, which is set once: PyG's layers set it each, by index.
     """
 
     def __init__(
-        self, signature: Signature, params: Mapping[str, Any], convolution: Callable[[int], nn.Module]
+        self,
+        signature: Signature,
+        params: Mapping[str, Any],
+        convolution: Callable[[int], nn.Module],
+        loops: bool = False,
     ) -> None:
         super().__init__()
         width = params["width"]
-        self.output = signature.output
+        self.output, self.loops = signature.output, loops
         inputs = [signature.node_scalars, *[width] * (params["layers"] - 1)]
         self.convolutions = nn.ModuleList(convolution(channels) for channels in inputs)
         self.activation = ACTIVATIONS[params["activation"]]()
@@ -32,6 +38,8 @@ class MessagePassingNetwork(nn.Module):
 
     def forward(self, x: Structure) -> Tensor:
         h, adjacency = x.node_scalars, x.adjacency
+        if self.loops:
+            adjacency = torch.where(torch.eye(x.nodes, dtype=torch.bool, device=h.device), 1.0, adjacency)
         for convolution in self.convolutions:
-            h = self.activation(convolution(h, adjacency, x.mask))
+            h = self.activation(convolution(h, adjacency, x.mask, not self.loops))
         return read_out(h, x, self.output, self.head)

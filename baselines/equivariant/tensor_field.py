@@ -15,6 +15,7 @@ from torch.nn.functional import silu
 from baselines.bases.mlp import perceptron
 from baselines.layers.vector_neurons import nearest_points
 from baselines.readout import mean_and_max
+from tasks.symmetry.gathering import taken
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -79,8 +80,7 @@ class Neighbours:
 
     def of(self, values: Tensor) -> Tensor:
         """``[B, N, K, C]`` from node values ``[B, N, C]``."""
-        index = self.places.flatten(1)[..., None].expand(-1, -1, values.shape[-1])
-        return values.gather(1, index).unflatten(1, self.places.shape[1:])
+        return taken(values, self.places.flatten(1)).unflatten(1, self.places.shape[1:])
 
 
 class TensorField(nn.Module):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.layers.batch_norm import BatchNorm, Mask
+from tasks.symmetry.gathering import taken
 from tasks.symmetry.shapes import may_follow_data
 
 EPSILON = 1e-6
@@ -124,9 +125,7 @@ def edge_features(vectors: Tensor, nearest: Tensor) -> Tensor:
 
     Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``.
     """
-    flat = vectors.flatten(2)
-    places = nearest.flatten(1)[..., None].expand(-1, -1, flat.shape[-1])
-    gathered = flat.gather(1, places).view(*nearest.shape, *vectors.shape[2:])
+    gathered = taken(vectors.flatten(2), nearest.flatten(1)).view(*nearest.shape, *vectors.shape[2:])
     itself = vectors[:, :, None].expand_as(gathered)
     return torch.cat([gathered - itself, itself], -1)
 

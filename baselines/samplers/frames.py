@@ -9,10 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from baselines.limits import MOST_AXES, MOST_ELEMENTS
 from baselines.samplers.coverage import uncovered_by_frames
+from baselines.samplers.graph_ranks import EIGENVALUE_TOLERANCE, lexicographic_ranks, ranked, ranks_of
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.cards import Input
+from tasks.ragged import Stored
+from tasks.symmetry.eigen import eigenbasis
 from tasks.symmetry.element import Element, Linear, Permutation, Product
+from tasks.symmetry.gathering import inverse_of
 from tasks.symmetry.groups import (
     AffineGroup,
     EuclideanGroup,
@@ -29,12 +34,8 @@ from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.orthogonal import gram_schmidt
 from tasks.symmetry.structure import Signature, Structure
 
-EIGENVALUE_TOLERANCE = 1e-4
 PLACE_TOLERANCE = 1e-4  # of the largest number that nodes are sorted by
 CENTRING_ROUNDING = 64  # in units of the last place of the points
-SIGNATURE_DECIMALS = 2
-MOST_ELEMENTS = 1024
-MOST_AXES = 20  # whose signs one number in single precision draws, each with an even chance
 
 WithAxes = OrthogonalGroup | EuclideanGroup | SimilarityGroup | AffineGroup
 
@@ -95,6 +96,11 @@ class FrameSampler(Sampler):
         if isinstance(factor, FiniteGroup):
             return factor.size
         return 2 ** (factor.dimension - factor.special) if isinstance(factor, WithAxes) else 1
+
+    def prepared(self, graphs: Stored) -> Stored:
+        """With the ranks of nodes that orders sort by, which depend on the graph alone."""
+        orders = any(isinstance(factor, SymmetricGroup) for factor in factors(self.group))
+        return ranked(graphs) if orders and self.sorts_by_edges else graphs
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         samples = self.fixed_samples or samples
@@ -217,7 +223,7 @@ def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
 
     The basis of an eigenspace of several dimensions comes from normal ``noise`` of the same shape, by Haar measure.
     """
-    values, vectors = torch.linalg.eigh(scatter(x, group))
+    values, vectors = eigenbasis(scatter(x, group))
     together = eigenspaces(values)
     alone = together.sum(-1, keepdim=True) == 1
     identity = torch.eye(values.shape[-1], dtype=values.dtype, device=values.device)
@@ -231,28 +237,9 @@ def eigenspaces(values: Tensor) -> Tensor:
     return space[:, :, None] == space[:, None]
 
 
-def spectral_signature(x: Structure) -> Tensor:
-    """S(X) ``[B, N, N]``: a column for each distinct Laplacian eigenvalue, in ascending order, zeros behind.
-
-    |eigenvector| where the eigenvalue is simple, else the row norms of its eigenspace's basis: one formula, the root
-    of the summed squares within an eigenspace. Rounded to 2 decimals (Kim et al. 2023, after Puny et al. 2022).
-    """
-    weights = x.edge_scalars.sum(-1).double()  # of edges with several scalars too: what differs breaks ties
-    laplacian = torch.diag_embed(weights.sum(-1)) - weights
-    absent = ~x.mask
-    # Absent nodes get an eigenvalue of their own above all others, so that their columns come last.
-    beyond = 2 * weights.abs().sum(-1).amax(-1, keepdim=True) + 1
-    values, vectors = torch.linalg.eigh(laplacian + torch.diag_embed(absent * beyond))
-    scale = values.abs().amax(-1, keepdim=True).clamp_min(1)
-    distinct = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * scale).cumsum(-1)
-    squares = torch.zeros_like(vectors).scatter_add_(-1, distinct[:, None].expand_as(vectors), vectors.square())
-    # The offset keeps values such as 1/8 off the rounding's edge, where the order of a sum would decide.
-    return ((squares.sqrt() + 1e-9) * x.mask[..., None]).round(decimals=SIGNATURE_DECIMALS)
-
-
 def sorting_frame(x: Structure, noise: Tensor) -> Permutation:
     """Orders of the nodes, descending by the rows of S(X), ties broken by ``noise`` ``[B, K, N]``."""
-    return _ordered(x, _lexicographic_ranks(spectral_signature(x))[:, None], noise)
+    return _ordered(x, ranks_of(x)[:, None], noise)
 
 
 def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
@@ -263,7 +250,7 @@ def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
     seen = x.acted(space.inverse())
     rows = torch.cat([seen.points.mT.flatten(2), seen.vectors.mT.flatten(2), seen.node_scalars], -1)
     tolerance = PLACE_TOLERANCE * rows.abs().amax((1, 2), keepdim=True)
-    ranks = _lexicographic_ranks(stepped(rows, seen.mask, tolerance)).unflatten(0, (len(x), -1))
+    ranks = lexicographic_ranks(stepped(rows, seen.mask, tolerance)).unflatten(0, (len(x), -1))
     return _ordered(x, ranks, noise)
 
 
@@ -277,16 +264,4 @@ def stepped(values: Tensor, mask: Tensor, tolerance: Tensor) -> Tensor:
     """``[M, N, C]`` int64: for every column its numbers' ranks, where a step up is more than ``tolerance``."""
     in_order, order = values.masked_fill(~mask[..., None], torch.inf).sort(dim=1)
     steps = (in_order.diff(dim=1, prepend=in_order[:, :1]) > tolerance).cumsum(1)
-    return torch.empty_like(steps).scatter_(1, order, steps)
-
-
-def _lexicographic_ranks(rows: Tensor) -> Tensor:
-    """``[B, N]``: equal numbers for equal rows, in lexicographic order."""
-    order = torch.arange(rows.shape[1], device=rows.device).expand(rows.shape[:2])
-    for column in range(rows.shape[-1] - 1, -1, -1):  # a stable sort from the last key to the first
-        keys = rows[..., column].gather(-1, order)
-        order = order.gather(-1, keys.argsort(dim=-1, stable=True))
-    in_order = rows.gather(1, order[..., None].expand_as(rows))
-    steps = (in_order[:, 1:] != in_order[:, :-1]).any(-1).cumsum(-1)
-    ranks_in_order = torch.cat([steps.new_zeros(len(rows), 1), steps], -1)
-    return torch.empty_like(order).scatter_(-1, order, ranks_in_order)
+    return steps.gather(1, inverse_of(order.mT).mT)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from baselines.layers.aggregation import aggregated
 from baselines.layers.batch_norm import BatchNorm, Mask
 from tasks.symmetry.shapes import may_follow_data
 from tasks.symmetry.structure import Structure
@@ -106,13 +106,8 @@ class GINLayer(nn.Module):
     def forward(
         self, h: Tensor, adjacency: Tensor, drop: Callable[[Tensor], Tensor], mask: Mask = None, repeats: int = 1
     ) -> Tensor:
-        rows = h.flatten(-2)
-        if adjacency.is_sparse:
-            gathered = _Aggregate.apply(rows, adjacency, self.eps)
-        else:
-            gathered = rows * (1 + self.eps) + adjacency @ rows
         first, second = self.mlp
-        return second(drop(first(gathered.view(h.shape), mask, repeats)), mask, repeats)
+        return second(drop(first(aggregated(h, adjacency, self.eps), mask, repeats)), mask, repeats)
 
 
 class NormalisedLinear(nn.Module):
@@ -125,28 +120,12 @@ class NormalisedLinear(nn.Module):
 
     def forward(self, h: Tensor, mask: Mask = None, repeats: int = 1) -> Tensor:
         if self.training:
-            return self.norm(self.linear(h), mask, repeats).relu_()
+            return self.norm(self.linear(h), mask, repeats).relu()  # in place it would copy: the norm gives a view
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None and variance is not None
         scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
         bias = (self.linear.bias - mean) * scale + self.norm.bias
         return linear(h, self.linear.weight * scale[:, None], bias).relu_()
-
-
-class _Aggregate(torch.autograd.Function):
-    """A h + (1 + eps) h for a symmetric sparse A ``[R, R]`` and h ``[R, W]``, without copies of h in between."""
-
-    @staticmethod
-    def forward(ctx: Any, h: Tensor, adjacency: Tensor, eps: Tensor) -> Tensor:
-        ctx.save_for_backward(h, adjacency, eps)
-        return (h * (1 + eps)).addmm_(adjacency, h)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        h, adjacency, eps = ctx.saved_tensors
-        through = (gradient * (1 + eps)).addmm_(adjacency, gradient)
-        return through, None, torch.dot(gradient.flatten(), h.flatten())
 
 
 def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor, size: int) -> Tensor:

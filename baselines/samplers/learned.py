@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.layers.vector_neurons import EdgeBlock
+from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
 from baselines.samplers.chance import Chance, Drawn, Fixed
 from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.graph_noise import NOISE
@@ -27,8 +28,6 @@ from tasks.symmetry.structure import Signature, Structure
 TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
-VECTOR_DROPOUT = 0.08  # published for vector neurons as q
-MOST_SOFT_ELEMENTS = 4096  # of a finite group of matrices: all of them are in the mean
 SCORERS: Mapping[str, type[nn.Module]] = {
     "gin": GINScorer,
     "deepsets": DeepSetsScorer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,13 @@ from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
 from baselines.samplers.frames import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
+from tasks.ragged import Stored
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature, Structure
 
 ODD_TOLERANCE = 1e-4
+SCALARS_AT_ONCE = 1 << 24
 SCALAR_ROUNDING = 1024  # in units of the last place of the largest scalar of a channel
 
 
@@ -42,6 +45,9 @@ class MinimalFrameSampler(FrameSampler):
         super().__init__(group, signature, params)
         if not self.exact:
             self.fixed_samples = 1
+
+    def prepared(self, graphs: Stored) -> Stored:
+        return graphs
 
     def _choices(self, factor: Group, signature: Signature) -> int:
         return 2**signature.dimension if isinstance(factor, WithAxes) else 1
@@ -77,18 +83,31 @@ def directions(x: Structure, group: WithAxes, axes: Tensor) -> Tensor:
 
 def individualised_order(x: Structure, noise: Tensor) -> Permutation:
     """Nodes in the order of colours that are refined until none is shared; ``noise`` ``[B, K, N]`` draws."""
-    samples = noise.shape[1]
-    alike = hashed(levels(x.edge_scalars.flatten(1, 2), x.pair_mask.flatten(1, 2))).unflatten(1, (x.nodes, x.nodes))
-    colours = refined(hashed(levels(x.node_scalars, x.mask)), alike, x.mask).repeat_interleave(samples, 0)
-    mask, edges = x.mask.repeat_interleave(samples, 0), alike.repeat_interleave(samples, 0)
+    order = individualised(hashed(levels(x.node_scalars, x.mask)), edge_colours(x), x.mask, noise)
+    return Permutation.from_images(order)
+
+
+def individualised(colours: Tensor, alike: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
+    """The order ``[B, K, N]`` from hashes of nodes ``[B, N]`` and of edges ``alike`` ``[B, N, N]``."""
+    structures, samples, nodes = noise.shape
+    colours = refined(colours, alike, mask).repeat_interleave(samples, 0)
+    mask, edges = mask.repeat_interleave(samples, 0), alike.repeat_interleave(samples, 0)
     while (shared := _shared(colours, mask)).any():
         lowest = colours.masked_fill(~shared, torch.iinfo(colours.dtype).max).amin(-1, keepdim=True)
         drawn = noise.flatten(0, 1).masked_fill(~shared | (colours != lowest), -torch.inf).argmax(-1)
-        alone = (one_hot(drawn, x.nodes) == 1) & shared
+        alone = (one_hot(drawn, nodes) == 1) & shared
         colours = refined(torch.where(alone, mixed(colours), colours), edges, mask)
     last = torch.iinfo(colours.dtype).min
     order = colours.masked_fill(~mask, last).argsort(dim=-1, descending=True, stable=True)
-    return Permutation.from_images(order.unflatten(0, (len(x), samples)))
+    return order.unflatten(0, (structures, samples))
+
+
+def edge_colours(x: Structure) -> Tensor:
+    """Hashes ``[B, N, N]`` of the ranks of edge scalars, some structures at a time: ranks are 64-bit numbers."""
+    edges, exist = x.edge_scalars.flatten(1, 2), x.pair_mask.flatten(1, 2)
+    step = max(1, SCALARS_AT_ONCE // max(1, math.prod(edges.shape[1:])))
+    parts = zip(edges.split(step), exist.split(step), strict=True)
+    return torch.cat([hashed(levels(*part)) for part in parts]).unflatten(1, (x.nodes, x.nodes))
 
 
 def levels(values: Tensor, exists: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from tasks.ragged import Stored
 from tasks.symmetry.element import Element
 from tasks.symmetry.groups import Group
 from tasks.symmetry.noise import Generator, Noise
@@ -47,6 +48,10 @@ class Sampler(nn.Module, ABC):
         if signature is not None:
             group.check(signature)
         self.group = group
+
+    def prepared(self, graphs: Stored) -> Stored:
+        """The structures of a data set with what the elements need to know of each, whatever the noise."""
+        return graphs
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:

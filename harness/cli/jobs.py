@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, SuiteArgument
+from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, SuiteArgument, dashboard, local
 from harness.cli.printing import cell, print_table
+from harness.errors import SymbenchError
+from harness.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.execution.jobs import JobServer
+    from harness.spec import RunSpec
 
 DashboardOption = Annotated[
     str | None,
     typer.Option(
-        "--address", metavar="URL", help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)."
+        "--address",
+        parser=dashboard,
+        metavar="URL",
+        help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS).",
     ),
 ]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Print what the job prints, until it ends.")]
@@ -43,29 +51,64 @@ def submit(
     slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many runs at once at most.")] = None,
     runtime_env: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A YAML file with Ray's runtime environment: env_vars, pip, ..."),
+        typer.Option(
+            parser=local, metavar="FILE", help="A YAML file with Ray's runtime environment: env_vars, pip, ..."
+        ),
     ] = None,
     follow: FollowOption = False,
 ) -> None:
-    """Run a suite on a cluster from outside of it: this code and the suite travel there, and the job goes on alone."""
-    from harness import planning
+    """Run a suite or a search on a cluster from outside of it: it travels there with this code, and goes on alone."""
     from harness.execution.jobs import JobServer
-    from harness.execution.submission import Submission, runtime_environment, travelling
-    from harness.suite import load
+    from harness.execution.submission import Submission, runtime_environment, sendable, travelling
+    from harness.records.plugin_code import used_by
+    from harness.search.file import FOLDER as SEARCHES
+    from harness.search.file import is_search
+    from harness.suite import locate
 
-    loaded = load(suite, overrides or ())
-    planned = planning.plan(loaded, None, only or ())
-    planned.check_some()
-    submission = Submission(suite=suite, store=store, overrides=overrides or (), only=only or (), slots=slots)
+    search = is_search(suite)
+    name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
+    file = locate(suite, SEARCHES, "search") if search else locate(suite)
+    submission = Submission(
+        file=file, store=store, overrides=overrides or (), only=only or (), slots=slots, search=search
+    )
     environment = runtime_environment(runtime_env)
+    plugins = sendable(used_by(specs))
     server = JobServer(address)
-    with travelling(submission) as folder:
-        job_id = server.submit(folder, submission.entrypoint, environment, loaded.name, store)
-    typer.echo(f"Job {job_id}: {loaded.name}, {len(planned.jobs)} runs, records in {store}")
+    with travelling(submission, plugins) as folder:
+        job_id = server.submit(folder, submission.entrypoint, environment, name, redacted(store))
+    typer.echo(f"Job {job_id}: {name}, {runs} runs, records in {redacted(store)}")
+    if search:
+        words = ["symbench", "search", suite, *(word for one in overrides or () for word in ("--set", one))]
+        typer.echo(f"Once it has ended, {redacted(shlex.join([*words, '--store', store]))} shows here what it found.")
+    if plugins:
+        typer.echo(f"Sent along: {', '.join(f'{one.distribution} {one.version}' for one in plugins)}")
     if follow:
         _follow(server, job_id)
     else:
-        typer.echo(f"Next: symbench jobs logs {job_id} --follow --address {server.address}")
+        typer.echo(f"Next: symbench jobs logs {job_id} --follow --address {redacted(server.address)}")
+
+
+Asked = tuple[str, int, "list[RunSpec]"]
+"""What is submitted: its name, how many runs that are, and those that show which plug-ins it needs."""
+
+
+def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
+    from harness import planning
+    from harness.suite import load
+
+    loaded = load(suite, overrides)
+    planned = planning.plan(loaded, None, only)
+    planned.check_some()
+    return loaded.name, len(planned.jobs), [job.spec for job in planned.jobs]
+
+
+def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
+    from harness.search.file import load
+
+    if only:
+        raise SymbenchError(f"--only picks runs of a suite, and {search} is a search: leave it out.")
+    loaded = load(search, overrides)
+    return loaded.suite_name, loaded.trials, [loaded.example.spec]
 
 
 @jobs_app.callback()
@@ -121,6 +164,8 @@ def job_logs(
         _follow(server, job_id)
     else:
         typer.echo(server.log(job_id), nl=False)
+        if reason := server.job(job_id).reason:
+            typer.echo(f"Job {job_id}: {reason}", err=True)
 
 
 def _follow(server: JobServer, job_id: str) -> None:
@@ -132,5 +177,5 @@ def _follow(server: JobServer, job_id: str) -> None:
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"Job {job_id}: {job.status}")
     if job.status != "SUCCEEDED":
-        typer.echo((job.message or "").partition("\n")[0], err=True)
+        typer.echo(redacted(job.reason or job.message or ""), err=True)
         raise typer.Exit(job.exit_code or 1)

@@ -22,8 +22,10 @@ from harness.cli.options import (
     SuiteArgument,
 )
 from harness.cli.printing import needed_store, print_table, shown
+from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
+    from harness.execution.progress import Progress
     from harness.execution.watching import LaunchState
     from harness.planning import Plan
     from harness.records.store import Store
@@ -55,6 +57,8 @@ def run(
     with opened.lock():
         planned = planning.plan(loaded, opened, only or ())
         planned.check_some()
+        for note in planned.notes():
+            typer.echo(note)
         if planned.todo:
             from harness.execution.launch import launch
             from harness.tracking import sync as sync_records
@@ -67,6 +71,7 @@ def run(
                 mirrored = sync_records(opened, opened.mlflow_uri)  # what no worker lived to log
                 if mirrored.failed:
                     progress.note(f"{mirrored}: run 'symbench sync' later.")
+                _compact_many(opened, progress)
             except KeyboardInterrupt:
                 progress.note(GOES_ON)
                 raise typer.Exit(INTERRUPTED) from None
@@ -89,11 +94,13 @@ def search(
     from rich.console import Console
 
     from harness.execution.progress import progress_for
+    from harness.planning import refuse_secrets
     from harness.search.file import load
     from harness.search.results import table, title
     from harness.search.searching import run_search
 
     loaded = load(name, overrides or ())
+    refuse_secrets([loaded.example])
     progress = progress_for(Console(soft_wrap=True))
     try:
         found = run_search(loaded, store, address=address, progress=progress, slots=slots)
@@ -125,6 +132,19 @@ def status(
         typer.echo(json.dumps([asdict(one) for one in found], indent=1, default=str))
     else:
         _print_status(found)
+
+
+def _compact_many(store: Store, progress: Progress) -> None:
+    """Where there are so many files of records that a store is read faster without them."""
+    from harness.collate.kept import keep_rows
+    from harness.records.compaction import WORTH, compact
+
+    if len(store.record_files()) >= WORTH:
+        try:
+            progress.note(str(compact(store)))
+            keep_rows(store)
+        except SymbenchError as error:  # every record is there, in whichever file
+            progress.note(f"{error} Run 'symbench compact' later.")
 
 
 def _print_end(planned: Plan, store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -14,11 +15,57 @@ def local(text: str) -> Path:
     """A path on this machine. As one, an address would be a folder named ``s3:``."""
     if "://" in text:
         raise SymbenchError(f"{text} is an address: name a file or a folder on this machine.")
+    return _path(text)
+
+
+def store_place(text: str) -> str:
+    """What ``--store`` names: a folder that there is or that can be made, or an address."""
+    scheme, found, rest = text.partition("://")
+    if found and scheme != "file":
+        if not scheme or not rest.strip("/") or scheme in ("http", "https"):
+            raise SymbenchError(f"--store {text}: name a folder, or an address such as s3://bucket/store.")
+        return text
+    folder = _path(rest if found else text)
+    taken = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if taken is not None:
+        raise SymbenchError(f"{taken} is a file, and a store is a folder: choose another --store.")
+    return text
+
+
+def cluster(text: str) -> str:
+    """What joins a Ray cluster."""
+    from harness.execution.address import check_address
+
+    check_address(text)
+    return text
+
+
+def dashboard(text: str) -> str:
+    """What jobs are sent to."""
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise SymbenchError(f"--address {text}: jobs go to the head's dashboard, such as http://HEAD:8265.")
+    return text
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise SymbenchError("A file or folder is named by nothing (''): write its path, or '.' for the current folder.")
+    try:
+        path = Path(text).expanduser()
+        path.exists()  # raises for a name that no file system takes
+    except (RuntimeError, OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise SymbenchError(f"{text[:100]} is no path that can be used here ({said}): choose another.") from error
     return Path(text)
 
 
 STORE = "results/store"
-INTERRUPTED = 130
+MISTAKE, INTERRUPTED = 2, 130
 
 SuiteArgument = Annotated[
     str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in ray_configs, such as quick.")
@@ -35,6 +82,7 @@ StoreOption = Annotated[
     str,
     typer.Option(
         "--store",
+        parser=store_place,
         metavar="STORE",
         envvar="SYMBENCH_STORE",
         help="The folder that holds the records, or an address such as s3://bucket/store.",
@@ -42,7 +90,9 @@ StoreOption = Annotated[
 ]
 AddressOption = Annotated[
     str | None,
-    typer.Option("--address", metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started."),
+    typer.Option(
+        "--address", parser=cluster, metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started."
+    ),
 ]
 SlotsOption = Annotated[
     int | None,

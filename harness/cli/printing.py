@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.errors import SymbenchError
+from harness.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -54,6 +55,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def shown(path: Path | str) -> str:
-    """The path as seen from the current folder, where it is inside it."""
+    """The path as seen from the current folder, where it is inside it; an address without its password."""
     folder = Path(path)
-    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else str(path)
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else redacted(str(path))

@@ -177,6 +177,7 @@ def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
             for job in found.jobs
         ],
         "misfits": [pair._asdict() for pair in found.misfits],
+        "by_other_code": {name: [job.spec.digest for job in jobs] for name, jobs in found.by_other_code.items()},
     }
 
 
@@ -191,6 +192,8 @@ def _print_plan(found: Plan) -> None:
     print_table(["task", "method", "protocol", "runs", "done", "failed", "settings"], rows)
     for pair in found.misfits:
         typer.echo(f"does not fit: {pair.task} x {pair.method}: {pair.reason}")
+    for note in found.notes():
+        typer.echo(note)
     typer.echo(
         f"{found.suite}: {len(found.jobs)} runs, {len(found.done)} have a record, {len(found.todo)} to do "
         f"({len(found.failed)} of them failed before), {len(found.misfits)} pairs do not fit"

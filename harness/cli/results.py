@@ -1,4 +1,4 @@
-"""What the records say: collate, report, compare, export, import, ui, sync."""
+"""What the records say: collate, report, compare, export, import, compact, ui, sync."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import typer
 
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
+from harness.errors import SymbenchError
+from harness.redaction import redacted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -23,10 +25,11 @@ app = typer.Typer()
 def collate(store: StoreOption = STORE) -> None:
     """Collect the records into tables: runs, accuracy, sample_complexity, scaling and others (Parquet and CSV)."""
     from harness.collate import collate as collate_tables
+    from harness.collate import results_folder
 
     opened = needed_store(store)
     collate_tables(opened)
-    typer.echo(f"Tables: {shown(opened.root.parent / 'tables')}")
+    typer.echo(f"Tables: {shown(results_folder(opened) / 'tables')}")
 
 
 @app.command()
@@ -34,7 +37,9 @@ def report(
     store: StoreOption = STORE,
     out: Annotated[
         Path | None,
-        typer.Option(parser=local, metavar="DIR", help="Where the leaderboard goes (default: beside the store)."),
+        typer.Option(
+            parser=local, metavar="DIR", help="Where the leaderboard goes (default: where collate puts the tables)."
+        ),
     ] = None,
     against: Annotated[
         Path | None,
@@ -50,12 +55,13 @@ def report(
     With --against, exit code 1 if a result is worse by more than noise, or lost since every run of it failed.
     """
     from harness.collate import collate as collate_tables
+    from harness.collate import results_folder
     from harness.report import write_report
 
     opened = needed_store(store)
     tables = collate_tables(opened)
     moved = _moved(tables.runs, against) if against else None
-    for path in write_report(tables, opened, out or opened.root.parent, moved):
+    for path in write_report(tables, opened, out or results_folder(opened), moved):
         typer.echo(f"Report: {shown(path)}")
     if moved and moved.regressed:
         raise typer.Exit(1)
@@ -88,7 +94,7 @@ def compare(
     uri = opened.mlflow_uri
     pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
     if page := compare_url_of(digests, pages, uri):
-        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {page}")
+        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {redacted(page)}")
 
 
 @app.command()
@@ -128,6 +134,22 @@ def import_(
 
 
 @app.command()
+def compact(store: StoreOption = STORE) -> None:
+    """Take records and histories into segments, of which a million are read in minutes; a launch of many does so too.
+
+    It can be interrupted and repeated, every command reads segments, and a run that is done again has a file again.
+    """
+    from harness.collate.kept import keep_rows
+    from harness.records.compaction import compact as compact_store
+
+    opened = needed_store(store)
+    for one in (opened, *opened.searches()):
+        with one.lock():
+            typer.echo(f"{shown(one.address)}: {compact_store(one)}")
+            keep_rows(one)
+
+
+@app.command()
 def ui(
     store: StoreOption = STORE,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")] = 5000,
@@ -136,6 +158,7 @@ def ui(
     from harness.tracking import serve
 
     serve(needed_store(store), port, announce=typer.echo)
+    typer.echo("MLflow's pages have ended.")
 
 
 @app.command()
@@ -145,6 +168,8 @@ def sync(store: StoreOption = STORE) -> None:
 
     opened = needed_store(store)
     result = sync_records(opened, opened.mlflow_uri)
+    if result.unusable and result.reason:
+        raise SymbenchError(f"{result.reason}: check MLFLOW_TRACKING_URI, or start the server.")
     typer.echo(str(result))
     if result.failed:
         raise typer.Exit(1)

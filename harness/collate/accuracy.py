@@ -16,7 +16,8 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
 
     ``seeds`` counts the runs that gave a finite value, ``failed`` those that failed, ``undefined`` those that ended
     well with no finite value. ``control`` is the metric beside it (:class:`~tasks.cards.TaskCard`), null where the runs
-    recorded none; ``control_seeds`` counts the runs that did. Units: seconds, bytes, group samples per example.
+    recorded none; ``control_seeds`` counts the runs that did. Costs of a device are in
+    :func:`~harness.collate.costs.costs`.
     """
     failed = pl.col("status") == "failed"
     return (
@@ -34,11 +35,7 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
             (~failed & pl.col("value").is_null()).sum().cast(pl.Int64).alias("undefined"),
             pl.col("parameters").max(),
             pl.col("train_samples", "test_samples").first(),
-            mean("train_seconds"),
-            mean("train_examples_per_second"),
             mean("flops_per_example"),
-            mean("seconds_per_example"),
-            pl.col("peak_memory_bytes").max(),
             pl.col("suite").unique().sort().str.join(", ").alias("suites"),
         )
         .sort("task", "protocol", "method", "size", "setting", nulls_last=True)

@@ -93,44 +93,6 @@ def mean_ranks(scores: Sequence[Sequence[Array]]) -> tuple[Array, Array, Array]:
     return ranks, low, high
 
 
-def win_probabilities(scores: Sequence[Array]) -> tuple[Array, Array, Array]:
-    """:func:`probability_of_improvement` of each of M methods over each other, ``[M, M]``, and its interval's ends.
-
-    One array ``[M, n]`` a task, higher is better, NaN where a method has no value of a seed: a pair is compared on the
-    seeds that it shares, and its probability is NaN where it shares none.
-    """
-    shape = (len(scores[0]), len(scores[0]))
-    won, again = _Mean(shape), _Mean((RESAMPLES, *shape))
-    for place, task in enumerate(scores):
-        difference = task[:, None] - task
-        shared = (~np.isnan(difference)).astype(float)
-        beats = np.where(shared, (difference > 0) + 0.5 * (difference == 0), 0.0)
-        picks = resampled_seeds(task.shape[1], place)
-        weights = (picks[..., None] == np.arange(task.shape[1])).sum(1, dtype=float)  # [RESAMPLES, n]
-        won.add(beats.sum(-1), shared.sum(-1))
-        again.add(np.tensordot(weights, beats, (1, -1)), np.tensordot(weights, shared, (1, -1)))
-    several = [task.shape[1] for task in scores if task.shape[1] > 1]
-    value = won.value()
-    if not several:
-        return value, np.full(shape, np.nan), np.full(shape, np.nan)
-    low, high = np.quantile(np.nan_to_num(again.value(), nan=0.5), expanded(min(several)), axis=0)
-    return value, np.where(np.isnan(value), np.nan, low), np.where(np.isnan(value), np.nan, high)
-
-
-class _Mean:
-    """The mean over tasks of shares, of which each is known where its whole is above 0; NaN where none is."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._sum, self._known = np.zeros(shape), np.zeros(shape)
-
-    def add(self, part: Array, whole: Array) -> None:
-        self._sum += np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
-        self._known += whole > 0
-
-    def value(self) -> Array:
-        return np.divide(self._sum, self._known, out=np.full(self._sum.shape, np.nan), where=self._known > 0)
-
-
 def _ranks(scores: Array) -> Array:
     return np.asarray(rankdata(-scores, method="average", axis=-1))
 

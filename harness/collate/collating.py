@@ -10,10 +10,11 @@ import polars as pl
 
 from harness.collate.accuracy import accuracy, with_intervals
 from harness.collate.convergence import convergence
+from harness.collate.costs import costs
 from harness.collate.incremental import load_cache, read_rows
 from harness.collate.output_variance import output_variance
 from harness.collate.ranks import ranks
-from harness.collate.runs import runs
+from harness.collate.runs import runs_of
 from harness.collate.sample_complexity import sample_complexity, with_convergence
 from harness.collate.scaling import scaling, with_samples_and_exponents
 from harness.collate.tables import NAMES, Tables, are_written, write_tables
@@ -25,35 +26,48 @@ log = logging.getLogger(__name__)
 
 
 def collate(store: Store, out: Path | None = None) -> Tables:
-    """The tables of all records in ``store``, written to ``out`` (default: ``tables`` beside the store).
+    """The tables of all records in ``store``, written to ``out`` (default: ``tables`` where its results are).
 
     Only records that are new or changed since the last call with this ``out`` are parsed. Files that are no readable
     record are left out, with one warning for each reason. Raises :class:`~harness.errors.SymbenchError` where ``out``
     cannot be written.
     """
-    out = store.root.parent / "tables" if out is None else out
+    out = results_folder(store) / "tables" if out is None else out
     store.refresh()
     cache = load_cache(out, NAMES)
     rows = read_rows(store.root, cache["runs"] if cache else None)
-    frames = frames_of(runs(rows.frame)) if rows.changed or cache is None else cache
-    tables = Tables(**frames, left_out=rows.left_out, parsed=rows.parsed)
+    left_out, parsed, changed = rows.left_out, rows.parsed, rows.changed or cache is None
+    if cache is None or changed:
+        cache, columns = None, rows.frame.get_columns()
+        del rows
+        cache = frames_of(runs_of(columns))
+    tables = Tables(**cache, left_out=left_out, parsed=parsed)
     for sentence in tables.warnings():
         log.warning("%s", sentence)
-    if rows.changed or not are_written(out):
+    if changed or not are_written(out):
         write_tables(tables, out)
     return tables
+
+
+def results_folder(store: Store) -> Path:
+    """Where the tables and the leaderboard of a store go, by default: no two stores share one.
+
+    Beside a folder called ``store``, as in ``results/store``; a store of any other name has them inside.
+    """
+    return store.root.parent if store.root.name == "store" else store.root / "results"
 
 
 def frames_of(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """Every table, by name, of the runs in the table ``runs``."""
     lazy = all_runs.lazy()
-    pooled, by_samples, repeated, by_size = pl.collect_all(
-        [accuracy(lazy), sample_complexity(lazy), output_variance(lazy), scaling(lazy)]
+    pooled, by_device, by_samples, repeated, by_size = pl.collect_all(
+        [accuracy(lazy), costs(lazy), sample_complexity(lazy), output_variance(lazy), scaling(lazy)]
     )
     by_samples = with_convergence(by_samples, convergence(all_runs))
     return {
         "runs": all_runs,
         "accuracy": with_intervals(pooled),
+        "costs": by_device,
         "ranks": ranks(all_runs),
         "sample_complexity": by_samples,
         "output_variance": repeated,

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from harness.collate.kept import BATCH, LAYOUT, KeptRows, kept_records
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
-from harness.records.store import IMPORTED
-
-LAYOUT = "9"
-"""Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
+from harness.records.segments import Segments
+from harness.records.store import IMPORTED, SEGMENTS
 
 STAMP: dict[str, pl.DataType | type[pl.DataType]] = {
     "file": pl.String,
@@ -24,8 +23,7 @@ STAMP: dict[str, pl.DataType | type[pl.DataType]] = {
     "file_size": pl.Int64,
 }
 ROWS = pl.Schema(COLUMNS | STAMP)
-BATCH = 4096
-"""Records that are rows of Python values at once: a hundred thousand would take gigabytes."""
+RESCANS = 3
 _LAYOUT_KEY, _WRITTEN_KEY = "symbench.layout", "symbench.written"
 log = logging.getLogger(__name__)
 
@@ -54,31 +52,84 @@ def read_rows(root: Path, cache: pl.DataFrame | None) -> Rows:
 
     They are taken from ``cache`` where name, time and size of a file are as they were.
     """
-    stamps = pl.DataFrame(list(_stamps(root)), schema=STAMP, orient="row")
-    known = pl.DataFrame(schema=ROWS) if cache is None else cache.join(stamps, on=list(STAMP), how="semi").select(*ROWS)
-    parts = [known]
-    left_out: list[LeftOut] = []
-    new = stamps.join(known, on="file", how="anti").sort("file")
-    for batch in new.iter_slices(BATCH):
-        rows = [row for stamp in batch.iter_rows(named=True) if (row := _read(root, stamp, left_out)) is not None]
-        parts.append(frame(rows, ROWS))
-    parsed = sum(part.height for part in parts[1:])
-    if cache is not None and not parsed and known.height == cache.height:
-        return Rows(cache, False, 0, tuple(left_out))
-    return Rows(pl.concat(parts), True, parsed, tuple(left_out))
+    rows, missed = _read_rows(root, cache)
+    for _ in range(RESCANS):
+        if not missed:  # else a file has become part of a segment, or a success took the place of a failure
+            break
+        again, missed = _read_rows(root, rows.frame)
+        rows = Rows(again.frame, True, rows.parsed + again.parsed, again.left_out)
+    return rows
 
 
-def _read(root: Path, stamp: dict[str, Any], left_out: list[LeftOut]) -> dict[str, Any] | None:
-    """The row of one file; where it is no record, the reason is added to ``left_out``."""
-    try:
-        return read_row((root / stamp["file"]).read_bytes(), _source(stamp["file"])) | stamp
-    except FileNotFoundError:
-        return None  # replaced since the scan (a success takes the place of a failure): the next collate sees it
-    except Unreadable as error:
-        left_out.append(LeftOut(stamp["file"], str(error), error.newer))
-    except OSError as error:
-        left_out.append(LeftOut(stamp["file"], error.strerror or str(error), False))
-    return None
+def _read_rows(root: Path, cache: pl.DataFrame | None) -> tuple[Rows, bool]:
+    """The rows as one scan found them, and whether some had gone when they were to be read."""
+    segments = Segments(root / SEGMENTS)
+    files = pl.DataFrame(list(_stamps(root)), schema=STAMP, orient="row")
+    kept = kept_records(segments, files["file"])  # after the scan: what has gone into a segment meanwhile is there
+    stamps = pl.concat([files, kept.select(*STAMP)])
+    same = stamps.clear() if cache is None else cache.select(*STAMP).join(stamps, on=list(STAMP), how="semi")
+    reader = _Reader(root, segments)
+    new = [one.join(same, on="file", how="anti") for one in (files, kept)]
+    parts = [part for part in (*reader.files(new[0]), *reader.kept(new[1])) if part.height]
+    if cache is not None and not parts and same.height == cache.height:
+        return Rows(cache, False, 0, tuple(reader.left_out)), reader.missed
+    if cache is not None:
+        known = cache.select(*ROWS)
+        parts = [known.join(stamps, on=list(STAMP), how="semi") if same.height < cache.height else known, *parts]
+    parsed = sum(part.height for part in parts) - same.height
+    return Rows(pl.concat([ROWS.to_frame(), *parts]), True, parsed, tuple(reader.left_out)), reader.missed
+
+
+class _Reader:
+    """Parses records; ``left_out`` are those that are none, and why, and ``missed`` says that some had gone."""
+
+    def __init__(self, root: Path, segments: Segments) -> None:
+        self._root, self._segments = root, segments
+        self.left_out: list[LeftOut] = []
+        self.missed = False
+
+    def files(self, stamps: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        for batch in stamps.sort("file").iter_slices(BATCH):
+            yield self._frame((stamp, self._body(stamp["file"])) for stamp in batch.iter_rows(named=True))
+
+    def kept(self, stamps: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        rows = KeptRows(self._root / SEGMENTS, self._segments, LAYOUT)
+        for (segment,), wanted in stamps.group_by("segment", maintain_order=True):
+            try:
+                found = rows.of(str(segment))
+                if found["row"].equals(wanted["row"]):  # as they mostly are: nothing is moved then
+                    yield found.hstack(wanted.select(*STAMP)).select(*ROWS)
+                    continue
+                there = found.join(wanted.drop("segment"), on="row", how="inner", maintain_order="left")
+                yield there.select(*ROWS)
+                self._refuse(str(segment), wanted.join(there, on="row", how="anti"))
+            except FileNotFoundError:
+                self.missed = True
+        rows.sweep()
+
+    def _refuse(self, segment: str, records: pl.DataFrame) -> None:
+        """Says what is wrong with those that gave no row."""
+        bodies = self._segments.bodies(segment, records["row"])
+        self._frame(zip(records.select(*STAMP).iter_rows(named=True), bodies, strict=True))
+
+    def _body(self, file: str) -> bytes | None:
+        try:
+            return (self._root / file).read_bytes()
+        except FileNotFoundError:
+            self.missed = True
+        except OSError as error:
+            self.left_out.append(LeftOut(file, error.strerror or str(error), False))
+        return None
+
+    def _frame(self, found: Iterable[tuple[dict[str, Any], bytes | str | None]]) -> pl.DataFrame:
+        rows = []
+        for stamp, body in found:
+            try:
+                if body is not None:
+                    rows.append(read_row(body, _source(stamp["file"])) | stamp)
+            except Unreadable as error:
+                self.left_out.append(LeftOut(stamp["file"], str(error), error.newer))
+        return frame(rows, ROWS)
 
 
 def _source(file: str) -> str | None:
@@ -98,7 +149,7 @@ def load_cache(folder: Path, names: Sequence[str]) -> dict[str, pl.DataFrame] | 
             return None
         if marks[0].get(_LAYOUT_KEY) != LAYOUT:
             return None
-        return {name: pl.read_parquet(path) for name, path in paths.items()}
+        return {name: pl.read_parquet(path, glob=False) for name, path in paths.items()}
     except (OSError, pl.exceptions.PolarsError) as error:
         log.warning("The tables in %s are damaged (%s): they are made again.", folder, error)
         return None

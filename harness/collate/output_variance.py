@@ -23,11 +23,7 @@ def output_variance(runs: pl.LazyFrame) -> pl.LazyFrame:
         .drop_nulls(MEASURED)
         .group_by(*keys, maintain_order=True)
         .agg(
-            *(
-                statistic
-                for name in MEASURED
-                for statistic in (mean(name), stderr(name).alias(f"{name}_stderr"))
-            ),
+            *(statistic for name in MEASURED for statistic in (mean(name), stderr(name).alias(f"{name}_stderr"))),
             count("samples").alias("seeds"),
             pl.col("repeats").min(),
         )

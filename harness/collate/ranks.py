@@ -9,13 +9,15 @@ data on which most methods have a value.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
-from harness.collate.bootstrap import Array, mean_ranks, win_probabilities
+from harness.collate.bootstrap import mean_ranks
+from harness.collate.significance import by_seed
+from harness.collate.standings import standings
 from harness.collate.statistics import CONTEST, score
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -48,12 +50,11 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
 
     ``rank`` is the mean over ``tasks`` of the rank by the interquartile mean over seeds of the score
     (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` end its 95 % interval, seeds resampled
-    within each task, null where no task has two seeds. ``tied_with`` names the methods of the league that cannot be
-    told apart from this one: of equal mean rank, or where the 95 % interval of the probability that one beats the other
-    on a seed they share, averaged over tasks, holds 1/2 or cannot be told, for want of seeds. ``place`` is 1 + the
-    number of methods that are better and not tied. ``seeds`` is the fewest that gave a value on a task, ``failed``
-    counts the failed runs of all tasks. A method outside the league has no rank: it has no value on the tasks
-    ``missing``, or values of ``several`` settings, among which only validation could choose.
+    within each task, null where no task has two seeds. ``place`` and ``tied_with``, the methods of the league that are
+    not told apart from this one, are by the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is
+    the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method outside the league
+    has no rank: it has no value on the tasks ``missing``, or values of ``several`` settings, among which only
+    validation could choose.
     """
     scored = runs.with_columns(score())
     chosen = _one_contest_a_task(scored)
@@ -143,25 +144,17 @@ def _scores(runs: pl.DataFrame) -> Scores:
 def _league(
     protocol: str, place: int, league: League, scores: Scores, failed: Mapping[tuple[Entrant, str], int]
 ) -> Iterable[tuple[Any, ...]]:
-    tables = [_by_seed([scores[task][name] for name in league.methods]) for task in league.tasks]
+    tables = [by_seed([scores[task][name] for name in league.methods]) for task in league.tasks]
     mean, low, high = mean_ranks([[row[~np.isnan(row)] for row in table] for table in tables])
-    _, least, most = win_probabilities(tables)
-    tied = ~((least > 0.5) | (most < 0.5)) | (mean[:, None] == mean)  # one seed has no interval: all are tied
-    places = 1 + ((mean < mean[:, None]) & ~tied).sum(1)
+    found = standings(tables, -mean)
     for index in np.lexsort((np.arange(len(mean)), mean)):
         name = league.methods[index]
-        others = [_shown(league.methods[other]) for other in np.flatnonzero(tied[index]) if other != index]
+        others = [_shown(league.methods[other]) for other in np.flatnonzero(~found.apart[index]) if other != index]
         yield (
             protocol, place, [*league.tasks], *name, float(mean[index]), _known(low[index]), _known(high[index]),
-            int(places[index]), others, min(len(scores[task][name]) for task in league.tasks),
+            found.places[index], others, min(len(scores[task][name]) for task in league.tasks),
             sum(failed[name, task] for task in league.tasks), [], [],
         )  # fmt: skip
-
-
-def _by_seed(methods: Sequence[Mapping[int, float]]) -> Array:
-    """``[M, seeds]``, NaN where a method has no value of a seed."""
-    seeds = sorted({seed for values in methods for seed in values})
-    return np.array([[values.get(seed, np.nan) for seed in seeds] for values in methods])
 
 
 def _shown(entrant: Entrant) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -18,8 +18,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from harness.records.devices import device_of
 from harness.records.record import SCHEMA
 from harness.spec import without_neutral
+from harness.training.stack_note import stack_of
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 CURVE = pl.List(
@@ -83,11 +85,13 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "seconds_per_example": pl.Float64,
     "train_examples_per_second": pl.Float64,
     "peak_memory_bytes": pl.Int64,
+    "train_peak_memory_bytes": pl.Int64,
     "wall_seconds": pl.Float64,
     "started": pl.String,
     "finished": pl.String,
     "host": pl.String,
     "device": pl.String,
+    "stack": pl.Int64,
     "git_commit": pl.String,
     "git_dirty": pl.Boolean,
     "symbench_version": pl.String,
@@ -153,6 +157,8 @@ class _Spec(_Part):
     task_params: dict[str, Any]
     method: str
     method_version: str
+    base: dict[str, Any]
+    sampler: dict[str, Any]
     seed: Int64
     protocol: str
     settings: dict[str, Any]
@@ -175,7 +181,7 @@ class _Record(_Part):
     failure: _Failure | None
 
 
-def read_row(raw: bytes, source: str | None = None) -> dict[str, Any]:
+def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
     """The row (keys: :data:`COLUMNS`) of a record's JSON. Raises :class:`Unreadable`.
 
     A record from another ``source`` than this store (a bundle that was imported) has settings of its own, so that its
@@ -250,8 +256,8 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "control_name": described.control,
         "control": _finite(record.metrics.get(described.control)) if described.control else None,
         "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
-        "curve": [vars(point) for point in record.curve if point.samples >= 1],
-        "output_variance": [vars(point) for point in record.output_variance],
+        "curve": _once((point for point in record.curve if point.samples >= 1), "samples"),
+        "output_variance": _once(record.output_variance, "stage", "samples"),
         "train_samples": _whole(record.spec.settings.get("train_samples")),
         "test_samples": _whole(record.spec.settings.get("test_samples")),
         "parameters": _whole(record.cost.get("parameters")),
@@ -260,11 +266,13 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "seconds_per_example": _finite(record.cost.get("seconds_per_example")),
         "train_examples_per_second": _finite(record.cost.get("train_examples_per_second")),
         "peak_memory_bytes": _whole(record.cost.get("peak_memory_bytes")),
+        "train_peak_memory_bytes": _whole(record.cost.get("train_peak_memory_bytes")),
         "wall_seconds": _finite(provenance.get("wall_seconds")),
         "started": record.started,
         "finished": record.finished,
         "host": _text(provenance.get("host")),
-        "device": _text(provenance.get("device")),
+        "device": device_of(provenance),
+        "stack": stack_of(record.notes),
         "git_commit": _text(provenance.get("git_commit")),
         "git_dirty": dirty if isinstance(dirty := provenance.get("git_dirty"), bool) else None,
         "symbench_version": _text(provenance.get("symbench_version")),
@@ -274,6 +282,14 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "provenance": _canonical(provenance),
         "spec_json": _canonical(spec),
     }
+
+
+def _once(points: Iterable[_Part], *place: str) -> list[dict[str, Any]]:
+    """The first point of each place: a run that was measured there twice is still one run."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for values in map(vars, points):
+        found.setdefault(tuple(values[name] for name in place), values)
+    return list(found.values())
 
 
 @lru_cache(maxsize=65536)

@@ -15,38 +15,41 @@ from tasks.symmetry.names import dimension, log_order
 
 
 def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting of every task x method that ran on at least two sizes.
+    """One row per setting and device of every task x method that ran on at least two sizes.
 
+    ``mean``, ``stderr`` and ``seeds`` are those of a setting on all devices, costs are those of one device.
     ``series`` is common to settings that differ in size alone. Units: seconds per example, bytes, nats.
     ``log_group_size`` is the logarithm of the number of elements of all finite factors, ``group_dimension`` the
     dimension of all Lie groups among them; null where there are none. :func:`with_samples_and_exponents` completes the
     rows.
     """
     keys = (*SETTING_KEYS, "series")
+    quality = {"mean": mean("value"), "stderr": stderr("value"), "seeds": count("value")}
     sizes = pl.col("size").n_unique().over("task", "method")
     return (
         runs.filter((pl.col("status") == "succeeded") & pl.col("size").is_not_null())
         .filter(sizes >= 2)
-        .group_by(*keys, maintain_order=True)
+        .with_columns(statistic.over(keys).alias(name) for name, statistic in quality.items())
+        .group_by(*keys, "device", maintain_order=True)
         .agg(
-            mean("value").alias("mean"),
-            stderr("value").alias("stderr"),
+            pl.col("mean", "stderr").first(),
             mean("seconds_per_example"),
             stderr("seconds_per_example").alias("seconds_per_example_stderr"),
             mean("peak_memory_bytes"),
             stderr("peak_memory_bytes").alias("peak_memory_bytes_stderr"),
-            count("value").alias("seeds"),
+            pl.col("seeds").first(),
         )
         .with_columns(
             _of_group(log_order, pl.Float64).alias("log_group_size"),
             _of_group(lambda names, nodes: dimension(names), pl.Int64).alias("group_dimension"),
         )
-        .sort("task", "protocol", "method", "series", "size")
+        .sort("task", "protocol", "method", "series", "size", "device", nulls_last=True)
     )
 
 
 def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -> pl.DataFrame:
-    """Beside every row the variance of one sample and the samples needed, and how cost grows along its series.
+    """Beside every row the variance of one sample and the samples needed, and how cost grows along its series on its
+    device.
 
     ``variance`` is at k = 1. ``seconds_exponent`` and ``memory_exponent`` are those of power laws in the size,
     ``seconds_group_exponent`` and ``memory_group_exponent`` of power laws in what of the group grows with it: the
@@ -57,8 +60,8 @@ def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -
     completed = pooled
     for extra in (at_one, by_samples.select(*SETTING, *needed).unique(SETTING, keep="first")):
         completed = completed.join(extra, on=SETTING, how="left", nulls_equal=True, maintain_order="left")
-    by = ("task", "method", "series", "source")
-    growing = pl.col("log_group_size").n_unique().over(by) > 1
+    by = ("task", "method", "series", "source", "device")
+    growing = pl.col("log_group_size").n_unique().over(by[:-1]) > 1
     of_group = pl.when(growing).then("log_group_size").otherwise("group_dimension")
     measured = pooled.with_columns(of_group.cast(pl.Float64).alias("of_group"))
     for x, which in (("size", ""), ("of_group", "_group")):
@@ -72,7 +75,8 @@ def _of_group(measure: Callable[[Sequence[str], int], float | None], dtype: type
     """The measure of a group by its factors and the number of nodes: what the task calls so, else its size."""
 
     def measured(row: Mapping[str, Any]) -> float | None:
-        nodes = json.loads(row["task_params"]).get("nodes") or row["size"]
-        return measure(row["group"].split(" x "), nodes)
+        named = json.loads(row["task_params"]).get("nodes")
+        nodes = named if isinstance(named, int) and not isinstance(named, bool) else row["size"]
+        return measure(row["group"].split(" x "), nodes) if nodes > 0 else None
 
     return pl.struct("group", "task_params", "size").map_elements(measured, return_dtype=dtype)

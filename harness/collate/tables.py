@@ -15,9 +15,11 @@ from harness.collate.incremental import LeftOut, cache_metadata
 from harness.collate.reading import POINTS
 from harness.errors import SymbenchError
 from harness.records.record import SCHEMA
+from harness.spreadsheets import inert
 
-NAMES = ("accuracy", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
+NAMES = ("accuracy", "costs", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
 """``runs`` is written last: it is the cache that says what the others were made from."""
+CSV_ROWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Tables:
 
     runs: pl.DataFrame
     accuracy: pl.DataFrame
+    costs: pl.DataFrame
     ranks: pl.DataFrame
     sample_complexity: pl.DataFrame
     output_variance: pl.DataFrame
@@ -76,7 +79,7 @@ def write_tables(tables: Tables, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         metadata = cache_metadata()
         for name, frame in tables.frames().items():
-            _replace(out / f"{name}.csv", _plain(frame).write_csv)
+            _replace(out / f"{name}.csv", partial(_write_in_parts, frame))
             _replace(out / f"{name}.parquet", partial(frame.write_parquet, metadata=metadata))
     except OSError as error:
         raise SymbenchError(f"The tables cannot be written to {out} ({error.strerror or error}).") from error
@@ -87,14 +90,21 @@ def are_written(out: Path) -> bool:
     return all((out / f"{name}.{ending}").exists() for name in NAMES for ending in ("csv", "parquet"))
 
 
+def _write_in_parts(frame: pl.DataFrame, path: Path) -> None:
+    """In parts: all texts of a million runs at once take gigabytes."""
+    with path.open("wb") as file:
+        for start in range(0, max(1, frame.height), CSV_ROWS):
+            _plain(frame[start : start + CSV_ROWS]).write_csv(file, include_header=start == 0)
+
+
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """For CSV, which has no nested columns: lists of points as JSON, names with commas."""
+    """For CSV, which has no nested columns: lists of points as JSON, names with commas, and no text is a formula."""
     names = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
     frame = frame.with_columns(pl.col(names).list.join(", "))
     for name in [name for name, dtype in frame.schema.items() if dtype == POINTS.get(name)]:
         points = pl.col(name).list.eval(pl.element().struct.json_encode()).list.join(",")
         frame = frame.with_columns(pl.format("[{}]", points).alias(name))
-    return frame
+    return inert(frame)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -17,7 +17,7 @@ from harness.collate.incremental import STAMP
 from harness.doctor import symbench_version
 from harness.errors import SymbenchError
 from harness.exchange.bundle import MANIFEST, NAME, RECORDS, Manifest, manifest_bytes, manifest_of
-from harness.records.store import Store
+from harness.records.store import Status, Store
 
 
 def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | None = None) -> Manifest:
@@ -55,9 +55,17 @@ def _of_suites(runs: pl.DataFrame, suites: Sequence[str]) -> pl.DataFrame:
 
 
 def _records(store: Store, runs: pl.DataFrame) -> pl.DataFrame:
-    ordered = runs.sort("digest", "status").select("digest", "file")
-    bodies = [(store.root / file).read_text(encoding="utf-8") for file in ordered["file"]]
+    ordered = runs.sort("digest", "status").select("digest", "status", "file")
+    bodies = [_body(store, *row) for row in ordered.iter_rows()]
     return ordered.select("digest", pl.Series("record", bodies, dtype=pl.String))
+
+
+def _body(store: Store, digest: str, status: Status, file: str) -> str | None:
+    """The JSON of a record that may have gone into a segment since it was collated."""
+    try:
+        return (store.root / file).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return store.segments.find(digest, status)
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 class Beacon:
     """Hands on what it is told to ``progress``, and writes every :data:`PERIOD_SECONDS` how far the launch is.
 
-    ``write`` takes what there is to say and ``usage`` asks the cluster what is in use; both are called by a thread of
-    the beacon, which never disturbs the launch. Nothing is written once the ``with`` block is left.
+    ``write`` takes what there is to say and ``usage`` asks the cluster what is in use; each is called by a thread of
+    its own, which never disturbs the launch: one whose cluster is slow to answer must not look lost. Nothing is written
+    once the ``with`` block is left.
     """
 
     def __init__(
@@ -41,10 +42,14 @@ class Beacon:
         self._running: dict[str, dict[str, Any]] = {}
         self._succeeded = self._failed = 0
         self._began: float | None = None
-        self._thread = threading.Thread(target=self._shine, name="beacon", daemon=True)
+        self._in_use: Mapping[str, Any] = {}
+        self._threads = [
+            threading.Thread(target=work, name="beacon", daemon=True) for work in (self._ask, self._shine)
+        ]
 
     def __enter__(self) -> Beacon:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -52,7 +57,9 @@ class Beacon:
     ) -> None:
         with self._lock:
             self._left.set()
-        self._thread.join(LEAVE_SECONDS)
+        until = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
 
     def begin(self, todo: int, done: int) -> None:
         self._progress.begin(todo, done)
@@ -78,16 +85,20 @@ class Beacon:
     def end(self) -> None:
         self._progress.end()
 
+    def _ask(self) -> None:
+        while not self._left.is_set():
+            try:
+                self._in_use = self._usage()
+            except Exception:  # a cluster that does not answer is none of the launch's business here
+                self._in_use = {}
+                _log.debug("the cluster does not say what is in use", exc_info=True)
+            self._left.wait(PERIOD_SECONDS)
+
     def _shine(self) -> None:
         while not self._left.wait(PERIOD_SECONDS):
-            usage: Mapping[str, Any] = {}
-            try:
-                usage = self._usage()
-            except Exception:  # a cluster that does not answer is none of the launch's business here
-                _log.debug("the cluster does not say what is in use", exc_info=True)
             with self._lock, suppress(SymbenchError):  # a full disk is said by the runs themselves
                 if not self._left.is_set():
-                    self._write(self._state() | {"usage": usage})
+                    self._write(self._state() | {"usage": self._in_use})
 
     def _state(self) -> dict[str, Any]:
         return {

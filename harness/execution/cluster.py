@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,9 @@ import psutil
 
 import harness
 from harness.errors import SymbenchError
+from harness.execution.address import check_address
 from harness.execution.placement import Shape
+from harness.interrupts import uninterrupted
 
 # The launch itself says what became of every run, also of those whose answers it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
@@ -121,6 +122,7 @@ def _joined(address: str) -> Iterator[str | None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
+        check_address(address)
         if (refusal := _refusal(address)) is not None:
             raise SymbenchError(refusal)
         stack.enter_context(_shut_down())
@@ -148,7 +150,10 @@ def _open_door(address: str) -> str | None:
 def _init(**settings: Any) -> None:
     import ray
 
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    if callable(before):  # Ray has put one of its own in its place, which leaves at once
+        signal.signal(signal.SIGTERM, before)
 
 
 def living_nodes() -> list[Shape]:
@@ -259,7 +264,7 @@ def _shut_down() -> Iterator[None]:
     try:
         yield
     finally:
-        with _uninterrupted():
+        with uninterrupted():
             ray.shutdown()
 
 
@@ -276,25 +281,12 @@ def _processes_given_back() -> Iterator[None]:
             finally:
                 started = set(this.children(recursive=True)) - before
     finally:
-        with _uninterrupted():
+        with uninterrupted():
             _, alive = psutil.wait_procs(started, timeout=GONE_SECONDS)
             for process in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(alive, timeout=GONE_SECONDS)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not stop what the first one asked for."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _refusal(address: str) -> str | None:

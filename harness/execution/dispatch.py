@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -28,6 +28,7 @@ from harness.execution.worker import Briefing, Ending, Greeting, Worker, greetin
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
+from harness.training.device_errors import DeviceFailed
 from harness.training.outcome import NotStacked
 
 TRIES = 3
@@ -46,10 +47,10 @@ KILL_SECONDS = 10.0
 
 @dataclass(eq=False)
 class _Try:
-    """Jobs that are still to be done, by one worker at once, and how many workers died of them."""
+    """Jobs that are still to be done, by one worker at once, and how many workers were lost over them."""
 
     jobs: Stack
-    deaths: int = 0
+    losses: int = 0
 
     @property
     def timeout(self) -> float | None:
@@ -58,7 +59,7 @@ class _Try:
         return None if each is None else each * len(self.jobs)
 
     def apart(self) -> list[_Try]:
-        return [_Try((job,), self.deaths) for job in self.jobs]
+        return [_Try((job,), self.losses) for job in self.jobs]
 
 
 @dataclass(eq=False)
@@ -68,7 +69,7 @@ class _Slot:
     actor: Any
     shape: Shape
     answer: Any
-    since: float = field(default_factory=time.monotonic)
+    since: float
     work: _Try | None = None
 
     @property
@@ -100,8 +101,8 @@ def dispatch(
 ) -> None:
     """Runs every job on the Ray that is up, at most ``slots`` at once; calls ``on_end`` once for each digest.
 
-    Raises :class:`SymbenchError` where no worker can serve or a failure cannot be recorded: going on would only waste
-    the other runs. What is finished has its record, and no actor is left.
+    Raises :class:`SymbenchError` where no worker can serve, a failure cannot be recorded or another launch has taken
+    the store: going on would only waste the other runs. What is finished has its record, and no actor is left.
     """
     dispatcher = _Dispatcher(store, briefing, progress, slots, on_end)
     try:
@@ -120,7 +121,7 @@ class _Dispatcher:
         on_end: Callable[[str, Status, str | None], None],
     ) -> None:
         self._store, self._progress, self._most, self._on_end = store, progress, slots, on_end
-        self._briefing = ray.put(briefing)
+        self._briefing, self._driver = ray.put(briefing), briefing.driver or greeting()
         self._pending: dict[Shape, deque[_Try]] = {}
         self._slots: list[_Slot] = []
         self._false_starts: list[float] = []
@@ -138,6 +139,7 @@ class _Dispatcher:
         self._look_at_nodes()
         self._refuse_misfits(grace=0.0)
         while any(self._pending.values()) or any(slot.work for slot in self._slots):
+            self._store.check_lock()
             self._fill()
             self._collect()
             self._end_overdue()
@@ -234,7 +236,7 @@ class _Dispatcher:
         if shape.processes > 1:  # what is counted here is taken by the processes that it starts
             resources = {"num_cpus": 0}
         actor: Any = ray.remote(Worker).options(**resources, max_restarts=0, max_task_retries=0).remote(self._briefing)
-        self._slots.append(_Slot(actor, shape, actor.greet.remote()))
+        self._slots.append(_Slot(actor, shape, actor.greet.remote(), since=time.monotonic()))
 
     def _send(self, slot: _Slot, work: _Try) -> None:
         slot.work, slot.since = work, time.monotonic()
@@ -280,7 +282,7 @@ class _Dispatcher:
         try:
             value: Greeting | list[Ending] = ray.get(answer)
         except RayTaskError as error:
-            self._raised(work, error)
+            self._raised(slot, work, error)
         except RayError as error:
             self._release(slot)
             self._died(work, error)
@@ -294,13 +296,14 @@ class _Dispatcher:
 
     def _welcome(self, theirs: Greeting) -> None:
         self._start_seconds = START_SECONDS
-        if reason := strangeness(theirs, greeting()):
+        if reason := strangeness(theirs, self._driver):
             raise SymbenchError(reason)
 
-    def _raised(self, work: _Try | None, error: RayTaskError) -> None:
+    def _raised(self, slot: _Slot, work: _Try | None, error: RayTaskError) -> None:
         """A worker that cannot serve ends the launch; what a run raised past its own record becomes a failed one.
 
-        Jobs that cannot be done at once wait again, each for itself.
+        Jobs that cannot be done at once wait again, each for itself. A worker whose device failed is replaced: every
+        later job would fail in it too.
         """
         sentence = sentence_of(error.cause if isinstance(error.cause, BaseException) else error)
         if work is None:
@@ -310,6 +313,9 @@ class _Dispatcher:
         if isinstance(error.cause, NotStacked):
             self._progress.note(f"{label(*work.jobs)}: one by one, because {error.cause}.")
             self._wait_again(work.apart())
+        elif isinstance(error.cause, DeviceFailed):
+            self._release(slot)
+            self._lost(work, f"its device failed ({error.cause})", error)
         else:
             self._fail(work, Failure(sentence=sentence, traceback=str(error)))
 
@@ -319,12 +325,16 @@ class _Dispatcher:
             if self._hopeless():
                 raise SymbenchError(f"Workers die as they start: {sentence_of(error)}") from error
             return
-        work.deaths += 1
-        if work.deaths >= TRIES:
-            sentence = f"The worker process died {TRIES} times (killed or out of memory)."
+        self._lost(work, "its worker died (killed or out of memory)", error)
+
+    def _lost(self, work: _Try, why: str, error: RayError) -> None:
+        """Tries the jobs again that have no record, :data:`TRIES` times in all."""
+        work.losses += 1
+        if work.losses >= TRIES:
+            sentence = f"The run was tried {TRIES} times, and the last time {why}."
             self._fail(work, Failure(sentence=sentence, traceback=str(error)))
         elif left := self._left(work):
-            self._progress.note(f"{label(*left.jobs)}: its worker died (killed or out of memory), trying again.")
+            self._progress.note(f"{label(*left.jobs)}: {why}, trying again.")
             self._wait_again(left.apart())
 
     def _hopeless(self) -> bool:
@@ -353,7 +363,7 @@ class _Dispatcher:
                 self._end(job, "succeeded", None)
             else:
                 left.append(job)
-        return _Try(tuple(left), work.deaths) if left else None
+        return _Try(tuple(left), work.losses) if left else None
 
     def _wait_again(self, tries: Sequence[_Try]) -> None:
         for one in reversed(tries):

@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import SymbenchError
 from harness.execution.cluster import environment
 from harness.tracking.connection import within
+from harness.words import first_line
 
 ANSWER_SECONDS = 20.0
 UPLOAD_SECONDS = 600.0
@@ -25,6 +26,8 @@ POLL_SECONDS = 0.5
 TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging",
 )  # fmt: skip
+STACK = "Traceback (most recent call last):"
+CHAINED = ("The above exception was the direct cause", "During handling of the above exception")
 SUITE, STORE = "symbench.suite", "symbench.store"
 
 
@@ -44,6 +47,17 @@ class JobState:
     @property
     def ended(self) -> bool:
         return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
+
+    @property
+    def reason(self) -> str:
+        """What its cluster says of a job that has failed, else nothing.
+
+        All of it where the job never began, since it has no log then; else the first line, which the log follows.
+        """
+        if self.status != "FAILED":
+            return ""
+        message = (self.message or "").strip()
+        return "\n".join(_without_stacks(message)) if self.exit_code is None else message.partition("\n")[0]
 
 
 class JobServer:
@@ -89,8 +103,13 @@ class JobServer:
         return self._ask(lambda: self._client.stop_job(job_id), about=job_id)
 
     def log(self, job_id: str) -> str:
-        """What the job has printed so far."""
-        return self._ask(lambda: self._client.get_job_logs(job_id), about=job_id)
+        """What the job has printed so far: nothing where it has ended without a log."""
+        try:
+            return self._ask(lambda: self._client.get_job_logs(job_id), about=job_id) or ""
+        except SymbenchError:
+            if not self.job(job_id).ended:
+                raise
+            return ""
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> JobState:
         """Hands on what the job has printed and prints, until it has ended; returns how."""
@@ -100,8 +119,12 @@ class JobServer:
             async for text in self._client.tail_job_logs(job_id):
                 write(text)
 
-        with self._said_plainly(job_id):
-            asyncio.run(tail())
+        try:
+            with self._said_plainly(job_id):
+                asyncio.run(tail())
+        except SymbenchError:
+            if not self.job(job_id).ended:  # one that never began has no log to follow
+                raise
         until = time.monotonic() + ENDING_SECONDS
         while not (state := self.job(job_id)).ended and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
@@ -144,8 +167,18 @@ class JobServer:
                 raise SymbenchError(
                     f"There is no job {about} at {self.address}: 'symbench jobs' lists those that there are."
                 ) from error
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise SymbenchError(f"The Ray dashboard at --address {self.address} says: {lines[0]}") from error
+            raise SymbenchError(f"The Ray dashboard at --address {self.address} says: {first_line(error)}") from error
+
+
+def _without_stacks(message: str) -> Iterator[str]:
+    """The lines of a message, but for the stacks of Ray's own code between them."""
+    within = False
+    for line in filter(str.strip, message.splitlines()):
+        if STACK in line:
+            within = True
+        elif not (within and line.startswith(" ")) and not line.startswith(CHAINED):
+            within = False
+            yield line
 
 
 def _state(details: Any) -> JobState:

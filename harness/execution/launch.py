@@ -13,7 +13,7 @@ from harness.errors import SymbenchError
 from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, usage
 from harness.execution.progress import Ending, Progress
-from harness.execution.worker import Briefing
+from harness.execution.worker import Briefing, greeting
 from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.spec import Job
@@ -94,6 +94,7 @@ def launch_here(
         launch_id=result.launch_id,
         executor=executor,
         command=command_line(),
+        driver=greeting(job.spec for job in unique),
         tracker=tracker.handle if tracker else None,
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
@@ -123,7 +124,7 @@ def _tracker(store: Store, suite: str, launch_id: str, progress: Progress) -> La
     """The launch's parent run in MLflow; ``None``, with a note to the user, where MLflow cannot be reached."""
     from harness.tracking import LaunchTracker
 
-    tracker = LaunchTracker.start(store.mlflow_uri, suite, launch_id, store.root)
+    tracker = LaunchTracker.start(store.mlflow_uri, suite, launch_id, store.root, store.address)
     if tracker.lost is None:
         return tracker
     progress.note(tracker.lost)

@@ -17,10 +17,12 @@ from typing import Protocol
 from harness.errors import SymbenchError
 from harness.records.description import describe
 from harness.records.history import History
-from harness.records.provenance import command_line, provenance, redacted, reset_peak_rss
+from harness.records.provenance import command_line, provenance, reset_peak_rss
 from harness.records.record import Failure, Record
 from harness.records.store import Store
+from harness.redaction import redacted
 from harness.spec import Job, Resources, RunSpec
+from harness.training.device_errors import DeviceFailed, MemoryFull, is_device_failure
 from harness.training.outcome import Hooks, NotStacked, Outcome
 from tasks.sources.cache import DataError
 
@@ -56,13 +58,14 @@ def perform(
 ) -> Record:
     """Runs the job, writes its history and record to the store, and returns the record.
 
-    An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written.
+    An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written,
+    and :class:`~harness.training.device_errors.DeviceFailed`, without a record, if another process has to try again.
     """
-    from harness.execution.thrift import within_memory
+    from harness.execution.out_of_memory import within_memory
 
     execute = execute or _training_loop()
     run = _Performance(job, store, lambda: tracker, command)
-    use_threads(job.resources.cpus)
+    use(job.resources)
     reset_peak_rss()
     with run.logged(), store.checkpoint(job.spec.digest) as checkpoint:
         try:
@@ -70,6 +73,7 @@ def perform(
             result: Result = within_memory(job, lambda resources: way(resources=resources), run.watchers.restart)
         except Exception as error:  # whatever a task or a method raises is this run's result
             result = error
+        raise_device_failure(result)
     return run.end(result)
 
 
@@ -82,13 +86,14 @@ def perform_stack(
 ) -> list[Record]:
     """:func:`perform` of jobs that differ by their seed alone, trained at once.
 
-    Raises :class:`~harness.training.outcome.NotStacked`, and leaves no record, where they have to go one by one.
+    Raises :class:`~harness.training.outcome.NotStacked`, and leaves no record, where they have to go one by one, and
+    :class:`~harness.training.device_errors.DeviceFailed` as :func:`perform` does.
     """
     from harness.training.execute_stack import execute_stack
 
     runs = [_Performance(job, store, partial(tracker, job), command, share=1 / len(jobs)) for job in jobs]
     specs, resources, hooks = [job.spec for job in jobs], jobs[0].resources, [run.watchers for run in runs]
-    use_threads(resources.cpus)
+    use(resources)
     reset_peak_rss()
     with contextlib.ExitStack() as logs:
         for run in runs:
@@ -100,6 +105,8 @@ def perform_stack(
             raise
         except Exception as error:  # as in perform
             results = [error] * len(jobs)
+        for result in results:
+            raise_device_failure(result)
     return [run.end(result) for run, result in zip(runs, results, strict=True)]
 
 
@@ -158,6 +165,15 @@ class _Performance:
         return record
 
 
+def raise_device_failure(result: Result) -> None:
+    """Raises what is no result of the run: other processes have to know of it, or another one has to try again."""
+    if isinstance(result, DeviceFailed | MemoryFull):
+        raise result
+    if isinstance(result, Exception) and is_device_failure(result):
+        _log.error("the device failed: another process tries again", exc_info=result)
+        raise DeviceFailed(sentence_of(result)) from result
+
+
 def _training_loop() -> Executor:
     from harness.training.execute import execute
 
@@ -193,11 +209,14 @@ def sentence_of(error: BaseException) -> str:
     return f"{kind}: {lines[0]}"[:SENTENCE_CHARACTERS] if lines else kind
 
 
-def use_threads(cpus: float) -> None:
-    """As many threads as granted: a reused process keeps the number of its first run otherwise."""
+def use(resources: Resources) -> None:
+    """Takes as many threads and as much of the GPU's memory as granted: a reused process keeps those of its first run
+    otherwise."""
     import torch
 
-    torch.set_num_threads(max(1, int(cpus)))
+    torch.set_num_threads(max(1, int(resources.cpus)))
+    if resources.gpus and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(min(1.0, resources.gpus))
 
 
 class _Watchers:
@@ -235,6 +254,13 @@ class _Watchers:
             _log.warning("the tracker failed; the run goes on without it", exc_info=True)
 
 
+class _Redacting(logging.Formatter):
+    """A log is kept, and mirrored."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
 def _artifacts(log: Path) -> dict[str, str]:
     try:
         return {"run.log": log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS:]}
@@ -251,7 +277,7 @@ def _run_log(path: Path) -> Iterator[None]:
         _log.warning("the run has no log file: %s", error)
         yield
         return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)

@@ -53,8 +53,8 @@ def fits(shapes: Iterable[Shape], nodes: Sequence[Shape]) -> bool:
 
 def misfit(shape: Shape, nodes: Sequence[Shape]) -> str | None:
     """Why no node can ever hold the shape, in one sentence; ``None`` where one can."""
-    if shape.gpus > 1 and shape.gpus != int(shape.gpus):
-        return f"A run asks for {_count(shape.gpus, 'GPU')}: ask for a whole number, or for a fraction of one."
+    if shape.gpus > 1:
+        return f"A run asks for {shape.gpus:g} GPUs for each process, which uses one: ask for at most 1."
     if fits([shape], nodes):
         return None
     largest = f"the largest has {max(nodes)}" if nodes else "there is none"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from harness.redaction import redacted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -138,7 +140,7 @@ class PlainProgress:
             self._say(self._tally.counts())
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(redacted(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress:
@@ -169,7 +171,7 @@ class LiveProgress:
         self._draw()
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(redacted(text), markup=False, highlight=False, soft_wrap=True)
 
     def end(self) -> None:
         self._bar.stop()

@@ -64,23 +64,21 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
     store.refresh()
     now = now or datetime.now(UTC)
     latest: dict[str, tuple[Mapping[str, Any], Store]] = {}
-    told = [(account, one) for one in (store, *_searches(store)) for account in _accounts(one.root)]
+    within = store.searches()
+    for one in within:
+        one.refresh()
+    told = [(account, one) for one in (store, *within) for account in _accounts(one.root, now)]
     for account, one in sorted(told, key=lambda item: str(item[0]["started"])):
         latest.pop(account["suite"], None)
         latest[account["suite"]] = account, one
-    if suite is not None and suite not in latest:
-        raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     if not latest:
         raise SymbenchError(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
+    if suite is not None and suite not in latest:
+        raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     statuses = {one.root: one.statuses() for _, one in latest.values()}
     return [
         _state(account, statuses[one.root], now) for name, (account, one) in latest.items() if suite in (None, name)
     ]
-
-
-def _searches(store: Store) -> list[Store]:
-    """The stores of the searches in this one."""
-    return [Store(path.parent) for path in sorted((store.root / "searches").glob("*/launches"))]
 
 
 def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:
@@ -134,11 +132,12 @@ def _per_second(progress: Mapping[str, Any]) -> float | None:
     return ended / max(1.0, spent.total_seconds())
 
 
-def _accounts(root: Path) -> Iterator[Mapping[str, Any]]:
+def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
     for path in sorted((root / "launches").glob("*.json")):
         try:
             account = json.loads(path.read_text(encoding="utf-8"))
-            if {"id", "suite", "started", "status", "digests"} <= account.keys():
+            if {"id", "started", "status", "digests"} <= account.keys() and isinstance(account.get("suite"), str):
+                _state(account, {}, now)  # whatever is wrong with it comes up here
                 yield account
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
             _log.warning("the launch file %s tells nothing (%s)", path, error)

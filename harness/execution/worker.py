@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,34 +14,38 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import SymbenchError
 from harness.execution.perform import Executor, RunTracker, perform, perform_stack
 from harness.records.opening import existing_store, open_store
+from harness.records.plugin_code import PluginCode, plugin_code, used_by
 from harness.records.provenance import code_digest
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.spec import Job
+from harness.spec import Job, RunSpec
 
 if TYPE_CHECKING:
     from harness.tracking import TrackerHandle
 
 
 @dataclass(frozen=True, kw_only=True)
-class Briefing:
-    """What every worker of a launch is told. ``executor`` is ``module:function``, ``root`` the store's address."""
-
-    root: Path | str
-    launch_id: str
-    executor: str
-    command: Sequence[str]
-    tracker: TrackerHandle | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Greeting:
-    """Where a worker is, and whose code it runs: ``code`` is :func:`~harness.records.provenance.code_digest`."""
+    """Where a process is, and whose code it runs: ``code`` is :func:`~harness.records.provenance.code_digest`."""
 
     pid: int
     host: str
     tasks_file: str
     code: str
+    plugins: Mapping[str, PluginCode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Briefing:
+    """What every worker of a launch is told. ``executor`` is ``module:function``, ``root`` the store's address, and
+    ``driver`` greets with the plug-ins that the launch's runs use."""
+
+    root: Path | str
+    launch_id: str
+    executor: str
+    command: Sequence[str]
+    driver: Greeting | None = None
+    tracker: TrackerHandle | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,7 @@ class Worker:
 
         Raises :class:`~harness.training.outcome.NotStacked` where several have to go one by one.
         """
-        from harness.execution.thrift import free_accelerator
+        from baselines.out_of_memory import free_accelerator
 
         command = self._briefing.command
         try:
@@ -124,21 +128,32 @@ class Worker:
         return tracker
 
 
-def greeting() -> Greeting:
-    """That of this process."""
+def greeting(specs: Iterable[RunSpec] | None = None) -> Greeting:
+    """That of this process, with the plug-ins that these runs use (``None``: all that there are)."""
     import tasks
 
-    place = os.path.realpath(tasks.__file__)
-    return Greeting(pid=os.getpid(), host=socket.gethostname(), tasks_file=place, code=code_digest())
+    return Greeting(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        tasks_file=os.path.realpath(tasks.__file__),
+        code=code_digest(),
+        plugins=plugin_code() if specs is None else used_by(specs),
+    )
 
 
 def strangeness(theirs: Greeting, ours: Greeting) -> str | None:
     """Why the process that greets so must not work for this one: it runs other code. ``None`` where it does not.
 
-    On this machine the same files are the same code, also where somebody edits them meanwhile.
+    Of plug-ins those in ``ours`` count. On this machine the same files are the same code, also where somebody edits
+    them meanwhile.
     """
-    if theirs.code == ours.code or (theirs.host, theirs.tasks_file) == (ours.host, ours.tasks_file):
-        return None
+    if theirs.code != ours.code and (theirs.host, theirs.tasks_file) != (ours.host, ours.tasks_file):
+        return _other_code(theirs, ours)
+    reasons = (_other_plugin(name, theirs, ours) for name in ours.plugins)
+    return next(filter(None, reasons), None)
+
+
+def _other_code(theirs: Greeting, ours: Greeting) -> str:
     if theirs.host != ours.host:
         return (
             f"The node {theirs.host} has other code in {theirs.tasks_file} than this process in {ours.tasks_file}: "
@@ -147,4 +162,19 @@ def strangeness(theirs: Greeting, ours: Greeting) -> str | None:
     return (
         f"Workers import the tasks of {theirs.tasks_file} and this process those of {ours.tasks_file}: "
         "start symbench from another folder, or remove the other 'tasks' from the Python path."
+    )
+
+
+def _other_plugin(name: str, theirs: Greeting, ours: Greeting) -> str | None:
+    mine, found = ours.plugins[name], theirs.plugins.get(name)
+    here = theirs.host == ours.host
+    where = "A worker on this machine" if here else f"The node {theirs.host}"
+    what_to_do = "install the same package on all nodes, or send it with 'symbench submit'"
+    if found is None:
+        return f"{where} lacks the plug-in {name} {mine.version}, which the runs use: {what_to_do}."
+    if found.same(mine.version, mine.digest) or (here and found.roots == mine.roots):
+        return None
+    return (
+        f"{where} has other code of the plug-in {name} ({found.version}, {found.digest[:12]}) than this process "
+        f"({mine.version}, {mine.digest[:12]}): {what_to_do}."
     )

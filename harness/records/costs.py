@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Literal, NamedTuple
 
+from harness.records.devices import device_of
 from harness.records.record import Record
 from harness.spec import RunSpec
 
@@ -24,34 +25,44 @@ class Costs:
     """Wall times of the runs that succeeded: what grows with the work to be done, and the rest, which does not."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._by_setting: dict[str, list[float]] = defaultdict(list)
+        self._by_setting: dict[str, list[_Time]] = defaultdict(list)
         self._by_pair: dict[tuple[str, str], list[_Time]] = defaultdict(list)
         for record in records:
             seconds = record.provenance.get("wall_seconds")
             if record.status == "succeeded" and isinstance(seconds, int | float):
-                spec = record.spec
-                self._by_setting[spec.setting].append(seconds)
-                self._by_pair[spec.task, spec.method].append(_Time.of(record, seconds))
+                spec, time = record.spec, _Time.of(record, seconds)
+                self._by_setting[spec.setting].append(time)
+                self._by_pair[spec.task, spec.method].append(time)
 
     def estimate(self, spec: RunSpec) -> Estimate | None:
-        """``None`` where no run of this task and method has a record."""
-        if times := self._by_setting.get(spec.setting):
-            return Estimate(fmean(times), "settings")
-        if others := self._by_pair.get((spec.task, spec.method)):
+        """From the runs on the device that ran last; ``None`` where no run of this task and method has a record."""
+        if times := _of_last_device(self._by_setting.get(spec.setting, ())):
+            return Estimate(fmean(time.seconds for time in times), "settings")
+        if others := _of_last_device(self._by_pair.get((spec.task, spec.method), ())):
             return Estimate(median(time.rest + time.pace * _work(spec) for time in others), "pair")
         return None
 
 
 class _Time(NamedTuple):
-    """Seconds for each unit of work, and those for starting and testing, whatever the work."""
+    """Seconds for each unit of work, and those for starting and testing, whatever the work; where and when."""
 
+    seconds: float
     pace: float
     rest: float
+    device: str | None
+    finished: str
 
     @staticmethod
     def of(record: Record, seconds: float) -> _Time:
         working = record.cost.get("embed_seconds") or record.cost.get("train_seconds", 0.0)
-        return _Time(working / _work(record.spec), seconds - working)
+        pace, rest = working / _work(record.spec), seconds - working
+        return _Time(seconds, pace, rest, device_of(record.provenance), record.finished)
+
+
+def _of_last_device(times: Sequence[_Time]) -> list[_Time]:
+    """Times on several devices have no mean: what comes next probably runs where the last one did."""
+    last = max(times, key=lambda time: time.finished, default=None)
+    return [] if last is None else [time for time in times if time.device == last.device]
 
 
 def _work(spec: RunSpec) -> int:

@@ -40,4 +40,4 @@ def folder_of(address: str | Path) -> Path:
         from harness.records.remote import mirror
 
         return mirror(address.rstrip("/"))
-    return Path(str(address).removeprefix("file://"))
+    return Path(str(address).removeprefix("file://")).expanduser()

@@ -22,6 +22,8 @@ from typing import Any
 import baselines
 import harness
 import tasks
+from harness.records.plugin_code import described
+from harness.redaction import redacted_words
 from harness.spec import Job
 
 PACKAGES = (
@@ -30,7 +32,6 @@ PACKAGES = (
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
 ORIGIN = "origin.json"
 """Beside the packages where they were sent without their git: what :func:`git_state` said of them."""
-_CREDENTIALS = re.compile(r"//[^/\s@]+@")
 
 
 def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict[str, Any]:
@@ -45,8 +46,10 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
         "git_dirty": dirty,
         "python": platform.python_version(),
         "packages": _packages(),
+        "plugins": described(job.spec),
         "device": device,
         "device_type": device_type,
+        "accelerator": _accelerator() if device_type == "cuda" else {},
         "host": socket.gethostname(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -61,12 +64,7 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
 
 def command_line() -> tuple[str, ...]:
     """What started this process, as it may be shown to others."""
-    return tuple(redacted(word) for word in sys.argv)
-
-
-def redacted(text: str) -> str:
-    """The text without the user and password of each address in it."""
-    return _CREDENTIALS.sub("//", text)
+    return redacted_words(sys.argv)
 
 
 @cache
@@ -132,6 +130,29 @@ def _device(gpus: float) -> tuple[str, str]:
     if gpus > 0 and torch.cuda.is_available():
         return torch.cuda.get_device_name(), "cuda"
     return _processor(), "cpu"
+
+
+def _accelerator() -> dict[str, Any]:
+    """Versions below torch, and whether products in single precision may be rounded to TF32."""
+    import torch
+
+    return {
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "tf32_matmul": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_cudnn": torch.backends.cudnn.allow_tf32,
+    }
+
+
+@cache
+def _driver(path: str = "/proc/driver/nvidia/version") -> str | None:
+    """The version of NVIDIA's kernel module, as the kernel names it."""
+    try:
+        found = re.search(r"Kernel Module[^\n]*?\s(\d+(?:\.\d+)+)\s", Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found.group(1) if found else None
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from harness.redaction import redacted_values
 from harness.spec import RunSpec
 from harness.training.outcome import CurvePoint, VariancePoint
 
@@ -61,7 +62,7 @@ class Record:
         return self.spec.digest
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; non-finite metrics become ``null`` with the name kept."""
+        """Plain JSON values, without secrets; non-finite metrics become ``null`` with the name kept."""
         return {
             "schema": SCHEMA,
             "digest": self.digest,
@@ -75,9 +76,9 @@ class Record:
             "curve": [_finite(asdict(point)) for point in self.curve],
             "output_variance": [_finite(asdict(point)) for point in self.output_variance],
             "cost": _finite(self.cost),
-            "notes": list(self.notes),
-            "provenance": dict(self.provenance),
-            "failure": asdict(self.failure) if self.failure else None,
+            "notes": redacted_values(self.notes),
+            "provenance": redacted_values(self.provenance),
+            "failure": redacted_values(asdict(self.failure)) if self.failure else None,
         }
 
     @staticmethod

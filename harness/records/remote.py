@@ -1,8 +1,10 @@
 """A store behind an address (``s3://bucket/folder``): a folder on this machine that is kept level with it.
 
-What is written goes to the folder first and then, one object at a time, to the address; what other machines wrote
-comes when it is asked for. Nobody reads half an object from an object store, and records are written once, so two
-folders never disagree.
+What is written goes to the folder first and then, one object at a time, to the address: a record after its history.
+What does not get there is marked in the folder, counts on this machine, and is sent before anything else is done by the
+next command that opens the store. What was written here is never dropped here because the address lacks it: it is sent
+again. What other machines wrote comes when it is asked for. Nobody reads half an object from an object store. A record
+is written once: of two that succeeded with the same settings the one that is there first counts.
 """
 
 from __future__ import annotations
@@ -10,98 +12,142 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
-import secrets
+import shutil
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import fsspec
-import psutil
-
+from harness.durable import make_folder, move_folder, temporary
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
+from harness.records.lease import Lease
+from harness.records.ledger import Ledger
+from harness.records.objects import Objects, patiently
 from harness.records.record import Record
-from harness.records.store import STALE_SECONDS, Status, Store
+from harness.records.remote_segments import SegmentsElsewhere
+from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Status, Store, run_of
+from harness.redaction import redacted
 
-T = TypeVar("T")
-
-HEARTBEAT_SECONDS = 30.0
-SILENT_SECONDS = 180.0
-CLAIM_SECONDS = 1.0
 CHECKPOINT_SECONDS = 5.0
-PACKAGES = {"s3": "'symbench[cluster]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
-HOLDER = "launch.holder.json"
-# Without these a wrong address is tried for minutes.
-IMPATIENT: Mapping[str, Mapping[str, Any]] = {
-    "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
-}
+WAITS = (1.0, 3.0)
+"""Seconds between the tries to send a record: hours of work may stand behind it."""
+
+_log = logging.getLogger(__name__)
 
 
 class RemoteStore(Store):
     """One store. Raises :class:`SymbenchError` where the address cannot be reached or its protocol is not installed."""
 
     def __init__(self, address: str) -> None:
-        self._url = address.rstrip("/")
-        self._files, self._folder = _opened(self._url)
-        super().__init__(mirror(self._url))
-        self._reach(lambda: self._files.exists(f"{self._folder}/records"))
+        self._objects = Objects(address.rstrip("/"))
+        super().__init__(mirror(self._objects.url))
+        try:
+            self._ledger = Ledger(self.root)
+        except OSError as error:
+            raise self._unusable("created", error) from error
+        self.segments: SegmentsElsewhere = SegmentsElsewhere(self.root / SEGMENTS, self._objects, self._ledger)
+        self._lease: Lease | None = None
+        self._objects.exists("records")
+        self._send_unsent()
 
     @property
     def address(self) -> str:
-        return self._url
+        return self._objects.url
 
     def exists(self) -> bool:
         """Whether anything was ever written there."""
-        return bool(self._reach(lambda: self._files.exists(f"{self._folder}/launches")))
+        return self._objects.exists("launches")
 
     def has_launch(self, launch_id: str) -> bool:
-        return bool(self._reach(lambda: self._files.exists(f"{self._folder}/launches/{launch_id}.json")))
+        return self._objects.exists(f"launches/{launch_id}.json")
 
     def try_writing(self) -> None:
         super().try_writing()
-        probe = f"{self._folder}/launches/.{secrets.token_hex(8)}.tmp"
-        self._reach(lambda: self._files.pipe_file(probe, b"-"))
-        self._reach(lambda: self._files.rm_file(probe))
+        probe = temporary(Path("launches/probe")).as_posix()
+        self._objects.write(probe, b"-")
+        self._objects.remove(probe)
 
     def refresh(self) -> None:
+        self._send_unsent()
         for name in ("records", "launches"):
             self._pull(name)
+        self._pull_imports()
+
+    def search(self, name: str) -> RemoteStore:
+        return RemoteStore(f"{self.address}/{SEARCHES}/{name}")
+
+    def searches(self) -> list[Store]:
+        return [self.search(name) for name in sorted(self._objects.names(SEARCHES))]
+
+    def bring(self, path: Path) -> Path:
+        if path not in self._ledger.unsent():
+            self._fetch(path)
+        return path
 
     def statuses(self) -> dict[str, Status]:
+        self._send_unsent()
         self._pull("records")
         return super().statuses()
 
+    def record_files(self) -> list[Path]:
+        unsent = self._ledger.unsent()
+        return [path for path in super().record_files() if path not in unsent]
+
+    def bring_histories(self, records: Sequence[Path]) -> None:
+        wanted = (self.history_path(*run_of(path)) for path in records)
+        missing = [path.name for path in wanted if not path.exists()]
+        self._objects.get_all("histories", missing, self.root / "histories")
+
+    def remove(self, paths: Sequence[Path]) -> None:
+        self._objects.remove_all([self._name(path) for path in paths])
+        for path in paths:
+            self._ledger.drop_copy(path)
+
     def write(self, record: Record, history: Sequence[HistoryRow]) -> None:
-        super().write(record, history)
-        digest, status = record.digest, record.status
-        if status == "failed" and self.record_path(digest, "succeeded").exists():
-            return
-        self._push(self.log_path(digest))
-        self._push(self.history_path(digest, status))
-        self._push(self.record_path(digest, status))
-        if status == "succeeded":
-            self._remove(self.record_path(digest, "failed"))
-            self._remove(self.history_path(digest, "failed"))
+        """As in a folder, and sent to the address.
+
+        Raises :class:`SymbenchError` also where it cannot be sent: then it is kept here, and sent by the next command.
+        """
+        path = self.record_path(record.digest, record.status)
+        marks = self._mark(path)
+        try:
+            super().write(record, history)
+        except SymbenchError:
+            self._ledger.clear(marks)
+            raise
+        if path.exists():
+            self._send_or_say(path, marks, WAITS)
+        else:  # the run has succeeded before
+            self._ledger.clear(marks)
+        self._send_unsent()
 
     def write_launch(self, launch_id: str, values: Mapping[str, Any]) -> None:
-        super().write_launch(launch_id, values)
-        self._push(self.root / "launches" / f"{launch_id}.json")
+        with self.sharing(self.root / "launches" / f"{launch_id}.json"):
+            super().write_launch(launch_id, values)
+
+    @contextlib.contextmanager
+    def sharing(self, path: Path) -> Iterator[None]:
+        marks = self._mark(path)
+        yield
+        self._send_or_say(path, marks)
 
     @contextlib.contextmanager
     def checkpoint(self, digest: str) -> Iterator[Path]:
-        """As a local one's; meanwhile each new state is sent to the address, from a thread of its own."""
+        """As a local one's; meanwhile each new state is sent to the address, from a thread of its own.
+
+        A state that an earlier try left here and could not send is gone on from here.
+        """
         with super().checkpoint(digest) as path:
-            self._fetch(path)
+            if not self._ledger.is_ahead(path) and self._fetch(path):
+                self._ledger.note_level(path, self._ledger.state(path))
             ended = threading.Event()
-            known = path.stat().st_mtime_ns if path.exists() else None
-            sender = threading.Thread(target=self._send_states, args=(path, known, ended), daemon=True)
+            sender = threading.Thread(target=self._send_states, args=(path, ended), daemon=True)
             sender.start()
             try:
                 yield path
@@ -110,158 +156,198 @@ class RemoteStore(Store):
                 sender.join()
 
     def discard_checkpoint(self, digest: str) -> None:
+        path = self.checkpoint_path(digest)
+        marks = self._mark(path)
         super().discard_checkpoint(digest)
-        self._remove(self.checkpoint_path(digest))
+        with contextlib.suppress(SymbenchError):  # it is marked, and nobody needs it any more
+            self._send(path, marks)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by one launch of all machines; it tells that it is alive, and one that has fallen silent loses it."""
-        since, ended = datetime.now(UTC).isoformat(timespec="seconds"), threading.Event()
-        mine = {"id": secrets.token_hex(8), "pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        """Held by one launch of all machines, as :mod:`~harness.records.lease` says."""
         with super().lock():
-            self._refuse_if_held()
-            self._claim(mine)
-            beat = threading.Thread(target=self._beat, args=(mine, ended), daemon=True)
-            beat.start()
+            self._lease = lease = Lease(self._objects)
+            lease.claim()
             try:
                 yield
             finally:
-                ended.set()
-                beat.join()
-                self._remove(self.root / HOLDER)
+                self._lease = None
+                lease.leave()
+
+    def check_lock(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
 
     def _load(self, digest: str, status: Status) -> Record | None:
         path = self.record_path(digest, status)
-        if not path.exists():
-            self._fetch(path)
+        if not path.exists() and not (status == "succeeded" and self.segments.has(digest, status)):
+            self._ledger.add_copy(path)
+            if not self._fetch(path):
+                self._ledger.drop_copy(path)
+                self.segments.pull()
         return super()._load(digest, status)
 
     def _history_file(self, digest: str, status: Status) -> Path:
         path = super()._history_file(digest, status)
-        if not path.exists():
-            self._fetch(path)
+        if not path.exists() and not self._fetch(path):
+            self.segments.pull()  # a segment may have it by now
         return path
 
-    # Objects
-
-    def _remote(self, path: Path) -> str:
-        return f"{self._folder}/{path.relative_to(self.root).as_posix()}"
-
-    def _push(self, path: Path) -> None:
-        if path.exists():
-            self._reach(lambda: self._files.put_file(str(path), self._remote(path)))
-
-    def _remove(self, path: Path) -> None:
-        def remove() -> None:
+    def _sweep(self) -> None:
+        super()._sweep()
+        for path, marks in self._ledger.unsent().items():
             with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(self._remote(path))
+                if not path.exists() and time.time() - marks[-1].stat().st_mtime > STALE_SECONDS:
+                    self._ledger.clear(marks)
 
-        self._reach(remove)
+    # From here
 
-    def _fetch(self, path: Path) -> bool:
-        """Brings one object in one step; false where there is none."""
-
-        def fetch() -> bool:
-            with tempfile.TemporaryDirectory(dir=self.root) as folder:
-                copy = Path(folder) / path.name
-                try:
-                    self._files.get_file(self._remote(path), str(copy))
-                except FileNotFoundError:
-                    return False
-                os.replace(copy, path)
-                return True
-
-        return self._reach(fetch)
-
-    def _pull(self, name: str) -> None:
-        """Brings the objects of a folder that are not here or may have changed, and drops what has long gone there."""
-
-        def pull() -> None:
-            found: Sequence[str] = ()
-            with contextlib.suppress(FileNotFoundError):
-                found = self._files.ls(f"{self._folder}/{name}", detail=False)
-            names = {one.rstrip("/").rpartition("/")[2] for one in found}
-            for path in (self.root / name).glob("*.json"):
-                with contextlib.suppress(FileNotFoundError):
-                    # A young one may be on its way there from another process of this machine.
-                    if path.name not in names and time.time() - path.stat().st_mtime > STALE_SECONDS:
-                        path.unlink()
-            missing = sorted(one for one in names if one.endswith(".json") and _lacks(self.root / name / one))
-            if not missing:
-                return
-            with tempfile.TemporaryDirectory(dir=self.root) as folder:
-                copies = [Path(folder) / one for one in missing]
-                self._files.get([f"{self._folder}/{name}/{one}" for one in missing], [str(copy) for copy in copies])
-                for copy in copies:
-                    os.replace(copy, self.root / name / copy.name)
-
-        self._reach(pull)
-
-    def _reach(self, action: Callable[[], T]) -> T:
+    def _mark(self, path: Path) -> list[Path]:
         try:
-            return action()
-        except SymbenchError:
-            raise
-        except Exception as error:  # each protocol has its own kinds
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            return self._ledger.mark(path)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
+    def _send_or_say(self, path: Path, marks: Sequence[Path], waits: Sequence[float] = ()) -> None:
+        try:
+            patiently(lambda: self._send(path, marks), waits)
+        except SymbenchError as error:
+            self._ledger.renew(path)
             raise SymbenchError(
-                f"The store {self._url} cannot be used ({line}): check its address, its credentials and the network."
+                f"{self._name(path)} is kept in {self.root} on {socket.gethostname()}, and the next command there "
+                f"sends it. {error}"
             ) from error
 
-    def _send_states(self, path: Path, sent: int | None, ended: threading.Event) -> None:
+    def _send_unsent(self) -> None:
+        """Sends what an earlier command, or another process, could not; one warning where it still cannot be sent."""
+        unsent = self._ledger.unsent()
+        try:
+            if any(path.parent.name == "records" for path in unsent):
+                self.segments.pull()  # it may have the record of another machine by now
+            for path, marks in unsent.items():
+                self._send(path, marks)
+        except SymbenchError as error:
+            _log.warning("Not all that is in %s was sent yet; the next command tries again. %s", self.root, error)
+
+    def _send(self, path: Path, marks: Sequence[Path]) -> None:
+        """Makes the address level with a file that is here, or was removed here."""
+        folder = path.relative_to(self.root).parts[0]
+        if folder == "records":
+            if not path.exists():
+                return  # another process is about to write it
+            self._send_record(*run_of(path))
+        elif folder == SEGMENTS:
+            if not path.exists():
+                return
+            self.segments.send(path)
+        elif path.is_dir():
+            deepest_first = sorted(path.rglob("*"), key=lambda one: (-len(one.parts), one))
+            for one in deepest_first:
+                self._put(one)
+        elif folder == "checkpoints" and not path.exists():
+            self._objects.remove(self._name(path))
+        else:
+            self._put(path)
+        self._ledger.clear(marks)
+
+    def _send_record(self, digest: str, status: Status) -> None:
+        path, history = self.record_path(digest, status), self.history_path(digest, status)
+        kept = self.segments.has(digest, "succeeded")
+        succeeded = kept or self._objects.exists(self._name(self.record_path(digest, "succeeded")))
+        if not succeeded:
+            for one in (self.log_path(digest), history, path):
+                self._put(one)
+        elif status == "succeeded":
+            for one in (history, path):
+                if not self._fetch(one) and kept:
+                    one.unlink(missing_ok=True)
+        if status == "succeeded":
+            for one in (self.record_path(digest, "failed"), self.history_path(digest, "failed")):
+                self._objects.remove(self._name(one))
+
+    def _put(self, path: Path) -> None:
+        if path.is_file():
+            self._objects.put(path, self._name(path))
+
+    def _send_states(self, path: Path, ended: threading.Event) -> None:
         over = False
         while not over:
             over = ended.wait(CHECKPOINT_SECONDS)
-            with contextlib.suppress(FileNotFoundError, SymbenchError):  # the next state may get through
-                if (changed := path.stat().st_mtime_ns) != sent:
-                    self._push(path)
-                    sent = changed
+            with contextlib.suppress(OSError, SymbenchError):  # the next state may get through
+                if self._ledger.is_ahead(path):
+                    state = self._ledger.state(path)
+                    self._put(path)
+                    self._ledger.note_level(path, state)
 
-    # The lock
+    # From there
 
-    def _refuse_if_held(self) -> None:
-        holder = self._holder()
-        if holder is not None and not self._is_gone(holder):
-            raise self._held(holder)
+    def _fetch(self, path: Path) -> bool:
+        """False where it is not there."""
+        return self._objects.get(self._name(path), path)
 
-    def _held(self, holder: Mapping[str, Any]) -> SymbenchError:
-        return SymbenchError(
-            f"Another launch (pid {holder['pid']} on {holder['host']}, since {holder['since']}) is using the store "
-            f"{self._url}: wait for it (or {SILENT_SECONDS:.0f} s, if it was killed) or choose another --store."
-        )
+    def _pull(self, name: str) -> None:
+        """Brings the files of a folder that are not here or may have changed, and drops copies of what has gone there.
 
-    def _holder(self) -> Mapping[str, Any] | None:
-        def read() -> Mapping[str, Any] | None:
-            try:
-                values: Mapping[str, Any] = json.loads(self._files.cat_file(self._remote(self.root / HOLDER)))
-            except (FileNotFoundError, ValueError):
-                return None
-            return values if values.keys() >= {"id", "pid", "host", "since", "alive"} else None
+        What was written here and has gone there is sent again.
+        """
+        folder = self.root / name
+        copies = set(self._ledger.copies(folder))  # before it is looked what is there: a later copy is there
+        names = {one for one in self._objects.names(name) if one.endswith(".json")}
+        again = self.segments.pull() if name == "records" else []  # after the listing: one holds what has gone there
+        unsent = self._ledger.unsent()
+        gone = [path for path in folder.glob("*.json") if path.name not in names and path not in unsent]
+        ours = [path for path in gone if not (path in copies or self._is_kept(path, names))]
+        for path in set(gone) - set(ours):
+            self._drop(path)
+        if again or ours:
+            lost = len(again) + len(ours)
+            _log.warning("%d files of %s have gone from %s: they are sent again.", lost, self.root, self.address)
+            for path in again + ours:
+                self._mark(path)
+            self._send_unsent()
+        missing = {one for one in names if folder / one not in unsent and _lacks(folder / one)}
 
-        return self._reach(read)
+        def arriving(one: str) -> None:
+            if not (folder / one).exists():
+                self._ledger.add_copy(folder / one)
 
-    @staticmethod
-    def _is_gone(holder: Mapping[str, Any]) -> bool:
-        if holder["host"] == socket.gethostname() and not psutil.pid_exists(holder["pid"]):
+        self._objects.get_all(name, missing, folder, arriving)
+
+    def _is_kept(self, path: Path, names: set[str]) -> bool:
+        """Whether a record that has gone there is there in another file, or one that counts more."""
+        digest, status = run_of(path)
+        if path.parent.name != "records" or f"{digest}.json" in names:
+            return f"{digest}.json" in names
+        if status == "failed" and self.segments.has(digest, "succeeded"):
             return True
-        return time.time() - holder["alive"] > SILENT_SECONDS
+        return self.segments.find(digest, status) == path.read_text(encoding="utf-8", errors="replace")
 
-    def _claim(self, mine: Mapping[str, Any]) -> None:
-        """Of two that claim at once the later one has it: each looks again before it goes on."""
-        self._tell_alive(mine)
-        time.sleep(CLAIM_SECONDS)
-        holder = self._holder()
-        if holder is not None and holder["id"] != mine["id"]:
-            raise self._held(holder)
+    def _drop(self, path: Path) -> None:
+        if path.parent.name == "records":
+            self.history_path(*run_of(path)).unlink(missing_ok=True)
+        self._ledger.drop_copy(path)
 
-    def _tell_alive(self, mine: Mapping[str, Any]) -> None:
-        body = json.dumps({**mine, "alive": time.time()}).encode()
-        self._reach(lambda: self._files.pipe_file(self._remote(self.root / HOLDER), body))
+    def _pull_imports(self) -> None:
+        """Bundles that other machines imported, each whole or not at all: its manifest is sent last."""
+        for source in sorted(self._objects.names(IMPORTED)):
+            there, target = f"{IMPORTED}/{source}", self.root / IMPORTED / source
+            files = {one for one in self._objects.names(there) if one != "records"}
+            if not files or target.exists():
+                continue
+            staged = temporary(target)
+            try:
+                make_folder(staged / "records")
+                self._objects.get_all(f"{there}/records", self._objects.names(f"{there}/records"), staged / "records")
+                self._objects.get_all(there, files, staged)
+                move_folder(staged, target)
+            except OSError as error:
+                if not target.exists():  # nor has another process brought it
+                    raise self._unusable("written", error) from error
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
 
-    def _beat(self, mine: Mapping[str, Any], ended: threading.Event) -> None:
-        while not ended.wait(HEARTBEAT_SECONDS):
-            with contextlib.suppress(SymbenchError):  # the next beat may get through
-                self._tell_alive(mine)
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
 
 def _lacks(path: Path) -> bool:
@@ -274,22 +360,8 @@ def _lacks(path: Path) -> bool:
         return True
 
 
-def _opened(url: str) -> tuple[Any, str]:
-    """The file system behind ``url``, and the folder in it."""
-    protocol = url.partition("://")[0]
-    try:
-        return fsspec.core.url_to_fs(
-            url, use_listings_cache=False, skip_instance_cache=True, **IMPATIENT.get(protocol, {})
-        )
-    except ImportError as error:
-        package = PACKAGES.get(protocol, f"what fsspec needs for {protocol}:// ({error})")
-        raise SymbenchError(f"--store {url} needs a package that is not installed: install {package}.") from error
-    except ValueError as error:
-        raise SymbenchError(f"--store {url}: no store can be opened there ({error}).") from error
-
-
 def mirror(url: str) -> Path:
     """The folder on this machine that mirrors the store at ``url``."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", url).strip("-")[:60]
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", redacted(url)).strip("-")[:60]
     return home / "symbench" / "stores" / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:8]}" / "store"

@@ -1,7 +1,9 @@
 """The folder in which runs leave their records: the source of truth, plain files, safe to kill at any moment.
 
 A record counts once its file is in place, and it is put there in one step after its history. A succeeded run is
-``records/<digest>.json``, a failed one ``records/<digest>.failed.json``; where both exist the success counts.
+``records/<digest>.json``, a failed one ``records/<digest>.failed.json``; where both exist the success counts. Many of
+them can be taken together into a segment (:mod:`~harness.records.compaction`), which holds them until they are written
+again.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import socket
 import time
 import uuid
@@ -17,22 +20,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from harness.durable import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
-from harness.records.record import Record
+from harness.records.mlflow_uri import mlflow_uri
+from harness.records.record import SCHEMA, Record
+from harness.records.segments import Segments, Status
+from harness.redaction import redacted_values
 
 if TYPE_CHECKING:
     import polars as pl
 
-Status = Literal["succeeded", "failed"]
-
-FOLDERS = ("records", "histories", "checkpoints", "logs", "launches", "mlartifacts")
+STATUSES: tuple[Status, ...] = ("succeeded", "failed")
+"""The one that counts first."""
+SEGMENTS = "segments"
+FOLDERS = (
+    "records", "histories", SEGMENTS, f"{SEGMENTS}/histories", "checkpoints", "logs", "launches", "mlartifacts",
+)  # fmt: skip
+SEARCHES = "searches"
 IMPORTED = "imported"
 """The folder of what others ran: ``imported/<bundle>/records``, made by the first import."""
 FAILED = ".failed"
 STALE_SECONDS = 3600.0
+HISTORY_ROWS, HISTORY_BYTES = 1_000_000, 1 << 26
+"""Far more than any run keeps: a history with more is none of ours."""
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _GLANCE_BYTES = 1 << 16
 
 _log = logging.getLogger(__name__)
@@ -42,19 +56,24 @@ class Store:
     """One store. Raises :class:`SymbenchError` where it cannot be created or written."""
 
     def __init__(self, root: Path) -> None:
-        self.root = Path(root).expanduser().absolute()
+        try:
+            self._spelled = Path(root).expanduser().absolute()
+            self.root = self._spelled.resolve()  # however it is spelled, it is one store
+        except RuntimeError as error:  # links in a circle, or the home of nobody
+            raise SymbenchError(f"{root} is no folder for a store ({error}): choose another --store.") from error
         try:
             for name in FOLDERS:
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                make_folder(self.root / name)
         except OSError as error:
             raise self._unusable("created", error) from error
         if not all(os.access(self.root / name, os.W_OK | os.X_OK) for name in FOLDERS):
             raise SymbenchError(f"The store {self.root} is read-only: permit writing or choose another --store.")
+        self.segments = Segments(self.root / SEGMENTS)
 
     @property
     def address(self) -> str:
-        """What opens this store from any machine that sees it."""
-        return str(self.root)
+        """What opens this store from any machine that sees it: as it was given, since links may differ there."""
+        return str(self._spelled)
 
     def has_launch(self, launch_id: str) -> bool:
         return (self.root / "launches" / f"{launch_id}.json").exists()
@@ -62,11 +81,23 @@ class Store:
     def refresh(self) -> None:
         """Brings into :attr:`root` the records and launches that other machines wrote."""
 
+    def search(self, name: str) -> Store:
+        """The store of a search's trials, which never stand among the runs of suites."""
+        return Store(self.root / SEARCHES / name)
+
+    def searches(self) -> list[Store]:
+        """The stores of all searches in this one."""
+        return [Store(path.parent) for path in sorted((self.root / SEARCHES).glob("*/launches"))]
+
+    def bring(self, path: Path) -> Path:
+        """``path``, a file of the store as it was last shared (:meth:`sharing`), by whichever machine."""
+        return path
+
     def try_writing(self) -> None:
         """Raises :class:`SymbenchError` where this process cannot write here."""
-        path = self.root / "launches" / f".{uuid.uuid4().hex}.tmp"
+        path = temporary(self.root / "launches" / "probe")
         try:
-            _write_durably(path, b"")
+            write_new(path, b"")
             path.unlink()
         except OSError as error:
             raise self._unusable("written", error) from error
@@ -74,7 +105,7 @@ class Store:
     @property
     def mlflow_uri(self) -> str:
         """``MLFLOW_TRACKING_URI`` where it is set, else an SQLite file beside the records."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+        return mlflow_uri(self.root)
 
     def record_path(self, digest: str, status: Status) -> Path:
         return self.root / "records" / f"{_name(digest, status)}.json"
@@ -96,16 +127,36 @@ class Store:
     def log_path(self, digest: str) -> Path:
         return self.root / "logs" / f"{digest}.log"
 
+    def record_files(self) -> list[Path]:
+        """The records that are files of their own and lie wherever the store is, so that a segment can take them in."""
+        return [path for path in (self.root / "records").glob("*.json") if not path.name.startswith(".")]
+
+    def bring_histories(self, records: Sequence[Path]) -> None:
+        """Brings into :attr:`root` the histories of these files, as :meth:`record_files` gives them."""
+
+    def remove(self, paths: Sequence[Path]) -> None:
+        """Removes files, in this order, wherever the store is. Raises :class:`SymbenchError` where it cannot."""
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
     def statuses(self) -> dict[str, Status]:
-        """Every run that has a record. One scan; a damaged record is moved aside and its run does not count."""
+        """Every run that has a record. A damaged one is moved aside and its run does not count."""
+        files = self._statuses_of_files()  # a record that goes into a segment meanwhile is seen twice, not missed
+        found = self.segments.statuses()
+        return found | {digest: status for digest, status in files.items() if found.get(digest) != "succeeded"}
+
+    def _statuses_of_files(self) -> dict[str, Status]:
+        """In one scan."""
         found: dict[str, Status] = {}
         folder = os.open(self.root / "records", os.O_RDONLY)
         try:
             for name in os.listdir(folder):
                 if not name.endswith(".json"):
                     continue
-                stem = name.removesuffix(".json")
-                digest, status = stem.removesuffix(FAILED), _status(stem)
+                digest, status = run_of(Path(name))
                 if found.get(digest) == "succeeded":
                     continue
                 if _looks_whole(folder, name):
@@ -132,11 +183,11 @@ class Store:
         Raises :class:`SymbenchError` where the files cannot be written; nothing half-written remains.
         """
         digest, status = record.digest, record.status
-        if status == "failed" and self._load(digest, "succeeded") is not None:
+        if status == "failed" and Store._load(self, digest, "succeeded") is not None:  # of another machine's: as sent
             return
         body = json.dumps(record.to_dict(), indent=1, allow_nan=False).encode() + b"\n"
         try:
-            _publish({self.history_path(digest, status): _parquet(history), self.record_path(digest, status): body})
+            publish({self.history_path(digest, status): _parquet(history), self.record_path(digest, status): body})
             if self.record_path(digest, "succeeded").exists():
                 self.record_path(digest, "failed").unlink(missing_ok=True)
                 self.history_path(digest, "failed").unlink(missing_ok=True)
@@ -151,24 +202,53 @@ class Store:
 
         Raises :class:`SymbenchError` where the file is damaged.
         """
-        import polars as pl
+        for status in STATUSES:
+            if self.record_path(digest, status).exists() and (path := self._history_file(digest, status)).exists():
+                return self._read_history(path, digest)
+            if (found := self.segments.history(digest, status)) is not None:
+                return found
+        self._history_file(digest, "failed")
+        return self.history_of_file(digest, "failed")
 
-        status: Status = "succeeded" if self.record_path(digest, "succeeded").exists() else "failed"
-        path = self._history_file(digest, status)
+    def history_of_file(self, digest: str, status: Status) -> pl.DataFrame:
+        """That of a record that is a file of its own. Raises as :meth:`history`."""
+        path = self.history_path(digest, status)
+        return self._read_history(path, digest) if path.exists() else _frame([])
+
+    def _read_history(self, path: Path, digest: str) -> pl.DataFrame:
+        import pyarrow as pa
+
+        from harness.records.parquet import read_parquet
+
+        types = {"step": pa.int64(), "name": pa.large_string(), "value": pa.float64(), "seconds": pa.float64()}
         try:
-            return pl.read_parquet(path) if path.exists() else _frame([])
-        except (OSError, pl.exceptions.PolarsError) as error:
+            return read_parquet(path, pa.schema(types), most_rows=HISTORY_ROWS, most_bytes=HISTORY_BYTES)
+        except (OSError, ValueError) as error:
             raise SymbenchError(
                 f"The history {path} cannot be read: delete it and the record of run {digest}, then run that again."
             ) from error
 
     def write_launch(self, launch_id: str, values: Mapping[str, Any]) -> None:
-        """What a launch was, as ``launches/<id>.json``. Raises :class:`SymbenchError` where it cannot be written."""
+        """What a launch was, without secrets, as ``launches/<id>.json``.
+
+        Raises :class:`SymbenchError` where it cannot be written.
+        """
         path = self.root / "launches" / f"{launch_id}.json"
         try:
-            _publish({path: json.dumps(values, indent=1).encode() + b"\n"})
+            publish({path: json.dumps(redacted_values(values), indent=1).encode() + b"\n"})
         except OSError as error:
             raise self._unusable("written", error) from error
+
+    @contextlib.contextmanager
+    def sharing(self, path: Path) -> Iterator[None]:
+        """What the block puts at ``path``, a file or a whole folder in the store, is for other machines too.
+
+        Raises :class:`SymbenchError` where it cannot be sent to them; it is kept then, and the next command sends it.
+        """
+        yield
+
+    def check_lock(self) -> None:
+        """Raises :class:`SymbenchError` where the block of :meth:`lock` goes on, and another launch has the store."""
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -190,7 +270,7 @@ class Store:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             values = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
             with contextlib.suppress(OSError):  # the lock holds without it: only the other launch's sentence says less
-                _publish({holder: json.dumps(values).encode()})
+                publish({holder: json.dumps(values).encode()})
             self._sweep()
             yield
         finally:
@@ -204,6 +284,16 @@ class Store:
         return SymbenchError(f"The store {self.root} cannot be {done} ({error.strerror}): choose another --store.")
 
     def _load(self, digest: str, status: Status) -> Record | None:
+        return self._load_file(digest, status) or self._load_kept(digest, status)
+
+    def _load_kept(self, digest: str, status: Status) -> Record | None:
+        body = self.segments.find(digest, status)
+        try:
+            return None if body is None else parsed(body.encode(), digest, status, self.segments.folder)
+        except DAMAGE as error:
+            raise SymbenchError(f"The record of run {digest} in {self.segments.folder} cannot be read.") from error
+
+    def _load_file(self, digest: str, status: Status) -> Record | None:
         path = self.record_path(digest, status)
         try:
             with path.open("rb") as file:
@@ -213,14 +303,10 @@ class Store:
         except OSError as error:
             raise SymbenchError(f"The record {path} cannot be read ({error.strerror}).") from error
         try:
-            values = json.loads(body)
-            record = Record.from_dict(values)
-            if (values["digest"], record.status) != (digest, status):
-                raise ValueError(f"it is the {record.status} record of run {values['digest']}")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return parsed(body, digest, status, path)
+        except DAMAGE as error:
             self._set_aside(path, inode, error)
             return None
-        return record
 
     def _set_aside(self, path: Path, inode: int, reason: Exception) -> None:
         corrupt = path.parent / "corrupt"
@@ -241,19 +327,36 @@ class Store:
 
     def _sweep(self) -> None:
         """Removes what killed writers left behind. Young files stay: a lost worker may still be at it."""
-        for name in ("records", "histories", "launches"):
-            for path in (self.root / name).glob(".*.tmp"):
+        for name in FOLDERS:
+            for path in (self.root / name).glob(TEMPORARY):
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                        path.unlink()
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def parsed(body: bytes, digest: str, status: Status, path: Path) -> Record:
+    """Raises one of :data:`DAMAGE` where it is not the record of that run, and :class:`SymbenchError` where a later
+    symbench wrote it."""
+    values = json.loads(body)
+    if isinstance(values, dict) and isinstance(schema := values.get("schema"), int) and schema > SCHEMA:
+        raise SymbenchError(
+            f"The record {path} was written by a newer symbench (schema {schema}; this one reads {SCHEMA}): "
+            "update symbench."
+        )
+    record = Record.from_dict(values)
+    if (values["digest"], record.status) != (digest, status):
+        raise ValueError(f"it is the {record.status} record of run {values['digest']}")
+    return record
 
 
 def _name(digest: str, status: Status) -> str:
     return digest if status == "succeeded" else f"{digest}{FAILED}"
 
 
-def _status(stem: str) -> Status:
-    return "failed" if stem.endswith(FAILED) else "succeeded"
+def run_of(record: Path) -> tuple[str, Status]:
+    """The digest and the status that the name of a record's file tells."""
+    digest = record.stem.removesuffix(FAILED)
+    return digest, "succeeded" if digest == record.stem else "failed"
 
 
 def _looks_whole(folder: int, name: str) -> bool:
@@ -270,39 +373,6 @@ def _looks_whole(folder: int, name: str) -> bool:
         os.close(file)
     balanced = body.count(b"{") == body.count(b"}") and b"\0" not in body
     return balanced and body.startswith(b"{") and body.endswith(b"}\n")
-
-
-def _publish(files: Mapping[Path, bytes]) -> None:
-    """Writes every file beside its place, then moves them there in the given order: before that nothing is seen."""
-    staged = {path: path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp") for path in files}
-    try:
-        for path, body in files.items():
-            _write_durably(staged[path], body)
-        for path, temporary in staged.items():
-            os.replace(temporary, path)
-            _sync_folder(path.parent)
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
-
-
-def _write_durably(path: Path, body: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        view = memoryview(body)
-        while view:
-            view = view[os.write(file, view) :]
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _frame(rows: Sequence[HistoryRow]) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 
 from harness.collate.bootstrap import LEVEL
 from harness.collate.regression import REGRESSIONS
+from harness.collate.significance import LEAST_SEEDS
 from harness.report.cells import Cell, Column, Table, missing
 from harness.report.contests import Row
 from harness.report.formats import between, counted, plain
@@ -53,12 +54,15 @@ def _sentences(found: pl.DataFrame) -> Iterable[str]:
     if tested := found["p"].count():
         outside = found.filter((pl.col("p") <= 1 - LEVEL) & (pl.col("verdict") == "within noise")).height
         yield (
-            f"{counted(tested, 'difference')} tested at once, so p-values are adjusted (Benjamini-Hochberg, 5 % of "
-            f"those said to have moved may not have); {counted(outside, 'further interval')} of 95 % without 0 "
+            f"{counted(tested, 'difference')} tested at once, so p-values are adjusted (Holm: where nothing moved, "
+            f"one report in twenty names a cell); {counted(outside, 'further interval')} of 95 % without 0 "
             f"{'is' if outside == 1 else 'are'} what chance gives."
         )
-    if counts["one seed"]:
-        yield f"{counted(counts['one seed'], 'cell')} with another value but one seed on a side: perhaps noise."
+    if counts["too few seeds"]:
+        yield (
+            f"{counted(counts['too few seeds'], 'cell')} with another value but too few seeds to say that it moved: "
+            f"{LEAST_SEEDS} are needed on both sides."
+        )
     for side in ("only before", "only now"):
         if counts[side]:
             yield f"{counted(counts[side], 'cell')} {side}: no run of exactly these settings on the other side."
@@ -73,8 +77,12 @@ _COLUMNS = (
     Column(title="Metric"),
     Column(title="Before", why="Mean over seeds of the worse of plain and moved score", numeric=True),
     Column(title="Now", why="Mean over seeds of the worse of plain and moved score", numeric=True),
-    Column(title="Difference, 95 %", why="Of shared seeds where there are two (paired), else Welch's", numeric=True),
-    Column(title="p, adjusted", why="Benjamini and Hochberg, over all cells", numeric=True),
+    Column(
+        title="Difference, 95 %",
+        why=f"Of shared seeds where there are {LEAST_SEEDS} (paired), else of means (Welch)",
+        numeric=True,
+    ),
+    Column(title="p, adjusted", why="Holm, over all cells", numeric=True),
     Column(title="Seeds", why="Before and now", numeric=True),
     Column(title="Failed", why="Before and now", numeric=True),
 )
@@ -106,7 +114,7 @@ def _difference(row: Row) -> Cell:
     if row["difference"] is None:
         return missing("No value on one side")
     if row["low"] is None:
-        return Cell(text=plain(row["difference"]), sort=row["difference"], note="no interval: one seed")
+        return Cell(text=plain(row["difference"]), sort=row["difference"], note="no interval: too few seeds")
     note = "paired" if row["paired"] else "Welch"
     return Cell(text=between(row["difference"], row["low"], row["high"]), sort=row["difference"], note=note)
 

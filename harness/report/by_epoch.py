@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import polars as pl
 
 from harness.errors import SymbenchError
 from harness.report.figures import Axis, Figure, Line, Series, figure
-
-Histories = Callable[[str], pl.DataFrame]
-"""The history of a run by its digest: ``step``, ``name``, ``value``. A damaged one raises :class:`SymbenchError`."""
+from harness.report.histories import COLUMNS, Histories, Readable
 
 LOSS, ENTROPY = "validation/loss", "train/permutation_entropy"
 MOST_POINTS = 200
@@ -31,11 +29,12 @@ def by_epoch(runs: Iterable[tuple[Series, Sequence[str]]], histories: Histories)
     The loss is of the weights of its epoch, the entropy that of the mean of the sampled permutation matrices.
     """
     unread: list[str] = []
+    histories = Readable(histories)
 
     def readable(digests: Iterable[str]) -> Iterator[pl.DataFrame]:
         for digest in digests:
             try:
-                yield histories(digest).select("step", "name", "value")
+                yield histories(digest)
             except SymbenchError:
                 unread.append(digest)
 
@@ -58,7 +57,7 @@ def _figures(samplers: Sequence[tuple[Series, pl.DataFrame]]) -> list[Figure]:
 
 def _means(histories: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Over seeds, by name and epoch."""
-    empty = pl.DataFrame(schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64})
+    empty = pl.DataFrame(schema=COLUMNS)
     wanted = pl.concat([empty, *histories]).filter(pl.col("name").is_in([LOSS, ENTROPY]))
     pooled = wanted.group_by("name", "step").agg(
         pl.col("value").mean().alias("mean"), (pl.col("value").std(ddof=1) / pl.len().sqrt()).alias("stderr")

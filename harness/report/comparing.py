@@ -9,9 +9,8 @@ from typing import Any
 
 from harness.collate.bootstrap import Interval
 from harness.collate.comparison import Comparison, over_tasks
+from harness.collate.significance import LEAST_SEEDS
 from harness.report.formats import between, counted, plain
-
-FEW = 5
 
 
 def table(found: Sequence[Comparison], first: str, second: str) -> tuple[list[str], list[list[str]]]:
@@ -48,10 +47,10 @@ def sentences(found: Sequence[Comparison], first: str, second: str) -> list[str]
     if len(found) > 1:
         said.append(f"Over these {len(found)} rows {first} beats {second} with probability {shown(over_tasks(found))}.")
     fewest = min(one.seeds for one in found)
-    if fewest < FEW:
+    if fewest < LEAST_SEEDS:
         said.append(
-            f"The fewest seeds in common are {fewest}: intervals of fewer than {FEW} are too narrow "
-            f"(of one there is none); {counted(FEW, 'seed')} or more can be believed."
+            f"The fewest seeds in common are {fewest}: intervals of fewer than {LEAST_SEEDS} are too narrow "
+            f"(of one there is none); {counted(LEAST_SEEDS, 'seed')} or more can be believed."
         )
     return said
 

@@ -7,9 +7,12 @@ other stands beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal, get_args
+
+import polars as pl
 
 from harness.report.cells import Cell, Column, missing
 from harness.report.contests import Contest, Row
@@ -32,12 +35,18 @@ _MEANINGS = {
 }
 
 
+Scored = Literal["value", "control"]
+Seeds = Mapping[tuple[str, Scored], Mapping[int, float]]
+"""By setting and column of the table ``runs``, then by seed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a row is ranked by; ``mean`` is ``None`` for a row that cannot be ranked."""
+    """What a row is ranked by: the mean of ``column`` of its runs, ``None`` for a row that cannot be ranked."""
 
     mean: float | None
     stderr: float | None
+    column: Scored = "value"
 
 
 def score(row: Row, contest: Contest) -> Score:
@@ -49,10 +58,19 @@ def score(row: Row, contest: Contest) -> Score:
     plain = Score(mean=row["mean"], stderr=row["stderr"])
     if not contest.ranks_by_worse:
         return plain
-    stricter = Score(mean=_control(row, contest), stderr=row["control_stderr"])
+    stricter = Score(mean=_control(row, contest), stderr=row["control_stderr"], column="control")
     if plain.mean is None or stricter.mean is None:
         return Score(mean=None, stderr=None)
     return stricter if _gap(row, contest) > 0 else plain
+
+
+def seeds(runs: pl.DataFrame) -> Seeds:
+    """What runs scored; nothing for a setting of which no run has a value."""
+    found: dict[tuple[str, Scored], dict[int, float]] = {}
+    for column in get_args(Scored):
+        for setting, seed, value in runs.select("setting", "seed", column).drop_nulls().iter_rows():
+            found.setdefault((setting, column), {})[seed] = value
+    return found
 
 
 def drop(row: Row, contest: Contest) -> str:

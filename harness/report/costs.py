@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import polars as pl
+
 from harness.collate import Tables
+from harness.collate.statistics import SETTING_KEYS
 from harness.report import controls
-from harness.report.cells import Cell, Column, Table, number
+from harness.report.cells import Cell, Column, Table, number, text
 from harness.report.contests import Contest, Row, contests
 from harness.report.curves import series_of
+from harness.report.devices import where
 from harness.report.figures import FigureGroup
 from harness.report.formats import estimate, listed, operations
 from harness.report.leaderboard import by_task, method_cell
@@ -40,7 +44,7 @@ class TaskCosts:
 
 
 def costs(tables: Tables) -> list[TaskCosts]:
-    """One entry per task."""
+    """One entry per task; a method that ran on several devices has a row for each."""
     changes = changed_settings(tables.runs)
     return [
         TaskCosts(
@@ -50,28 +54,43 @@ def costs(tables: Tables) -> list[TaskCosts]:
                 _contest(f"cost-{place}-{n}", contest, changes) for n, contest in enumerate(contests(rows), start=1)
             ),
         )
-        for place, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
+        for place, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1)
     ]
+
+
+def _rows(tables: Tables) -> pl.DataFrame:
+    """Scores beside what they took: one row for each device, or one without costs where no run succeeded."""
+    return tables.accuracy.join(
+        tables.costs, on=SETTING_KEYS, how="left", nulls_equal=True, maintain_order="left_right"
+    )
 
 
 def _contest(id_: str, contest: Contest, changes: Changes) -> ContestCosts:
     common = shared(contest.rows, changes)
     rows = controls.order(contest, contest.rows)
     labels = {row["setting"]: note(row, changes, common) for row in rows}
-    points = [
-        Point(series=series, row=row, score=controls.score(row, contest))
-        for series, row in zip(series_of(rows, labels), rows, strict=True)
-    ]
+    settings = {row["setting"]: row for row in rows}
+    series = dict(zip(settings, series_of(settings.values(), labels), strict=True))
+    points = [Point(series=series[row["setting"]], row=row, score=controls.score(row, contest)) for row in rows]
     return ContestCosts(
         protocol=contest.protocol,
         chips=contest.chips,
         group=pareto(f"{id_}-figures", contest, points) if contest.is_main else None,
         table=_table(f"{id_}-table", contest, points, labels),
-        remarks=tuple(_remarks(rows)),
+        remarks=tuple(_remarks(rows, _devices(rows))),
     )
 
 
-def _remarks(rows: Sequence[Row]) -> Iterable[str]:
+def _devices(rows: Iterable[Row]) -> list[str]:
+    return sorted({where(row) for row in rows if row["cost_seeds"]})
+
+
+def _remarks(rows: Sequence[Row], devices: Sequence[str]) -> Iterable[str]:
+    if len(devices) > 1:
+        yield (
+            "Time, memory and throughput are those of a row's device, over the seeds that ran there; a front holds for "
+            "one device. Metric, parameters and FLOPs are over all seeds."
+        )
     ended = [row for row in rows if row["seeds"] + row["undefined"]]
     uncounted = [row["method"] for row in ended if row["flops_per_example"] is None]
     if uncounted:
@@ -80,9 +99,10 @@ def _remarks(rows: Sequence[Row]) -> Iterable[str]:
 
 
 def _table(id_: str, contest: Contest, points: Sequence[Point], labels: Mapping[str, str]) -> Table:
-    on = fronts(points, contest)
+    several = len(_devices(point.row for point in points)) > 1
     columns = [
         Column(title="Method"),
+        *([Column(title="Device", why="What the costs of a row were measured on")] if several else []),
         Column(
             title=f"{contest.metric} {arrow(contest.direction)}",
             why="What rows are ranked by: mean ± standard error over seeds",
@@ -100,11 +120,14 @@ def _table(id_: str, contest: Contest, points: Sequence[Point], labels: Mapping[
         Column(title="Training", why="Training time of one run, mean over seeds", numeric=True),
         Column(title="Throughput", why="Examples per second in training, mean over seeds", numeric=True),
     ]
-    rows = [_cells(point, labels[point.row["setting"]], on[point.series.id]) for point in points]
+    rows = [
+        _cells(point, labels[point.row["setting"]], on, several)
+        for point, on in zip(points, fronts(points, contest), strict=True)
+    ]
     return Table(id=id_, caption="Cost of each method", columns=columns, rows=rows)
 
 
-def _cells(point: Point, label: str, on: Sequence[str]) -> list[Cell]:
+def _cells(point: Point, label: str, on: Sequence[str], several: bool) -> list[Cell]:
     row, mean = point.row, point.score.mean
     ended = row["seeds"] + row["undefined"]
     why = "Not measured" if ended else "Not measured: no run succeeded"
@@ -117,6 +140,7 @@ def _cells(point: Point, label: str, on: Sequence[str]) -> list[Cell]:
 
     return [
         method_cell(row, label),
+        *([text(where(row) if row["cost_seeds"] else None, why_missing=why)] if several else []),
         number(mean, estimate(mean, point.score.stderr), why_missing="Not ranked: see the leaderboard"),
         cost("parameters"),
         cost("flops_per_example", BEFORE_COUNTED if ended else why),

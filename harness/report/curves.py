@@ -10,13 +10,14 @@ from typing import Any
 
 from harness import registry
 from harness.collate import Tables
-from harness.report.by_epoch import ByEpoch, Histories, by_epoch
+from harness.report.by_epoch import ByEpoch, by_epoch
 from harness.report.cells import Table
 from harness.report.contests import Contest, Row, contests
 from harness.report.controls import drop, plainly
 from harness.report.curve_tables import Curve, curve_tables, is_flat, span
 from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Guide, Line, Series, figure, suits_log
 from harness.report.formats import listed
+from harness.report.histories import Histories
 from harness.report.leaderboard import by_task
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
@@ -76,7 +77,8 @@ class _Strand:
     @property
     def trained(self) -> list[int]:
         """The k of training where it matters: a method that brings its own samples has a flat curve."""
-        return [curve[0]["train_samples"] for curve in self.curves if not is_flat(curve)]
+        known = (curve[0]["train_samples"] for curve in self.curves if not is_flat(curve))
+        return [k for k in known if k is not None]
 
 
 def sample_curves(tables: Tables, histories: Histories | None = None) -> list[TaskCurves]:

@@ -12,6 +12,8 @@ def estimate(mean: float | None, stderr: float | None) -> str:
         return ""
     if not stderr:
         return plain(mean) if stderr is None else f"{plain(mean)} ± 0"
+    if not (math.isfinite(mean) and math.isfinite(stderr)):
+        return f"{plain(mean)} ± {stderr:.1g}"
     if 0 < abs(mean) < 1e-4:
         return f"{mean:.2e} ± {stderr:.1e}"
     places = 1 - _exponent(stderr)
@@ -26,6 +28,8 @@ def plain(value: float | None) -> str:
     """Four significant digits; whole numbers whole."""
     if value is None:
         return ""
+    if not math.isfinite(value):
+        return str(value)
     if value == round(value) and abs(value) < 1e15:
         return f"{round(value):,}"
     if abs(value) >= 1e15 or abs(value) < 1e-4:

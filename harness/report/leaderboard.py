@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from harness import registry
 from harness.collate import Tables
+from harness.collate.bootstrap import Array
+from harness.collate.significance import by_seed
+from harness.collate.standings import Standings, standings
 from harness.report import controls, published
 from harness.report.cells import Cell, Column, Table, missing
 from harness.report.contests import Contest, Row, contests
 from harness.report.formats import between, counted, estimate, listed
 from harness.report.looks import look
 from harness.report.notes import Notes, run_notes, told
-from harness.report.ranking import places, standings
+from harness.report.ranking import marks, place_text
 from harness.report.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.titles import arrow, better, card_id, group_title, method_title, task_title
 
@@ -51,9 +56,9 @@ class TaskBoards:
 
 def leaderboard(tables: Tables) -> list[TaskBoards]:
     """One entry per task, in the registry's order, then by name."""
-    changes, notes = changed_settings(tables.runs), run_notes(tables.runs)
+    changes, notes, seeds = changed_settings(tables.runs), run_notes(tables.runs), controls.seeds(tables.runs)
     return [
-        _task(number, task, rows, changes, notes)
+        _task(number, task, rows, changes, notes, seeds)
         for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
     ]
 
@@ -67,7 +72,9 @@ def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
 
 
-def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes, notes: Notes) -> TaskBoards:
+def _task(
+    place: int, task: str, rows: list[dict[str, Any]], changes: Changes, notes: Notes, seeds: controls.Seeds
+) -> TaskBoards:
     found = contests(rows)
     card = registry.tasks().get(task)
     first = found[0]
@@ -84,21 +91,21 @@ def _task(place: int, task: str, rows: list[dict[str, Any]], changes: Changes, n
         title=task_title(task),
         facts=" · ".join(facts),
         card=card_id("task", task),
-        boards=tuple(_board(f"board-{place}-{n}", contest, changes, notes) for n, contest in enumerate(found, start=1)),
+        boards=tuple(
+            _board(f"board-{place}-{n}", contest, changes, notes, seeds) for n, contest in enumerate(found, start=1)
+        ),
     )
 
 
-def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
+def _board(id_: str, contest: Contest, changes: Changes, notes: Notes, seeds: controls.Seeds) -> Board:
     common = shared(contest.rows, changes)
     papers = published.results(contest.task, contest.metric, contest.params)
     best_first = controls.order(contest, contest.rows)
-    scores = [controls.score(row, contest) for row in best_first]
-    marks = standings([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
-    placed = places([one.mean for one in scores], [one.stderr for one in scores], contest.direction)
+    values, found = _standings(best_first, contest, seeds)
     rows = [
         [
             method_cell(row, note(row, changes, common)),
-            _place_cell(place, placed),
+            _place_cell(place, found.places, value),
             _value_cell(row, mark),
             *([controls.cell(row, contest)] if contest.control else []),
             _interval_cell(row),
@@ -106,7 +113,7 @@ def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
             Cell(text=str(row["seeds"]), sort=row["seeds"]),
             _failed_cell(row),
         ]
-        for row, place, mark in zip(best_first, placed, marks, strict=True)
+        for row, place, value, mark in zip(best_first, found.places, values, marks(found, values), strict=True)
     ]
     title = f"{contest.task}, protocol {contest.protocol}" + "".join(f", {chip}" for chip in contest.chips)
     return Board(
@@ -120,14 +127,22 @@ def _board(id_: str, contest: Contest, changes: Changes, notes: Notes) -> Board:
     )
 
 
+def _standings(rows: Sequence[Row], contest: Contest, seeds: controls.Seeds) -> tuple[Array, Standings]:
+    """By what rows are ranked, higher is better, and how they stand."""
+    sign = 1.0 if contest.direction == "max" else -1.0
+    scores = [controls.score(row, contest) for row in rows]
+    values = np.array([np.nan if one.mean is None else sign * one.mean for one in scores])
+    of_rows = [seeds.get((row["setting"], one.column), {}) for row, one in zip(rows, scores, strict=True)]
+    return values, standings([sign * by_seed(of_rows)], values)
+
+
 def _columns(contest: Contest, with_paper: bool) -> list[Column]:
     comparison = "What the paper reports. Comparable only where the row says so."
     return [
         Column(title="Method"),
         Column(
             title="Rank",
-            why="1 + the number of rows that are better by more than one standard error of the difference; = where "
-            "rows share a rank",
+            why="1 + the number of rows at better places; = where rows share one",
             numeric=True,
         ),
         Column(
@@ -162,10 +177,10 @@ def method_cell(row: Row, note: str = "") -> Cell:
     )
 
 
-def _place_cell(place: int | None, placed: Sequence[int | None]) -> Cell:
-    if place is None:
-        return missing("Not ranked: a score is missing")
-    return Cell(text=f"{place}=" if placed.count(place) > 1 else str(place), sort=place)
+def _place_cell(place: int | None, places: list[int | None], value: float) -> Cell:
+    if place is not None:
+        return Cell(text=place_text(place, places), sort=place)
+    return missing("Not ranked: a score is missing" if math.isnan(value) else "Not placed: too few seeds")
 
 
 def _value_cell(row: Row, mark: str) -> Cell:
@@ -176,9 +191,7 @@ def _value_cell(row: Row, mark: str) -> Cell:
     if mark == "best":
         return Cell(text=shown, sort=row["mean"], mark="best", why="The best of this table")
     if mark == "tied":
-        return Cell(
-            text=shown, sort=row["mean"], mark="tied", why="Within one standard error of the best", note="≈ best"
-        )
+        return Cell(text=shown, sort=row["mean"], mark="tied", why="Not told apart from the best", note="≈ best")
     why = "One seed: no standard error" if row["stderr"] is None else ""
     return Cell(text=shown, sort=row["mean"], why=why)
 
@@ -251,8 +264,6 @@ def _remarks(contest: Contest, papers: Mapping[str, Sequence[published.Published
     if papers and (reasons := published.differences(contest.protocol, contest.variant, {})):
         how = "; ".join(reasons.values())
         yield f"These runs are not the published ones ({how}): do not compare the two columns."
-    if single := sum(row["seeds"] == 1 for row in contest.rows):
-        yield f"{counted(single, 'row')} with one seed: no standard error, so no claim about chance."
 
 
 def _with_marks(result: published.Published) -> str:

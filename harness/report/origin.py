@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from harness.redaction import redacted_words
 from harness.report.cells import Cell, Column, Table, missing, text
 from harness.report.formats import listed
 
@@ -78,7 +79,7 @@ def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
 def command(suite: str, task: str, method: str, launched: Any) -> str:
     """``symbench run SUITE --only task=...,method=...``, with the suite and changes as ``launched`` named them."""
     words = shlex.split(launched) if isinstance(launched, str) else launched if isinstance(launched, list) else []
-    words = [str(word) for word in words]
+    words = list(redacted_words(str(word) for word in words))  # of records from before, too
     chosen = list(_kept(words[words.index("run") + 1 :])) if "run" in words else []
     only = f"task={task},method={method}"
     return shlex.join(["symbench", "run", *(chosen or [suite]), "--only", only])
@@ -100,8 +101,9 @@ def _environment(values: dict[str, Any]) -> tuple[Any, ...]:
         if isinstance(packages, dict)
         else ""
     )
-    names = ("symbench_version", "git_commit", "git_dirty", "device", "host", "python")
-    return (*(values.get(name) if isinstance(values.get(name), str | bool) else None for name in names), shown)
+    kinds = {"symbench_version": str, "git_commit": str, "git_dirty": bool, "device": str, "host": str, "python": str}
+    known = (value if isinstance(value := values.get(name), kind) else None for name, kind in kinds.items())
+    return (*known, shown)
 
 
 def _environment_cells(

@@ -18,10 +18,11 @@ import polars as pl
 from harness.differences import describe
 from harness.errors import SymbenchError
 from harness.report import published
-from harness.report.by_epoch import MOST_SEEDS, Histories
+from harness.report.by_epoch import MOST_SEEDS
 from harness.report.cells import Cell, Column, Table, missing
 from harness.report.contests import Row, unusual
 from harness.report.formats import counted, estimate, listed
+from harness.report.histories import COLUMNS, Histories, Readable
 from harness.report.leaderboard import by_task
 from harness.report.published_grids import ByVersion, Study, at, study_of
 from harness.report.settings import changed_settings
@@ -262,10 +263,11 @@ def _epochs(part: _Part, runs: pl.DataFrame, histories: Histories | None) -> Ite
 
 def _logged(runs: pl.DataFrame, settings: set[str], histories: Histories) -> pl.DataFrame:
     """The histories of some settings' runs, as far as they can be read (others are named beside the curves)."""
-    found = [pl.DataFrame(schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64})]
+    histories = Readable(histories)
+    found = [pl.DataFrame(schema=COLUMNS)]
     for digest in _succeeded(runs, settings)["digest"].to_list()[:MOST_SEEDS]:
         try:
-            found.append(histories(digest).select("step", "name", "value"))
+            found.append(histories(digest))
         except SymbenchError:
             continue
     return pl.concat(found).filter(pl.col("name").is_in([name for name, _ in BY_EPOCH.values()]))

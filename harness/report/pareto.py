@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.report.contests import Contest, Row
 from harness.report.controls import Score
+from harness.report.devices import DEVICE, DEVICE_AND_STACK, where
 from harness.report.figures import Axis, Figure, FigureGroup, Series, Trace, drawn, scatter, suits_log
 from harness.report.formats import counted, duration, estimate, listed, memory, operations, plain, seconds
 from harness.report.titles import arrow, better
@@ -21,31 +24,48 @@ FRONT = "front"
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A cost: the column that holds it, its name, the axis it is drawn on and how its values are written."""
+    """A cost: the column that holds it, its name, the axis it is drawn on and how its values are written.
+
+    Two costs are compared where the columns ``apart`` are the same.
+    """
 
     column: str
     name: str
     axis: str
     shown: Callable[[float | None], str]
     scale: float = 1.0
+    apart: tuple[str, ...] = ()
 
 
 MEASURES = (
     Measure(column="flops_per_example", name="FLOPs", axis="FLOPs per example", shown=operations),
-    Measure(column="seconds_per_example", name="time", axis="milliseconds per example", shown=seconds, scale=1e3),
-    Measure(column="peak_memory_bytes", name="memory", axis="MiB at evaluation", shown=memory, scale=2.0**-20),
-    Measure(column="train_seconds", name="training time", axis="seconds of training", shown=duration),
+    Measure(
+        column="seconds_per_example", name="time", axis="milliseconds per example", shown=seconds, scale=1e3,
+        apart=DEVICE,
+    ),
+    Measure(
+        column="peak_memory_bytes", name="memory", axis="MiB at evaluation", shown=memory, scale=2.0**-20,
+        apart=DEVICE,
+    ),
+    Measure(
+        column="train_seconds", name="training time", axis="seconds of training", shown=duration,
+        apart=DEVICE_AND_STACK,
+    ),
     Measure(column="parameters", name="parameters", axis="parameters", shown=plain),
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A method in one setting, its row and the score it is ranked by."""
+    """A method in one setting on one device, its row and the score it is ranked by."""
 
     series: Series
     row: Row
     score: Score
+
+    def place(self, apart: Sequence[str] = DEVICE_AND_STACK) -> tuple[Any, ...]:
+        """What two points with the same cost have in common."""
+        return (self.series.id, *(self.row[name] for name in apart))
 
 
 def on_front(costs: Sequence[float], losses: Sequence[float]) -> list[bool]:
@@ -57,24 +77,28 @@ def on_front(costs: Sequence[float], losses: Sequence[float]) -> list[bool]:
     return [not one for one in beaten]
 
 
-def fronts(points: Sequence[Point], contest: Contest) -> dict[str, list[str]]:
-    """By setting, the columns of the costs by which a point is on the front."""
-    found: dict[str, list[str]] = {point.series.id: [] for point in points}
+def fronts(points: Sequence[Point], contest: Contest) -> list[list[str]]:
+    """Of each point, the columns of the costs by which it is on the front of its device."""
+    found: list[list[str]] = [[] for _ in points]
     for measure in MEASURES:
-        known = _known(points, measure)
-        for point, best in zip(known, _front(known, measure, contest), strict=True):
-            if best:
-                found[point.series.id].append(measure.column)
+        best = {
+            point.place(measure.apart)
+            for known in _comparable(points, measure)
+            for point, is_best in zip(known, _front(known, measure, contest), strict=True)
+            if is_best
+        }
+        for point, columns in zip(points, found, strict=True):
+            if point.place(measure.apart) in best:
+                columns.append(measure.column)
     return found
 
 
 def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup | None:
-    """One figure for each cost that was measured; ``None`` where a score is missing everywhere."""
-    on = fronts(points, contest)
+    """One figure for each cost that was measured and each device; ``None`` where a score is missing everywhere."""
+    on = {point.place(): columns for point, columns in zip(points, fronts(points, contest), strict=True)}
     scored = [point for point in points if point.score.mean is not None]
-    shown = sorted(scored, key=lambda point: not on[point.series.id])[:MOST_POINTS]
-    drawable = [(measure, _known(shown, measure)) for measure in MEASURES]
-    figures = [_figure(contest, known, measure) for measure, known in drawable if known]
+    shown = sorted(scored, key=lambda point: not on[point.place()])[:MOST_POINTS]
+    figures = [figure for measure in MEASURES for figure in _figures(contest, shown, measure)]
     if not figures:
         return None
     protocol_chip = f"protocol {contest.protocol}"
@@ -82,7 +106,7 @@ def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup |
         id=id_,
         title=f"{contest.task}, {protocol_chip}",
         chips=(protocol_chip, *contest.chips),
-        legend=[point.series for point in sorted(shown, key=lambda point: point.series.name)],
+        legend=sorted({point.series.id: point.series for point in shown}.values(), key=lambda series: series.name),
         figures=figures,
         remarks=tuple(_remarks(points, scored, shown)),
         choice="Cost",
@@ -102,16 +126,24 @@ def _remarks(points: Sequence[Point], scored: Sequence[Point], shown: Sequence[P
     if absent := sorted({point.row["method"] for point in points if point.score.mean is None}):
         remarks.append(f"Not drawn, since no score ranks them: {listed(absent, 12)}.")
     for measure in MEASURES:
-        known = {point.series.id for point in _known(shown, measure)}
+        known = {point.series.id for known in _comparable(shown, measure) for point in known}
         unknown = sorted({point.row["method"] for point in shown if point.series.id not in known})
         if known and unknown:
             remarks.append(f"Not in the figure of {measure.name}, which was not measured: {listed(unknown, 12)}.")
     return remarks
 
 
-def _known(points: Sequence[Point], measure: Measure) -> list[Point]:
-    """What has a place on the logarithmic axis of the cost."""
-    return [point for point in points if point.score.mean is not None and (point.row[measure.column] or 0) > 0]
+def _comparable(points: Sequence[Point], measure: Measure) -> list[list[Point]]:
+    """What has a place on the logarithmic axis of the cost, each once, by device; where most ran comes first."""
+    known = {
+        point.place(measure.apart): point
+        for point in points
+        if point.score.mean is not None and (point.row[measure.column] or 0) > 0
+    }
+    by_device: defaultdict[str, list[Point]] = defaultdict(list)
+    for point in known.values():
+        by_device[where(point.row, measure.apart)].append(point)
+    return [by_device[name] for name in sorted(by_device, key=lambda name: (-len(by_device[name]), name))]
 
 
 def _front(points: Sequence[Point], measure: Measure, contest: Contest) -> list[bool]:
@@ -120,7 +152,13 @@ def _front(points: Sequence[Point], measure: Measure, contest: Contest) -> list[
     return on_front([point.row[measure.column] for point in points], losses)
 
 
-def _figure(contest: Contest, points: Sequence[Point], measure: Measure) -> Figure:
+def _figures(contest: Contest, points: Sequence[Point], measure: Measure) -> list[Figure]:
+    groups = _comparable(points, measure)
+    apart = len(groups) > 1
+    return [_figure(contest, known, measure, where(known[0].row, measure.apart) if apart else "") for known in groups]
+
+
+def _figure(contest: Contest, points: Sequence[Point], measure: Measure, device: str) -> Figure:
     on = _front(points, measure, contest)
     best = sorted(
         (point for point, is_best in zip(points, on, strict=True) if is_best),
@@ -137,8 +175,9 @@ def _figure(contest: Contest, points: Sequence[Point], measure: Measure) -> Figu
         _staircase(best, measure),
         *(_marker(point, measure, contest.metric, is_best, middle) for point, is_best in zip(points, on, strict=True)),
     ]
-    title = f"{contest.metric} against {measure.name} ({better(contest.direction)})"
-    return drawn(title, traces, _cost_axis(points, measure), y, name=measure.name)
+    name = f"{measure.name} on {device}" if device else measure.name
+    title = f"{contest.metric} against {name} ({better(contest.direction)})"
+    return drawn(title, traces, _cost_axis(points, measure), y, name=name)
 
 
 def _cost_axis(points: Sequence[Point], measure: Measure) -> Axis:
@@ -174,7 +213,8 @@ def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: 
     words = [
         f"<b>{name}</b>",
         f"{measure.name}: {measure.shown(row[measure.column])}",
-        f"{metric}: {estimate(point.score.mean, point.score.stderr)} ({counted(row['seeds'], 'seed')})",
+        f"{html.escape(metric, quote=False)}: {estimate(point.score.mean, point.score.stderr)} "
+        f"({counted(row['seeds'], 'seed')})",
         *(["on the Pareto front"] if is_best else []),
     ]
     return scatter(

@@ -1,42 +1,40 @@
-"""Which rows are best, and which cannot be told from the best."""
+"""The marks of rows that are ranked, and the rule that ranks follow in words."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Literal
 
-Standing = Literal["", "best", "tied"]
+import numpy as np
+
+from harness.collate.bootstrap import Array
+from harness.collate.significance import LEAST_SEEDS
+from harness.collate.standings import Standings
+
+Mark = Literal["", "best", "tied"]
+
+RULE = (
+    "A place begins where a test at 95 %, adjusted for the number of pairs, tells every row before it from every row "
+    f"after it; = where rows share one. Nothing is claimed with fewer than {LEAST_SEEDS} seeds."
+)
+"""Said once in a report, for all its tables."""
 
 
-def standings(means: Sequence[float | None], stderrs: Sequence[float | None], direction: str) -> list[Standing]:
-    """``best`` for the best mean (all that equal it), ``tied`` within one standard error of the difference from it.
+def marks(found: Standings, values: Array) -> list[Mark]:
+    """``best`` for the best value (all that equal it), ``tied`` where a test does not tell a row from it.
 
-    A missing standard error (one seed) counts as zero: with one seed each, only equal values tie.
+    ``values`` are those that :func:`~harness.collate.standings.standings` was given. Rows without a place have no mark,
+    nor has a row that is alone; without a test none is ``tied``.
     """
-    known = [mean for mean in means if mean is not None]
-    if len(known) < 2:
-        return ["" for _ in means]
-    best = max(known) if direction == "max" else min(known)
-    best_error = min(error or 0.0 for mean, error in zip(means, stderrs, strict=True) if mean == best)
-    return [_standing(mean, error or 0.0, best, best_error) for mean, error in zip(means, stderrs, strict=True)]
-
-
-def _standing(mean: float | None, error: float, best: float, best_error: float) -> Standing:
-    if mean is None:
-        return ""
-    if mean == best:
-        return "best"
-    return "tied" if abs(mean - best) <= math.hypot(error, best_error) else ""
-
-
-def places(means: Sequence[float | None], stderrs: Sequence[float | None], direction: str) -> list[int | None]:
-    """1 + the number of those that are better by more than one standard error of the difference; ``None`` without a
-    mean. Methods that nothing tells apart share a place.
-    """
-    sign = -1.0 if direction == "max" else 1.0
-    known = [(sign * mean, error or 0.0) for mean, error in zip(means, stderrs, strict=True) if mean is not None]
+    placed = np.array([place is not None for place in found.places])
+    if placed.sum() < 2:
+        return [""] * len(values)
+    best = int(np.argmax(np.where(placed, values, -np.inf)))
     return [
-        None if mean is None else 1 + sum(sign * mean - other > math.hypot(error or 0.0, its) for other, its in known)
-        for mean, error in zip(means, stderrs, strict=True)
+        "" if not has else "best" if value == values[best] else "tied" if found.tested and not apart else ""
+        for has, value, apart in zip(placed, values, found.apart[best], strict=True)
     ]
+
+
+def place_text(place: int, places: list[int | None]) -> str:
+    """``3``, or ``3=`` where others share it."""
+    return f"{place}=" if places.count(place) > 1 else str(place)

@@ -12,6 +12,7 @@ from harness.report.contests import Row
 from harness.report.formats import between, counted, listed, plain
 from harness.report.leaderboard import method_cell
 from harness.report.published import PROTOCOL
+from harness.report.ranking import place_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ def _league(place: int, rows: Sequence[Row]) -> League:
             id=f"ranks-{place}",
             caption=f"Mean rank over {counted(len(tasks), 'task')}: {listed(tasks, 12)}",
             columns=_COLUMNS,
-            rows=[_cells(row) for row in ranked],
+            rows=[_cells(row, [other["place"] for other in ranked]) for row in ranked],
         ),
         remarks=tuple(_remarks(rows)),
     )
@@ -51,11 +52,11 @@ def _league(place: int, rows: Sequence[Row]) -> League:
 
 _COLUMNS = (
     Column(title="Method"),
-    Column(title="Place", why="1 + the number of methods that are better and can be told apart", numeric=True),
+    Column(title="Place", why="1 + the number of methods at better places", numeric=True),
     Column(title="Mean rank, 95 %", why="Bootstrap over seeds within each task; 1 is the best", numeric=True),
     Column(
-        title="Tied with",
-        why="Equal mean rank, or not told apart by the 95 % interval of the probability to beat the other on a seed",
+        title="Not told apart from",
+        why="Methods between which and this one nothing decides over all these tasks",
         wrap=True,
     ),
     Column(title="Seeds", why="The fewest that gave a value on one of the tasks", numeric=True),
@@ -63,12 +64,14 @@ _COLUMNS = (
 )
 
 
-def _cells(row: Row) -> list[Cell]:
+def _cells(row: Row, places: list[int | None]) -> list[Cell]:
     rank, low, high = row["rank"], row["rank_low"], row["rank_high"]
     tied: list[Any] = row["tied_with"]
     return [
         method_cell(row),
-        Cell(text=f"{row['place']}{'=' if tied else ''}", sort=row["place"]),
+        missing("Not placed: too few seeds")
+        if row["place"] is None
+        else Cell(text=place_text(row["place"], places), sort=row["place"]),
         Cell(text=plain(rank) if low is None else between(rank, low, high), sort=rank),
         Cell(text=listed(tied, 4), sort=len(tied), why=", ".join(tied)) if tied else missing("Told apart from all"),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
@@ -84,5 +87,3 @@ def _remarks(rows: Sequence[Row]) -> Iterable[str]:
         yield f"Not compared, for want of a value on one of these tasks: {listed(without, 12)}."
     if several:
         yield f"Not compared, since only validation may choose among their several settings: {listed(several, 12)}."
-    if any(row["rank"] is not None and row["rank_low"] is None for row in rows):
-        yield "One seed on every task: no intervals, so no claim about chance."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,9 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from harness.report.latex import latex_cell, latex_text
+
+_IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"}
+"""Letters that could end a script element, or a line of JavaScript, inside a JSON text."""
 
 
 def render_html(contents: Mapping[str, Any]) -> str:
@@ -59,13 +63,13 @@ def _markdown_title(value: str) -> str:
 def _json_script(value: Any) -> Markup:
     """JSON inside a script element: no text in it can end the element."""
     text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    return Markup(text.translate(_IN_SCRIPT))
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to ten digits: beyond, they depend on how threads happened to share a sum."""
+    """Floats to ten digits: beyond, they depend on how threads happened to share a sum. What is not finite is a gap."""
     if isinstance(value, float):
-        return float(f"{value:.10g}")
+        return float(f"{value:.10g}") if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _rounded(inner) for key, inner in value.items()}
     return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -14,6 +14,7 @@ from harness.report.cells import Cell, Column, Table, missing, number
 from harness.report.contests import Row, unusual
 from harness.report.curve_tables import interval_cell, needed_cell
 from harness.report.curves import above_rounding, series_of
+from harness.report.devices import DEVICE, where
 from harness.report.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
 from harness.report.formats import estimate, listed, memory, seconds, small
 from harness.report.leaderboard import by_task, method_cell
@@ -22,7 +23,7 @@ from harness.report.settings import Changes, changed_sentence, changed_settings,
 from harness.report.titles import arrow, better, group_title, task_title
 
 Curve = list[Row]
-"""Settings that differ in size alone, by rising size."""
+"""Settings that differ in size alone, by rising size; one that ran on several devices is there once for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def _protocol(
     id_: str, task: str, protocol: str, chips: tuple[str, ...], rows: Sequence[Row], changes: Changes
 ) -> ProtocolSizes:
     every = _curves(rows)
-    curves = [curve for curve in every if len(curve) > 1] or every
+    curves = [curve for curve in every if len(_sizes(curve)) > 1] or every
     kept = [row for curve in curves for row in curve]
     known = {row["setting"]: _with_params(row, changes[row["setting"]]) for row in kept}
     common = shared(kept, known)
@@ -110,10 +111,8 @@ def _group(
         ticks=sorted(sizes),
         labels=_labels(sizes) if measure else [str(n) for n in sorted(sizes)],
     )
-    pairs = list(zip(series, shown, strict=True))
+    pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
-    time = [_line(of, curve, "seconds_per_example", "seconds_per_example_stderr", 1e3) for of, curve in pairs]
-    space = [_line(of, curve, "peak_memory_bytes", "peak_memory_bytes_stderr", 2.0**-20) for of, curve in pairs]
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     variance = Axis(title="variance at k = 1", log=suits_log([value for line in spread for value in line.y]))
     needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
@@ -134,11 +133,29 @@ def _group(
             *_drawn(
                 "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
             ),
-            figure("Time per example against size", time, x, Axis(title="milliseconds per example", log=True)),
-            figure("Memory against size", space, x, Axis(title="MiB at evaluation", log=True)),
+            *_costs(list(zip(series, shown, strict=True)), x),
         ],
         remarks=tuple(_remarks(len(shown), len(curves))),
     )
+
+
+def _costs(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
+    """Time and memory, of each device in figures of its own."""
+    devices = sorted({where(row, DEVICE) for _, curve in pairs for row in curve})
+    for title, column, scale, axis in (
+        ("Time per example", "seconds_per_example", 1e3, "milliseconds per example"),
+        ("Memory", "peak_memory_bytes", 2.0**-20, "MiB at evaluation"),
+    ):
+        for device in devices:
+            of_device = [(of, [row for row in curve if where(row, DEVICE) == device]) for of, curve in pairs]
+            lines = [_line(of, curve, column, f"{column}_stderr", scale) for of, curve in of_device if curve]
+            among = f", {device}" if len(devices) > 1 else ""
+            yield figure(f"{title} against size{among}", lines, x, Axis(title=axis, log=True))
+
+
+def _sizes(curve: Curve) -> Curve:
+    """One row of each size: what does not depend on the device."""
+    return list({row["setting"]: row for row in curve}.values())
 
 
 def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
@@ -173,7 +190,7 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     for row in rows:
         grouped[row["method"], row["series"]].append(row)
     curves = [sorted(curve, key=lambda row: row["size"]) for curve in grouped.values()]
-    return sorted(curves, key=lambda curve: (-len(curve), curve[0]["method"], curve[0]["series"]))
+    return sorted(curves, key=lambda curve: (-len(_sizes(curve)), curve[0]["method"], curve[0]["series"]))
 
 
 def _drawn(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[Figure]:
@@ -198,6 +215,7 @@ def _line(series: Series, curve: Curve, value: str, error: str | None, scale: fl
 
 def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
     first = rows[0]
+    several = len({where(row, DEVICE) for row in rows}) > 1
     return Table(
         id=id_,
         caption=": ".join(("Metric, samples, time and memory by size", *chips)),
@@ -217,6 +235,7 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
                 why="The smallest k from which on the metric is within 1 % of its limit, with its interval over seeds",
                 numeric=True,
             ),
+            *([Column(title="Device", why="What time and memory were measured on")] if several else []),
             Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
             Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
             Column(title="Time exponent", why=_exponent_why(first, "Time"), numeric=True),
@@ -242,6 +261,7 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
                 else Cell(text=estimate(row["mean"], row["stderr"]), sort=row["mean"]),
                 number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
                 needed_cell(row, flat=row["variance"] == 0),
+                *([Cell(text=where(row, DEVICE), sort=row["device"])] if several else []),
                 number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
                 number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
                 _exponent(row, "seconds"),
@@ -254,7 +274,8 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
 
 
 def _exponent_why(row: Row, what: str) -> str:
-    return f"a where {what.lower()} goes as {row['size_name'] or 'size'}^a over all sizes, with its 95 % t-interval"
+    law = f"{row['size_name'] or 'size'}^a"
+    return f"a where {what.lower()} goes as {law} over the sizes that ran on its device, with its 95 % t-interval"
 
 
 def _exponent(row: Row, cost: str) -> Cell:

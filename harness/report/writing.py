@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.collate import Tables
 from harness.errors import SymbenchError
 from harness.report.against import Against
-from harness.report.by_epoch import Histories
 from harness.report.costs import costs
 from harness.report.curves import sample_curves
 from harness.report.failures import MOST_TRACEBACKS, failures, left_out
+from harness.report.histories import Histories, Readable
 from harness.report.leaderboard import leaderboard
 from harness.report.method_cards import method_cards, task_cards
 from harness.report.origin import environments, reproduction
 from harness.report.overview import overview
 from harness.report.paper_study import paper_study
+from harness.report.ranking import RULE
 from harness.report.ranks import rank_leagues
 from harness.report.rendering import render_html, render_latex, render_markdown
 from harness.report.replication import replication
@@ -26,6 +29,8 @@ from harness.report.trimming import trimmed
 
 if TYPE_CHECKING:
     from harness.records.store import Store
+
+log = logging.getLogger(__name__)
 
 
 def write_report(tables: Tables, store: Store, out: Path, against: Against | None = None) -> list[Path]:
@@ -50,17 +55,19 @@ def write_report(tables: Tables, store: Store, out: Path, against: Against | Non
 
 
 def report_contents(tables: Tables, *, store_name: str, histories: Histories | None = None) -> dict[str, Any]:
-    """What the templates show."""
+    """What the templates show. Histories that cannot be read are named in one warning."""
     failed = failures(tables.runs)
-    return {
-        "overview": overview(tables),
+    readable = Readable(histories) if histories else None
+    head = overview(tables)
+    contents = {
         "leaderboard": leaderboard(tables),
+        "rank_rule": RULE,
         "papers": replication(tables),
         "costs": costs(tables),
         "leagues": rank_leagues(tables),
         "against": None,
-        "curves": sample_curves(tables, histories),
-        "paper_study": paper_study(tables.output_variance, tables.runs, histories),
+        "curves": sample_curves(tables, readable),
+        "paper_study": paper_study(tables.output_variance, tables.runs, readable),
         "sizes": size_curves(tables),
         "failures": failed[:MOST_TRACEBACKS],
         "failures_left_out": list(left_out(failed)),
@@ -70,6 +77,10 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
         "reproduction": reproduction(tables.runs),
         "store_name": store_name,
     }
+    damaged = tuple(readable.warnings()) if readable else ()
+    for sentence in damaged:
+        log.warning("%s", sentence)
+    return contents | {"overview": replace(head, warnings=(*head.warnings, *damaged))}
 
 
 def _write(path: Path, text: str) -> Path:

@@ -36,8 +36,11 @@ def check(search: Search, file: SuiteFile) -> None:
         for value in dimension.probes:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
+    for name, dimension in search.space.items():  # a trial has values of all dimensions, so all are right by now
+        for value in dimension.probes:
             _check_trial(search, name, value, file)
     _check_budget(search, file)
+    registry.check_implementations([search.example.spec])
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
             what = f"'{name}' should be 1: each trial is trained alone, in one process"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from harness import registry, suite
@@ -14,8 +13,9 @@ from harness.errors import SymbenchError
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
 from harness.suite import Suite
-from harness.suite_fields import Model, PartialGrants, PartialSettings
+from harness.suite_fields import Model, Number, PartialGrants, PartialSettings, Whole
 from harness.suite_file import Loc, SuiteFile
+from harness.suite_yaml import dump
 
 FOLDER = suite.FOLDER / "search"
 SECTIONS = ("settings", "task_params", "base", "sampler")
@@ -41,13 +41,13 @@ class Search(Model):
     sampler: dict[str, Any] = Field(default_factory=dict)
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
     metric: str | None = None
-    trials: int = Field(ge=1)
+    trials: Whole = Field(ge=1)
     algorithm: str = "tpe"
     scheduler: str = "asha"
-    grace: int = Field(default=1, ge=1)
-    reduction: float = Field(default=3, gt=1)
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    confirm: int = Field(default=5, ge=2)
+    grace: Whole = Field(default=1, ge=1)
+    reduction: Number = Field(default=3, gt=1)
+    seed: Whole = Field(default=0, ge=0, lt=2**32)
+    confirm: Whole = Field(default=5, ge=2)
 
     @property
     def points(self) -> Space:
@@ -89,7 +89,7 @@ class Search(Model):
         """The text of a suite that runs these values with seeds that the search has not seen."""
         seeds = [seed for seed in range(self.confirm + 1) if seed != self.seed][: self.confirm]
         data = {"description": why, **self._suite(f"{self.name}_best", seeds, values)}
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+        return dump(data)
 
     def _suite(self, name: str, seeds: Sequence[int], values: Values) -> dict[str, Any]:
         sections: dict[str, dict[str, Any]] = {section: dict(getattr(self, section)) for section in SECTIONS}
@@ -100,6 +100,13 @@ class Search(Model):
         experiment = pair | {section: chosen for section, chosen in sections.items() if chosen}
         resources = {"resources": self.resources} if self.resources else {}
         return {"name": name, "protocol": self.protocol, "seeds": list(seeds), **resources, "experiments": [experiment]}
+
+
+def is_search(name: Path | str) -> bool:
+    """Whether ``name`` means a search rather than a suite. Raises :class:`SymbenchError` for a file that is no YAML."""
+    if Path(name).is_file():
+        return "space" in SuiteFile(Path(name)).data
+    return not (suite.FOLDER / f"{name}.yaml").is_file() and (FOLDER / f"{name}.yaml").is_file()
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.durable import publish
 from harness.errors import SymbenchError
+from harness.records.store import Store
 from harness.search.file import Search
 from harness.search.space import Values
 
-IDENTITY = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")
+TRIALS, IDENTITY = "trials.jsonl", "search.json"
+SHARED = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")
 
 
 class Journal:
-    """The file ``trials.jsonl`` of a search's folder: one point of the space a line, each once.
+    """The file ``trials.jsonl`` of a search's store: one point of the space a line, each once.
 
     A line that a kill has cut short does not count. Raises :class:`SymbenchError` where the folder is that of a search
     for something else, or cannot be written.
     """
 
-    def __init__(self, folder: Path, search: Search) -> None:
-        self._path, identity = folder / "trials.jsonl", folder / "search.json"
+    def __init__(self, store: Store, search: Search) -> None:
+        self._store = store
         try:
-            self._compare(search, identity)
+            self._compare(search)
+            self._path = store.bring(store.root / TRIALS)
             self.points = self._read()
         except (OSError, ValueError) as error:
-            raise SymbenchError(f"The search in {folder} cannot be read ({error}): remove that folder.") from error
+            raise SymbenchError(
+                f"The search in {store.address} cannot be read ({error}): remove that folder."
+            ) from error
 
     def add(self, values: Values) -> None:
         """Remembers a point, durably, where it is new."""
         if values in self.points:
             return
         self.points.append(dict(values))
-        with self._path.open("a", encoding="utf-8") as file:
+        with self._store.sharing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -47,15 +52,16 @@ class Journal:
             self._path.write_text(whole, encoding="utf-8")
         return [json.loads(line) for line in whole.splitlines()]
 
-    def _compare(self, search: Search, path: Path) -> None:
-        wanted = _identity(search)
+    def _compare(self, search: Search) -> None:
+        wanted, path = _identity(search), self._store.bring(self._store.root / IDENTITY)
         if not path.exists():
-            path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            with self._store.sharing(path):
+                publish({path: json.dumps(wanted, indent=1).encode()})
             return
         found = json.loads(path.read_text(encoding="utf-8"))
         if other := [name for name in wanted if wanted[name] != found.get(name)]:
             raise SymbenchError(
-                f"The search '{search.name}' in {path.parent} has other {', '.join(other)}: "
+                f"The search '{search.name}' in {self._store.address} has other {', '.join(other)}: "
                 f"name this one otherwise (--set name={search.name}2) or remove that folder."
             )
 
@@ -64,6 +70,6 @@ def _identity(search: Search) -> dict[str, Any]:
     """What the trials of one search share, as JSON has it."""
     space = {name: dimension.model_dump(exclude_unset=True) for name, dimension in search.space.items()}
     versions = [registry.task(search.task).version, registry.method(search.method).version]
-    shared = {name: getattr(search, name) for name in IDENTITY}
+    shared = {name: getattr(search, name) for name in SHARED}
     plain: dict[str, Any] = json.loads(json.dumps({**shared, "space": space, "versions": versions}))
     return plain

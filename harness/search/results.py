@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,15 +54,25 @@ class SearchResult:
 
 def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchResult:
     """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` into the search's store."""
+    from harness.spreadsheets import inert
+
     ended = [_result(search, store, number, values) for number, values in enumerate(points)]
     trials = sorted((trial for trial in ended if trial is not None), key=lambda trial: _rank(search, trial))
-    _frame(search, trials).write_parquet(store.root / "trials.parquet")
-    _frame(search, trials).write_csv(store.root / "trials.csv")
-    suite = None
+    frame, suite = _frame(search, trials), None
+    with _shared(store, "trials.parquet") as path:
+        frame.write_parquet(path)
+    with _shared(store, "trials.csv") as path:
+        inert(frame).write_csv(path)
     if trials and trials[0].score is not None:
-        suite = store.root / "best.yaml"
-        suite.write_text(search.confirmation(trials[0].values, _why(search, trials)), encoding="utf-8")
+        with _shared(store, "best.yaml") as suite:
+            suite.write_text(search.confirmation(trials[0].values, _why(search, trials)), encoding="utf-8")
     return SearchResult(search=search, folder=store.root, trials=trials, suite=suite)
+
+
+@contextlib.contextmanager
+def _shared(store: Store, name: str) -> Iterator[Path]:
+    with store.sharing(store.root / name):
+        yield store.root / name
 
 
 def title(search: Search) -> str:
@@ -91,7 +103,7 @@ def _result(search: Search, store: Store, number: int, values: Values) -> TrialR
         digest=digest,
         values=values,
         status=status,
-        score=None if record.failure else told[-1].score,
+        score=None if record.failure or not math.isfinite(told[-1].score) else told[-1].score,
         epochs=told[-1].epochs,
         seconds=record.provenance.get("wall_seconds"),
         sentence=record.failure.sentence if record.failure else None,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import random
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,14 @@ from harness.execution.perform import now
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
 from harness.execution.worker import greeting
+from harness.records.opening import open_store
 from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.search.file import Search
 from harness.search.journal import Journal
 from harness.search.results import SearchResult, conclude
 from harness.tracking import LaunchTracker, sync
+from tasks.sources.cache import DataError
 
 RETRIES = 2
 SETTINGS = {
@@ -39,11 +40,11 @@ SETTINGS = {
 
 
 def run_search(
-    search: Search, folder: str | Path, *, address: str | None, progress: Progress, slots: int | None = None
+    search: Search, place: str | Path, *, address: str | None, progress: Progress, slots: int | None = None
 ) -> SearchResult:
     """Runs the trials that have no record yet, and concludes.
 
-    Trials never stand among the runs of suites: their store is ``searches/NAME`` in the one at ``folder``. Raises
+    Trials never stand among the runs of suites: their store is ``searches/NAME`` in the one at ``place``. Raises
     :class:`SymbenchError` where something cannot serve, and ``KeyboardInterrupt`` when interrupted: either way the same
     call goes on from there.
     """
@@ -51,17 +52,20 @@ def run_search(
 
     if importlib.util.find_spec("optuna") is None:
         raise SymbenchError("A search needs Optuna: pip install -c constraints.txt optuna.")
-    if "://" in str(folder):
-        raise SymbenchError(f"A search needs a folder that all nodes see, not {folder}: name one with --store.")
-    store = Store(Path(folder))
-    own = Store(store.root / "searches" / search.name)
+    store = open_store(place)
+    own = store.search(search.name)
     with own.lock(), environment(**SETTINGS), _silent_tune():
-        journal = Journal(own.root, search)
-        trained_task(search.example.spec)
-        with _announced(progress, search, own), cluster(address) as caveat:
-            if caveat:
-                progress.note(caveat)
-            _tune(search, own, journal, progress, address=address, slots=slots, uri=store.mlflow_uri)
+        journal = Journal(own, search)
+        try:
+            trained_task(search.example.spec)
+        except DataError as error:
+            raise SymbenchError(str(error)) from error
+        with _announced(progress, search, own) as missing:
+            if missing:
+                with cluster(address) as caveat:
+                    if caveat:
+                        progress.note(caveat)
+                    _tune(search, own, journal, progress, address=address, slots=slots, uri=store.mlflow_uri)
         mirrored = sync(own, store.mlflow_uri)  # what no worker lived to log
         if mirrored.failed:
             progress.note(f"{mirrored}.")
@@ -83,7 +87,7 @@ def _tune(
 ) -> None:
     """All trials, as one launch with one parent run in MLflow."""
     launch_id = new_launch_id()
-    tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root)
+    tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root, own.address)
     if tracker.lost:
         progress.note(tracker.lost)
     account: dict[str, Any] = {
@@ -125,14 +129,15 @@ def _fit(
     from ray import tune
     from ray.tune.error import TuneError
 
+    from harness.search.strategy import strategy
     from harness.search.trial import Briefing, Trial
     from harness.search.watch import Watch
 
     briefing = Briefing(
         search=search,
-        root=own.root,
+        store=own.address,
         since=since,
-        driver=greeting(),
+        driver=greeting([search.example.spec]),
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
     )
@@ -141,15 +146,7 @@ def _fit(
     try:
         tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, briefing=briefing), _grants(search)),
-            tune_config=tune.TuneConfig(
-                metric="score",
-                mode=search.mode,
-                num_samples=search.trials,
-                search_alg=_algorithm(search, journal.points),
-                scheduler=_scheduler(search),
-                max_concurrent_trials=slots,
-                reuse_actors=True,
-            ),
+            tune_config=strategy(search, journal.points, slots),
             run_config=tune.RunConfig(
                 name=folder.name,
                 storage_path=str(own.root),
@@ -160,6 +157,8 @@ def _fit(
             ),
         ).fit()
     except TuneError as error:
+        if isinstance(error.__cause__, SymbenchError):
+            raise error.__cause__ from None
         reason = str(error).strip().splitlines()[-1]
         raise SymbenchError(f"Ray Tune gave the search up ({reason}): the same command goes on with it.") from error
     finally:
@@ -175,42 +174,14 @@ def _grants(search: Search) -> dict[str, float]:
     return {"cpu": resources.cpus, "gpu": resources.gpus, **memory}
 
 
-def _algorithm(search: Search, points: Sequence[Mapping[str, Any]]) -> Any:
-    """Optuna, which first repeats what the search has proposed already; only what then follows is drawn, and afresh."""
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    seed = random.Random(f"{search.seed}/{len(points)}").getrandbits(32)
-    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    return OptunaSearch(
-        space=search.points.distributions(),
-        metric="score",
-        mode=search.mode,
-        sampler=samplers[search.algorithm](seed=seed),
-        points_to_evaluate=[search.points.parameters(values) for values in points],
-    )
-
-
-def _scheduler(search: Search) -> Any:
-    from ray.tune import schedulers
-
-    if search.scheduler == "none":
-        return schedulers.FIFOScheduler()
-    return schedulers.ASHAScheduler(
-        time_attr="epochs",
-        grace_period=search.grace,
-        max_t=search.example.spec.settings.epochs,
-        reduction_factor=search.reduction,
-    )
-
-
 @contextlib.contextmanager
-def _announced(progress: Progress, search: Search, own: Store) -> Iterator[None]:
+def _announced(progress: Progress, search: Search, own: Store) -> Iterator[int]:
+    """How many trials have no record that counts yet."""
     done = list(own.statuses().values()).count("succeeded")
-    progress.begin(max(0, search.trials - done), done)
+    missing = max(0, search.trials - done)
+    progress.begin(missing, done)
     try:
-        yield
+        yield missing
     finally:
         progress.end()
 

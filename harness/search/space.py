@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.suite_fields import Model
+from harness.suite_fields import Model, Number, Whole
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -29,8 +29,8 @@ def _positive(bounds: list[Any]) -> list[Any]:
     return bounds
 
 
-Floats = Annotated[list[float], AfterValidator(_rising)]
-Integers = Annotated[list[int], AfterValidator(_rising)]
+Floats = Annotated[list[Number], AfterValidator(_rising)]
+Integers = Annotated[list[Whole], AfterValidator(_rising)]
 
 
 class Dimension(Model):
@@ -44,7 +44,7 @@ class Dimension(Model):
 
     @model_validator(mode="after")
     def _one(self) -> Dimension:
-        if len(self.model_fields_set) != 1:
+        if len(self.model_fields_set) != 1 or getattr(self, *self.model_fields_set) is None:
             raise ValueError(f"should have exactly one of {', '.join(Dimension.model_fields)}")
         return self
 

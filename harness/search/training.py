@@ -14,6 +14,7 @@ from harness.registry import task
 from harness.search.exchange import Tell
 from harness.spec import Resources, RunSpec
 from harness.training.device import deterministic, device_for
+from harness.training.examples import check_examples
 from harness.training.execute import monitor_of, new_fit
 from harness.training.fit import Fit
 from harness.training.outcome import Hooks, Outcome
@@ -40,15 +41,13 @@ class TrialRun:
         self._metric, self._tell = f"validation/{metric}", tell
 
     def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        """The outcome has no test metrics. Raises ``RuntimeError`` where nothing that is monitored is finite."""
+        """The outcome has no test metrics."""
         self._hooks, self._monitor, self._best = hooks, monitor_of(spec), None
         device = device_for(resources.gpus)
         with deterministic(device):
             problem = trained_task(spec)
             self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
             progress = self._fit.run()
-        if progress.best_epoch < 0:
-            raise RuntimeError(f"No validation {self._monitor.name} is finite: try a lower lr or clip_norm.")
         return Outcome(
             metrics={},
             cost={
@@ -72,11 +71,16 @@ class TrialRun:
 
 
 def trained_task(spec: RunSpec) -> SupervisedTask:
-    """The task of ``spec``. Raises :class:`SymbenchError` where it has no validation set."""
+    """The task of ``spec``.
+
+    Raises :class:`SymbenchError` where it has no validation set, and :class:`~tasks.sources.cache.DataError` where its
+    data cannot be used.
+    """
     kind = load(task(spec.task).implementation)
     if not issubclass(kind, SupervisedTask):
         raise SymbenchError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
     problem: SupervisedTask = kind(spec.task_params)
+    check_examples(problem, ("train", "validation"))
     return problem
 
 

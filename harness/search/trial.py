@@ -6,18 +6,17 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from baselines.out_of_memory import free_accelerator
 from harness.errors import SymbenchError
 from harness.execution.perform import RunTracker, failed_record, perform
-from harness.execution.thrift import free_accelerator
 from harness.execution.worker import Greeting, greeting, strangeness
 from harness.records.description import describe
+from harness.records.opening import open_store
 from harness.records.record import Failure
-from harness.records.store import Store
 from harness.search.exchange import Exchange, Tell
 from harness.search.file import Search
 from harness.search.training import Report, TrialRun, reports
@@ -28,10 +27,10 @@ from harness.tracking import TrackerHandle
 
 @dataclass(frozen=True, kw_only=True)
 class Briefing:
-    """What every trial of a search is told. ``since`` is when the search began, ISO 8601 in UTC."""
+    """What every trial of a search is told: where its ``store`` is, and ``since`` when it goes on, ISO 8601 in UTC."""
 
     search: Search
-    root: Path
+    store: str
     since: str
     driver: Greeting
     command: Sequence[str]
@@ -55,7 +54,7 @@ class Trial(tune.Trainable):
         if reason := strangeness(greeting(), briefing.driver):
             raise SymbenchError(reason)
         keep_freed_memory()
-        self._briefing, self._store = briefing, Store(briefing.root)
+        self._briefing, self._store = briefing, open_store(briefing.store)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -28,6 +28,9 @@ class Watch(tune.Callback):
         """Tune writes its callbacks to disk; nobody reads them back."""
         return {}
 
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._store.check_lock()
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         values = self._search.points.values(trial.config)
         self._journal.add(values)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
-from harness.records.provenance import redacted
+from harness.records.mlflow_uri import sqlite_file
+from harness.redaction import redacted
+from harness.tracking.artifacts import artifact_root, follow_move
 from harness.tracking.content import experiment_name
+from harness.words import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +35,9 @@ SETTINGS = {
 """For this process and its children, where the user has not set them. MLflow's own are 7 retries of 120 s each."""
 
 OUTAGE_SECONDS = 300.0
+KNOCK_SECONDS = 5.0
+LOCKED_SECONDS = 20.0
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _REASON_CHARACTERS = 200
 
 T = TypeVar("T")
@@ -40,25 +49,43 @@ def load() -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
     import mlflow.tracking  # noqa: F401
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of that server or database."""
+    """A client of that server or database.
+
+    Raises at once where a database cannot be opened: MLflow would try again for two minutes, and say so each time.
+    """
     load()
     from mlflow import MlflowClient
 
+    _knock(uri)
     return MlflowClient(uri)
+
+
+def _knock(uri: str) -> None:
+    if (file := sqlite_file(uri)) is not None:
+        if file.exists():
+            with closing(sqlite3.connect(file, timeout=LOCKED_SECONDS)) as database:
+                database.execute("PRAGMA schema_version")
+        return
+    parts = urlsplit(uri)
+    port = None if is_server(uri) else parts.port or PORTS.get(parts.scheme.partition("+")[0])
+    if port is not None and parts.hostname and "," not in parts.netloc:  # else the driver knows where it is
+        socket.create_connection((parts.hostname, port), timeout=KNOCK_SECONDS).close()
 
 
 def experiment(client: MlflowClient, uri: str, suite: str, store_root: Path) -> str:
     """The id of the suite's experiment, which is made where there is none.
 
-    A server says itself where artifacts go; beside a bare database they go into the store.
+    A server says itself where artifacts go.
     """
     from mlflow.exceptions import MlflowException
 
-    name, location = experiment_name(suite), None if is_server(uri) else (store_root / "mlartifacts").as_uri()
+    follow_move(uri)
+    name, location = experiment_name(suite), None if is_server(uri) else artifact_root(uri, store_root)
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -80,11 +107,6 @@ def is_server(uri: str) -> bool:
 def is_local_file(uri: str) -> bool:
     """Whether only this machine can use the address."""
     return uri.partition(":")[0].partition("+")[0] == "sqlite"
-
-
-def origin(store_root: Path) -> str:
-    """Names a store among all that share an MLflow."""
-    return f"{socket.gethostname()}:{store_root.absolute()}"
 
 
 def within(seconds: float, action: Callable[[], T]) -> T:
@@ -111,8 +133,7 @@ def reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return redacted(lines[0])[:_REASON_CHARACTERS]
+    return redacted(first_line(error))[:_REASON_CHARACTERS]
 
 
 class Outages:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from harness.records.record import Description, Record
+from harness.redaction import redacted
 from harness.spec import Job, RunSpec
 from harness.tracking.report import report
 
@@ -23,8 +24,10 @@ DIGEST = "symbench.digest"
 FINISHED = "symbench.finished"
 LAUNCH = "symbench.launch"
 STORE = "symbench.store"
+STORE_ID = "symbench.store_id"
 PARENT = "mlflow.parentRunId"
 
+_LARGEST = 2**63 - 1
 _NOT_IN_NAMES = re.compile(r"[^/\w.\- :]")
 
 
@@ -38,20 +41,22 @@ class Point(NamedTuple):
 
 
 class Home(NamedTuple):
-    """Where a run hangs in MLflow: the launch that made it, its parent run, and the store whose record it mirrors."""
+    """Where a run hangs in MLflow: the launch that made it, its parent run, and the store whose record it mirrors, by
+    its place and by its name (:func:`~harness.tracking.identity.store_id`)."""
 
     launch: str
     parent: str
     store: str
+    store_id: str
 
 
 def experiment_name(suite: str) -> str:
-    return _cut(f"symbench/{suite}", MAX_NAME)
+    return _cut(_text(f"symbench/{suite}"), MAX_NAME)
 
 
 def run_name(spec: RunSpec, description: Description) -> str:
     size = f" {description.size_name}={description.size}" if description.size is not None else ""
-    return _cut(f"{spec.task}{size} {spec.method} seed={spec.seed}", MAX_NAME)
+    return _cut(_text(f"{spec.task}{size} {spec.method} seed={spec.seed}"), MAX_NAME)
 
 
 def params(spec: RunSpec) -> dict[str, str]:
@@ -80,6 +85,7 @@ def opening_tags(job: Job, description: Description, home: Home) -> dict[str, st
             "symbench.size": description.size,
             LAUNCH: home.launch,
             STORE: home.store,
+            STORE_ID: home.store_id,
             PARENT: home.parent,
         }
     )
@@ -103,8 +109,9 @@ def closing_tags(record: Record) -> dict[str, str]:
 
 
 def point(name: str, value: Any, timestamp: int, step: int) -> Point:
-    """A name that MLflow takes, and a float: what is none becomes NaN."""
-    return Point(_name(name), _number(value), timestamp, step)
+    """A name that MLflow takes, and a float: what is none becomes NaN. Moments and steps are whole numbers that its
+    databases hold."""
+    return Point(_name(name), _number(value), max(0, _whole(timestamp)), _whole(step))
 
 
 def history_points(rows: Iterable[tuple[int, str, float, float]], started: str) -> list[Point]:
@@ -141,7 +148,7 @@ def artifacts(record: Record) -> dict[str, str]:
         "record.json": json.dumps(values, indent=1),
         "report.md": report(Record.from_dict(values)),
     }
-    return files | ({"traceback.txt": record.failure.traceback} if record.failure else {})
+    return files | ({"traceback.txt": values["failure"]["traceback"]} if record.failure else {})
 
 
 def milliseconds(moment: str) -> int:
@@ -162,7 +169,9 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """What databases take: no zero byte (PostgreSQL), no half of a character (SQLite)."""
+    text = redacted(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text.encode(errors="replace").decode().replace("\0", "?")
 
 
 def _cut(text: str, length: int) -> str:
@@ -175,6 +184,15 @@ def _name(name: str) -> str:
     if name and clean == name and len(name) <= MAX_NAME:
         return name
     return f"{clean[: MAX_NAME - 9]}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def _whole(number: Any) -> int:
+    try:
+        return max(-_LARGEST - 1, min(_LARGEST, int(number)))
+    except OverflowError:  # infinite
+        return _LARGEST if number > 0 else -_LARGEST - 1
+    except (TypeError, ValueError):
+        return 0
 
 
 def _number(value: Any) -> float:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.records.provenance import redacted
+from harness.redaction import redacted
 from harness.tracking import content
-from harness.tracking.connection import connect, experiment, is_server, origin, reason, within
+from harness.tracking.connection import connect, experiment, is_server, reason, within
 from harness.tracking.content import Home
+from harness.tracking.identity import origin, store_id
 from harness.tracking.writing import end_unfinished
 
 if TYPE_CHECKING:
@@ -28,19 +29,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerHandle:
-    """What a worker needs to mirror its runs. ``lost`` says why it cannot; ``store`` names the records' store."""
+    """What a worker needs to mirror its runs. ``lost`` says why it cannot; ``store`` is where the records' store is,
+    seen from the driver, and ``store_id`` its name."""
 
     uri: str
     suite: str
     launch_id: str
     store: str
+    store_id: str = ""
     experiment_id: str = ""
     parent_run_id: str = ""
     lost: str | None = None
 
     @property
     def home(self) -> Home:
-        return Home(self.launch_id, self.parent_run_id, self.store)
+        return Home(self.launch_id, self.parent_run_id, self.store, self.store_id)
 
 
 class LaunchTracker:
@@ -55,16 +58,17 @@ class LaunchTracker:
         return self.handle.lost
 
     @staticmethod
-    def start(uri: str, suite: str, launch_id: str, store_root: Path) -> LaunchTracker:
+    def start(uri: str, suite: str, launch_id: str, store_root: Path, address: str | None = None) -> LaunchTracker:
         """Creates the database, the experiment and the parent run where they do not exist.
 
-        Never raises, and takes at most a bounded time. The caller holds the store's lock: what MLflow believes to be
+        ``address`` is that of a store of which ``store_root`` is the mirror. Never raises, and takes at most a bounded
+        time. The caller holds the store's lock: what MLflow believes to be
         running of this store was killed.
         """
         handle = TrackerHandle(uri=uri, suite=suite, launch_id=launch_id, store=origin(store_root))
         seconds = SERVER_SECONDS if is_server(uri) else DATABASE_SECONDS
         try:
-            return LaunchTracker(within(seconds, lambda: _open(handle, store_root)))
+            return LaunchTracker(within(seconds, lambda: _open(handle, store_root, address)))
         except Exception as error:  # MLflow and what is below it raise many kinds, and none may stop a launch
             lost = f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
             return LaunchTracker(replace(handle, lost=lost))
@@ -81,20 +85,24 @@ class LaunchTracker:
     def _close(self, status: Status) -> None:
         client = connect(self.handle.uri)
         client.set_terminated(self.handle.parent_run_id, _STATUSES[status])
-        end_unfinished(client, self.handle.experiment_id, self.handle.store)
+        end_unfinished(client, self.handle.experiment_id, self.handle.store, self.handle.store_id)
 
 
-def open_parent(client: MlflowClient, experiment_id: str, suite: str, launch_id: str, store: str, name: str) -> str:
-    """The id of a new run that stands for a launch."""
-    tags = {"symbench.suite": suite, content.LAUNCH: launch_id, content.STORE: store}
+def open_parent(client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> str:
+    """The id of a new run that stands for the launch of ``home``."""
+    tags = {
+        "symbench.suite": suite,
+        content.LAUNCH: home.launch,
+        content.STORE: home.store,
+        content.STORE_ID: home.store_id,
+    }
     return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
 
 
-def _open(handle: TrackerHandle, store_root: Path) -> TrackerHandle:
+def _open(handle: TrackerHandle, store_root: Path, address: str | None) -> TrackerHandle:
     client = connect(handle.uri)
     experiment_id = experiment(client, handle.uri, handle.suite, store_root)
-    end_unfinished(client, experiment_id, handle.store)
-    parent = open_parent(
-        client, experiment_id, handle.suite, handle.launch_id, handle.store, f"launch {handle.launch_id}"
-    )
+    handle = replace(handle, store_id=store_id(store_root, address))
+    end_unfinished(client, experiment_id, handle.store, handle.store_id)
+    parent = open_parent(client, experiment_id, handle.suite, handle.home, f"launch {handle.launch_id}")
     return replace(handle, experiment_id=experiment_id, parent_run_id=parent)

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from harness.records.provenance import redacted
 from harness.records.record import Description, Record
+from harness.redaction import redacted
 from harness.spec import Job
 from harness.tracking import content
+from harness.tracking.batches import MOST_TOGETHER
 from harness.tracking.connection import connect, is_local_file, load, outages, reason
 from harness.tracking.launch import TrackerHandle
 from harness.tracking.machine import Machine
-from harness.tracking.writing import BATCH, close_run, open_run, send
+from harness.tracking.writing import close_run, open_run, send
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,7 @@ class RunTracker:
     """Mirrors one run. No method raises or waits for MLflow, but :meth:`finish` up to :data:`FINISH_SECONDS`, and
     in the first run of a process until MLflow is imported.
 
-    A call every :data:`PERIOD_SECONDS` at most, of 1000 metrics at most; what comes faster waits in a queue of
+    A call every :data:`PERIOD_SECONDS` at most, of 1000 metrics; what comes faster waits in a queue of
     :data:`CAPACITY` metrics that loses its oldest ones. Whatever MLflow lacks in the end, the record has, and
     :func:`harness.tracking.sync.sync` completes it.
     """
@@ -101,7 +102,7 @@ class RunTracker:
                 run_id = run_id or self._open(client)
                 if values := machine.sample():
                     self.log(next(samples), values)
-                batch = batch or self._take(BATCH)
+                batch = batch or self._take(MOST_TOGETHER)
                 if batch or params:
                     send(client, run_id, batch, params)
                 params, batch, failures = {}, [], 0

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,16 +17,17 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import FrameType
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
 import psutil
 
 from harness.errors import SymbenchError
-from harness.records.provenance import redacted
+from harness.interrupts import uninterrupted
 from harness.records.store import Store
+from harness.redaction import redacted
 from harness.tracking import content
+from harness.tracking.artifacts import artifact_root, follow_move
 from harness.tracking.connection import SETTINGS, connect, is_server, reason
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ _to_terminal = partial(print, flush=True)
 
 
 def serve(store: Store, port: int, announce: Callable[[str], None] = _to_terminal) -> None:
-    """Shows the store's MLflow until Ctrl-C or a signal to end; port 0 takes a free one.
+    """Shows the store's MLflow until it is interrupted; port 0 takes a free one.
 
     ``announce`` is told the addresses. Where ``MLFLOW_TRACKING_URI`` names a server, that one is only pointed at.
     Raises :class:`SymbenchError` where the port is taken or MLflow cannot be used.
@@ -51,16 +53,15 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
     if is_server(uri):
         announce(pages(uri, uri))
         return
-    with interrupted_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        try:
-            announce("MLflow starts ...")
-            with running(uri, store.root, port) as (url, process):
-                announce(f"{pages(url, uri)}\nCtrl-C ends it.")
-                while process.poll() is None:  # Polars' own handler for Ctrl-C makes a waitpid go on
-                    time.sleep(0.2)
-        except KeyboardInterrupt:
-            return
-        raise SymbenchError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
+    try:
+        announce("MLflow starts ...")
+        with running(uri, store.root, port) as (url, process):
+            announce(f"{pages(url, uri)}\nCtrl-C ends it.")
+            while process.poll() is None:  # Polars' own handler for Ctrl-C makes a waitpid go on
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+    raise SymbenchError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
 
 
 def pages(url: str, uri: str) -> str:
@@ -126,12 +127,18 @@ def _page(url: str, runs: Sequence[Run]) -> str | None:
 def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server's address and process. All its processes have ended when this is left."""
     port = _free(port)
-    artifacts = (store_root / "mlartifacts").as_uri()
+    try:
+        follow_move(uri)
+    except sqlite3.Error as error:
+        raise SymbenchError(
+            f"MLflow's database {redacted(uri)} cannot be used ({error}): move it away, then run 'symbench sync'."
+        ) from error
     words = [
         sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--backend-store-uri", uri, "--default-artifact-root", artifacts, "--no-serve-artifacts",
+        "--default-artifact-root", artifact_root(uri, store_root), "--no-serve-artifacts",
     ]  # fmt: skip
     environment = {**SETTINGS, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the words: anyone can list those of a process
     environment.pop("MLFLOW_TRACKING_URI", None)
     with ExitStack() as stack:
         log = stack.enter_context(TemporaryFile())
@@ -168,21 +175,23 @@ def _await(url: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
             time.sleep(0.2)
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines() or ["it says nothing"]
-    raise SymbenchError(f"MLflow's server did not start ({lines[-1].strip()}): look at it with 'symbench doctor'.")
+    said = redacted(lines[-1].strip())
+    raise SymbenchError(f"MLflow's server did not start ({said}): look at it with 'symbench doctor'.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends the whole process group: the server's workers are its children."""
-    for ending in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, ending)
-        until = time.monotonic() + STOP_SECONDS
-        while process.poll() is None or _lives(process.pid):
-            if time.monotonic() > until:
-                break
-            time.sleep(0.05)
-        else:
-            return
+    with uninterrupted():
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, ending)
+            until = time.monotonic() + STOP_SECONDS
+            while process.poll() is None or _lives(process.pid):
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.05)
+            else:
+                return
 
 
 def _lives(group: int) -> bool:
@@ -192,20 +201,3 @@ def _lives(group: int) -> bool:
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
                 return True
     return False
-
-
-@contextmanager
-def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
-    """The first of these signals raises ``KeyboardInterrupt`` in the block, and later ones do not disturb its end."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for later in signals:
-            signal.signal(later, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -12,15 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.records.provenance import redacted
+from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.redaction import redacted
 from harness.spec import Job
 from harness.tracking import content
-from harness.tracking.connection import connect, experiment, is_server, origin, reason
+from harness.tracking.connection import connect, experiment, is_server, reason
 from harness.tracking.content import Home
+from harness.tracking.identity import is_of, origin, store_id
 from harness.tracking.launch import open_parent
-from harness.tracking.writing import BATCH, close_run, open_run
+from harness.tracking.writing import PAGE, close_run, end_unfinished, open_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,13 +39,15 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class SyncResult:
     """How many records were ``logged``, found there (``skipped``) or could not be logged (``failed``, and the reason
-    of the first), and how many outdated runs of this store were deleted from MLflow (``replaced``)."""
+    of the first), and how many outdated runs of this store were deleted from MLflow (``replaced``). ``unusable`` says
+    that MLflow could not be reached at all."""
 
     logged: int = 0
     replaced: int = 0
     skipped: int = 0
     failed: int = 0
     reason: str | None = None
+    unusable: bool = False
 
     def __str__(self) -> str:
         counts = (
@@ -54,12 +59,13 @@ class SyncResult:
 
 
 class _Mirror(NamedTuple):
-    """A run in MLflow. ``of`` is the moment when the record that it wholly mirrors was finished, if it is whole."""
+    """A run in MLflow. ``of`` is the moment when the record that it wholly mirrors was finished, if it is whole;
+    ``ours`` says whether it is of the store that is synced."""
 
     run_id: str
     of: str | None
     start: int
-    store: str | None
+    ours: bool
 
 
 class _Todo(NamedTuple):
@@ -71,8 +77,9 @@ class _Todo(NamedTuple):
 def sync(store: Store, uri: str) -> SyncResult:
     """Logs every record that MLflow lacks, and deletes what it has of this store that is half-logged or outdated.
 
-    A record is told by its digest and the moment it was finished, so a second call logs nothing. A run that goes on
-    meanwhile is left alone. Never raises for what MLflow does.
+    A record is identified by its digest and the time it was finished, so a second call logs nothing. If no launch uses
+    the store, runs that ended launches left running in MLflow are marked as killed; a run that goes on is left alone.
+    Never raises for what MLflow does, but :class:`SymbenchError` where a record is unreadable.
     """
     from filelock import FileLock
 
@@ -80,15 +87,18 @@ def sync(store: Store, uri: str) -> SyncResult:
         store.refresh()
         try:
             return _Sync(store, uri, connect(uri)).run()
+        except SymbenchError:
+            raise
         except Exception as error:  # MLflow and what is below it raise many kinds
             failed = len(store.statuses())
-            return SyncResult(failed=failed, reason=f"MLflow at {redacted(uri)} cannot be used: {reason(error)}")
+            said = f"MLflow at {redacted(uri)} cannot be used: {reason(error)}"
+            return SyncResult(failed=failed, reason=said, unusable=True)
 
 
 class _Sync:
     def __init__(self, store: Store, uri: str, client: MlflowClient) -> None:
         self._store, self._uri, self._client = store, uri, client
-        self._origin = origin(store.root)
+        self._home = Home("", "", origin(store.root), store_id(store.root, store.address))
         self._launches = _launches(store.root)
         self._name = f"sync {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         self._suites: dict[str, _Suite] = {}
@@ -115,6 +125,7 @@ class _Sync:
         stale = [run_id for digest, run_ids in outdated.items() if digest not in missing for run_id in run_ids]
         for run_id in stale:
             self._client.delete_run(run_id)
+        self._end_unfinished()
         return SyncResult(
             logged=len(logged),
             replaced=len(stale),
@@ -123,10 +134,23 @@ class _Sync:
             reason=self._failures[0] if self._failures else None,
         )
 
+    def _end_unfinished(self) -> None:
+        """Marks as killed what launches left running because MLflow was not reached at their end.
+
+        Does nothing while a launch goes on: the lock says so. What runs is searched anew under the lock, since a launch
+        may have ended its runs after they were read.
+        """
+        unfinished = [suite.experiment_id for suite in self._suites.values() if suite.has_unfinished]
+        if not unfinished:
+            return
+        with contextlib.suppress(SymbenchError), self._store.lock():
+            for experiment_id in unfinished:
+                end_unfinished(self._client, experiment_id, self._home.store, self._home.store_id)
+
     def _suite(self, name: str) -> _Suite:
         if name not in self._suites:
             experiment_id = experiment(self._client, self._uri, name, self._store.root)
-            self._suites[name] = _Suite(self._client, experiment_id, name, self._origin, self._name)
+            self._suites[name] = _Suite(self._client, experiment_id, name, self._home, self._name)
         return self._suites[name]
 
     def _launch_of(self, record: Record) -> str | None:
@@ -137,7 +161,7 @@ class _Sync:
 
     def _is_outdated(self, mirror: _Mirror, record: Record) -> bool:
         """Ours, and begun before the record was finished: a later one is a retry that goes on."""
-        return mirror.store == self._origin and mirror.start < content.milliseconds(record.finished)
+        return mirror.ours and mirror.start < content.milliseconds(record.finished)
 
     def _write(self, item: _Todo) -> str | None:
         if len(self._failures) >= FAILURES:
@@ -160,33 +184,37 @@ class _Sync:
 class _Suite:
     """What MLflow has of a suite: mirrors by digest and parents by launch."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, suite: str, store: str, name: str) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> None:
         self.experiment_id = experiment_id
         self.mirrors: dict[str, list[_Mirror]] = {}
-        self._client, self._name, self._store, self._id = client, suite, store, name
+        self.has_unfinished = False
+        self._client, self._name, self._home, self._id = client, suite, home, name
         self._parents: dict[str, str] = {}
         for run_id, status, start, tags in _runs(client, experiment_id):
+            ours = is_of(tags, home.store, home.store_id)
+            self.has_unfinished |= ours and status == "RUNNING"
             if digest := tags.get(content.DIGEST):
                 of = tags.get(content.FINISHED) if status in ("FINISHED", "FAILED") else None
-                self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, tags.get(content.STORE)))
+                self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, ours))
             elif launch := tags.get(content.LAUNCH):
                 self._parents[launch] = run_id
 
     def home(self, launch: str | None) -> Home:
         """Below the launch's parent run; what no launch made hangs below a run for this sync."""
         launch_id = launch or self._id
+        home = self._home._replace(launch=launch_id)
         if launch_id not in self._parents:
             name = f"launch {launch}" if launch else self._id
-            parent = open_parent(self._client, self.experiment_id, self._name, launch_id, self._store, name)
+            parent = open_parent(self._client, self.experiment_id, self._name, home, name)
             self._client.set_terminated(parent)
             self._parents[launch_id] = parent
-        return Home(launch_id, self._parents[launch_id], self._store)
+        return home._replace(parent=self._parents[launch_id])
 
 
 def _runs(client: MlflowClient, experiment_id: str) -> Iterator[tuple[str, str, int, Mapping[str, str]]]:
     token = None
     while True:
-        page = client.search_runs([experiment_id], max_results=BATCH, page_token=token)
+        page = client.search_runs([experiment_id], max_results=PAGE, page_token=token)
         for run in page:
             tags = {name: text for name, text in run.data.tags.items() if name.startswith("symbench.")}
             yield run.info.run_id, run.info.status, run.info.start_time, tags
@@ -206,7 +234,7 @@ def _launches(root: Path) -> Mapping[str, list[_Launch]]:
     for path in sorted((root / "launches").glob("*.json")):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            launch = _Launch(path.stem, datetime.fromisoformat(values["started"]))
+            launch = _Launch(path.stem, datetime.fromisoformat(values["started"]).astimezone())
             digests = list(values["digests"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("the launch file %s tells nothing (%s)", path, error)

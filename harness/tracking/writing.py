@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from harness.records.record import Description, Record
 from harness.spec import Job
 from harness.tracking import content
+from harness.tracking.batches import batches
 from harness.tracking.content import Home, Point
+from harness.tracking.identity import is_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-BATCH = 1000
-"""Metrics in one call: MLflow takes no more."""
+PAGE = 1000
+"""Runs that are asked for at once."""
 
 
 def open_run(
@@ -33,16 +35,23 @@ def send(
     points: Sequence[Point],
     params: Mapping[str, str] | None = None,
     tags: Mapping[str, str] | None = None,
+    *,
+    proceed: Callable[[], None] = lambda: None,
 ) -> None:
-    """One call, for at most :data:`BATCH` points and 100 params. To repeat it after an error does no harm."""
+    """As many calls as MLflow's limits ask for. To repeat them after an error does no harm.
+
+    ``proceed`` is called before each call and may raise to end this.
+    """
     from mlflow.entities import Metric, Param, RunTag
 
-    client.log_batch(
-        run_id,
-        metrics=[Metric(*item) for item in points],
-        params=[Param(*item) for item in (params or {}).items()],
-        tags=[RunTag(*item) for item in (tags or {}).items()],
-    )
+    for batch in batches(points, params or {}, tags or {}):
+        proceed()
+        client.log_batch(
+            run_id,
+            metrics=[Metric(*item) for item in batch.points],
+            params=[Param(*item) for item in batch.params.items()],
+            tags=[RunTag(*item) for item in batch.tags.items()],
+        )
 
 
 def close_run(
@@ -62,13 +71,7 @@ def close_run(
     before each request and may raise to end this.
     """
     tags = {name: text for name, text in content.closing_tags(record).items() if whole or name != content.FINISHED}
-    pending = [*points, *content.closing_points(record)]
-    while len(pending) > BATCH:
-        proceed()
-        send(client, run_id, pending[:BATCH])
-        pending = pending[BATCH:]
-    proceed()
-    send(client, run_id, pending, params, tags)
+    send(client, run_id, [*points, *content.closing_points(record)], params, tags, proceed=proceed)
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {**(artifacts or {}), **content.artifacts(record)}.items():
             Path(folder, name).write_text(text, encoding="utf-8", errors="replace")
@@ -79,8 +82,13 @@ def close_run(
     client.set_terminated(run_id, status, end_time=content.milliseconds(record.finished))
 
 
-def end_unfinished(client: MlflowClient, experiment_id: str, store: str) -> None:
+def end_unfinished(client: MlflowClient, experiment_id: str, store: str, store_id: str) -> None:
     """Marks as killed what still runs of that store, once nothing of it can be running any more."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=BATCH):
-        if run.data.tags.get(content.STORE) == store:
-            client.set_terminated(run.info.run_id, "KILLED")
+    token = None
+    left: list[str] = []
+    while token != "":
+        page = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=PAGE, page_token=token)
+        left += [run.info.run_id for run in page if is_of(run.data.tags, store, store_id)]
+        token = page.token or ""
+    for run_id in left:
+        client.set_terminated(run_id, "KILLED")

@@ -15,7 +15,7 @@ from baselines.symmetrized import Symmetrized, permutation_of
 from harness.training.evaluate import batches
 from harness.training.seeds import derive, generator
 from tasks.symmetry.element import Permutation
-from tasks.symmetry.noise import Noise, sample_slice
+from tasks.symmetry.noise import Noise
 from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Structure, Structures
 from tasks.task import Dataset, SupervisedTask
@@ -37,22 +37,23 @@ def entropy_of_mean_permutation(
     total = torch.zeros((), dtype=torch.float64, device=noise.device)
     for part in batches(len(inputs), batch_size):
         x = inputs[part]
-        permutation = _permutations(model, x, model.noise(x, PERMUTATIONS, noise), chunk or PERMUTATIONS)
+        permutation = _permutations(model, x, model.noise(x, PERMUTATIONS, noise), chunk)
         if permutation is None:
             return None
         total += len(x) * permutation_entropy(permutation.mean_matrix.double(), x.mask)
     return total.item() / len(inputs)
 
 
-def _permutations(model: Symmetrized, x: Structure, noise: Noise, chunk: int) -> Permutation | None:
+def _permutations(model: Symmetrized, x: Structure, noise: Noise, chunk: int | None) -> Permutation | None:
     """Those that the noise stands for, ``chunk`` of them at a time."""
-    images = []
-    for start in range(0, PERMUTATIONS, chunk):
-        permutation = permutation_of(model.sampler(x, sample_slice(noise, start, start + chunk)).element)
-        if permutation is None:
-            return None
-        images.append(permutation.images)
-    return Permutation.from_images(torch.cat(images, 1))
+
+    def images(part: Noise) -> torch.Tensor | None:
+        permutation = permutation_of(model.sampler(x, part).element)
+        return None if permutation is None else permutation.images
+
+    found = model.chunks.results(noise, PERMUTATIONS, chunk, images)
+    drawn = [part for part in found if part is not None]
+    return Permutation.from_images(torch.cat(drawn, 1)) if drawn else None
 
 
 def mean_gradient_norm(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from harness.durable import replacing
 
 State = dict[str, Any]  # tensors and plain values only
 
@@ -16,24 +17,21 @@ _log = logging.getLogger(__name__)
 
 
 def save(path: Path, state: State) -> None:
-    """Replaces the checkpoint at ``path`` in one step."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Replaces the checkpoint at ``path`` in one step, on disk when it returns."""
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
-def load(path: Path, digest: str, device: torch.device) -> State | None:
-    """The state of the run ``digest``; ``None`` where there is none or it cannot be read (said in the log)."""
+def load(path: Path, digest: str) -> State | None:
+    """The state of the run ``digest``; ``None`` where there is none or it cannot be read (said in the log).
+
+    Its tensors are on the CPU. A model and an optimizer copy theirs to where they read them: the step counters of Adam
+    are on the device only where a fused kernel reads them, and would otherwise have to be waited for at each step.
+    """
     if not path.exists():
         return None
     try:
-        state: State = torch.load(path, map_location=device, weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         _log.warning("The checkpoint %s cannot be read (%s): the run starts from the beginning.", path, error)
         return None

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from baselines.model import Model
 from baselines.samplers.sampler import Sampler
+from harness.training.finite import finite
 from harness.training.seeds import generator
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.representation import Representation
@@ -35,6 +36,7 @@ SIGNIFICANCE = 1e-3
 PROJECTIONS = 8
 TIE = 1e-9  # statistics this close are one value: two ways to compute one element differ by rounding
 CPU = torch.device("cpu")
+REMEDY = "no symmetry can be read off these"
 
 
 @dataclass(frozen=True)
@@ -119,11 +121,14 @@ def equivariance_differences(
 
 
 def mean_of_draws(model: Model, x: Structure, count: int, noise: torch.Generator) -> Tensor:
-    """phi(x) with ``count`` samples, or the mean of ``count`` predictions of a method that brings its own."""
+    """phi(x) with ``count`` samples, or the mean of ``count`` predictions of a method that brings its own.
+
+    Raises :class:`~harness.training.outcome.NotFinite` where it is not finite.
+    """
     if model.fixed_samples is None:
-        return model(x, count, noise, chunk=CHUNK).value
+        return finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
     copies = x[torch.arange(len(x), device=x.mask.device).repeat(count)]
-    return model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0)
+    return finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
 
 
 def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
@@ -170,11 +175,12 @@ def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int
     """The law under ``moved`` = g'x against g' times the law under ``x``; ``g`` is g' in the sampler's group.
 
     The statistics are every coordinate of an element and some random combinations of all of them, for each structure.
+    Raises :class:`~harness.training.outcome.NotFinite` where an element is not finite.
     """
     device = x.mask.device
     here = elements(sampler, x, draws, generator(device, 0, "law here"), g)
     there = elements(sampler, moved, draws, generator(device, 0, "law there"))
-    pooled = torch.cat([here, there], 1)
+    pooled = finite(torch.cat([here, there], 1), "group elements", REMEDY)
     spread = pooled.std(1, keepdim=True)
     weights = torch.randn(
         len(x), pooled.shape[-1], PROJECTIONS, dtype=pooled.dtype, device=device, generator=generator(device, 0, "law")

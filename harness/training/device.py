@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,12 +20,28 @@ def device_for(gpus: float) -> torch.device:
     return torch.device("cuda")
 
 
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what was asked of it: until then a clock measures the asking alone."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 @contextmanager
 def deterministic(device: torch.device) -> Iterator[None]:
-    """Deterministic kernels, as far as there are any on an accelerator."""
+    """Deterministic kernels alone: an operator that has none on ``device`` raises.
+
+    Torch's mode that only warns is no milder one: in it attention takes backward passes that add up in any order.
+    """
+    if device.type == "cuda":
+        # cuBLAS repeats its sums only with workspaces of its own, which are made when it is first called.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.use_deterministic_algorithms(before, warn_only=warned)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor
 
 from baselines.model import Model
+from harness.training.device import synchronize
 from harness.training.flops import flops
 from harness.training.memory import peak_memory
 from harness.training.outcome import CurvePoint
@@ -110,13 +112,28 @@ def cost(
     def once() -> None:
         predict(model, batch, samples, len(batch), generator, chunk)
 
-    operations = flops(once)  # the first prediction is the slowest, and none is timed
+    once()  # the first prediction is the slowest, and none is timed
     return {
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
-        "flops_per_example": operations / len(batch),
+        "flops_per_example": _operations(model, batch, samples, chunk, once) / len(batch),
         "seconds_per_example": _best_seconds(once, batch.mask.device) / len(batch),
         "peak_memory_bytes": float(peak_memory(once, batch.mask.device)),
     }
+
+
+def _operations(model: Model, batch: Structure, samples: int, chunk: int | None, once: Callable[[], None]) -> int:
+    """Of one batch of predictions, counted on the device ``meta``: on the CPU some computations take another path,
+    which depends on the padding, and one network would count differently on two devices.
+
+    Networks that look at numbers cannot be computed there: they take the same path on every device.
+    """
+    meta = torch.device("meta")
+    shadow, structures = deepcopy(model).to(meta).eval(), batch.to(meta)
+    try:
+        with torch.no_grad():
+            return flops(lambda: shadow(structures, samples, None, chunk))
+    except (RuntimeError, NotImplementedError):
+        return flops(once)
 
 
 def _best_seconds(action: Callable[[], None], device: torch.device) -> float:
@@ -125,7 +142,6 @@ def _best_seconds(action: Callable[[], None], device: torch.device) -> float:
     for _ in range(TIMED_PREDICTIONS):
         start = time.perf_counter()
         action()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         seconds.append(time.perf_counter() - start)
     return min(seconds)

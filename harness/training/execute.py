@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +17,15 @@ from harness.training.analysis import entropy_of_mean_permutation
 from harness.training.checks import cast
 from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
-from harness.training.examples import check_examples
+from harness.training.examples import check_examples, prepared
+from harness.training.finite import finite
 from harness.training.fit import Fit, Progress
+from harness.training.memory import device_peak, reset_device_peak
 from harness.training.monitor import Monitor
 from harness.training.outcome import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.output_variance import variance_points
 from harness.training.paired import PairedComparisons
+from harness.training.scores import check_scores
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
 from harness.training.world import LONE, World
@@ -47,6 +49,8 @@ def execute(
             raise ValueError(f"Several workers cannot share a run on {spec.task}: set resources.workers to 1.")
         if not world.alone and spec.settings.analysis_epochs:
             raise ValueError("Several workers cannot share a run with analysis_epochs: set resources.workers to 1.")
+        if not isinstance(problem, SupervisedTask):
+            check_scores(spec, problem, device)
         if isinstance(problem, PairedTask):
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         if isinstance(problem, SeparationTask):
@@ -85,7 +89,7 @@ def new_model(spec: RunSpec, signature: Signature) -> Model:
     card = method(spec.method)
     symmetry = card.symmetrized_group(task(spec.task), spec.task_params)
     model = build(card, signature, symmetry, spec.base, spec.sampler)
-    model.mixed_precision = spec.settings.precision == "bfloat16"
+    model.mixed_precision, model.compiles = spec.settings.precision == "bfloat16", spec.settings.compile
     return model
 
 
@@ -94,10 +98,14 @@ def _train(
     world: World,
 ) -> Outcome:  # fmt: skip
     fit = new_fit(spec, problem, device, chunk, hooks, path, world)
+    check_scores(spec, problem, device, fit.model)
+    reset_device_peak(device)
     progress = fit.run()
+    peak = device_peak(device)
     if world.rank > 0:
         return Outcome(metrics={})
-    return trained_outcome(spec, problem, fit.model, progress, fit.trained_steps, device, chunk)
+    outcome = trained_outcome(spec, problem, fit.model, progress, fit.trained_steps, device, chunk)
+    return outcome if peak is None else replace(outcome, cost={**outcome.cost, "train_peak_memory_bytes": float(peak)})
 
 
 def new_fit(
@@ -123,13 +131,17 @@ def trained_outcome(
     spec: RunSpec, problem: SupervisedTask, model: Model, progress: Progress, steps: int, device: torch.device,
     chunk: int | None,
 ) -> Outcome:  # fmt: skip
-    """What a model is worth that was trained for ``steps``."""
+    """What a model is worth that was trained for ``steps``.
+
+    Raises :class:`~harness.training.outcome.NotFinite` where it predicts what is not finite.
+    """
     protocol = spec.settings
-    test = problem.examples("test").first(protocol.test_size).to(device, DTYPES[protocol.precision])
+    test = prepared(problem, "test", protocol.test_size, model, device, DTYPES[protocol.precision])
     trained = steps * protocol.batch_size
-    batch = test.inputs[: protocol.batch_size]
-    points, entropies = _variance(spec, problem, {"trained": model} if steps else {}, device, chunk)
-    metrics = _test_metrics(spec, problem, model, test, chunk) | {"best_epoch": float(progress.best_epoch)}
+    batch = test.inputs[: protocol.batch_size].unprepared()  # what a prediction costs for structures that are new
+    points, entropies = _variance(spec, problem, model, steps, device, chunk)
+    weights = f"the weights of epoch {progress.best_epoch}" if steps else "untrained weights"
+    metrics = _test_metrics(spec, problem, model, test, chunk, weights) | {"best_epoch": float(progress.best_epoch)}
     return Outcome(
         metrics=metrics | entropies,
         curve=_test_curve(spec, problem, model, test.first(protocol.curve_size), chunk),
@@ -139,23 +151,28 @@ def trained_outcome(
             "train_seconds": progress.train_seconds,
             "train_examples_per_second": trained / progress.train_seconds if progress.train_seconds else 0.0,
         },
+        notes=model.chunks.notes(chunk),
     )
 
 
 def _variance(
-    spec: RunSpec, problem: SupervisedTask, trained: Mapping[Stage, Model], device: torch.device, chunk: int | None
+    spec: RunSpec, problem: SupervisedTask, trained: Model, steps: int, device: torch.device, chunk: int | None
 ) -> tuple[tuple[VariancePoint, ...], dict[str, float]]:
     """What ``variance_samples`` ask for on the validation set: variances, and the entropies of mean permutations.
 
-    Of the weights that the seed starts from and of those ``trained``, with the same chance.
+    Of the weights that the seed starts from and, after some ``steps``, of those ``trained``, with the same chance.
     """
     protocol, dtype = spec.settings, DTYPES[spec.settings.precision]
     points: list[VariancePoint] = []
     entropies: dict[str, float] = {}
     if not (protocol.variance_samples and isinstance(problem, Probabilistic)):
         return (), entropies
-    data = problem.examples("validation").first(protocol.valid_size).to(device, dtype)
-    stages: Mapping[Stage, Model] = {"initialised": initialised(spec, problem).to(device, dtype), **trained}
+    untrained = initialised(spec, problem).to(device, dtype)
+    untrained.chunks = trained.chunks
+    data = prepared(problem, "validation", protocol.valid_size, untrained, device, dtype)
+    stages: dict[Stage, Model] = {"initialised": untrained}
+    if steps:
+        stages["trained"] = trained
     for stage, model in stages.items():
         noise = generator(device, spec.seed, "variance")
         points += variance_points(stage, model, problem, data, protocol, noise, chunk)
@@ -167,7 +184,7 @@ def _variance(
 
 
 def _test_metrics(
-    spec: RunSpec, problem: SupervisedTask, model: Model, test: Dataset, chunk: int | None
+    spec: RunSpec, problem: SupervisedTask, model: Model, test: Dataset, chunk: int | None, weights: str
 ) -> dict[str, float]:
     """The mean of every metric over ``test_repeats`` evaluations with fresh group samples, and their deviation.
 
@@ -185,7 +202,8 @@ def _test_metrics(
         rounds.append({})
         for suffix, (inputs, targets) in (("", plain), ("_moved", moved)):
             predictions = predict(model, inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
-            found = problem.metrics(predictions, targets)
+            what = f"predictions of the {'moved ' if suffix else ''}test set by {weights}"
+            found = problem.metrics(finite(predictions, what), targets)
             rounds[-1] |= {f"{name}{suffix}": value for name, value in found.items()}
     values = {name: torch.tensor([one[name] for one in rounds], dtype=torch.float64) for name in rounds[0]}
     means = {name: value.mean().item() for name, value in values.items()}
@@ -215,9 +233,10 @@ def _test_curve(
         """Enough draws ``[M, K, ...]`` for as many estimates at the largest number of samples."""
         noise = generator(device, spec.seed, purpose)
         if flat:
-            own = [draw(model, inputs, 1, protocol.batch_size, noise) for _ in range(repeats)]
-            return torch.cat(own, 1)
-        return draw(model, inputs, repeats * max(samples), protocol.batch_size, noise, chunk)
+            drawn = torch.cat([draw(model, inputs, 1, protocol.batch_size, noise) for _ in range(repeats)], 1)
+        else:
+            drawn = draw(model, inputs, repeats * max(samples), protocol.batch_size, noise, chunk)
+        return finite(drawn, "predictions for the curve over group samples")
 
     elements = group_of(spec).random(part.inputs.outline, 1, generator(device, spec.seed, "curve", "elements"))
     draws, moved = pool(part.inputs, "curve"), pool(part.inputs.acted(elements), "curve, moved")
@@ -239,7 +258,7 @@ def _separate(
     metrics = separation.metrics()
     seconds = time.perf_counter() - start
     model = next(iter(separation.models()))[1]
-    batch = separation.structures[: protocol.batch_size]
+    batch = separation.structures[: protocol.batch_size].unprepared()
     structures = min(protocol.curve_size, len(separation.structures))
     return Outcome(
         metrics=metrics,
@@ -250,7 +269,10 @@ def _separate(
             "embed_seconds": seconds,
             "train_examples_per_second": separation.embedded / seconds,
         },
-        notes=(f"The curve over group samples counts pairs among the first {structures} structures only.",),
+        notes=(
+            f"The curve over group samples counts pairs among the first {structures} structures only.",
+            *separation.chunks.notes(chunk),
+        ),
     )
 
 
@@ -266,6 +288,7 @@ def _compare(
     trained = 2 * problem.relabellings * protocol.epochs * len(comparisons.categories)
     pair = problem.pair(0).to(device, dtype)
     model = new_model(spec, problem.signature_of(pair)).to(device, dtype)
+    model.chunks = comparisons.chunks
     return Outcome(
         metrics=metrics,
         cost={
@@ -276,5 +299,6 @@ def _compare(
         notes=(
             f"{len(comparisons.categories)} of {len(problem.categories)} pairs; cost is that of the first.",
             *(() if protocol.epochs else ("Nothing was trained: weights are random.",)),
+            *comparisons.chunks.notes(chunk),
         ),
     )

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, deterministic, device_for
+from harness.training.device_errors import is_device_failure
 from harness.training.execute import initialised, monitor_of, problem_of, trained_outcome
-from harness.training.fit import NotFinite, Progress
-from harness.training.outcome import Hooks, NotStacked, Outcome
+from harness.training.fit import Progress
+from harness.training.outcome import Hooks, NotFinite, NotStacked, Outcome
+from harness.training.scores import check_scores
+from harness.training.stack_note import stack_note
 from harness.training.stacked import StackedFit
+from harness.words import first_line
 from tasks.task import PairedTask, SeparationTask
 
 
@@ -33,8 +37,11 @@ def execute_stack(
             raise NotStacked(f"every pair of {specs[0].task} has a model of its own")
         if protocol.analysis_epochs:
             raise NotStacked("analysis_epochs are measured of one network at a time")
+        if protocol.compile:
+            raise NotStacked("networks are compiled one at a time")
         models = [initialised(spec, problem).to(device, dtype) for spec in specs]
         seeds = [spec.seed for spec in specs]
+        check_scores(specs[0], problem, device, models[0])
         fit = StackedFit(
             models, problem, protocol, seeds=seeds, device=device, dtype=dtype, hooks=hooks,
             monitor=monitor_of(specs[0]),
@@ -42,11 +49,11 @@ def execute_stack(
         try:
             ends = fit.run()
         except Exception as error:
-            if fit.has_logged:
+            if fit.has_logged or is_device_failure(error):
                 raise
             # What is wrong with a run, not with the stack, comes up again when the run goes alone.
-            raise NotStacked(str(error).strip().partition("\n")[0]) from error
-        note = f"trained in a stack of {len(specs)} seeds: train_seconds is this run's share"
+            raise NotStacked(first_line(error)) from error
+        note = stack_note(len(specs))
 
         def result(place: int, end: Progress | NotFinite) -> Outcome | Exception:
             if isinstance(end, NotFinite):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -17,6 +17,8 @@ from harness.training import checkpoint
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
 from harness.training.budget import Budget
 from harness.training.evaluate import batches, predict
+from harness.training.examples import prepared
+from harness.training.finite import training_fault, validation_fault
 from harness.training.monitor import Monitor
 from harness.training.outcome import Hooks
 from harness.training.seeds import derive, generator
@@ -27,16 +29,10 @@ from tasks.symmetry.structure import Structure
 from tasks.task import SupervisedTask
 
 CHECKPOINT_SECONDS = 30.0
+FUSED = ("cpu", "cuda")  # devices on which torch has Adam as one kernel
 LOSS = Monitor()
 
 _log = logging.getLogger(__name__)
-
-
-class NotFinite(RuntimeError):
-    """Training has left the finite numbers."""
-
-    def __init__(self, loss: float, epoch: int) -> None:
-        super().__init__(f"The training loss is {loss} in epoch {epoch}: try a lower lr or clip_norm.")
 
 
 @dataclass
@@ -89,8 +85,8 @@ class Fit:
         self.model, self.task, self.protocol = model, task, protocol
         self.seed, self.device, self.hooks, self.monitor, self.chunk = seed, device, hooks, monitor, chunk
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
-        self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
-        self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
+        self.train = prepared(task, "train", protocol.train_size, model, device, dtype)
+        self.validation = prepared(task, "validation", protocol.valid_size, model, device, dtype)
         self.world = world
         world.check(len(self.train), protocol.batch_size)
         world.prepare(model)
@@ -101,7 +97,11 @@ class Fit:
         self.stopped = False
 
     def run(self) -> Progress:
-        """Trains to the end (or to where patience ends) and leaves the best weights in the model."""
+        """Trains to the end (or to where patience ends) and leaves the best weights in the model.
+
+        Raises :class:`~harness.training.outcome.NotFinite` where training leaves the finite numbers, or validation
+        never sees them.
+        """
         self._resume()
         self._analyse_initialised()
         saved = time.monotonic()
@@ -111,6 +111,8 @@ class Fit:
             if self.path and self.world.rank == 0 and time.monotonic() - saved > self.checkpoint_seconds:
                 checkpoint.save(self.path, self._state())
                 saved = time.monotonic()
+        if fault := validation_fault(self.progress.history, self.monitor.name):
+            raise fault
         self.model.load_state_dict(self.progress.best_weights or self.model.state_dict())
         return self.progress
 
@@ -166,8 +168,8 @@ class Fit:
             for name, value in self.step(self.train[order[part]], noise).items():
                 totals[name] = totals.get(name, torch.zeros((), device=self.device)) + value
         means = {f"train/{name}": (total / steps).item() for name, total in totals.items()}
-        if not math.isfinite(means["train/loss"]):
-            raise NotFinite(means["train/loss"], epoch)
+        if fault := training_fault(means["train/loss"], epoch):
+            raise fault
         return means | {"train/lr": self.optimizer.param_groups[0]["lr"]}
 
     def step(self, batch: tuple[Structure, torch.Tensor], noise: Generator) -> dict[str, torch.Tensor]:
@@ -207,12 +209,12 @@ class Fit:
         }
 
     def _resume(self) -> None:
-        state = checkpoint.load(self.path, self.digest, self.device) if self.path else None
+        state = checkpoint.load(self.path, self.digest) if self.path else None
         state = self.world.agreed(state)
         if state is None:
             return
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
         self.progress = Progress(**state["progress"])
         _log.info("resumed at epoch %d", self.progress.epoch)
@@ -242,6 +244,16 @@ def descend(
     optimizer.step()
 
 
+def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Takes over ``state``, which may be of another device: whether one kernel steps is for this device to say."""
+    groups = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    kept = [{**saved, "fused": own["fused"]} for saved, own in groups]
+    optimizer.load_state_dict({**state, "param_groups": kept})
+
+
 def optimizer(parameters: Iterable[torch.Tensor], protocol: Protocol) -> torch.optim.Optimizer:
+    """As one kernel for all weights where the device has one; on an accelerator it keeps its step counters there."""
+    parameters = list(parameters)
     kinds: Mapping[str, type[torch.optim.Adam]] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[protocol.optimizer](parameters, lr=protocol.lr, weight_decay=protocol.weight_decay)
+    fused = all(parameter.device.type in FUSED for parameter in parameters) or None
+    return kinds[protocol.optimizer](parameters, lr=protocol.lr, weight_decay=protocol.weight_decay, fused=fused)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 KEPT_BYTES = 1 << 30
@@ -23,9 +22,21 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> int:
         before = torch.cuda.memory_allocated(device)
         action()
         return torch.cuda.max_memory_allocated(device) - before
-    with _Allocations() as allocations:
+    with Allocations() as allocations:
         action()
     return allocations.peak
+
+
+def reset_device_peak(device: torch.device) -> None:
+    """Begins to measure what :func:`device_peak` gives."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def device_peak(device: torch.device) -> int | None:
+    """The most bytes of tensors that an accelerator held since :func:`reset_device_peak`; ``None`` on the CPU, where
+    the process's own peak says it."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def keep_freed_memory() -> bool:
@@ -41,7 +52,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
-class _Allocations(TorchDispatchMode):
+class Allocations(TorchDispatchMode):
     """Follows the storages that operators return, from first sight to release: the CPU allocator keeps no count."""
 
     def __init__(self) -> None:
@@ -51,15 +62,16 @@ class _Allocations(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for given in tree_leaves((args, kwargs)):
+        kwargs = kwargs or {}
+        for given in _tensors((*args, *kwargs.values())):
             self._follow(given, counts=False)
-        out = func(*args, **(kwargs or {}))
-        for made in tree_leaves(out):
+        out = func(*args, **kwargs)
+        for made in _tensors((out,)):
             self._follow(made, counts=True)
         return out
 
-    def _follow(self, value: Any, counts: bool) -> None:
-        if not isinstance(value, Tensor) or value.layout is not torch.strided:
+    def _follow(self, value: Tensor, counts: bool) -> None:
+        if value.layout is not torch.strided:
             return
         storage = value.untyped_storage()
         if storage._cdata in self._known:
@@ -73,3 +85,12 @@ class _Allocations(TorchDispatchMode):
     def _release(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.alive -= size
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Those among what an operator is given or returns, in lists too."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)

@@ -52,7 +52,8 @@ class Outcome:
 
     ``metrics`` holds the test metrics, among them the task's own; ``cost`` holds ``parameters``, ``train_seconds``,
     ``train_examples_per_second``, ``seconds_per_example`` and ``flops_per_example`` (floating-point operations), both
-    of one prediction at ``test_samples``, and ``peak_memory_bytes`` (of tensors alive at once in an evaluation batch).
+    of one prediction at ``test_samples``, ``peak_memory_bytes`` (of tensors alive at once in an evaluation batch) and,
+    of a run that was trained alone on an accelerator, ``train_peak_memory_bytes`` (the same in training).
     ``notes`` are short texts for the reader.
     """
 
@@ -65,6 +66,10 @@ class Outcome:
 
 class NotStacked(RuntimeError):
     """Runs that cannot be trained at once, and why: each has to go alone."""
+
+
+class NotFinite(RuntimeError):
+    """A run has left the finite numbers: it has failed, whatever its scores would say."""
 
 
 class Hooks(Protocol):

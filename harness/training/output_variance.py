@@ -12,6 +12,7 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.evaluate import batches
+from harness.training.finite import finite
 from harness.training.outcome import Stage, VariancePoint
 from tasks.protocol import Protocol
 from tasks.symmetry.structure import Structure
@@ -46,7 +47,8 @@ def variance_points(
 ) -> tuple[VariancePoint, ...]:
     """One point for each of the protocol's ``variance_samples``, of ``data`` in evaluation mode and double precision.
 
-    Only numbers of examples are held for all repeats, so memory does not grow with the number of samples.
+    Only numbers of examples are held for all repeats, so memory does not grow with the number of samples. Raises
+    :class:`~harness.training.outcome.NotFinite` where some are not finite.
     """
     counts = protocol.variance_samples
     repeats = 1 if model.deterministic else protocol.variance_repeats
@@ -58,7 +60,9 @@ def variance_points(
             for predictions in repeated(model, x, counts, repeats, generator, chunk)
         ]
         parts.append(torch.stack(found, 2))
-    outputs, losses = torch.cat(parts, -1)  # [S, R, M] each
+    whole = torch.cat(parts, -1)
+    finite(whole.movedim(-1, 0), f"outputs or losses of the model as {stage} on the validation set")
+    outputs, losses = whole  # [S, R, M] each
     return tuple(variance_point(stage, *point) for point in zip(counts, outputs, losses, strict=True))
 
 

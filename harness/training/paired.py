@@ -8,6 +8,7 @@ memorised separates nothing, and only a pair that passes both counts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,11 +19,14 @@ from torch import Tensor
 from torch.nn.functional import batch_norm, cosine_embedding_loss
 
 from baselines.model import Model
+from baselines.out_of_memory import Chunks
 from harness.training import checkpoint
+from harness.training.device import synchronize
 from harness.training.evaluate import batches, predict
+from harness.training.finite import REMEDY, finite
 from harness.training.fit import CHECKPOINT_SECONDS, descend, optimizer
 from harness.training.hotelling import critical_value, t_squared
-from harness.training.outcome import Hooks
+from harness.training.outcome import Hooks, NotFinite
 from harness.training.seeds import derive, generator
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import Group
@@ -60,6 +64,7 @@ class PairedComparisons:
         self.threshold = critical_value(task.relabellings, task.signature.output_channels, task.level)
         self.statistics: list[tuple[float, float]] = []
         self.train_seconds = 0.0
+        self.chunks = Chunks()
 
     def metrics(self) -> dict[str, float]:
         """How many pairs were compared, ``separated`` (in each category too), and ``unreliable``."""
@@ -74,7 +79,10 @@ class PairedComparisons:
         return self._counts()
 
     def statistics_of(self, index: int) -> tuple[float, float]:
-        """T^2 of the two structures of a pair, and of the first with itself."""
+        """T^2 of the two structures of a pair, and of the first with itself.
+
+        Raises :class:`~harness.training.outcome.NotFinite` where these, or embeddings, are not finite.
+        """
         pair = self.task.pair(index).to(self.device, self.dtype)
         model = self.model(pair, index)
         first, second, again = (
@@ -82,14 +90,19 @@ class PairedComparisons:
             for which, purpose in ((slice(0, 1), "first"), (slice(1, 2), "second"), (slice(0, 1), "again"))
         )
         size = first.double().square().sum(-1).mean().sqrt().item()
-        return t_squared(first - second, size), t_squared(first - again, size)
+        found = t_squared(first - second, size), t_squared(first - again, size)
+        if not all(map(math.isfinite, found)):  # of embeddings whose squares are beyond all numbers
+            raise NotFinite(f"T^2 of pair {index} ({self.categories[index]}) is not finite: {REMEDY}.")
+        return found
 
     def model(self, pair: Structure, index: int) -> Model:
         """The model of a pair, trained by the protocol."""
         torch.manual_seed(derive(self.seed, "initialisation", index))
         model = self.build(self.task.signature_of(pair)).to(self.device, self.dtype)
+        model.chunks = self.chunks  # what was too much for one model is so for all
         start = time.perf_counter()
         self._train(model, pair, index)
+        synchronize(self.device)
         self.train_seconds += time.perf_counter() - start
         return model
 
@@ -98,7 +111,8 @@ class PairedComparisons:
         model.train()
         descent = optimizer(model.parameters(), protocol)
         noise = generator(self.device, self.seed, "noise", index)
-        first, second = (self._copies(pair[which : which + 1], index, f"train {which}") for which in (0, 1))
+        own = (self._copies(pair[which : which + 1], index, f"train {which}") for which in (0, 1))
+        first, second = map(model.prepared, own)
         for _ in range(protocol.epochs):
             for part in batches(len(first), protocol.batch_size):
                 both = Structure.cat([first[part], second[part]])
@@ -114,11 +128,7 @@ class PairedComparisons:
         protocol = self.protocol
         noise = generator(self.device, self.seed, "test", purpose, index)
         embeddings = predict(model, copies, protocol.test_samples, protocol.batch_size, noise, self.chunk)
-        if not torch.isfinite(embeddings).all():
-            raise FloatingPointError(
-                f"Embeddings of pair {index} ({self.categories[index]}) are not finite: try a lower lr or float64."
-            )
-        return embeddings
+        return finite(embeddings, f"embeddings ({purpose}) of pair {index} ({self.categories[index]})")
 
     def _counts(self) -> dict[str, float]:
         compared = list(zip(self.categories, self.statistics, strict=False))
@@ -134,7 +144,7 @@ class PairedComparisons:
         return {"digest": self.digest, "statistics": self.statistics, "train_seconds": self.train_seconds}
 
     def _resume(self) -> None:
-        state = checkpoint.load(self.path, self.digest, self.device) if self.path else None
+        state = checkpoint.load(self.path, self.digest) if self.path else None
         if state is not None:
             self.statistics, self.train_seconds = list(state["statistics"]), state["train_seconds"]
 

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from baselines.model import Model
+from baselines.out_of_memory import Chunks
 from harness.training.evaluate import batches, draw, estimates
+from harness.training.finite import finite
 from harness.training.outcome import CurvePoint, Hooks
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
@@ -109,23 +111,28 @@ class Separation:
         self.device, self.dtype, self.hooks, self.chunk = device, dtype, hooks, chunk
         self.threshold, self.channels = task.threshold, task.signature.output_channels
         self.embedded = 0  # structures, under any initialisation
-        self.structures = task.structures().to(device, dtype)
+        self.chunks = Chunks()
+        structures = task.structures().to(device, dtype)
         pairs = task.pairs()
         self.pairs = None if pairs is None else pairs.to(device)
-        moved = group.random(self.structures, 1, generator(device, seed, "relabelling"))
-        self.relabelled = self.structures.acted(moved)
+        moved = group.random(structures, 1, generator(device, seed, "relabelling"))
+        model = build()
+        self.structures, self.relabelled = model.prepared(structures), model.prepared(structures.acted(moved))
 
     def models(self) -> Iterable[tuple[int, Model]]:
         """One model for each initialisation: run seed s stands for seeds s * initialisations and on (0 to 99)."""
         first = self.seed * self.protocol.initialisations
         for initialisation in range(self.protocol.initialisations):
             torch.manual_seed(first + initialisation)
-            yield initialisation, self.build().to(self.device, self.dtype)
+            model = self.build().to(self.device, self.dtype)
+            model.chunks = self.chunks  # what was too much for one model is so for all
+            yield initialisation, model
 
     def metrics(self) -> dict[str, float]:
         """``unseparated`` pairs, ``false_separations`` and ``unseparated_sound``, after all initialisations.
 
-        What is separated stays so: only structures that can still change a count are embedded.
+        What is separated stays so: only structures that can still change a count are embedded. Raises
+        :class:`~harness.training.outcome.NotFinite` where an embedding is not finite.
         """
         every, left = (self._unseparated(len(self.structures)) for _ in range(2))
         fooled = torch.zeros(len(self.structures), dtype=torch.bool, device=self.device)
@@ -162,10 +169,12 @@ class Separation:
         noise = generator(self.device, self.seed, "curve", initialisation)
         repeats = 1 if model.deterministic else protocol.curve_repeats
         if model.fixed_samples is not None:
-            own = torch.stack([draw(model, part, 1, protocol.batch_size, noise)[:, 0] for _ in range(repeats)])
-            return dict.fromkeys(protocol.curve_samples, own)
+            own = torch.cat([draw(model, part, 1, protocol.batch_size, noise) for _ in range(repeats)], 1)
+            self._check(own, "curve", initialisation)
+            return dict.fromkeys(protocol.curve_samples, own.movedim(1, 0))
         chunk = self.chunk or protocol.test_samples  # as much memory as the metrics need
         draws = draw(model, part, repeats * max(protocol.curve_samples), protocol.batch_size, noise, chunk)
+        self._check(draws, "curve", initialisation)
         return {count: estimates(draws, count)[:repeats] for count in protocol.curve_samples}
 
     def _curve_point(self, samples: int, embeddings: list[Tensor]) -> CurvePoint:
@@ -180,6 +189,10 @@ class Separation:
         variance = torch.stack(embeddings).double().var(1).mean().item() if repeats > 1 else 0.0
         error = values.std().item() / repeats**0.5 if repeats > 1 else 0.0
         return CurvePoint(samples=samples, value=values.mean().item(), value_error=error, variance=variance)
+
+    def _check(self, embeddings: Tensor, purpose: str, initialisation: int) -> None:
+        """Raises :class:`~harness.training.outcome.NotFinite`: no distance from not-a-number exceeds a threshold."""
+        finite(embeddings, f"embeddings ({purpose}) of initialisation {initialisation}", "try precision float64")
 
     @torch.no_grad()
     def _embed(self, model: Model, structures: Structure, wanted: Tensor, initialisation: int, purpose: str) -> Tensor:
@@ -200,5 +213,6 @@ class Separation:
             own = tuple(values[part] for values in noise)
             prediction = model.from_noise(structures[places[part]], own, protocol.test_samples, self.chunk)
             embeddings[places[part]] = prediction.value
+        self._check(torch.where(wanted[:, None], embeddings, 0.0), purpose, initialisation)
         self.embedded += len(places)
         return embeddings

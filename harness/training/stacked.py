@@ -8,7 +8,6 @@ tolerance.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import fields
@@ -21,9 +20,11 @@ from baselines.model import Model
 from harness.training.attention import without_fast_attention
 from harness.training.budget import Budget
 from harness.training.evaluate import batches
-from harness.training.fit import LOSS, NotFinite, Progress, epoch_order, optimizer
+from harness.training.examples import prepared
+from harness.training.finite import training_fault, validation_fault
+from harness.training.fit import LOSS, Progress, epoch_order, optimizer
 from harness.training.monitor import Monitor
-from harness.training.outcome import Hooks
+from harness.training.outcome import Hooks, NotFinite
 from harness.training.seeds import derive, generator
 from harness.training.stacked_dropout import Streams, with_streams
 from tasks.protocol import Protocol
@@ -57,8 +58,8 @@ class StackedFit:
     ) -> None:
         self.models, self.task, self.protocol = models, task, protocol
         self.seeds, self.device, self.hooks, self.monitor = seeds, device, hooks, monitor
-        self.train = task.examples("train").first(protocol.train_size).to(device, dtype)
-        self.validation = task.examples("validation").first(protocol.valid_size).to(device, dtype)
+        self.train = prepared(task, "train", protocol.train_size, models[0], device, dtype)
+        self.validation = prepared(task, "validation", protocol.valid_size, models[0], device, dtype)
         self.budget = Budget(protocol, len(self.train))
         self.streams = Streams(device)
         self.mould = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
@@ -79,6 +80,8 @@ class StackedFit:
             self._epoch(epoch, running)
             epoch += 1
         for place, (model, progress) in enumerate(zip(self.models, self.progress, strict=True)):
+            if fault := validation_fault(progress.history, self.monitor.name):
+                self.failures.setdefault(place, fault)
             model.load_state_dict(progress.best_weights or self._weights(place))
         return [self.failures.get(place, progress) for place, progress in enumerate(self.progress)]
 
@@ -99,8 +102,8 @@ class StackedFit:
         validated = self._validate(epoch, running) if self.budget.validates(epoch) else {}
         for place in running:
             values = {name: means[place] for name, means in trained.items()}
-            if not math.isfinite(values["train/loss"]):
-                self.failures[place] = NotFinite(values["train/loss"], epoch)
+            if fault := training_fault(values["train/loss"], epoch):
+                self.failures[place] = fault
                 continue
             values |= {"train/lr": self.optimizer.param_groups[0]["lr"]} | validated.get(place, {})
             progress = self.progress[place]

@@ -209,9 +209,8 @@ def neighbourhoods(x: Structure, nodes: int, noise: torch.Generator) -> Structur
     order = nearness.argsort(dim=1, descending=True, stable=True)
     x = x.acted(Permutation.from_images(order[:, None]).inverse())
     n = min(nodes, x.nodes)
-    return Structure(
-        x.key, x.mask[:, :n], x.node_scalars[:, :n], x.points[:, :n], x.vectors[:, :n], x.edge_scalars[:, :n, :n]
-    )
+    fields = (x.node_scalars[:, :n], x.points[:, :n], x.vectors[:, :n], x.edge_scalars[:, :n, :n])
+    return Structure(x.key, x.mask[:, :n], *fields, x.ranks[:, :n, :0])
 
 
 def turned_mean(x: Structure) -> Structure:
@@ -230,8 +229,13 @@ def turned_mean(x: Structure) -> Structure:
         each = values.unflatten(0, (len(x), x.nodes))
         return torch.einsum("bk,bk...->b...", weight, each)
 
-    fields = (moved.node_scalars, moved.points, moved.vectors, moved.edge_scalars)
-    return Structure(x.key, x.mask, *map(mean, fields))
+    return replace(
+        x.unprepared(),
+        node_scalars=mean(moved.node_scalars),
+        points=mean(moved.points),
+        vectors=mean(moved.vectors),
+        edge_scalars=mean(moved.edge_scalars),
+    )
 
 
 def turns(x: Structure) -> Rigid:
@@ -260,6 +264,7 @@ def scaled(x: Structure) -> Structure:
         x.points / lengths[: x.points.shape[-1]],
         x.vectors / lengths[x.points.shape[-1] :],
         x.edge_scalars / size(x.edge_scalars),
+        x.ranks[..., :0],
     )
 
 

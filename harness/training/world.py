@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from baselines.layers.batch_norm import BatchNorm
+from baselines.out_of_memory import is_out_of_memory
+from harness.training.device_errors import is_device_failure
 
 T = TypeVar("T")
 
@@ -120,4 +122,6 @@ def _together(action: Callable[[], T]) -> T:
     try:
         return action()
     except RuntimeError as error:  # torch has no narrower class for a connection that closed
+        if is_out_of_memory(error) or is_device_failure(error):
+            raise
         raise PeerLost(f"another worker of this run is gone ({str(error).partition(chr(10))[0]})") from error

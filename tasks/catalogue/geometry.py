@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import PAPER, SIZES, with_q
-from tasks.limits import COUNT, NOT_NEGATIVE, PART, OneOf, Range
+from tasks.limits import COUNT, NOT_NEGATIVE, PART, SEED, OneOf, Range
 from tasks.protocol import Protocol
 
 NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
@@ -27,7 +27,13 @@ NBODY = TaskCard(
     max_nodes=lambda params: int(params["nodes"]),
     size=lambda params: int(params["nodes"]),
     params={"nodes": 5, "train": 3000, "validation": 2000, "test": 2000, "data_seed": 43},
-    limits={**SIZES, "nodes": Range(least=2, whole=True)},
+    limits={
+        "nodes": Range(least=2, most=100, whole=True), "data_seed": SEED,
+        "train": Range(least=1, most=10_000, whole=True),
+        **dict.fromkeys(("validation", "test"), Range(least=1, most=2_000, whole=True)),
+    },
+    form="supervised",
+    edge_scalars=2,
     protocols={
         "paper": Protocol(
             epochs=10_001, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
@@ -99,6 +105,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
             **SIZES, "points": COUNT, "noise": NOT_NEGATIVE, "occlusion": PART, "poses": OneOf("random", "aligned"),
             "data": OneOf("auto", "generated", "modelnet10", "modelnet40"),
         },
+        form="supervised",
         resolve=_shapes_data,
         variant=lambda params: "generated shapes" if params["data"] == "generated" else None,
         protocols={

@@ -12,11 +12,12 @@ from tasks.catalogue.shared import (
     VALIDATION_LOSS,
     with_q,
 )
-from tasks.limits import COUNT
+from tasks.limits import Range
 from tasks.protocol import Protocol
 
 LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
 PEPTIDES_NODES, PCQM_NODES = 444, 53  # the largest published graphs
+PEPTIDES_SIZES = {"train": 10_873, "validation": 2_331, "test": 2_331}
 PEPTIDES_PROTOCOLS = {
     "paper": Protocol(
         epochs=10_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5, weight_decay=0.1,
@@ -61,9 +62,11 @@ PEPTIDES_FUNC = TaskCard(
     version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesFunc",
+    form="supervised",
+    examples=lambda params: PEPTIDES_SIZES,
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
-    limits={"nodes": COUNT},
+    limits={"nodes": Range(least=PEPTIDES_NODES, whole=True)},
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -84,9 +87,11 @@ PEPTIDES_STRUCT = TaskCard(
     version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesStruct",
+    form="supervised",
+    examples=lambda params: PEPTIDES_SIZES,
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PEPTIDES_NODES},
-    limits={"nodes": COUNT},
+    limits={"nodes": Range(least=PEPTIDES_NODES, whole=True)},
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -111,9 +116,10 @@ PCQM_CONTACT = TaskCard(
     version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.pcqm_contact:PCQMContact",
+    form="supervised",
     max_nodes=lambda params: int(params["nodes"]),
     params={"nodes": PCQM_NODES},
-    limits={"nodes": COUNT},
+    limits={"nodes": Range(least=PCQM_NODES, whole=True)},
     protocols={
         "paper": Protocol(
             epochs=1_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,

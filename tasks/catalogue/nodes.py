@@ -21,6 +21,7 @@ from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
 
 PATTERN_NODES = 188
+PATTERN_SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
 # The published k in training, validation and test of the samplers that do not take 1, 10 and 10.
 SAMPLES = {
     "haar": {"train_samples": 10},
@@ -41,6 +42,17 @@ def _pattern_data(params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, "data": available() if params["nodes"] == PATTERN_NODES else "generated"}
 
 
+def _pattern_check(params: Mapping[str, Any]) -> str | None:
+    if params["data"] != "official":
+        return None
+    if params["nodes"] != PATTERN_NODES:
+        return f"the official graphs have nodes: {PATTERN_NODES}, not {params['nodes']}"
+    few = [name for name, size in PATTERN_SIZES.items() if params[name] > size]
+    if few:
+        return f"the official data has {PATTERN_SIZES[few[0]]:,} examples for {few[0]}, not {params[few[0]]:,}"
+    return None
+
+
 PATTERN = TaskCard(
     name="pattern",
     title="PATTERN: nodes of a planted pattern",
@@ -54,6 +66,7 @@ PATTERN = TaskCard(
     version="2",
     source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",
     implementation="tasks.pattern:PatternTask",
+    form="supervised",
     max_nodes=lambda params: int(params["nodes"]),
     size=lambda params: int(params["nodes"]),
     params={
@@ -61,6 +74,7 @@ PATTERN = TaskCard(
         "data_seed": 0,
     },
     limits={**SIZES, "data": ORIGIN, "nodes": Range(least=9, whole=True), "patterns": COUNT},
+    check=_pattern_check,
     resolve=_pattern_data,
     variant=lambda params: "generated variant of PATTERN" if params["data"] == "generated" else None,
     protocols={

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tasks.cards import Input, Output, Params, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
 from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, SIZES, with_q
-from tasks.limits import COUNT, SHARE, Each, GroupName, Range
+from tasks.limits import SHARE, Groups, Limits, Range
 from tasks.protocol import Protocol
-from tasks.symmetry.names import numbered
+from tasks.symmetry.names import FAMILIES, family, keeps_inputs, numbered, space_of
 
 INNER_SYMMETRY = TaskCard(
     name="inner_symmetry",
@@ -23,6 +24,7 @@ INNER_SYMMETRY = TaskCard(
     version="2",
     source=f"{PAPER}, appendix",
     implementation="tasks.inner_symmetry:InnerSymmetry",
+    form="supervised",
     max_nodes=lambda params: 25,
     protocols={
         "paper": Protocol(epochs=0, test_samples=100, test_repeats=5),
@@ -38,7 +40,15 @@ INNER_SYMMETRY = TaskCard(
 )
 
 SPACE_FEATURES: frozenset[Input] = frozenset({"points", "vectors", "edges"})
+DEGREE = Range(least=1, most=10_000, whole=True)
 TEACHER_PARAMS = {"stabilised": 0.25, "train": 5000, "validation": 1000, "test": 1000, "data_seed": 0}
+TEACHER_LIMITS: Limits = {
+    **SIZES,
+    "nodes": Range(least=2, whole=True),
+    "stabilised": SHARE,
+    "degree": DEGREE,
+    "group": Groups(numbered_elsewhere=True),
+}
 
 
 def _teacher_group(params: Params) -> tuple[str, ...]:
@@ -46,14 +56,39 @@ def _teacher_group(params: Params) -> tuple[str, ...]:
 
 
 def _teacher_params(params: Params) -> dict[str, Any]:
-    """A degree that no factor of the group has is none."""
+    """A number in the name of a factor becomes the degree; a degree that no factor has is none."""
+    if "degree" not in params:
+        return dict(params)
+    found = {family(name) for name in params["group"] if "#" not in name and family(name)[0] in FAMILIES}
+    for kind, number in found:
+        group = [kind if family(name) == (kind, number) else name for name in params["group"]]
+        return {**params, "group": group, "degree": number}
     of_degree = any("#" in name for name in params["group"])
-    return {name: value if name != "degree" or of_degree else None for name, value in params.items()}
+    return {**params, "degree": params["degree"] if of_degree else None}
+
+
+def _graph_teacher_check(params: Params) -> str | None:
+    if not params["group"] or any(space_of(name.replace("#", "1")) for name in params["group"]):
+        return f"group should be S_n, C_n or D_n, which act on graphs, not {' x '.join(params['group']) or 'nothing'}"
+    return None
+
+
+def _space_teacher_check(params: Params) -> str | None:
+    group = _teacher_group(params)
+    dimensions = [space_of(name) for name in group if space_of(name)]
+    if not dimensions:
+        return f"group should have a factor that acts on space, such as O(3), unlike {' x '.join(group) or 'nothing'}"
+    if any(name.startswith("Aff") for name in group) and dimensions[0] >= 2 * params["nodes"]:
+        return f"{params['nodes']} points and vectors do not span R^{dimensions[0]}: raise nodes"
+    if params["stabilised"] and not keeps_inputs(group, params["nodes"]):
+        what = f"{' x '.join(group)} leaves no input as it is on {params['nodes']} nodes"
+        return f"{what}: set stabilised to 0 or take another group"
+    return None
 
 
 def _teacher(
     name: str, title: str, inputs: frozenset[Input], output: Output, implementation: str, size_name: str,
-    params: Params, recipes: tuple[Recipe, ...],
+    params: Params, check: Callable[[Params], str | None], recipes: tuple[Recipe, ...],
 ) -> TaskCard:  # fmt: skip
     return TaskCard(
         name=name,
@@ -71,8 +106,10 @@ def _teacher(
         size=lambda params: params[size_name],
         size_name=size_name,
         params={**params, **TEACHER_PARAMS},
-        limits={**SIZES, "nodes": Range(least=2, whole=True), "stabilised": SHARE, "degree": COUNT,
-                "group": Each(GroupName(numbered_elsewhere=True))},
+        limits={name: limit for name, limit in TEACHER_LIMITS.items() if name in (*params, *TEACHER_PARAMS)},
+        check=check,
+        form="supervised",
+        edge_scalars=1,
         resolve=_teacher_params,
         protocols={
             "standard": Protocol(
@@ -92,6 +129,7 @@ def _teacher(
 def _teacher_of_graphs(name: str, title: str, output: Output, implementation: str) -> TaskCard:
     return _teacher(
         name, title, GRAPH_FEATURES, output, implementation, "nodes", {"group": ["S_n"], "nodes": 8},
+        _graph_teacher_check,
         (
             *with_q(S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
             QUICK_VIT,
@@ -104,6 +142,7 @@ def _teacher_of_space(name: str, title: str, output: Output, implementation: str
     return _teacher(
         name, title, SPACE_FEATURES, output, implementation, "degree",
         {"group": ["S_n", "O(#)"], "degree": 3, "nodes": 6},
+        _space_teacher_check,
         (
             *with_q(NBODY_SAMPLER),
             # Stabilised inputs leave axes open, and without noise nothing else chooses one.

@@ -10,6 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from tasks.symmetry.gathering import counts_of, inverse_of
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.straight_through import permute_edges, permute_nodes
 
@@ -66,9 +67,7 @@ class Permutation(Element):
 
     @staticmethod
     def from_images(images: Tensor, relaxation: Tensor | None = None) -> Permutation:
-        places = torch.arange(images.shape[-1], device=images.device).expand_as(images)
-        preimages = images.scatter(-1, images, places)
-        return Permutation(images, preimages, relaxation)
+        return Permutation(images, inverse_of(images), relaxation)
 
     @property
     def samples(self) -> int:
@@ -77,9 +76,7 @@ class Permutation(Element):
     @property
     def mean_matrix(self) -> Tensor:
         """``[B, N, N]``: the mean over samples of the matrices that have a one at ``[j, g(j)]``."""
-        nodes = self.images.shape[-1]
-        counts = self.images.new_zeros(len(self.images), nodes, nodes)
-        return counts.scatter_add(-1, self.images.mT, torch.ones_like(self.images.mT)) / self.samples
+        return counts_of(self.images) / self.samples
 
     def inverse(self) -> Permutation:
         return Permutation(self.preimages, self.images, self.relaxation, not self.relaxes_target)

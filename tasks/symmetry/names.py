@@ -76,3 +76,57 @@ def dimension(names: Iterable[str]) -> int | None:
     """The dimension of all Lie groups among the factors; ``None`` if there are none."""
     found = [DIMENSIONS[kind](number) for kind, number in map(family, names) if kind in DIMENSIONS]
     return sum(found) if found else None
+
+
+def space_of(name: str) -> int:
+    """The dimension of the space that a group acts on; 0 where it permutes nodes."""
+    kind, number = family(name)
+    if name in NODE_GROUPS:
+        return 0
+    return {"C_#": 2, "D_#": 2, "SO+(#,3)": 4}.get(kind, 2 * number if kind.startswith(("U", "SU")) else number)
+
+
+def clash(names: Iterable[str]) -> str | None:
+    """Why these are no factors of a direct product, in one clause; ``None`` where they are."""
+    names = list(names)
+    permuting = [name for name in names if name in NODE_GROUPS]
+    for acting, where in ((permuting, "nodes"), ([name for name in names if name not in permuting], "space")):
+        if len(acting) > 1:
+            return f"{' and '.join(acting)} both act on {where}: a direct product takes one of them"
+    return None
+
+
+def nodes_first(names: Iterable[str]) -> list[str]:
+    """Factors in the order in which tasks name them; they commute, and draw their elements one after the other."""
+    return sorted(names, key=lambda name: name not in NODE_GROUPS)
+
+
+def keeps_inputs(names: Iterable[str], nodes: int) -> bool:
+    """Whether inputs with a stabiliser exist on so many nodes that are worth a teacher's while."""
+    permuting = next((name for name in names if name in NODE_GROUPS), None)
+    space = next((name for name in names if name not in NODE_GROUPS), None)
+    kind, number = family(space or "")
+    order = 2
+    if kind == "C_#":
+        order = _smallest_factor(number)
+    elif space is None and permuting == "C_n":
+        order = _smallest_factor(nodes)
+    if _permutes(permuting, order, nodes):
+        return True
+    if kind in ("D_#", "SO+(#,3)"):
+        return True
+    flipped = 2 if kind.startswith(("SO", "SE", "SSim", "SU")) else 1  # coordinates, so that orientation is kept
+    return space is not None and kind not in ("C_#", "Aff(#)") and number > flipped
+
+
+def _permutes(group: str | None, order: int, nodes: int) -> bool:
+    """Whether a group of nodes has an element of this prime order."""
+    if group is None or order == 1:
+        return False
+    if group == "S_n":
+        return nodes >= order
+    return nodes % order == 0 or (group == "D_n" and order == 2 and nodes > 2)
+
+
+def _smallest_factor(number: int) -> int:
+    return next((k for k in range(2, math.isqrt(number) + 1) if number % k == 0), number)

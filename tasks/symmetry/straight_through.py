@@ -2,7 +2,8 @@
 
 The straight-through matrix P = P_hard - stop_gradient(P_soft) + P_soft has the value P_hard and passes its gradient
 on to P_soft (Bengio et al. 2013; Kim et al. 2023, section 2.2). Writing P_soft as a hard permutation times a soft
-identity Q turns every matrix product of the forward pass into a gather.
+identity Q turns every matrix product of the forward pass into a gather. The backward pass is a gather too, by the
+inverse permutation: torch's own for a gather adds up in any order, or sorts as many indices as there are values.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+PAIRS_AT_ONCE = 1 << 24  # of nodes; their places, in 64 bits, take 128 MiB
+
 
 def permute_nodes(
     values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
 ) -> Tensor:
     """``out[b, k, g(j)] = values[b, k, j]`` for values ``[B, K or 1, N, ...]``."""
-    flat = values.flatten(3)
-    if relaxation is None or not torch.is_grad_enabled():
-        moved = _gather_nodes(flat, preimages)
-    else:
-        moved = _Permute.apply(flat, images, preimages, relaxation, relaxes_target)
+    moved = _permute(values.flatten(3), images, preimages, relaxation, relaxes_target)
     return moved.reshape(*moved.shape[:3], *values.shape[3:])
 
 
@@ -30,9 +29,22 @@ def permute_edges(
     values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
 ) -> Tensor:
     """``out[b, k, g(i), g(j)] = values[b, k, i, j]`` for values ``[B, K or 1, N, N, E]``."""
-    if relaxation is None or not torch.is_grad_enabled():
-        return _gather_edges(values, preimages)
-    return _Permute.apply(values, images, preimages, relaxation, relaxes_target)
+    return _permute(values, images, preimages, relaxation, relaxes_target)
+
+
+def _permute(
+    values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
+) -> Tensor:
+    """Nodes ``[B, K or 1, N, C]`` or, told by their number of axes, edges ``[B, K or 1, N, N, E]``."""
+    if not torch.is_grad_enabled() or (relaxation is None and not values.requires_grad):
+        return _gather(values, preimages)
+    if relaxation is None:
+        return _Permute.apply(values, images, preimages)
+    return _PermuteSoftly.apply(values, images, preimages, relaxation, relaxes_target)
+
+
+def _gather(values: Tensor, index: Tensor) -> Tensor:
+    return _gather_nodes(values, index) if values.dim() == 4 else _in_parts(_gather_edges, values, index)
 
 
 def _gather_nodes(values: Tensor, index: Tensor) -> Tensor:
@@ -47,14 +59,44 @@ def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
     return _gather_nodes(values.flatten(2, 3), pairs).unflatten(2, (nodes, nodes))
 
 
+def _in_parts(compute: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
+    """``compute`` on structures whose pairs of nodes are few enough, side by side; ``[B, K or 1, N, ...]`` each."""
+    pairs = max(first.shape[1], second.shape[1]) * first.shape[2] ** 2
+    step = max(1, PAIRS_AT_ONCE // pairs)
+    if len(first) <= step:
+        return compute(first, second)
+    return torch.cat([compute(*parts) for parts in zip(first.split(step), second.split(step), strict=True)])
+
+
 class _Permute(torch.autograd.Function):
-    """Nodes ``[B, K or 1, N, C]`` or, told by their number of axes, edges ``[B, K or 1, N, N, E]``."""
+    """A gather, whose gradient is gathered by the inverse permutation."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(values: Tensor, images: Tensor, preimages: Tensor) -> Tensor:
+        return _gather(values, preimages)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        values, images, _ = inputs
+        ctx.samples = values.shape[1]
+        ctx.save_for_backward(images)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (images,) = ctx.saved_tensors
+        return _of_values(_gather(gradients[0], images), ctx.samples), None, None
+
+
+class _PermuteSoftly(torch.autograd.Function):
+    """The same, with a gradient for Q."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor, relaxes_target: bool) -> Tensor:
-        return _gather(values)(values, preimages)
+        return _gather(values, preimages)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -67,21 +109,16 @@ class _Permute(torch.autograd.Function):
         (gradient,) = gradients
         images, kept = ctx.saved_tensors
         needs_values = ctx.needs_input_grad[0]
-        # M^T times the gradient; where Q acts on what is permuted already, its own gradient does without.
-        pulled = _gather(gradient)(gradient, images) if needs_values or not ctx.relaxes_target else None
-        values_gradient = None
-        if pulled is not None and needs_values:
-            values_gradient = pulled.sum(1, keepdim=True) if ctx.samples == 1 else pulled
-        if ctx.relaxes_target:
-            relaxation_gradient = _relaxation_gradient(kept, gradient)
-        else:
-            assert pulled is not None
-            relaxation_gradient = _relaxation_gradient(pulled, kept)
-        return values_gradient, None, None, relaxation_gradient, None
+        # Where Q acts on what is permuted already, its own gradient does without the inverse.
+        pulled = _gather(gradient, images) if needs_values or not ctx.relaxes_target else gradient
+        values_gradient = _of_values(pulled, ctx.samples) if needs_values else None
+        pair = (kept, gradient) if ctx.relaxes_target else (pulled, kept)
+        return values_gradient, None, None, _in_parts(_relaxation_gradient, *pair), None
 
 
-def _gather(values: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    return _gather_nodes if values.dim() == 4 else _gather_edges
+def _of_values(pulled: Tensor, samples: int) -> Tensor:
+    """Of values with ``samples`` of them a structure; one that all elements act on adds up their gradients."""
+    return pulled.sum(1, keepdim=True) if samples == 1 else pulled
 
 
 def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:

@@ -34,7 +34,9 @@ class Structure:
 
     ``mask`` is ``[B, N]``, true for nodes that exist; these come first. Absent nodes and their edges are zero
     everywhere. A kind of data that a task does not have has zero channels. ``key`` ``[B]``, int64, says which example
-    of its data set each structure is; what a group element makes of a structure has the same key.
+    of its data set each structure is; what a group element makes of a structure has the same key. ``ranks``
+    ``[B, N, 0 or 1]`` are those of the nodes in a frame of S_n, where they were computed beforehand: they belong to
+    the structure as it is, and nothing that is made of it has any.
     """
 
     key: Tensor
@@ -43,6 +45,7 @@ class Structure:
     points: Tensor
     vectors: Tensor
     edge_scalars: Tensor
+    ranks: Tensor
 
     @staticmethod
     def build(
@@ -69,6 +72,7 @@ class Structure:
             points=absent(dimension) if points is None else points,
             vectors=absent(dimension) if vectors is None else vectors,
             edge_scalars=absent(nodes) if edge_scalars is None else edge_scalars,
+            ranks=torch.zeros(batch, nodes, 0, dtype=torch.int16, device=mask.device),
         )
 
     def __len__(self) -> int:
@@ -136,6 +140,10 @@ class Structure:
             **{name: value.to(dtype) if dtype and value.is_floating_point() else value for name, value in moved.items()}
         )
 
+    def unprepared(self) -> Structure:
+        """The same structures without what was computed beforehand."""
+        return replace(self, ranks=self.ranks[..., :0])
+
     def keyed(self, first: int) -> Structure:
         """The same structures with keys that are higher by ``first``."""
         return replace(self, key=self.key + first)
@@ -163,6 +171,7 @@ class Structure:
             points=pad(self.points, [1]),
             vectors=pad(self.vectors, [1]),
             edge_scalars=pad(self.edge_scalars, [1, 2]),
+            ranks=pad(self.ranks, [1]),
         )
 
     def repeated(self, samples: int) -> Structure:
@@ -189,6 +198,7 @@ class Structure:
             points=act(self.points, Representation.NODE_POINTS),
             vectors=act(self.vectors, Representation.NODE_VECTORS),
             edge_scalars=act(self.edge_scalars, Representation.EDGE_SCALARS),
+            ranks=self.ranks[..., :0].repeat_interleave(samples, 0),
         )
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from baselines.build import load
 from baselines.catalogue import EQUIVARIANT, LEARNED, SAMPLERS
-from baselines.samplers.frames import spectral_signature
+from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

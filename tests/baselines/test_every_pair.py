@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +11,11 @@ import torch
 from baselines.build import build, load
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task, tasks
-from harness.training.checks import equivariance
+from harness.training.checks import equivariance, equivariance_differences
+from tasks.symmetry.element import Element
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask, SupervisedTask
-from tests.published_files import small_long_range
 
 ELSEWHERE = {
     "exp": "the graphs are those of exp_classify",
@@ -54,20 +52,13 @@ PAIRS = [
     for m in methods()
     if t not in ELSEWHERE and stands_for_others(t, m) and methods()[m].misfit(tasks()[t], tasks()[t].params) is None
 ]
+IN_SPACE = [(t, m) for t, m in PAIRS if m.endswith("canonical") and "points" in tasks()[t].inputs]
 REPEATS = (2, 8, 32)
 ROUNDS = 16
 EXAMPLES = 6
 MANY_EXAMPLES = 60
 
-pytestmark = pytest.mark.usefixtures("generated_data")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def published(generated_data: Path) -> Iterator[None]:
-    """Small molecules in the place of the sets that are not generated."""
-    with pytest.MonkeyPatch.context() as patch:
-        small_long_range(generated_data, patch, dict.fromkeys(("train.pt", "val.pt", "test.pt"), [2, 3, 4, 5] * 3))
-        yield
+pytestmark = pytest.mark.usefixtures("small_molecules")
 
 
 @cache
@@ -121,17 +112,19 @@ def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> 
         assert loss() < before  # a learned sampler's gradient is straight-through: no descent is promised
 
 
-@pytest.mark.parametrize(("task_name", "method_name"), PAIRS)
+@pytest.mark.parametrize(("task_name", "method_name"), [pair for pair in PAIRS if pair not in IN_SPACE])
 def test_equivariance_error(task_name: str, method_name: str) -> None:
     """Exactly symmetric, or an error that falls as 1 / sqrt(k); without symmetrization, neither."""
     model = model_for(task_name, method_name, torch.float64).eval()
     # On graphs of 8 nodes a learned law has few permutations, some of them rare: few examples would show none of these.
     rare = task_name == "graph8c" and method_name.endswith("learned")
-    x = structures(task_name, torch.float64, MANY_EXAMPLES if rare else EXAMPLES)
-    # Chance in canonicalization is what breaks ties: with this element none of these few examples is nearly tied.
-    seed = 7 if method_name.endswith("canonical") else 5
-    g = group(task(task_name).group_of(task(task_name).params)).random(x, 1, torch.Generator().manual_seed(seed))
-    found = equivariance(model, x, g, problem(task_name).signature.output, REPEATS, ROUNDS)
+    # Colours that refinement leaves on EXP are no orbits: these frames have chance, and take longest.
+    slow = task_name == "exp_classify" and method_name.endswith("minimal_frame")
+    x = structures(task_name, torch.float64, MANY_EXAMPLES if rare else 2 if slow else EXAMPLES)
+    g, output = moving(task_name, x), problem(task_name).signature.output
+    # What brings one element of its own is exact on all inputs but rare ones, which few draws tell as well as many.
+    few = method_name.endswith("minimal_frame") and equivariance(model, x, g, output, (1, 2), 4)
+    found = few if few and few.symmetry == "exact" else equivariance(model, x, g, output, REPEATS, ROUNDS)
     if method_name.endswith("identity"):
         assert found.symmetry == "none" and found.errors[0] > 1e-6
     elif model.deterministic:
@@ -139,3 +132,22 @@ def test_equivariance_error(task_name: str, method_name: str) -> None:
     elif found.symmetry != "exact":
         assert found.slope is not None and -0.7 < found.slope < -0.3
         assert found.symmetry == "Monte Carlo"
+
+
+def moving(task_name: str, x: Structure) -> Element:
+    """One element for each structure, which its task is symmetric under."""
+    card = task(task_name)
+    return group(card.group_of(card.params)).random(x, 1, torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(("task_name", "method_name"), IN_SPACE)
+def test_chance_in_canonicalization_is_what_breaks_ties(task_name: str, method_name: str) -> None:
+    """The median error over examples is small and falls as 1 / sqrt(k), whatever the few do that are nearly tied."""
+    model = model_for(task_name, method_name, torch.float64).eval()
+    x = structures(task_name, torch.float64, 30)
+    g, output = moving(task_name, x), problem(task_name).signature.output
+    differences = equivariance_differences(model, x, g, output, (2, 8), 4)
+    errors = differences.unflatten(-1, (len(x), -1)).norm(dim=-1).flatten(1).median(1).values
+    assert errors[0] < 1e-4
+    if errors[0] > 1e-10:
+        assert -0.7 < math.log(errors[1] / errors[0]) / math.log(4) < -0.3

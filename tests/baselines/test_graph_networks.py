@@ -90,8 +90,12 @@ def test_equivariance_and_the_batch(name: str, output: Representation, graphs: o
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_padding_changes_nothing_and_stays_zero(name: str, output: Representation) -> None:
+    """Whatever the biases, some of which start at zero, have become."""
     x = odd_graphs()
     model = network(name, x, output)
+    for parameter in model.parameters():
+        if parameter.dim() == 1:
+            nn.init.uniform_(parameter, 0.1, 0.5)
     for training in (False, True):  # batch norms must not count absent nodes either
         here, padded = model.train(training)(x), model(x.padded(9))
         within = (slice(None), *[slice(6)] * (here.dim() - 2))
@@ -201,10 +205,10 @@ def test_a_gated_layer_is_its_formula() -> None:
     """Edge by edge, in evaluation mode with running statistics that are no identity."""
     layer = GatedLayer(3).double()
     graph = EdgeLists.of(weighted_graphs())
-    h = torch.randn(len(graph.node), 3, dtype=torch.float64)
+    h = torch.randn(len(graph.place), 3, dtype=torch.float64)
     e = torch.randn(graph.edge_index.shape[1], 3, dtype=torch.float64)
-    layer(h, e, graph.edge_index)
-    nodes, edges = layer.eval()(h, e, graph.edge_index)
+    layer(h, e, graph)
+    nodes, edges = layer.eval()(h, e, graph)
     pairs = list(zip(*graph.edge_index.tolist(), strict=True))
     gates, heard = [torch.zeros(3).double() for _ in h], [torch.zeros(3).double() for _ in h]
     for place, (j, i) in enumerate(pairs):
@@ -220,9 +224,9 @@ def test_a_gated_layer_is_its_formula() -> None:
 def test_gates_weigh_neighbours_whatever_their_number() -> None:
     """Where all nodes and edges are equal they stay so, also under batch norms, which blow up any difference."""
     graph = EdgeLists.of(of_graphs(nx.lollipop_graph(4, 3), nx.star_graph(6)))
-    h, e = torch.ones(len(graph.node), 8).double(), torch.ones(graph.edge_index.shape[1], 8).double()
+    h, e = torch.ones(len(graph.place), 8).double(), torch.ones(graph.edge_index.shape[1], 8).double()
     for layer in [GatedLayer(8).double() for _ in range(3)]:
-        h, e = layer(h, e, graph.edge_index)
+        h, e = layer(h, e, graph)
     torch.testing.assert_close(h, h[:1].expand_as(h), atol=1e-8, rtol=0)
 
 
@@ -242,3 +246,19 @@ def test_heads_that_do_not_divide_the_width(name: str) -> None:
         load(CARDS[name].implementation)(
             Signature.of(x, Representation.GRAPH_SCALARS, 1), {**CARDS[name].params, "width": 10, "heads": 3}
         )
+
+
+@pytest.mark.parametrize("name", sorted(card.name for card in EQUIVARIANT if card.needs == {"node_scalars", "edges"}))
+def test_padding_changes_nothing_where_biases_are_no_longer_zero(name: str) -> None:
+    """Networks whose biases start at zero leave absent nodes zero by themselves, until they are trained."""
+    card = next(card for card in EQUIVARIANT if card.name == name)
+    x = random_graphs(3, 5)
+    found = []
+    for given in (x, x.padded(8)):
+        torch.manual_seed(0)
+        network = load(card.implementation)(Signature.of(given, Representation.GRAPH_SCALARS, 2), card.params)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1)
+        found.append(network.double().eval()(given))
+    torch.testing.assert_close(found[1], found[0], atol=1e-9, rtol=1e-9)

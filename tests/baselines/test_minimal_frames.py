@@ -13,7 +13,8 @@ from torch import Tensor
 from baselines.build import build
 from baselines.catalogue import MINIMAL_FRAME
 from baselines.model import Model
-from baselines.samplers.minimal_frames import MinimalFrameSampler, levels
+from baselines.samplers import minimal_frames
+from baselines.samplers.minimal_frames import MinimalFrameSampler, edge_colours, levels
 from harness.registry import method
 from tasks.nbody import charged_particles
 from tasks.symmetry.element import Linear, Permutation, Rigid
@@ -140,6 +141,17 @@ def test_levels_are_ranks_in_which_rounding_is_no_step() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0 + 1e-15, -2.0, 1.0 + 1e-9, 77.0]], dtype=torch.float64)[..., None]
     exists = torch.tensor([[True, True, True, True, True, False]])
     assert levels(values, exists)[0, :5, 0].tolist() == [3, 1, 1, 0, 2]
+
+
+def test_edges_are_ranked_some_structures_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no tensor of ranks, which are 64-bit numbers, is as large as a batch of dense edges."""
+    x = random_graphs(5, 4)
+    whole = edge_colours(x)
+    sizes = []
+    monkeypatch.setattr(minimal_frames, "SCALARS_AT_ONCE", 2 * 4**2)
+    monkeypatch.setattr(minimal_frames, "levels", lambda *part: (sizes.append(len(part[0])), levels(*part))[1])
+    assert torch.equal(edge_colours(x), whole)
+    assert sizes == [2, 2, 1]
 
 
 def test_a_cycle_is_laid_out_alike_from_any_of_its_nodes() -> None:

@@ -91,3 +91,11 @@ def test_canonicalization_is_trained_on_stabilised_inputs_in_single_precision() 
     )  # fmt: skip
     outcome = execute(spec, resources=Resources(cpus=1), hooks=Silence())
     assert 0.5 < outcome.metrics["mse"] < 2.0
+
+
+def test_what_was_drawn_for_one_axis_counts_for_the_next() -> None:
+    """A column in the plane of the first axis and of what was drawn for the second leaves the third open."""
+    first, drawn, other = torch.randn(3, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    matrix = torch.stack([first, 2 * first, first - 3 * drawn], -1)
+    found = spanning(matrix, torch.stack([other, drawn, other], -1), 1e-6)
+    torch.testing.assert_close(found, torch.stack([first, drawn, other], -1), atol=0, rtol=0)

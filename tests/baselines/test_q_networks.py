@@ -13,7 +13,7 @@ from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.learned import GraphQ, LearnedSampler
 from harness.errors import SymbenchError
 from harness.registry import resolve
-from tasks.symmetry.element import Permutation
+from tasks.symmetry.element import Permutation, Product
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -94,6 +94,23 @@ def test_tied_nodes_are_ordered_by_chance(q: str) -> None:
     assert (((counts - 1000) ** 2 / 1000).sum(1) < 21.1).all()  # the 99.99 % point with 3 degrees of freedom
 
 
+@pytest.mark.parametrize("names", [("S_n", "SE(3)"), ("C_n", "E(3)")])
+def test_nodes_and_axes_that_nothing_tells_apart_are_left_to_chance_in_space_too(names: tuple[str, ...]) -> None:
+    """Without noise, of points in one place: any node comes first, and the matrix is any rotation."""
+    x = Structure.build(torch.ones(1, 4, dtype=torch.bool), points=torch.ones(1, 4, 3, 1, dtype=torch.float64))
+    torch.manual_seed(0)
+    signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
+    sampler = LearnedSampler(group(names), signature, {**LEARNED.params, "noise_scale": 0.0}).double().eval()
+    element = sampler(x, sampler.noise(x, 4000, torch.Generator().manual_seed(1))).element
+    assert isinstance(element, Product)
+    nodes, space = element.factors
+    counts = torch.nn.functional.one_hot(nodes.images[0, :, 0], 4).double().sum(0)  # type: ignore[attr-defined]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 21.1  # the 99.99 % point with 3 degrees of freedom
+    matrix = space.matrix[0]  # type: ignore[attr-defined]
+    torch.testing.assert_close(matrix @ matrix.mT, torch.eye(3, dtype=torch.float64).expand_as(matrix))
+    assert matrix.mean(0).abs().max() < 5 * (1 / 3 / 4000) ** 0.5
+
+
 @pytest.mark.parametrize("q", NETWORKS)
 def test_dropout_acts_in_training_alone_and_its_share_is_that_asked_for(q: str) -> None:
     x = random_graphs(4, 6)
@@ -162,7 +179,7 @@ def test_the_usual_network_is_written_out() -> None:
 
 
 def test_a_network_that_does_not_exist_is_named() -> None:
-    with pytest.raises(SymbenchError, match=r"no q 'deepset' on the task 'graph8c': did you mean 'deepsets'\?"):
+    with pytest.raises(SymbenchError, match=r"'q' of 'learned' should be one of gin, deepsets, .*, not 'deepset'"):
         resolve("graph8c", "mlp-learned", "quick", 0, sampler={"q": "deepset"})
     with pytest.raises(SymbenchError, match=r"no q 'gin' on the task 'nbody': known: vector_neurons"):
         resolve("nbody", "mlp-learned", "quick", 0, sampler={"q": "gin"})

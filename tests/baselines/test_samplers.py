@@ -11,7 +11,8 @@ from torch import Tensor
 
 from baselines.build import load
 from baselines.catalogue import SAMPLERS
-from baselines.samplers.frames import FrameSampler, spectral_signature
+from baselines.samplers.frames import FrameSampler
+from baselines.samplers.graph_ranks import spectral_signature
 from baselines.samplers.learned import LearnedSampler
 from baselines.samplers.sampler import Sampler
 from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid

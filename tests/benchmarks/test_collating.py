@@ -17,7 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +54,10 @@ print(json.dumps(times))
 """
 
 
-def fill(store: Store, records: int) -> list[tuple[str, float, Record]]:
-    """Tasks of five sizes, 40 methods and 20 seeds each; returns digest, score and template of every record."""
+def texts(records: int) -> Iterator[tuple[str, str, float, Record]]:
+    """Tasks of five sizes, 40 methods and 20 seeds each: digest, JSON, score and template of every record."""
     templates = [make_record(method="gnn-haar", task_params={"nodes": nodes}) for nodes in SIZES]
     texts = [json.dumps(one.to_dict() | {"digest": "@"}, indent=1) for one in templates]
-    written = []
     for number in range(records):
         rest, seed = divmod(number, SEEDS)
         rest, size = divmod(rest, len(SIZES))
@@ -75,8 +74,15 @@ def fill(store: Store, records: int) -> list[tuple[str, float, Record]]:
         text = texts[size]
         for old, new in changes.items():
             text = text.replace(old, new)
-        (store.root / "records" / f"{digest}.json").write_text(text + "\n")
-        written.append((digest, value, templates[size]))
+        yield digest, text + "\n", value, templates[size]
+
+
+def fill(store: Store, records: int) -> list[tuple[str, float, Record]]:
+    """Writes :func:`texts` as files; returns digest, score and template of every record."""
+    written = []
+    for digest, text, value, template in texts(records):
+        (store.root / "records" / f"{digest}.json").write_text(text)
+        written.append((digest, value, template))
     return written
 
 

@@ -109,7 +109,7 @@ class Hosts:
         self.head = self._add("head", "--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false",
                               f"--temp-dir={self._session}")  # fmt: skip
         self.address = f"{NETWORK}.1:{PORT}"
-        waits(lambda: self.head.joins == 1 and _listens(f"{NETWORK}.1", PORT), "the head to start")
+        waits(lambda: self.head.joins == 1 and listens(f"{NETWORK}.1", PORT), "the head to start")
 
     def add(self, name: str) -> Host:
         """A worker with one processor."""
@@ -185,7 +185,7 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:

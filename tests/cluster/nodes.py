@@ -6,7 +6,6 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,20 @@ ATTENTIVE = {
 }
 
 
-@dataclass
 class Nodes:
-    """The cluster, and its nodes that are up."""
+    """The cluster, with ``folder`` for its sockets and logs, and its nodes that are ``up``."""
 
-    cluster: Any
-    up: list[Any]
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        common = {"object_store_memory": OBJECT_STORE_BYTES}
+        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self._folder, **common}
+        self.cluster: Any = Cluster(initialize_head=True, head_node_args=head)
+        self.up = [self.cluster.add_node(num_cpus=1, memory=2**30, **common) for _ in range(3)]
 
     @property
     def address(self) -> str:
@@ -41,12 +48,15 @@ class Nodes:
         """The first node's processes end at once, without a word."""
         self.cluster.remove_node(self.up.pop(0), allow_graceful=False)
 
+    def restart(self) -> None:
+        """Another cluster, whatever has become of this one."""
+        self.cluster.shutdown()
+        self.start()
+
 
 @contextmanager
 def three_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
     """The cluster is up inside."""
-    from ray.cluster_utils import Cluster
-
     Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the address of the cluster that is up
     with tempfile.TemporaryDirectory(prefix="sb", dir="/tmp", ignore_cleanup_errors=True) as folder:
         token = Path(folder) / "token"
@@ -61,11 +71,9 @@ def three_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        common = {"object_store_memory": OBJECT_STORE_BYTES}
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, **common}
         with _module_state(loopback=False):
-            cluster = Cluster(initialize_head=True, head_node_args=head)
+            nodes = Nodes(folder)
             try:
-                yield Nodes(cluster, [cluster.add_node(num_cpus=1, memory=2**30, **common) for _ in range(3)])
+                yield nodes
             finally:
-                cluster.shutdown()
+                nodes.cluster.shutdown()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from harness.spec import Resources, RunSpec
 from harness.training import execute
@@ -23,6 +27,25 @@ def careful(
     assert defaults is not None
     defaults["checkpoint_seconds"] = 0.0
     return execute.execute(spec, resources=resources, hooks=_Slowly(hooks), checkpoint=checkpoint, world=world)
+
+
+def full(
+    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, world: World = LONE
+) -> Outcome:
+    """The training loop, in which the memory of one process's device is full within a collective."""
+    gather = torch.distributed.all_gather
+
+    def all_gather(*args: Any, **kwargs: Any) -> Any:
+        if world.rank == int(spec.base["full"]):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 71.00 GiB.")
+        return gather(*args, **kwargs)
+
+    torch.distributed.all_gather = all_gather
+    known = replace(spec, base={name: value for name, value in spec.base.items() if name != "full"})
+    try:
+        return execute.execute(known, resources=resources, hooks=hooks, checkpoint=checkpoint, world=world)
+    finally:
+        torch.distributed.all_gather = gather
 
 
 class _Slowly:

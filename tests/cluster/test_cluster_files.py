@@ -17,7 +17,9 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 FOLDER = Path(__file__).resolve().parents[2] / "ray_configs" / "clusters"
+ROOT = FOLDER.parents[1]
 SCRIPTS = ("local.sh", "slurm.sbatch")
+RAYS_OWN = ("ray-autoscaler-v1",)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "aws.yaml", "kuberay.yaml"])
@@ -56,6 +58,17 @@ def test_ray_up_takes_the_file_for_aws() -> None:
     assert config["available_node_types"]["head"]["resources"] == {"CPU": 0}
 
 
+def test_the_head_on_aws_may_hand_its_workers_their_profile() -> None:
+    """The profile that Ray makes for a head may not pass on another one, so where workers have one the head has too."""
+    text = (FOLDER / "aws.yaml").read_text()
+    config = yaml.safe_load(text)
+    nodes = {name: kind["node_config"] for name, kind in config["available_node_types"].items()}
+    profiles = {name: node.get("IamInstanceProfile", {}).get("Name") for name, node in nodes.items()}
+    assert all(profiles.values()) and profiles["head"] not in (*RAYS_OWN, *(profiles.keys() - {"head"}))
+    steps = text[: text.index("cluster_name")]
+    assert "iam:PassRole" in steps and all(profile in steps for profile in profiles.values())
+
+
 # https://docs.ray.io/en/master/cluster/kubernetes/references/api.html
 RAY_JOB = {
     "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
@@ -72,6 +85,7 @@ WORKERS = {
     "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams",
     "replicas", "resources", "scaleStrategy", "suspend", "template",
 }  # fmt: skip
+RAYS_GROUP = 100  # of the user in rayproject/ray
 CONTAINER = {"name", "image", "env", "ports", "resources", "securityContext", "volumeMounts"}
 
 
@@ -94,6 +108,7 @@ def test_the_job_for_kubernetes_has_the_fields_that_kuberay_documents() -> None:
     for group in (head, *workers):
         assert all(isinstance(value, str) for value in group["rayStartParams"].values())
         pod = group["template"]["spec"]
+        assert pod["securityContext"]["fsGroup"] == RAYS_GROUP
         [container] = pod["containers"]
         assert container.keys() <= CONTAINER
         assert all(isinstance(item["value"], str) for item in container["env"])
@@ -105,6 +120,22 @@ def test_the_job_for_kubernetes_has_the_fields_that_kuberay_documents() -> None:
 
 def test_the_image_for_kubernetes_has_the_ray_that_is_pinned() -> None:
     assert f"FROM rayproject/ray:{ray.__version__}-py311\n" in (FOLDER / "Dockerfile").read_text()
+
+
+def test_the_image_holds_no_records_no_history_and_no_environment() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".venv", ".git", "results", "**/__pycache__"} <= set(lines)
+    needed = ("harness", "baselines", "tasks", "ray_configs", "pyproject.toml", "constraints.txt", "README.md")
+    assert not set(needed) & {line.strip("/*") for line in lines}
+    assert not any(line.startswith("!") for line in lines)
+
+
+def test_what_was_never_tried_is_said() -> None:
+    said = " ".join((ROOT / "README.md").read_text().partition("## GPUs and clusters")[2].split())
+    sentence = said[said.index("Never tried were") :].partition(":")[0]
+    assert all(word in sentence for word in ("a GPU", "SLURM", "AWS", "Kubernetes", "several physical hosts"))
+    for name, system in {"aws.yaml": "AWS", "kuberay.yaml": "Kubernetes", "slurm.sbatch": "SLURM"}.items():
+        assert f"never run on {system}, nor on a GPU" in " ".join((FOLDER / name).read_text().split())
 
 
 def test_slurm_reads_its_options_before_the_first_command() -> None:
@@ -123,13 +154,21 @@ echo "$(basename "$0") $RAY_AUTH_MODE $(stat -c %a "$RAY_AUTH_TOKEN_PATH") $*" >
 """
 
 
-def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Path) -> None:
-    """SLURM, Ray and symbench are stood in for by commands that note how they are called."""
-    commands, calls, store = tmp_path / "bin", tmp_path / "calls", tmp_path / "store"
+IP = """#!/usr/bin/env bash
+[ "$*" = "-4 -o address show dev ib0" ] || exit 0
+echo '5: ib0    inet 10.9.8.7/16 brd 10.9.255.255 scope global ib0'
+echo '5: ib0    inet 10.9.8.8/16 scope global secondary ib0'
+"""
+
+
+def slurm(folder: Path, **variables: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """The script with commands in place of SLURM, Ray, ip and symbench that note how they are called."""
+    commands, calls, store = folder / "bin", folder / "calls", folder / "store"
     commands.mkdir()
     stand_ins = {name: STAND_IN for name in ("srun", "ray", "symbench")}
     stand_ins["symbench"] += 'until [ "$(grep -c ^srun "$CALLS")" = 3 ]; do sleep 0.05; done\n'
     stand_ins["scontrol"] = "#!/usr/bin/env bash\nprintf 'n1\\nn2\\nn3\\n'\n"
+    stand_ins["ip"] = IP
     for name, text in stand_ins.items():
         (commands / name).write_text(text)
         (commands / name).chmod(0o755)
@@ -139,14 +178,20 @@ def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Pa
         "CALLS": str(calls),
         "SLURM_JOB_ID": "123456",
         "SLURM_JOB_NODELIST": "n[1-3]",
-        "SLURM_SUBMIT_DIR": str(tmp_path),
+        "SLURM_SUBMIT_DIR": str(folder),
         "SLURM_CPUS_PER_TASK": "16",
         "SLURM_MEM_PER_NODE": "65536",
+        **variables,
     }
     words = ["bash", str(FOLDER / "slurm.sbatch"), "quick", str(store), "--only", "task=nbody"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert list((store / "slurm").iterdir()) == []  # the token
+    return done, calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Path) -> None:
+    done, said = slurm(tmp_path)
     assert done.returncode == 0, done.stderr
-    said = calls.read_text().splitlines()
     assert all(re.match(r"\w+ token 600 ", line) for line in said)
     started = [line for line in said if line.startswith("srun")]
     assert sorted(re.findall(r"--nodelist=(\w+)", " ".join(started))) == ["n1", "n2", "n3"]
@@ -154,7 +199,23 @@ def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Pa
         True, False, False,
     ]  # fmt: skip
     assert all("--num-cpus=16" in line and f"--memory={65536 * 1048576 * 8 // 10}" in line for line in started)
+    assert all("--cpus-per-task=16" in line.partition(" ray ")[0] for line in started)
     [address] = set(re.findall(r"ray start --address=(\S+)", " ".join(started)))
     [run] = [line for line in said if line.startswith("symbench")]
-    assert run == f"symbench token 600 run quick --address {address} --store {store} --only task=nbody"
-    assert list((store / "slurm").iterdir()) == []
+    assert run == f"symbench token 600 run quick --address {address} --store {tmp_path}/store --only task=nbody"
+
+
+def test_the_network_of_a_slurm_cluster_can_be_chosen(tmp_path: Path) -> None:
+    done, said = slurm(tmp_path, SYMBENCH_INTERFACE="ib0")
+    assert done.returncode == 0, done.stderr
+    [head] = [line for line in said if "--head" in line]
+    assert "--node-ip-address=10.9.8.7 " in head
+    assert len([line for line in said if "ray start --address=10.9.8.7:" in line]) == 2
+    [run] = [line for line in said if line.startswith("symbench")]
+    assert "--address 10.9.8.7:" in run
+
+
+def test_an_interface_without_an_address_ends_the_job_with_a_sentence(tmp_path: Path) -> None:
+    done, said = slurm(tmp_path, SYMBENCH_INTERFACE="ib1")
+    assert done.returncode == 1 and said == []
+    assert done.stderr.startswith("No IPv4 address on the interface ib1 of ")

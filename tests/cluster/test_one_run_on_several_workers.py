@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -40,8 +41,8 @@ def store(tmp_path: Path, ray_up: None, generated_data: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def go(job: Job, store: Store) -> LaunchResult:
-    return launch_here([job], store, suite="tests", progress=Watcher(), executor=CAREFUL)
+def go(job: Job, store: Store, executor: str = CAREFUL) -> LaunchResult:
+    return launch_here([job], store, suite="tests", progress=Watcher(), executor=executor)
 
 
 def assert_as_alone(job: Job, record: Record | None, folder: Path) -> None:
@@ -86,3 +87,10 @@ def test_what_fails_in_every_process_is_one_failed_record(store: Store) -> None:
     assert go(job, store).failed[job.spec.digest].startswith(says)
     record = store.read(job.spec.digest)
     assert record is not None and record.failure is not None
+
+
+def test_memory_that_is_full_in_one_process_is_said(store: Store) -> None:
+    spec = particles_spec("gnn-haar", epochs=1)
+    job = Job(spec=replace(spec, base={**spec.base, "full": 1}), suite="tests", resources=TOGETHER)
+    said = go(job, store, "symbench_cluster_executors:full").failed[job.spec.digest]
+    assert said == "The device's memory is full: set resources.chunk, or halve it."

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 import socket
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,8 +26,12 @@ from typer.testing import CliRunner
 from harness import cli
 from harness.errors import SymbenchError
 from harness.execution import jobs
-from harness.execution.submission import Submission, runtime_environment, travelling
+from harness.execution.address import check_address
+from harness.execution.submission import Submission, runtime_environment, sendable, travelling
+from harness.records.plugin_code import plugin_code
 from harness.records.provenance import ORIGIN, git_state
+from harness.suite import FOLDER, locate
+from tests.distributions import CARDS, both, found_in, put
 
 SUITE = "protocol: quick\nexperiments:\n  - {tasks: [nbody], methods: [egnn]}\n"
 
@@ -65,7 +77,7 @@ def server() -> Iterator[Callable[[int, str], str]]:
 
 def test_code_and_suite_travel_and_nothing_else(suite: Path) -> None:
     root = Path(jobs.__file__).parents[2]
-    with travelling(Submission(suite=str(suite), store="/shared")) as folder:
+    with travelling(Submission(file=suite, store="/shared")) as folder:
         sent = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         assert (folder / "submitted" / suite.name).read_text() == SUITE
         assert json.loads((folder / ORIGIN).read_text()) == dict(
@@ -86,23 +98,85 @@ def test_code_and_suite_travel_and_nothing_else(suite: Path) -> None:
     assert not any("__pycache__" in path.parts for path in sent)
 
 
+ASK = """
+import json
+from harness import registry
+from harness.records.plugin_code import plugin_code
+print(json.dumps([{name: code.digest for name, code in plugin_code().items()}, list(registry.tasks())[-3:]]))
+"""
+PACKAGES = {
+    "single": ("single_cards", None),
+    "Inner.Pack-age": ("inner.cards", {"inner/__init__.py": "", "inner/cards.py": CARDS, "inner/data.json": "{}"}),
+    "shared": ("common.ours.cards", {"common/ours/__init__.py": "", "common/ours/cards.py": CARDS}),
+}
+
+
+def test_plug_ins_travel_with_their_code(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "installed"
+    for number, (name, (module, sources)) in enumerate(PACKAGES.items()):
+        texts = {path: text.replace("NAME", f"p{number}") for path, text in (sources or {}).items()}
+        put(installed, name, both(name, module), texts or None)
+    (installed / "inner" / ".gitignore").write_text("*.json\n")
+    with found_in(installed, monkeypatch):
+        ours = {name: code.digest for name, code in plugin_code().items()}
+        assert ours.keys() == PACKAGES.keys()
+        with travelling(Submission(file=suite, store="/shared"), sendable({})) as folder:
+            assert (folder / "inner" / "data.json").is_file() and not (folder / "inner" / ".gitignore").exists()
+            environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            done = subprocess.run(
+                [sys.executable, "-c", ASK], cwd=folder, env=environment, capture_output=True, text=True, check=True
+            )
+    assert done.stderr == ""
+    theirs, tasks = json.loads(done.stdout)
+    assert theirs == ours
+    assert set(tasks) == {"single_nbody", "p1_nbody", "p2_nbody"}
+
+
+def test_a_plug_in_that_cannot_travel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "zipped.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("zipped_cards.py", CARDS.replace("NAME", "zipped"))
+    put(tmp_path, "zipped", both("zipped"), {})
+    put(tmp_path, "taken", both("taken", "submitted.cards"), {"submitted/cards.py": CARDS.replace("NAME", "taken")})
+    put(tmp_path, "plain", both("plain"))
+    (put(tmp_path, "nameless", both("nameless")) / "METADATA").unlink()
+    monkeypatch.syspath_prepend(str(archive))
+    with found_in(tmp_path, monkeypatch):
+        assert [code.distribution for code in sendable({})] == ["plain"]  # the others are used by no run
+        for name, reason in {
+            "zipped": r"zipped_cards lies in the archive .*zipped\.zip",
+            "taken": "submitted.cards has the name of a folder of ours",
+            "(no name)": "its metadata has no name",
+        }.items():
+            with pytest.raises(SymbenchError, match=rf"plug-in {re.escape(name)} .*cannot be sent along: .*{reason}"):
+                sendable({name: plugin_code()[name]})
+        nowhere = replace(plugin_code()["plain"], roots=())
+        with pytest.raises(SymbenchError, match="its modules are not found"):
+            sendable({"plain": nowhere})
+
+
 def test_the_command_says_on_the_cluster_what_was_said_here(suite: Path) -> None:
     made = Submission(
-        suite=str(suite), store="s3://bucket/a store", overrides=["seeds=[0, 1]"], only=["task=nbody"], slots=3
+        file=suite,
+        store="s3://bucket/a store",
+        overrides=["seeds=[0, 1]", "protocol=quick"],
+        only=["task=nbody", "method=gnn"],
+        slots=3,
     )
     shell, *words = shlex.split(made.entrypoint)
     assert shell == "exec"
     assert words == [
         "python", "-m", "harness.cli", "run", "submitted/my suite.yaml", "--address", "auto",
-        "--store", "s3://bucket/a store", "--set", "seeds=[0, 1]", "--only", "task=nbody", "--slots", "3",
+        "--store", "s3://bucket/a store", "--set", "seeds=[0, 1]", "--set", "protocol=quick",
+        "--only", "task=nbody", "--only", "method=gnn", "--slots", "3",
     ]  # fmt: skip
-    assert "submitted/quick.yaml" in Submission(suite="quick", store="/shared").entrypoint
+    assert "submitted/quick.yaml" in Submission(file=locate("quick"), store="/shared").entrypoint
 
 
 @pytest.mark.parametrize("store", ["results/store", "", "~/store"])
 def test_a_store_that_nodes_cannot_find_is_refused(store: str, suite: Path) -> None:
     with pytest.raises(SymbenchError, match="name a folder that every node of the cluster sees by its whole path"):
-        Submission(suite=str(suite), store=store)
+        Submission(file=suite, store=store)
 
 
 def test_the_runtime_environment_is_rays_own(tmp_path: Path) -> None:
@@ -111,11 +185,20 @@ def test_the_runtime_environment_is_rays_own(tmp_path: Path) -> None:
     found = runtime_environment(path)
     assert found["pip"] == ["egg"]
     assert found["env_vars"] == {"RAY_JOB_STOP_WAIT_TIME_S": "30", "SYMBENCH_DATA": "/data"}
+    path.write_text("env_vars: {FLAG: yes, TIME: 1:30, DAY: 2026-01-01}\n")  # texts, as in a suite
+    assert runtime_environment(path)["env_vars"].items() >= {"FLAG": "yes", "TIME": "1:30", "DAY": "2026-01-01"}.items()
+    path.write_text("env_vars: {RAY_JOB_STOP_WAIT_TIME_S: '120'}\n")
+    assert runtime_environment(path) == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "120"}}
+    assert runtime_environment(None) == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "30"}}
     for text, sentence in {
         "- a": "write a mapping",
         "working_dir: .": "no working_dir",
         "env_vars: {A: 1}": "put numbers in quotes",
-        "a: [": "is no YAML",
+        "a: [": "line 1: this is no YAML",
+        "env_vars: {A: 1, A: 2}": "line 1: 'A' is given twice",
+        "a: &a [*a]": "line 1: this value contains itself",
+        "a: " + "[" * 1000: "nested more than 50 deep",
+        "env_vars: {A: !!python/object:os.system {}}": "could not determine a constructor",
     }.items():
         path.write_text(text)
         with pytest.raises(SymbenchError, match=sentence):
@@ -181,3 +264,225 @@ def test_a_suite_that_does_not_load_never_leaves(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, words)
     assert isinstance(result.exception, SymbenchError)
     assert "egnnn" in str(result.exception) and "line 3" in str(result.exception)
+
+
+# What a job says of itself
+
+BROKEN = """runtime_env setup failed: The environment of the job could not be made.
+[10.0.0.1] Traceback (most recent call last):
+  File "agent.py", line 561, in create
+    await make()
+          ^^^^^^
+KeyError: 'pip'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "agent.py", line 7, in make
+OSError: Could not find the package xyz
+  and this is where it was looked for
+"""
+CRASHED = "Job entrypoint command failed with exit code 3, last available logs (truncated to 20,000 chars):\nthe log"
+
+
+def details(message: str | None, status: str = "FAILED", exit_code: int | None = None) -> Any:
+    return SimpleNamespace(
+        submission_id="raysubmit_1", job_id=None, status=status, metadata={}, start_time=1, end_time=2,
+        message=message, driver_exit_code=exit_code,
+    )  # fmt: skip
+
+
+class Client:
+    """Ray's client of a job that ends so. Its log is a text, or what asking for it raises."""
+
+    def __init__(self, ended: Any, log: str | Exception) -> None:
+        self._ended, self._log = ended, log
+
+    def get_job_info(self, job_id: str) -> Any:
+        return self._ended
+
+    def get_job_logs(self, job_id: str) -> str:
+        if isinstance(self._log, Exception):
+            raise self._log
+        return self._log
+
+    async def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
+        yield self.get_job_logs(job_id)
+
+
+def logs_of(client: Client, monkeypatch: pytest.MonkeyPatch, *words: str) -> Any:
+    monkeypatch.setattr(jobs.JobServer, "_connected", lambda self: client)
+    return CliRunner().invoke(cli.app, ["jobs", "--address", "http://head:8265", "logs", "raysubmit_1", *words])
+
+
+NO_LOG = (RuntimeError("Request failed with status code 500: No log"), "")
+
+
+@pytest.mark.parametrize("words", [(), ("--follow",)])
+@pytest.mark.parametrize("log", NO_LOG)
+def test_a_job_that_never_began_says_why(
+    words: tuple[str, ...], log: str | Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = logs_of(Client(details(BROKEN), log), monkeypatch, *words)
+    said = result.stderr.partition("runtime_env")[2].splitlines()
+    assert said == [
+        " setup failed: The environment of the job could not be made.",
+        "KeyError: 'pip'",
+        "OSError: Could not find the package xyz",
+        "  and this is where it was looked for",
+    ]
+    assert result.exit_code == (1 if words else 0)
+
+
+@pytest.mark.parametrize("words", [(), ("--follow",)])
+def test_a_job_whose_suite_has_failed_says_so_in_a_line_after_its_log(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = logs_of(Client(details(CRASHED, exit_code=3), "the log\n"), monkeypatch, *words)
+    assert result.stdout.startswith("the log\n")
+    assert "failed with exit code 3" in result.stderr and "the log" not in result.stderr
+    assert result.exit_code == (3 if words else 0)
+
+
+@pytest.mark.parametrize("words", [(), ("--follow",)])
+def test_a_log_that_cannot_be_had_of_a_job_that_goes_on_is_an_error(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = logs_of(Client(details(None, "RUNNING"), NO_LOG[0]), monkeypatch, *words)
+    assert isinstance(result.exception, SymbenchError) and "says: Request failed" in str(result.exception)
+
+
+def test_a_job_that_went_well_is_told_by_its_log_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = logs_of(Client(details("Job finished successfully.", "SUCCEEDED", 0), "the log\n"), monkeypatch)
+    assert (result.stdout, result.stderr, result.exit_code) == ("the log\n", "", 0)
+
+
+# Addresses and files of another command
+
+
+@pytest.mark.parametrize("address", ["auto", "head:6379", "10.0.0.1:6379", "[::1]:6379", "ray://head.example:10001"])
+def test_addresses_of_clusters(address: str) -> None:
+    check_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "head", "head:", "head:x", "head:0", "head:65536", ":6379", "local", "ray://head", "tcp://head:1", "a b:1",
+     "ray://ray://head:1", "user@head:1", "head:1/x", "::1:6379", "s3://bucket/store", "head:1234567"],
+)  # fmt: skip
+def test_what_is_no_address_of_a_cluster(address: str) -> None:
+    with pytest.raises(SymbenchError, match=r"is no Ray cluster: give the head's HOST:PORT, ray://HOST:PORT, or auto"):
+        check_address(address)
+
+
+@pytest.mark.parametrize("command", [("run", "quick"), ("search", "nbody_egnn")])
+def test_a_dashboard_is_no_cluster_to_join(command: tuple[str, str], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    result = CliRunner().invoke(cli.app, [*command, "--store", str(store), "--address", "http://127.0.0.1:8265"])
+    assert isinstance(result.exception, SymbenchError)
+    assert "is a dashboard, which takes jobs: send a suite with 'symbench submit'" in str(result.exception)
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("name", ["nbody_egnn", str(FOLDER / "search" / "nbody_egnn.yaml")])
+def test_a_search_is_no_suite(command: str, name: str, tmp_path: Path) -> None:
+    words = [command, name, "--store", str(tmp_path / "store")]
+    result = CliRunner().invoke(cli.app, words)
+    assert isinstance(result.exception, SymbenchError)
+    assert "nbody_egnn.yaml is a search and no suite: 'symbench search" in str(result.exception)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("name", ["nbody_egnn", str(FOLDER / "search" / "nbody_egnn.yaml")])
+def test_a_search_is_sent_as_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    class Server:
+        address = "http://head:8265"
+
+        def submit(self, folder: Path, entrypoint: str, environment: Any, *about: str) -> str:
+            copied = (folder / "submitted" / "nbody_egnn.yaml").read_bytes()
+            sent.append((shlex.split(entrypoint), about, copied))
+            return "raysubmit_1"
+
+    monkeypatch.setattr(jobs, "JobServer", lambda address: Server())
+    words = ["submit", name, "--store", "s3://bucket/it", "--set", "trials=3", "--slots", "2"]
+    result = CliRunner().invoke(cli.app, words)
+    assert result.exit_code == 0, result.output
+    [(entrypoint, about, copied)] = sent
+    assert entrypoint == [
+        *("exec", "python", "-m", "harness.cli", "search", "submitted/nbody_egnn.yaml", "--address", "auto"),
+        *("--store", "s3://bucket/it", "--set", "trials=3", "--slots", "2"),
+    ]
+    assert about == ("search/nbody_egnn", "s3://bucket/it")
+    assert copied == (FOLDER / "search" / "nbody_egnn.yaml").read_bytes()
+    assert "Job raysubmit_1: search/nbody_egnn, 3 runs, records in s3://bucket/it" in result.output
+    assert f"symbench search {name} --set trials=3 --store s3://bucket/it shows here what it found" in result.output
+
+
+def test_runs_of_a_search_cannot_be_picked() -> None:
+    result = CliRunner().invoke(cli.app, ["submit", "nbody_egnn", "--store", "/shared", "--only", "task=nbody"])
+    assert str(result.exception) == "--only picks runs of a suite, and nbody_egnn is a search: leave it out."
+
+
+# Jobs in general
+
+class Cluster:
+    """Ray's client of a cluster that remembers some jobs, and what it was told."""
+
+    def __init__(self, jobs: list[Any]) -> None:
+        self._jobs = jobs
+        self.told: dict[str, Any] = {}
+
+    def list_jobs(self) -> list[Any]:
+        return self._jobs
+
+    def submit_job(self, **told: Any) -> str:
+        self.told = told
+        return "raysubmit_9"
+
+
+def of_moment(name: str | None, milliseconds: int | None, status: str = "RUNNING") -> Any:
+    return SimpleNamespace(
+        submission_id=name, job_id="02", status=status, metadata={"symbench.suite": f"suite {name}"},
+        start_time=milliseconds, end_time=milliseconds + 90_500 if milliseconds and status != "RUNNING" else None,
+        message=None, driver_exit_code=None,
+    )  # fmt: skip
+
+
+def test_jobs_are_listed_oldest_first_and_none_that_was_not_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = 1_772_366_400_000  # 2026-03-01 12:00 UTC
+    known = [
+        of_moment("late", noon + 60_000, "FAILED"), of_moment(None, noon), of_moment("waiting", None, "PENDING"),
+        of_moment("early", noon, "STOPPED"), of_moment("good", noon + 30_000, "SUCCEEDED"),
+    ]  # fmt: skip
+    monkeypatch.setattr(jobs.JobServer, "_connected", lambda self: Cluster(known))
+    found = jobs.JobServer("http://head:8265/").jobs()
+    assert [job.id for job in found] == ["early", "good", "late", "waiting"]
+    assert [job.ended for job in found] == [True, True, True, False]
+    assert [job.suite for job in found] == ["suite early", "suite good", "suite late", "suite waiting"]
+    assert found[0].started == datetime(2026, 3, 1, 12, tzinfo=UTC) and found[0].seconds == 90.5
+    assert found[3].started is None and found[3].seconds is None
+    said = CliRunner().invoke(cli.app, ["jobs", "--address", "http://head:8265"]).output.splitlines()
+    assert said[1].split()[:3] == ["early", "STOPPED", "suite"] and "2026-03-01 12:00:00 UTC" in said[1]
+
+
+def test_a_job_carries_its_suite_and_store_and_has_time_to_travel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cluster, given = Cluster([]), []
+    monkeypatch.setattr(jobs.JobServer, "_connected", lambda self: cluster)
+    monkeypatch.setattr(jobs, "within", lambda seconds, question: (given.append(seconds), question())[1])
+    server = jobs.JobServer("http://head:8265")
+    assert server.submit(tmp_path, "exec it", {"pip": ["egg"]}, "my suite", "/my/store") == "raysubmit_9"
+    assert cluster.told == {
+        "entrypoint": "exec it",
+        "runtime_env": {"pip": ["egg"], "working_dir": str(tmp_path)},
+        "metadata": {"symbench.suite": "my suite", "symbench.store": "/my/store"},
+    }
+    server.jobs()
+    assert given == [jobs.UPLOAD_SECONDS, jobs.ANSWER_SECONDS] and given[0] > 10 * given[1]
+    ours = SimpleNamespace(**{**vars(of_moment("x", 1)), "metadata": cluster.told["metadata"]})
+    state = jobs._state(ours)
+    assert (state.suite, state.store) == ("my suite", "/my/store")

@@ -98,12 +98,13 @@ def test_the_gradient_of_identifiers(mode: str) -> None:
     symmetrized = model(mode)
     x = structures()
     sample = symmetrized.sampler(x, (V["noise.features"], V["noise.ties"]))
+    assert isinstance(symmetrized.base, GINID)
     inputs = symmetrized.base.pullback(x, sample.element)
-    inputs.node_scalars.retain_grad()
+    inputs.embedded.retain_grad()
     logits = symmetrized.base(inputs).unflatten(0, (len(x), 2)).mean(1)
     binary_cross_entropy_with_logits(logits, V["labels"].double()[:, None]).backward()
-    assert inputs.node_scalars.grad is not None
-    found = inputs.node_scalars.grad[..., 2:].unflatten(0, (len(x), 2))
+    assert inputs.embedded.grad is not None
+    found = inputs.embedded.grad @ symmetrized.base.gin.convolutions[0].nn.weight[:, 2:]  # of what is embedded linearly
     expected = V[f"{mode}.gradient.loss.identifiers"]
     exist = x.pair_mask[:2, None].expand_as(expected)
     torch.testing.assert_close(

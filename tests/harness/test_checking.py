@@ -149,7 +149,7 @@ def test_a_network_that_takes_no_small_width_is_one_sentence() -> None:
         (["mlp-haar", "--task", "nbody", "--set", "seeds=3"], "a check takes protocol, task_params.NAME"),
         (["mlp-haar", "--task", "nbody", "--set", "settings.epochs=many"], "--set settings.epochs=many:"),
         (["mlp-haar", "--task", "nbody", "--set", "base.widths=[wide]"], "each entry a whole number, at least 1"),
-        (["gnn-learned", "--task", "nbody", "--set", "sampler.temperature=-1"], "should be like 0.1, not -1.0"),
+        (["gnn-learned", "--task", "nbody", "--set", "sampler.temperature=-1"], "should be like 0.1, not -1."),
         (["mlp-haar", "--task", "nbody", "--set", "sampler.group=[Z_9]"], "where # is a number, not ['Z_9']"),
         (["mlp-haar", "--task", "nbody", "--set", "sampler.group=SO(3)"], "should be a list, each entry a group"),
         (["gnn-haar", "--task", "nbody", "--set", "sampler.group=[Aff(3)]"], "Aff(3) has no Haar probability measure"),

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("harness", "baselines", "tasks")
 CUDA = re.compile(r"(nvidia-(?!ml-py$)|cuda-|triton)")
-FOLDERS = {".ci", "baselines", "harness", "ray_configs", "results", "tasks", "tests"}
+FOLDERS = {".ci", "baselines", "docs", "harness", "ray_configs", "results", "tasks", "tests"}
 
 
 def pins() -> dict[str, str]:

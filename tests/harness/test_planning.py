@@ -127,7 +127,7 @@ def test_runs_are_estimated_by_their_settings_then_by_their_pair_and_the_longest
         (["settings.max_steps=1000000"], 1.0),
         (["settings.train_size=100"], 0.1),
         (["experiments.0.task_params.train=500"], 0.5),
-        (["settings.test_samples=400", "experiments.0.task_params.test=5000"], 1.0),
+        (["settings.test_samples=400", "experiments.0.task_params.test=1500"], 1.0),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, list) else "",
 )

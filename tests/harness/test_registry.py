@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,78 +14,202 @@ import pytest
 from harness import registry
 from harness.errors import SymbenchError
 from harness.suite import load
+from tests.distributions import both, found_in, put
 
-CARDS = """
-from dataclasses import replace
-from baselines.catalogue import EGNN
-from baselines.cards import MethodCard
-from tasks.catalogue import NBODY
-
-OTHER_TASK = replace(NBODY, name="other_nbody")
-SAME_TASK = NBODY
-OTHER_METHOD = MethodCard(base=replace(EGNN, name="other_egnn"))
-"""
-Install = Callable[[str], Path]
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put a package with these entry points where Python looks for installed ones."""
-
-    def put(entry_points: str) -> Path:
-        info = tmp_path / "other-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(entry_points)
-        (tmp_path / "other_cards.py").write_text(CARDS)
-        monkeypatch.syspath_prepend(str(tmp_path))
-        return tmp_path
-
-    registry.tasks.cache_clear()
-    registry.methods.cache_clear()
-    yield put
-    sys.modules.pop("other_cards", None)
-    registry.tasks.cache_clear()
-    registry.methods.cache_clear()
+ROOT = Path(registry.__file__).parents[1]
+SUITE = "protocol: quick\nexperiments: [{tasks: [TASK], methods: [METHOD]}]\n"
+WHOLE = "from tasks.catalogue import NBODY\nfrom dataclasses import replace\n"
+BROKEN: dict[str, tuple[str, str, str]] = {  # the value of an entry point, its module's text, what is said of it
+    "raising": ("raising_cards:TASK", "raise ValueError('one\\ntwo')", "cannot be imported (ValueError: one)"),
+    "leaving": ("leaving_cards:TASK", "raise SystemExit(3)", "cannot be imported (SystemExit: 3)"),
+    "aborting": ("aborting_cards:TASK", "class Stop(BaseException): pass\nraise Stop", "cannot be imported (Stop)"),
+    "unparsed": ("unparsed_cards:TASK", "TASK = (", "cannot be imported (SyntaxError"),
+    "nameless": ("nameless_cards:TASK", "", "module 'nameless_cards' has no attribute 'TASK'"),
+    "homeless": ("nowhere_cards:TASK", "", "No module named 'nowhere_cards'"),
+    "needing": ("needing_cards:TASK", "import no_such_package", "No module named 'no_such_package'"),
+    "malformed": ("3 4 5", "", "cannot be imported"),
+    "module": ("module_cards", "", "is no TaskCard, but of the type module"),
+    "number": ("number_cards:TASK", "TASK = 3", "is no TaskCard, but of the type int"),
+    "method": ("method_cards:M", "from baselines.catalogue import METHODS\nM = METHODS[0]", "is no TaskCard, but"),
+    "built_in": (
+        "built_in_cards:TASK",
+        "from tasks.catalogue import NBODY as TASK",
+        "the name nbody, which is built in",
+    ),
+    "twin": ("twin_cards:TASK", WHOLE + "TASK = replace(NBODY, name='double')", "'double' is registered twice"),
+    "twin_too": ("twin_too_cards:TASK", WHOLE + "TASK = replace(NBODY, name='double')", "double is registered twice"),
+    "misspelt": ("misspelt_cards:TASK", WHOLE + "TASK = replace(NBODY, name='m', output='node_point')", "did you mean"),
+    "exploding": (
+        "exploding_cards:TASK",
+        WHOLE + "TASK = replace(NBODY, name='e', max_nodes=lambda p: p[1])",
+        "KeyError",
+    ),
+}
 
 
-BOTH = """
-[symbench.tasks]
-mine = other_cards:OTHER_TASK
-[symbench.methods]
-mine = other_cards:OTHER_METHOD
-"""
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages of which one is right, and each of the others is wrong in a way of its own."""
+    folder = tmp_path_factory.mktemp("damaged")
+    put(folder, "right", both("right"))
+    for name, (value, text, _) in BROKEN.items():
+        put(folder, name, f"[symbench.tasks]\nentry_{name} = {value}\n", {f"{name}_cards.py": text})
+    return folder
 
 
-def test_another_package_adds_a_task_and_a_method(install: Install, tmp_path: Path) -> None:
-    install(BOTH)
+def symbench(folder: Path, *words: str, code: int = 0) -> tuple[str, str]:
+    """The command line where these packages are installed: what it prints, and what it warns of."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
+    call = [sys.executable, "-m", "harness.cli", *words]
+    done = subprocess.run(call, env=environment, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("tasks", "--json"), ("methods", "--json"), ("plan", "quick", "--json"), ("report",)]
+)
+def test_what_is_broken_is_left_out_with_one_warning_each(damaged: Path, words: tuple[str, ...]) -> None:
+    options = (
+        ("--store", str(ROOT / "results/published/nbody_small"), "--out", str(damaged / "out"))
+        if words == ("report",)
+        else ()
+    )
+    said, warned = symbench(damaged, *words, *options)
+    if words[0] in ("tasks", "methods"):
+        names = [row["name"] for row in json.loads(said)]
+        built_in = registry.tasks() if words[0] == "tasks" else registry.methods()
+        assert names == [*built_in, "right_nbody" if words[0] == "tasks" else "right_egnn"]
+    for name, (value, _, reason) in BROKEN.items():
+        [line] = [line for line in warned.splitlines() if line.startswith(f"The plug-in {name} 1.0")]
+        assert f"entry point entry_{name} = {value} (symbench.tasks) is left out: " in line
+        assert reason.replace("'", "") in line.replace("'", "")
+    assert len(warned.splitlines()) == len(BROKEN)
+
+
+def test_doctor_lists_plug_ins_and_their_faults(damaged: Path) -> None:
+    said, warned = symbench(damaged, "doctor", "--json", code=1)
+    found = {item["name"]: item for item in json.loads(said) if item["name"].startswith("plug-in")}
+    assert warned == ""
+    assert found["plug-in right"]["status"] == "ok"
+    assert "right 1.0" in found["plug-in right"]["text"] and "right_nbody, right_egnn" in found["plug-in right"]["text"]
+    for name, (value, _, reason) in BROKEN.items():
+        item = found[f"plug-in {name}"]
+        assert (
+            item["status"] == "problem"
+            and value in item["text"]
+            and reason.replace("'", "") in item["text"].replace("'", "")
+        )
+        assert item["advice"]
+
+
+SUBMIT = ("submit", "--store", "/s", "--address", "http://x:1")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *((("plan",), name) for name in ("entry_raising", "m", "double", "unknown_name")),
+        (("run", "--store", "s"), "m"),
+        (SUBMIT, "m"),
+    ],
+)
+def test_a_suite_that_names_what_is_left_out_is_told_why(damaged: Path, command: tuple[str, ...], name: str) -> None:
+    suite = damaged / "mine.yaml"
+    suite.write_text(SUITE.replace("TASK", name).replace("METHOD", "egnn"))
+    _, warned = symbench(damaged, command[0], str(suite), *command[1:], code=2)
+    [sentence] = [line for line in warned.splitlines() if not line.startswith("The plug-in ")]
+    assert f"there is no task '{name}'" in sentence
+    expected = {
+        "entry_raising": ["raising 1.0, entry point entry_raising", "ValueError: one"],
+        "m": ["misspelt 1.0", "did you mean 'node_points'"],
+        "double": ["twin 1.0", "twin_too 1.0", "uninstall one of them"],
+        "unknown_name": ["raising 1.0", "leaving 1.0", "needing 1.0"],  # whose names nobody knows
+    }[name]
+    assert all(part in sentence for part in expected)
+    assert ("misspelt" in sentence) == (name == "m")
+
+
+def test_another_package_adds_a_task_and_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "other", both("other"))
     suite = tmp_path / "both.yaml"
-    suite.write_text("protocol: quick\nexperiments: [{tasks: [other_nbody], methods: [other_egnn, egnn, mlp-haar]}]\n")
-    jobs, misfits = load(suite).expand()
+    suite.write_text(SUITE.replace("TASK", "other_nbody").replace("METHOD", "other_egnn, egnn, mlp-haar"))
+    with found_in(tmp_path, monkeypatch):
+        jobs, misfits = load(suite).expand()
     assert [job.spec.method for job in jobs] == ["other_egnn", "egnn", "mlp-haar"]
     assert {job.spec.task for job in jobs} == {"other_nbody"}
     assert misfits == []
 
 
-def test_the_command_line_lists_it(install: Install) -> None:
-    folder = install(BOTH)
-    environment = os.environ | {"PYTHONPATH": f"{Path(registry.__file__).parents[1]}{os.pathsep}{folder}"}
-    for command, name in (("tasks", "other_nbody"), ("methods", "other_egnn")):
-        call = [sys.executable, "-m", "harness.cli", command]
-        listed = subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout
-        assert name in listed
+def test_a_package_that_is_there_twice_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "other", both("other"))
+    put(tmp_path / "behind", "other", both("other"), version="0.9")
+    monkeypatch.syspath_prepend(str(tmp_path / "behind"))
+    with found_in(tmp_path, monkeypatch):
+        assert [(plugin.version, plugin.fault) for plugin in registry.plugins()] == [("1.0", None)] * 2
 
 
-@pytest.mark.parametrize(
-    ("entry", "sentence"),
-    [
-        ("[symbench.tasks]\nmine = other_cards:OTHER_METHOD\n", "is no TaskCard"),
-        ("[symbench.tasks]\nmine = other_cards:SAME_TASK\n", "register the name nbody"),
-    ],
-)
-def test_a_package_that_registers_wrongly_is_named(install: Install, entry: str, sentence: str) -> None:
-    install(entry)
-    with pytest.raises(SymbenchError, match=sentence):
+def test_a_list_of_entry_points_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "garbled", "[symbench.tasks]\nno equals sign\n", {})
+    put(tmp_path, "binary", b"[symbench.tasks]\n\xff\xfe = a:b\n", {})
+    put(tmp_path, "not_ours", "[other.group]\nno equals sign\n", {})
+    put(tmp_path, "right", both("right"))
+    (put(tmp_path, "bare", both("bare")) / "METADATA").unlink()
+    with found_in(tmp_path, monkeypatch):
+        faults = {plugin.distribution: plugin.fault for plugin in registry.plugins()}
+        assert {"right_nbody", "bare_nbody"} <= registry.tasks().keys()
+        with pytest.raises(SymbenchError, match=r"entry_points\.txt of garbled cannot be read"):
+            registry.task("mine")
+    assert faults.keys() == {"garbled", "binary", "right", "(no name)"}
+    assert {name for name, fault in faults.items() if fault and "cannot be read" in fault} == {"binary", "garbled"}
+
+
+@pytest.mark.parametrize("words", [("plan", "quick", "--json"), ("report",), ("doctor", "--json"), ("tasks", "--json")])
+def test_a_list_of_entry_points_of_anybody_that_cannot_be_read_is_one_warning(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Libraries look through the lists of all packages as they are imported."""
+    put(tmp_path, "not_ours", "[other.group]\nno equals sign\n", {})
+    options = ("--store", str(ROOT / "results/published/nbody_small"), "--out", str(tmp_path / "out"))
+    said, warned = symbench(tmp_path, *words, *(options if words == ("report",) else ()))
+    [line] = warned.splitlines()
+    assert line.startswith("The entry_points.txt of not_ours 1.0 cannot be read")
+    assert said
+
+
+def test_one_package_that_registers_a_name_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "other", "[symbench.methods]\na = other_cards:METHOD\nb = other_cards:METHOD\n")
+    with found_in(tmp_path, monkeypatch):
+        assert "other_egnn" not in registry.methods()
+        assert ["is registered twice" in str(plugin.fault) for plugin in registry.plugins()] == [True, True]
+
+
+def test_a_recipe_may_mean_a_method_that_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "from dataclasses import replace\nfrom tasks.cards import Recipe\nfrom tasks.catalogue import NBODY\n"
+        "TASK = replace(NBODY, name='a', recipes=(Recipe(method='theirs'), Recipe(method='right_egnn')))\nMETHOD = 3\n"
+    )
+    points = "[symbench.tasks]\na = a_cards:TASK\n[symbench.methods]\ntheirs = a_cards:METHOD\n"
+    put(tmp_path, "a", points, {"a_cards.py": text})
+    put(tmp_path, "right", both("right"))
+    with found_in(tmp_path, monkeypatch):
+        assert "a" in registry.tasks()
+
+
+def test_a_warning_is_given_once_a_process(
+    damaged: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with found_in(damaged, monkeypatch), caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            registry.tasks.cache_clear()
+            registry.tasks(), registry.methods()
+    assert len(caplog.records) == len(BROKEN)
+
+
+def test_an_interrupt_is_none_of_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "other", both("other"), {"other_cards.py": "raise KeyboardInterrupt"})
+    with found_in(tmp_path, monkeypatch), pytest.raises(KeyboardInterrupt):
         registry.tasks()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -24,10 +25,13 @@ from harness.spec import Job, Resources
 from harness.training import execute as execution
 from harness.training.examples import check_examples
 from tasks.graphs import typed_graphs
+from tasks.nbody import NBody
 from tasks.peptides import PeptidesFunc
+from tasks.ragged import RaggedPairs, Segments
 from tasks.sources import cache, lrgb, modelnet, pattern, shapes
 from tasks.symmetry.structure import Structure
 from tasks.task import Dataset, Split, SupervisedTask
+from tests.harness.training.small_problems import particles_spec
 from tests.published_files import small_long_range
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -168,10 +172,12 @@ class FromOutside(SupervisedTask):
         )  # fmt: skip
         self.faulty: Split = "validation"
         self.kept = 3
+        self.targets: Tensor | RaggedPairs = torch.zeros(3, 1)
 
     def data(self, split: Split) -> Dataset:
-        x = self.x[: self.kept] if split == self.faulty else FromOutside({}).x
-        return Dataset(x, torch.zeros(len(x), 1))
+        if split != self.faulty:
+            return Dataset(FromOutside({}).x, torch.zeros(3, 1))
+        return Dataset(self.x, self.targets).first(self.kept)
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         return predictions.sum()
@@ -186,17 +192,71 @@ def test_features_that_are_not_finite_are_named(channel: str, value: float) -> N
     problem = FromOutside({})
     check_examples(problem)
     getattr(problem.x, channel)[2, 1] = value
-    with pytest.raises(ValueError, match=f"example 2 of the validation split has {channel} that are not finite"):
+    with pytest.raises(cache.DataError, match=f"Example 2 of the validation split has {channel} that are not finite"):
         check_examples(problem)
+
+
+class WithGaps(FromOutside):
+    targets_may_be_unknown = True
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("kind", [FromOutside, WithGaps])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_targets_that_are_not_finite_are_named(split: Split, kind: type[FromOutside], value: float) -> None:
+    """Not-a-number passes where it says that a target is not known; a whole split of unknown targets does not."""
+    problem = kind({})
+    problem.faulty, problem.targets = split, torch.zeros(3, 2, 4)
+    problem.targets[1, 1, 2] = value
+    if kind is WithGaps and math.isnan(value):
+        check_examples(problem)
+        problem.targets[:] = value
+        with pytest.raises(cache.DataError, match=f"The {split} split has no target that is known"):
+            check_examples(problem)
+        return
+    with pytest.raises(cache.DataError, match=f"Example 1 of the {split} split has targets that are not finite"):
+        check_examples(problem)
+
+
+def test_labels_of_pairs_that_are_not_finite_are_named() -> None:
+    """The second graph has no pairs: the third one's begin where it begins."""
+    problem, offset = FromOutside({}), torch.tensor([0, 2, 2, 4])
+    index, label = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1]]), torch.zeros(4)
+    problem.targets = RaggedPairs(4, torch.tensor([2, 2, 2]), Segments.between(offset), index, label)
+    check_examples(problem)
+    label[2] = torch.nan
+    with pytest.raises(cache.DataError, match="Example 2 of the validation split has targets that are not finite"):
+        check_examples(problem)
+
+
+def test_a_run_with_a_target_that_is_not_a_number_fails_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = NBody.data
+
+    def gap(self: NBody, split: Split) -> Dataset:
+        found = whole(self, split)
+        if split == "test":
+            found.targets[3, 0, 0] = torch.nan
+        return found
+
+    monkeypatch.setattr(NBody, "data", gap)
+    job = Job(spec=particles_spec("egnn"), resources=Resources(), suite="a test")
+    store = Store(tmp_path / "store")
+    failure = perform(job, store, None).failure
+    assert failure is not None
+    sentence = "Example 3 of the test split has targets that are not finite: repair it or leave it out."
+    assert failure.sentence == sentence
+    assert store.history(job.spec.digest).is_empty()
 
 
 def test_empty_graphs_and_empty_splits_are_named() -> None:
     problem = FromOutside({})
     problem.x.mask[1] = False
-    with pytest.raises(ValueError, match="example 1 of the validation split has no nodes: leave it out"):
+    with pytest.raises(cache.DataError, match="Example 1 of the validation split has no nodes: leave it out"):
         check_examples(problem)
     problem.kept, problem.faulty = 0, "train"
-    with pytest.raises(ValueError, match="the train split has no examples: ask for at least one"):
+    with pytest.raises(cache.DataError, match="The train split has no examples: ask for at least one"):
         check_examples(problem)
 
 
@@ -216,7 +276,7 @@ def test_a_run_without_examples_fails_with_what_to_do(split: str, tmp_path: Path
     spec = resolve("pattern", "gin", "quick", 0, task_params=params)
     job = Job(spec=replace(spec, task_params={**spec.task_params, split: 0}), resources=Resources(), suite="a test")
     failure = perform(job, Store(tmp_path / "store"), None).failure
-    assert failure is not None and f"the {split} split has no examples: ask for at least one" in failure.sentence
+    assert failure is not None and failure.sentence == f"The {split} split has no examples: ask for at least one."
 
 
 # Filling the cache

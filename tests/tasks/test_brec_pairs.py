@@ -80,7 +80,7 @@ def test_the_smallest_of_each_category_come_first() -> None:
     for category in CATEGORIES:
         own = [size for size, of in zip(sizes, problem.categories, strict=True) if of == category]
         assert own == sorted(own) and len(own) == CATEGORIES[category]
-    few = Brec({"max_nodes": 20})
+    few = Brec({"max_nodes": 19})  # those of 19 nodes included
     assert few.signature.nodes == 19
     assert set(CATEGORIES) - set(few.categories) == {"four_vertex_condition", "distance_regular"}
     x = few.structures()
@@ -164,6 +164,13 @@ def test_a_table_that_is_none_is_named(tmp_path: Path, text: str, complaint: str
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(DataError, match=complaint):
         brec.read(tmp_path / "table.csv")
+
+
+def test_a_pair_is_read_in_the_order_of_its_row(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("pair,category,graph6_a,graph6_b\n0,basic,BW,Bw\n1,cfi,Bw,BW\n")
+    first, second = brec.read(tmp_path / "table.csv")
+    assert (first.category, second.category) == ("basic", "cfi")
+    assert [graph.sum() for graph in (first.first, first.second, second.first, second.second)] == [4, 6, 6, 4]
 
 
 def test_graph6_is_read() -> None:

@@ -15,7 +15,7 @@ from tasks.sources.cache import DataError
 from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.structure import Structure
+from tasks.symmetry.structure import Signature, Structure
 
 Graph = tuple[list[list[int]], list[tuple[int, int]], list[list[int]]]  # node classes, edges, edge classes
 NODE_CLASSES, EDGE_CLASSES = (3, 2), (4,)
@@ -169,3 +169,21 @@ def test_labels_of_pairs_move_with_their_graphs() -> None:
         image = g.images[graph, 0]
         assert moved[graph, image[i], image[j]] == dense_pairs()[graph, i, j]
     assert (moved >= 0).sum() == 5
+
+
+@pytest.mark.parametrize("counts", [(5, 5), (3, 5), (5, 3)])
+def test_structures_are_padded_where_any_of_them_is(counts: tuple[int, int]) -> None:
+    """A network that is built for none that are does not look at the mask."""
+    graphs = [([[0, 0]] * count, [], []) for count in counts]
+    for structures in (store(graphs), laid_out(graphs)):
+        signature = Signature.of(structures, Representation.GRAPH_SCALARS, 1)
+        assert signature.padded == (counts != (5, 5)) and signature.nodes == SIZE
+
+
+@pytest.mark.parametrize("size", [256, 257, 444])
+def test_edges_of_large_graphs_lead_where_they_should(size: int) -> None:
+    """A path over all nodes, whose numbers need more than a byte."""
+    ends = [(i, i + 1) for i in range(size - 1)]
+    graphs = GraphArrays.pack("a test", [np.zeros((size, 1), int)], [np.array(ends).T], [np.zeros((size - 1, 1), int)])
+    x = RaggedGraphs.of(graphs, size, (1,), (1,))[:]
+    assert torch.equal(x.edge_scalars[0, ..., 0], torch.ones(size - 1).diag(1))

@@ -40,6 +40,27 @@ def test_random_poses_are_those_of_the_group(name: str) -> None:
     assert (aligned.norm(dim=-1).amax(1) - 1).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_every_split_is_seen_by_chance_of_its_own(name: str) -> None:
+    """The same surfaces in every split: noise, what is hidden, and poses differ all the same."""
+    problem = built(name, noise=0.05)
+    surfaces = problem._surfaces(resolve(name, "mlp-haar", "quick", 0, task_params=SMALL).task_params)["test"]
+    params = {"points": 12, "noise": 0.05, "occlusion": 0.3, "data_seed": 0}
+    for poses in ("aligned", "random"):
+        clouds = [problem._observed(surfaces, {**params, "poses": poses}, place).inputs.points for place in range(3)]
+        again = problem._observed(surfaces, {**params, "poses": poses}, 2).inputs.points
+        assert torch.equal(clouds[2], again)
+        params_of_run = {**params, "poses": poses, **SMALL, "data": "generated"}
+        whole = KINDS[name](params_of_run)
+        generated = whole._surfaces(params_of_run)
+        for place, split in enumerate(("train", "validation", "test")):
+            assert torch.equal(
+                whole._observed(generated[split], params_of_run, place).inputs.points, whole.data(split).inputs.points
+            )
+        for one, other in ((0, 1), (0, 2), (1, 2)):
+            assert not torch.isclose(clouds[one], clouds[other]).all((1, 2, 3)).any()
+
+
 @pytest.mark.parametrize(("name", "classes"), [("shapes_o3", 12), ("shapes_se3", 14)])
 def test_targets_are_balanced_and_scored_by_the_largest_logit(name: str, classes: int) -> None:
     problem = built(name)

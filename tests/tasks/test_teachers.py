@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.registry import resolve, task
 from tasks.graphs import typed_graphs
+from tasks.symmetry.element import Linear
 from tasks.symmetry.groups import FAMILIES, SINGLE, group, node_and_space
 from tasks.symmetry.names import dimension, family, log_order
 from tasks.symmetry.structure import Structure
@@ -83,6 +84,20 @@ def test_targets_in_space_have_the_symmetry_of_their_group_alone(
     assert larger is None or error(problem, fresh(problem), larger) > 0.1
 
 
+@pytest.mark.parametrize("kind", [SpaceInvariant, SpaceEquivariant])
+@pytest.mark.parametrize("names", [("SO(3)",), ("S_n", "SE(3)"), ("S_n", "SSim(2)"), ("S_n", "SO+(1,3)")])
+def test_targets_of_a_group_without_reflections_change_under_one(kind: type[Teacher], names: Names) -> None:
+    """Of the last coordinate: on some inputs at least, targets are not those of the mirror image."""
+    problem = teacher(kind, names)
+    x = fresh(problem)
+    mirror = torch.ones(x.points.shape[2], dtype=torch.float64)
+    mirror[-1] = -1
+    g = Linear(torch.diag(mirror).expand(len(x), 1, -1, -1))
+    expected = g.act(problem.targets(x)[:, None], problem.output)[:, 0]
+    gap = (problem.targets(x.acted(g)) - expected).square().mean() / spread(expected)
+    assert gap.sqrt() > 0.05
+
+
 def test_every_registered_group_is_among_these() -> None:
     known = {*SINGLE, *FAMILIES}
     covered = {name if name in known else family(name)[0] for names, _ in (*GRAPHS, *SPACES) for name in names}
@@ -144,6 +159,66 @@ def test_the_fraction_of_flat_sets_is_as_asked(fraction: float) -> None:
     assert isinstance(x, Structure)
     flat = torch.linalg.svdvals(torch.cat([x.points, x.vectors], 1)[..., 0])[:, 2] < 1e-4
     assert flat.double().mean().item() == pytest.approx(fraction, abs=0.1)
+
+
+@pytest.mark.parametrize(("nodes", "degree"), [(5, 2.0), (9, 4.0), (33, 4.0)])
+def test_random_graphs_have_the_degree_and_types_that_they_should(nodes: int, degree: float) -> None:
+    """Four neighbours on average or half of the others; simple, undirected, of both types alike."""
+    x = random_graphs(group(("S_n",)), 400, nodes, 0.0, torch.Generator().manual_seed(1))
+    adjacency = x.adjacency
+    assert torch.equal(adjacency, adjacency.mT) and not adjacency.diagonal(dim1=1, dim2=2).any()
+    pairs, likely = 400 * nodes * (nodes - 1) / 2, degree / (nodes - 1)
+    error = 2 * (likely * (1 - likely) / pairs) ** 0.5 * (nodes - 1) / 2
+    assert adjacency.sum(-1).mean().item() == pytest.approx(degree, abs=5 * error)
+    assert torch.equal(x.node_scalars[..., 1], adjacency.sum(-1))
+    assert x.node_scalars[..., 0].mean().item() == pytest.approx(0.5, abs=5 * 0.5 / (400 * nodes) ** 0.5)
+
+
+@pytest.mark.parametrize("names", [("SO+(1,3)",), ("S_n", "SO+(1,3)"), ("S_n", "O(4)")])
+def test_random_points_and_momenta_have_their_law(names: Names) -> None:
+    """Standard normal coordinates; in space-time the vectors are on the mass shell, of mass 1 and positive energy."""
+    symmetry = group(names)
+    space = node_and_space(symmetry)[1]
+    assert space is not None
+    x = random_points(symmetry, space, 400, 5, 0.0, torch.Generator().manual_seed(1))
+    momenta = "SO+(1,3)" in names
+    for values in (x.points, x.vectors[:, :, 1:] if momenta else x.vectors):
+        assert values.mean().abs() < 5 / values.numel() ** 0.5
+        assert values.square().mean().item() == pytest.approx(1, abs=5 * (2 / values.numel()) ** 0.5)
+    if momenta:
+        energy, momentum = x.vectors[:, :, 0], x.vectors[:, :, 1:]
+        torch.testing.assert_close(energy.square() - momentum.square().sum(2), torch.ones_like(energy))
+        assert (energy >= 1).all()
+    edges = x.edge_scalars[..., 0]
+    assert torch.equal(edges, edges.mT) and not edges.diagonal(dim1=1, dim2=2).any()
+    off = edges[:, ~torch.eye(5, dtype=torch.bool)]
+    assert torch.equal(off.abs(), torch.ones_like(off)) and off.mean().abs() < 0.1
+
+
+@pytest.mark.parametrize("kind", [GraphInvariant, GraphEquivariant, SpaceInvariant, SpaceEquivariant])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_targets_have_a_spread_of_one_and_scalars_a_level_of_zero(kind: type[Teacher], seed: int) -> None:
+    names = ("S_n",) if issubclass(kind, GraphInvariant) else ("S_n", "SE(3)")
+    problem = teacher(kind, names, data_seed=seed, test=400, stabilised=0.0)
+    x, y = problem.data("test")[:]
+    assert spread(y).item() == pytest.approx(1, abs=0.4)
+    assert y.dim() == 4 or y.mean().abs() < 0.3
+    again = problem._inputs(400, "test")
+    torch.testing.assert_close(problem.targets(again).float(), y)
+    assert torch.equal(again.points.float(), x.points) and torch.equal(again.edge_scalars.float(), x.edge_scalars)
+
+
+def test_a_teacher_reads_the_types_of_both_ends_of_an_edge() -> None:
+    """On an edgeless pair of nodes only their types are known: the target of each depends on the other's too."""
+    problem = teacher(GraphEquivariant, ("S_n",), nodes=3)
+    ones = torch.tensor([[0.0, 0, 0], [0, 0, 1], [1, 0, 0]], dtype=torch.float64)
+    x = Structure.build(
+        torch.ones(3, 3, dtype=torch.bool),
+        node_scalars=torch.stack([ones, torch.zeros_like(ones)], -1),
+        edge_scalars=torch.zeros(3, 3, 3, 1, dtype=torch.float64),
+    )
+    first = problem.targets(x)[:, 0, 0]
+    assert len({round(value, 6) for value in first.tolist()}) == 3
 
 
 def test_mse_is_relative_to_the_spread_also_on_moved_targets() -> None:

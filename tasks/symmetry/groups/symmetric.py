@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups.group import NodeGroup
-from tasks.symmetry.sorting import soft_identity, sort_descending
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.sinkhorn import soft_identity
+from tasks.symmetry.sorting import sort_descending
 from tasks.symmetry.structure import Structure
 
 UNIT_SPREAD = 2**0.5  # two entries of a unit vector differ by no more
@@ -26,12 +30,12 @@ class SymmetricGroup(NodeGroup):
         return Permutation.from_images(sort_descending(scores, x.mask[:, None]))
 
     def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
-        """Behind it, ``steps`` normalisations of SoftSort (see :func:`~tasks.symmetry.sorting.soft_identity`)."""
+        """Behind it, ``steps`` normalisations of SoftSort (see :func:`~tasks.symmetry.sinkhorn.soft_identity`)."""
         mask = x.mask[:, None].expand_as(scores)
-        order = sort_descending(scores, mask)
-        in_order = scores.gather(-1, order)
+        hard = Permutation.from_images(sort_descending(scores, mask))
+        in_order = hard.inverse().act(scores[..., None], Representation.NODE_SCALARS).squeeze(-1)
         soft = soft_identity(in_order.flatten(0, 1), mask.flatten(0, 1), temperature, steps, UNIT_SPREAD)
-        return Permutation.from_images(order, soft.view(*scores.shape, -1))
+        return replace(hard, relaxation=soft.view(*scores.shape, -1))
 
 
 def identity_permutation(x: Structure) -> Permutation:

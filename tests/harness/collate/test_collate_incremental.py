@@ -18,10 +18,12 @@ from polars.testing import assert_frame_equal
 from harness.collate import Tables, collate
 from harness.collate import incremental as incremental_module
 from harness.errors import SymbenchError
+from harness.records.compaction import compact
 from harness.records.store import Store
 from tests.harness.synthetic import demo_records, make_record, write
 
 STAMP = list(incremental_module.STAMP)
+STEPS = ["add", "change", "remove", "fail", "damage", "collate", "compact"]
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_parquet_and_csv_lie_beside_the_store(store: Store) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.lists(st.sampled_from(["add", "change", "remove", "fail", "damage", "collate"]), max_size=12), st.randoms())
+@given(st.lists(st.sampled_from(STEPS), max_size=12), st.randoms())
 def test_incremental_equals_cold(tmp_path_factory: pytest.TempPathFactory, steps: list[str], chance: Any) -> None:
     store = Store(tmp_path_factory.mktemp("store") / "store")
     folder = store.root / "records"
@@ -74,6 +76,8 @@ def test_incremental_equals_cold(tmp_path_factory: pytest.TempPathFactory, steps
             write(store.root, make_record(method="egnn", seed=number, error=f"Failure {number}."))
         elif step == "collate":
             collate(store)
+        elif step == "compact":
+            compact(store)
         elif files:
             victim = chance.choice(files)
             if step == "remove":
@@ -103,6 +107,16 @@ def test_only_new_records_are_parsed(store: Store) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in (store.root.parent / "tables").iterdir()}
     write(store.root, make_record(seed=2))
     assert collate(store).parsed == 1
+
+
+def test_a_record_that_was_removed_leaves_every_table(store: Store) -> None:
+    first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+    assert collate(store).accuracy["seeds"].to_list() == [2]
+    second.unlink()
+    tables = collate(store)
+    assert (tables.parsed, tables.runs["seed"].to_list(), tables.accuracy["seeds"].to_list()) == (0, [0], [1])
+    first.unlink()
+    assert collate(store).runs.is_empty()
 
 
 def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
@@ -221,3 +235,68 @@ def test_a_kill_between_two_files_is_made_good(store: Store) -> None:
     collate(store)
     assert pl.read_csv(out / "accuracy.csv")["seeds"].to_list() == [2]
     assert pl.read_parquet(out / "runs.parquet").height == 2
+
+
+def test_tables_are_replaced_whole_and_the_cache_is_the_last_of_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(store.root, make_record(seed=0))
+    collate(store)
+    out = store.root.parent / "tables"
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    written: list[str] = []
+    replace, csv = Path.replace, pl.DataFrame.write_csv
+
+    def noted(self: Path, target: Path) -> Path:
+        written.append(target.name)
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    write(store.root, make_record(seed=1))
+    collate(store)
+    assert len(written) == 14 and written[-1] == "runs.parquet"
+
+    def half(self: pl.DataFrame, file: Any, **options: Any) -> None:
+        csv(self, file, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_csv", half)
+    between = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert between.keys() == before.keys()
+    write(store.root, make_record(seed=2))
+    with pytest.raises(SymbenchError, match="No space left"):
+        collate(store)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == between
+
+
+def test_a_table_that_was_deleted_is_written_again(store: Store) -> None:
+    write(store.root, make_record())
+    collate(store)
+    for name in ("accuracy.csv", "runs.csv"):
+        (store.root.parent / "tables" / name).unlink()
+        assert collate(store).parsed == 0
+        assert (store.root.parent / "tables" / name).is_file()
+
+
+def test_a_record_that_is_replaced_while_it_is_read_is_none_that_is_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+    read = Path.read_bytes
+
+    def gone(path: Path) -> bytes:
+        if path == second:
+            path.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    tables = collate(store)
+    assert (tables.runs["seed"].to_list(), tables.left_out) == ([0], ())
+
+
+def test_a_bundle_that_is_being_imported_is_not_read(store: Store) -> None:
+    write(store.root, make_record(seed=0))
+    write(store.root / "imported" / ".lab-0123.tmp", make_record(seed=1))
+    write(store.root / "imported" / "lab-4567", make_record(seed=2))
+    runs = collate(store).runs.sort("seed")
+    assert runs.select("seed", "source").rows() == [(0, None), (2, "lab-4567")]

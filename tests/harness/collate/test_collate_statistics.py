@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.collate import Tables, collate
-from harness.records.record import Description, Record
+from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.report.departures import departures
 from harness.report.settings import changed_settings
 from harness.spec import NEUTRAL
-from harness.training.outcome import Stage, VariancePoint
+from harness.training.outcome import CurvePoint, Stage, VariancePoint
 from tests.harness.synthetic import make_record, write
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
@@ -123,8 +123,32 @@ def test_curves_are_pooled_point_by_point(seeds: list[tuple[float, float]]) -> N
         values = np.array([point.value for point in points])
         assert row["mean"] == pytest.approx(values.mean(), rel=1e-9, abs=1e-9)
         assert row["stderr"] == pytest.approx(values.std(ddof=1) / math.sqrt(len(values)), rel=1e-6, abs=1e-9)
-        assert row["variance"] == pytest.approx(np.mean([point.variance for point in points]), rel=1e-9, abs=1e-12)
+        variances = np.array([point.variance for point in points])
+        assert row["variance"] == pytest.approx(variances.mean(), rel=1e-9, abs=1e-12)
+        error = variances.std(ddof=1) / math.sqrt(len(variances))
+        assert row["variance_stderr"] == pytest.approx(error, rel=1e-6, abs=1e-9)
         assert row["seeds"] == len(seeds)
+
+
+def test_every_column_of_a_curve_is_pooled_by_itself() -> None:
+    """Of runs that succeeded: a record that somebody else wrote may hold the curve of one that failed."""
+    values, variances, errors = (1.0, 2.0, 6.0), (0.1, 0.4, 0.4), (0.03, 0.05, 0.01)
+
+    def record(seed: int, value: float, variance: float, error: float) -> Record:
+        point = CurvePoint(samples=4, value=value, value_error=9.0, variance=variance, equivariance=error)
+        return replace(make_record(method="gnn-haar", seed=seed), curve=(point,))
+
+    runs = [record(seed, *of) for seed, of in enumerate(zip(values, variances, errors, strict=True))]
+    failed = replace(record(7, 100.0, 100.0, 100.0), status="failed", failure=Failure(sentence="It broke."))
+    row = collated(*runs, failed).sample_complexity.row(0, named=True)
+    assert row["seeds"] == 3
+    for name, error, known in (
+        ("mean", "stderr", values),
+        ("variance", "variance_stderr", variances),
+        ("equivariance", "equivariance_stderr", errors),
+    ):
+        assert row[name] == pytest.approx(np.mean(known))
+        assert row[error] == pytest.approx(np.std(known, ddof=1) / math.sqrt(3))
 
 
 def variance_points(value: float, *, loss: float = 0.5) -> tuple[VariancePoint, ...]:
@@ -279,3 +303,42 @@ def test_a_run_from_before_a_setting_departs_where_that_is_published_at_another_
     assert departures(spec) == {}
     sampler = {name: value for name, value in spec["sampler"].items() if name != "axis_floor"}
     assert departures({**spec, "sampler": sampler}) == {"sampler.axis_floor": 0.0}
+
+
+def test_the_suites_of_a_row_are_all_that_ran_it() -> None:
+    records = [make_record(seed=seed, suite=suite) for seed, suite in enumerate(("late", "early", "late"))]
+    assert collated(*records).accuracy["suites"].to_list() == ["early, late"]
+
+
+def test_a_variance_says_the_fewest_repeats_behind_it() -> None:
+    points = [(replace(variance_points(1.0)[0], repeats=repeats),) for repeats in (100, 20, 50)]
+    records = [make_record(seed=seed, output_variance=point) for seed, point in enumerate(points)]
+    assert collated(*records).output_variance["repeats"].to_list() == [20]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_files_of_one_run_the_later_counts(tmp_path: Path, reverse: bool) -> None:
+    """A copy that somebody put beside it, under a name that sorts before or after."""
+    early, late = make_record(value=0.5), replace(make_record(value=0.25), finished="2026-03-03T10:00:00+00:00")
+    (path,) = write(tmp_path / "store", late if reverse else early)
+    path.with_name("zzz.json").write_text(json.dumps((early if reverse else late).to_dict()))
+    tables = collate(Store(tmp_path / "store"))
+    assert tables.accuracy.select("mean", "seeds").row(0) == (0.25, 1)
+
+
+def test_the_points_of_a_curve_may_stand_in_any_order() -> None:
+    record = make_record(method="gnn-haar", samples=(1, 10, 100, 1000))
+    mixed = replace(record, curve=(record.curve[2], record.curve[0], record.curve[3], record.curve[1]))
+    columns = ["samples", "mean", "samples_most", "limit", "samples_needed", "variance_slope"]
+    straight, other = (collated(one).sample_complexity.select(columns) for one in (record, mixed))
+    assert straight.equals(other) and straight["samples_most"].to_list() == [1000] * 4
+
+
+def test_numbers_that_are_no_numbers_are_missing(tmp_path: Path) -> None:
+    (path,) = write(tmp_path / "store", make_record())
+    values = json.loads(path.read_text())
+    values["provenance"]["wall_seconds"] = True
+    values["spec"]["settings"] |= {"train_samples": True, "test_samples": 7}
+    path.write_text(json.dumps(values))
+    row = collate(Store(tmp_path / "store")).runs.row(0, named=True)
+    assert (row["wall_seconds"], row["train_samples"], row["test_samples"]) == (None, None, 7)

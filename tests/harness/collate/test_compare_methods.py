@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,8 @@ def test_the_table_has_a_cell_for_every_title_and_doubts_few_seeds(tmp_path: Pat
     assert rows[0][-3:] == ["1 [0, 2]", "0.7500 [0.5000, 1]", "2"]
     (doubt,) = sentences(found, "gnn-learned", "gnn-haar")
     assert "fewest seeds in common are 2" in doubt
+    enough = [replace(found[0], seeds=5), found[0]]
+    assert sentences(enough, "gnn-learned", "gnn-haar")[-1] == doubt
     (value,) = as_values(found)
     assert value["advantage"] == {"value": 1.0, "low": 0.0, "high": 2.0}
     assert (

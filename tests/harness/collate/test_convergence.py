@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.collate.bootstrap import Array
-from harness.collate.convergence import convergence, limits, log_slope, settled
+from harness.collate.bootstrap import Array, expanded, resampled_seeds
+from harness.collate.convergence import convergence, limits, log_slope, needed, settled
 from harness.collate.power_law import exponents
 from harness.collate.reading import CURVE
 from tests.harness.collate.test_collate_statistics import collated
@@ -133,6 +133,22 @@ def test_where_chance_moves_the_metric_by_more_than_a_percent_nothing_is_told(
     assert row["limit"] == pytest.approx(1, rel=1e-14)  # a fit by least squares
 
 
+@pytest.mark.parametrize(("factor", "told"), [(1 - 1e-6, True), (1 + 1e-6, False)])
+def test_the_chance_of_a_curve_is_that_of_the_mean_over_its_seeds(factor: float, told: bool) -> None:
+    """Errors of 0.012 and 0.016 of two seeds: that of their mean is half the root of the sum of squares, 0.01. Errors
+    at small k, where no limit is read off, are not asked for."""
+    samples = np.array([1, 50, 100, 500.0])
+    errors = np.array([[[9.0, *[0.012 * factor] * 3], [9.0, *[0.016 * factor] * 3]]])
+    found = needed(samples, np.ones((1, 2, 4)), errors)
+    assert np.isnan(found["samples_needed"][0]) == (not told)
+
+
+def test_a_point_on_the_boundary_of_one_percent_is_within_it() -> None:
+    samples = np.array([1.0, 10.0, 100.0, 1000.0])
+    for value, place in ((1.01, 1), (1.01 + 1e-9, 2), (0.99, 1), (0.99 - 1e-9, 2)):
+        assert settled(samples, np.array([3.0, value, 1.0, 1.0])) == place
+
+
 def test_intervals_over_seeds_may_end_beyond_what_was_measured() -> None:
     gains = np.array([1, 3, 30.0])[:, None]
     found = convergence(table((1 + gains / K)[None])).row(0, named=True)
@@ -190,6 +206,11 @@ def test_exponents_of_power_laws() -> None:
     two = exponents(frame.head(2), ["who"], "n", "cost", "a").row(0, named=True)
     assert two["a"] == pytest.approx(2) and two["a_low"] is None
     assert exponents(frame.head(1), ["who"], "n", "cost", "a").is_empty()
+    noisy = frame.head(2).vstack(frame.head(2).with_columns(pl.col("cost") * 2))
+    between = exponents(noisy, ["who"], "n", "cost", "a").row(0, named=True)
+    assert between["a"] == pytest.approx(2) and between["a_low"] is None  # four points at two places tell no law
+    small = frame.with_columns(pl.col("n") / 1000, pl.col("cost") / 1000)
+    assert exponents(small, ["who"], "n", "cost", "a")["a_high"].to_list() == pytest.approx([2])
     holes = frame.with_columns(pl.when(pl.col("n") > 5).then("cost").alias("cost"))
     assert exponents(holes, ["who"], "n", "cost", "a")["a"].to_list() == pytest.approx([2])
 
@@ -229,3 +250,20 @@ def test_the_scaling_table_says_how_cost_and_samples_grow() -> None:
     assert others["seconds_exponent"].to_list() == [None, None]
     assert others["memory_exponent"].to_list() == pytest.approx([2.0, 2.0])
     assert others["memory_exponent_low"].to_list() == [None, None]
+
+
+def test_one_place_tells_no_power_law_however_many_points_it_has() -> None:
+    frame = pl.DataFrame({"who": ["a"] * 3, "n": [5.0] * 3, "cost": [1.0, 2.0, 4.0]})
+    assert exponents(frame, ["who"], "n", "cost", "a").is_empty()
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 7])
+def test_the_ends_of_an_interval_are_the_draws_just_outside_its_quantiles(seeds: int) -> None:
+    """On both sides."""
+    values = np.random.default_rng(seeds).uniform(1, 2, (1, seeds, len(K)))
+    found = convergence(table(np.ones_like(values), values)).row(0, named=True)
+    means = np.stack([values[0][pick].mean(0) for pick in resampled_seeds(seeds, 0)])
+    slopes = np.sort(log_slope(K, means))
+    ends = found["variance_slope_low"], found["variance_slope_high"]
+    outside = [np.sum(slopes < ends[0] - 1e-9), np.sum(slopes > ends[1] + 1e-9)]
+    assert outside == [int(expanded(seeds)[0] * (len(slopes) - 1))] * 2

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from harness.collate import Tables, collate
-from harness.collate.bootstrap import interval, probability_of_improvement, win_probabilities
 from harness.collate.ranks import leagues
 from harness.records.record import Record
 from harness.records.store import Store
@@ -79,6 +78,31 @@ def test_methods_that_win_on_every_other_seed_are_tied(collated: Collated) -> No
     assert (rows["a"]["place"], rows["b"]["place"], rows["c"]["place"]) == (1, 1, 3)
 
 
+def test_methods_with_unequal_numbers_of_seeds_are_ranked_and_placed(collated: Collated) -> None:
+    """Each by the seeds that it has, told apart on those that a pair shares; ``seeds`` is the fewest on a task."""
+    records = [
+        record
+        for task in "xy"
+        for method, quality, seeds in (("a", 1.0, 9), ("b", 2.0, 5), ("c", 3.0, 6 if task == "x" else 7), ("d", 2.5, 4))
+        for record in runs_of(task, {method: quality}, seeds)
+    ]
+    rows = {row["method"]: row for row in collated(*records).ranks.iter_rows(named=True)}
+    assert {name: row["rank"] for name, row in rows.items()} == {"a": 1, "b": 2, "d": 3, "c": 4}
+    assert {name: row["place"] for name, row in rows.items()} == {"a": 1, "b": 2, "d": None, "c": 3}
+    assert {name: row["seeds"] for name, row in rows.items()} == {"a": 9, "b": 5, "c": 6, "d": 4}
+    assert (rows["a"]["tied_with"], rows["d"]["tied_with"]) == (["d"], ["a", "b", "c"])
+
+
+def test_a_higher_score_is_the_better_one_where_the_metric_says_so(collated: Collated) -> None:
+    records = [
+        renamed(make_record("exp_classify", "gin", seed=seed, value=value + 0.01 * seed), method=method)
+        for method, value in (("a", 0.5), ("b", 0.8), ("c", 0.2))
+        for seed in range(5)
+    ]
+    rows = collated(*records).ranks
+    assert rows.select("method", "rank", "place").rows() == [("b", 1, 1), ("a", 2, 2), ("c", 3, 3)]
+
+
 def test_one_seed_says_nothing_of_others(collated: Collated) -> None:
     rows = collated(run("x", "a", 0, 1.0), run("x", "b", 0, 2.0), run("x", "c", 0, 2.0)).ranks
     assert rows["rank"].to_list() == [1, 2.5, 2.5]
@@ -112,6 +136,22 @@ def test_the_best_of_several_settings_is_not_picked_by_its_test_score(collated: 
     assert (rows["a"]["rank"], rows["a"]["several"], rows["b"]["rank"]) == (None, ["x"], 1)
 
 
+def test_a_task_counts_with_the_data_on_which_most_methods_have_a_value(collated: Collated) -> None:
+    """Runs without a value do not count."""
+    of_two = [run("x", name, seed, n, task_params={"nodes": 4}) for n, name in enumerate("ba") for seed in range(5)]
+    of_three = [run("x", name, 0, n, task_params={"nodes": 8}) for n, name in enumerate("abc")]
+    failed = [run("x", name, 0, None, error="It broke.", task_params={"nodes": 12}) for name in "abcd"]
+    rows = collated(*of_two, *of_three, *failed).ranks
+    assert rows.filter(pl.col("rank").is_not_null()).select("method", "seeds").rows() == [("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_of_data_with_as_many_methods_that_with_most_runs_counts(collated: Collated) -> None:
+    many = [run("x", name, seed, n, task_params={"nodes": 8}) for n, name in enumerate("cba") for seed in range(2)]
+    few = [run("x", name, 0, n, task_params={"nodes": 4}) for n, name in enumerate("abc")]
+    rows = collated(*many, *few).ranks
+    assert rows.select("method", "seeds").rows() == [("c", 2), ("b", 2), ("a", 2)]
+
+
 def test_a_setting_that_failed_everywhere_is_no_choice(collated: Collated) -> None:
     records = [run("x", "a", 0, 1.0, settings={"lr": 0.1}), run("x", "a", 0, None, settings={"lr": 9.0}, error="Wild.")]
     rows = {r["method"]: r for r in collated(*records, *runs_of("x", {"b": 2, "c": 3})).ranks.iter_rows(named=True)}
@@ -133,16 +173,26 @@ def test_leagues_compare_only_what_is_shared_and_leave_nobody_out(ran: Mapping[s
     assert {name for league in found for name, _ in league.methods} == met
 
 
-def test_win_probabilities_are_those_of_every_pair() -> None:
-    tasks = [np.random.default_rng(place).normal(size=(3, 6)) for place in (0, 1)]
-    values, low, high = win_probabilities(tasks)
-    for one, other in itertools.product(range(3), repeat=2):
-        pair = interval(probability_of_improvement, [task[one] - task[other] for task in tasks])
-        assert (values[one, other], low[one, other], high[one, other]) == pytest.approx(pair)
+def test_several_settings_are_no_missing_value(collated: Collated) -> None:
+    tuned = [run(task, "a", 0, lr, settings={"lr": lr}) for task in "xy" for lr in (0.1, 0.2)]
+    others = runs_of("x", {"b": 2, "c": 3}) + runs_of("y", {"b": 2, "c": 3})
+    late = runs_of("x", {"late": 0.0})
+    rows = {r["method"]: r for r in collated(*tuned, *others, *late).ranks.filter(league=1).iter_rows(named=True)}
+    assert (rows["a"]["missing"], rows["a"]["several"]) == ([], ["x", "y"])
+    assert (rows["late"]["missing"], rows["late"]["several"]) == (["y"], [])
 
 
-def test_win_probabilities_count_shared_seeds_only() -> None:
-    task = np.array([[1.0, 2.0, np.nan], [0.0, 3.0, 9.0], [np.nan, np.nan, 5.0]])
-    values, low, _ = win_probabilities([task])
-    assert (values[0, 1], values[1, 2]) == (0.5, 1)
-    assert np.isnan([values[0, 2], low[0, 2]]).all()
+def test_the_first_league_has_the_most_values(collated: Collated) -> None:
+    """Six methods on two tasks are more than two methods on three."""
+    many = [record for task in "xy" for record in runs_of(task, dict.fromkeys("abcdef", 1.0), seeds=1)]
+    few = runs_of("z", {"a": 1.0, "b": 2.0}, seeds=1)
+    table = collated(*many, *few).ranks.filter(league=1)
+    assert table["tasks"].to_list()[0] == ["x", "y"] and table["rank"].count() == 6
+
+
+def test_imported_runs_of_a_method_are_a_method_of_their_own(collated: Collated, tmp_path: Path) -> None:
+    write(tmp_path / "store" / "imported" / "lab-1", *runs_of("x", {"a": 5.0, "b": 6.0}))
+    rows = collated(*runs_of("x", {"a": 1.0, "b": 2.0})).ranks
+    assert rows.select("method", "source", "rank", "several").rows() == [
+        ("a", None, 1, []), ("b", None, 2, []), ("a", "lab-1", 3, []), ("b", "lab-1", 4, []),
+    ]  # fmt: skip

@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -239,3 +240,78 @@ def test_the_same_runs_make_the_same_bundle(tmp_path: Path) -> None:
     one = export(store_of(tmp_path / "a" / "store", *OURS), tmp_path / "one", name="lab")
     other = export(store_of(tmp_path / "b" / "store", *reversed(OURS)), tmp_path / "two.zip", name="lab")
     assert (one.id, one.files) == (other.id, other.files)
+
+
+def test_the_tables_of_a_bundle_of_one_suite_hold_that_suite_alone(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store", *OURS, make_record(seed=9, suite="other", value=7.0))
+    export(store, tmp_path / "one", suites=["other"])
+    _, files = read_bundle(tmp_path / "one")
+    accuracy = pl.read_parquet(BytesIO(files["tables/accuracy.parquet"]))
+    assert accuracy.select("mean", "seeds", "suites").rows() == [(7.0, 1, "other")]
+    assert pl.read_parquet(BytesIO(files["tables/runs.parquet"])).height == records_in(files).height == 1
+
+
+@pytest.mark.parametrize("name", ["lab", "lab.zip"])
+def test_a_bundle_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anybody see half of one."""
+    store, seen = store_of(tmp_path / "store", *OURS), list[bool]()
+    collate(store)
+
+    def full(self: Path, target: Path) -> None:
+        seen.append(target.exists())
+        raise OSError(28, "No space left on device")
+
+    before = sorted(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", full)
+        with pytest.raises(SymbenchError, match=r"cannot be written to .* \(No space left on device\)"):
+            export(store, tmp_path / name)
+    assert seen == [False] and sorted(tmp_path.iterdir()) == before
+
+
+def test_the_same_runs_make_the_same_archive_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = []
+    for name, moment in (("a", 1_700_000_000.0), ("b", 1_800_000_000.0)):
+        monkeypatch.setattr("time.time", lambda moment=moment: moment)
+        export(store_of(tmp_path / name / "store", *OURS), tmp_path / f"{name}.zip", name="lab")
+        with zipfile.ZipFile(tmp_path / f"{name}.zip") as archive:
+            bodies.append([(one.filename, one.date_time, one.CRC) for one in archive.infolist()][1:])
+    assert bodies[0] == bodies[1] and len(bodies[0]) >= 8
+
+
+def test_of_a_bundle_only_what_is_new_comes_in(bundle: Path, tmp_path: Path) -> None:
+    other = make_record(seed=1, value=9.0)
+    store = store_of(tmp_path / "mine" / "store", OURS[0], other)
+    found = import_bundle(store, checked_bundle(bundle))
+    assert (found.added, found.known, found.repeated, found.differing) == (3, 1, 0, 1)
+    files = {path.name for path in (store.root / "imported" / found.source / "records").iterdir()}
+    assert files == {f"{OURS[1].digest}.json", f"{OURS[2].digest}.json", f"{FAILED.digest}.failed.json"}
+
+
+def test_a_run_that_agrees_with_one_and_not_with_another_is_both(bundle: Path, tmp_path: Path) -> None:
+    ours = make_record(seed=0, value=0.1, provenance={"host": "elsewhere"})
+    store = store_of(tmp_path / "mine" / "store", ours)
+    write(store.root / "imported" / "lab-1", make_record(seed=0, value=5.0))
+    found = import_bundle(store, checked_bundle(bundle))
+    assert (found.repeated, found.differing) == (1, 1)
+    assert len([*found.sentences()]) == 3
+
+
+def test_what_is_imported_is_shared_with_other_machines(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[Path] = []
+
+    @contextmanager
+    def sharing(self: Store, path: Path) -> Iterator[None]:
+        assert not path.exists()
+        yield
+        assert path.is_dir()
+        shared.append(path)
+
+    monkeypatch.setattr(Store, "sharing", sharing)
+    store = store_of(tmp_path / "mine" / "store")
+    found = import_bundle(store, checked_bundle(bundle))
+    assert shared == [store.root / "imported" / found.source]

@@ -26,6 +26,11 @@ def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
             os.kill(os.getpid(), signal.SIGKILL)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "device_fails_once" if not checkpoint.exists():
+            checkpoint.write_text(str(os.getpid()))
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        case "device_fails_once":
+            assert checkpoint.read_text() != str(os.getpid()), "the process whose device failed"
         case "write_and_die":
             perform(Job(spec=spec, suite="tests"), Store(checkpoint.parents[1]), None, execute=nothing)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -35,6 +40,10 @@ def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
             raise ValueError("this run is\nbroken")
         case "sleep":
             time.sleep(spec.base["seconds"])
+        case "wait_for":
+            file, deadline = Path(os.environ["SYMBENCH_TEST_FOLDER"]) / spec.base["file"], time.monotonic() + 120.0
+            while not file.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
         case "print":
             print("printed by a run")
     checkpoint.unlink(missing_ok=True)

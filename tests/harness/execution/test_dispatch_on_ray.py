@@ -102,7 +102,7 @@ def test_a_run_that_kills_its_worker_three_times_is_recorded_as_failed(
 ) -> None:
     dying, others = job("die"), [job(seed=seed) for seed in range(3)]
     result = go([dying, *others], store, watcher)
-    sentence = "The worker process died 3 times (killed or out of memory)."
+    sentence = "The run was tried 3 times, and the last time its worker died (killed or out of memory)."
     assert result.failed == {dying.spec.digest: sentence}
     assert set(result.succeeded) == {run.spec.digest for run in others}
     failure = read(store, dying).failure
@@ -112,6 +112,19 @@ def test_a_run_that_kills_its_worker_three_times_is_recorded_as_failed(
     assert [end for end in watcher.ends if end[1] == "failed"] == [(dying.spec.digest, "failed", sentence)]
     time.sleep(1)  # Ray would say something of dead workers about now
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_worker_whose_device_failed_is_replaced_and_its_run_goes_on(
+    store: Store, watcher: Any, job: MakeJob
+) -> None:
+    failing, others = job("device_fails_once"), [job(seed=seed) for seed in range(3)]
+    result = go([failing, *others], store, watcher, slots=1)
+    assert set(result.succeeded) == {run.spec.digest for run in (failing, *others)}
+    assert watcher.starts[failing.spec.digest] == 2
+    assert "its device failed (AcceleratorError: CUDA error: an illegal memory access" in watcher.notes[0]
+    pids = {run.spec.digest: read(store, run).metrics["pid"] for run in (failing, *others)}
+    assert len(set(pids.values())) == 1
+    assert "another process tries again" in store.log_path(failing.spec.digest).read_text()
 
 
 def test_a_worker_that_dies_after_its_record_was_written_is_no_failure(
@@ -157,12 +170,12 @@ def test_an_overdue_run_is_ended_and_recorded(store: Store, watcher: Any, job: M
 def test_runs_that_no_node_can_hold_are_refused_at_once_and_the_others_run(
     store: Store, watcher: Any, job: MakeJob
 ) -> None:
-    greedy = job(resources=Resources(gpus=4))
+    greedy = job(resources=Resources(gpus=1))
     huge = job(seed=1, resources=Resources(memory=10**15))
     other = job(seed=2)
     result = go([greedy, huge, other], store, watcher)
     assert result.succeeded == [other.spec.digest]
-    assert "No node has what a run asks for (1 CPU, 4 GPUs; the largest has " in result.failed[greedy.spec.digest]
+    assert "No node has what a run asks for (1 CPU, 1 GPU; the largest has " in result.failed[greedy.spec.digest]
     assert "GiB of memory" in result.failed[huge.spec.digest]
     assert watcher.starts == {other.spec.digest: 1}
     assert [end[0] for end in watcher.ends[:2]] == [greedy.spec.digest, huge.spec.digest]
@@ -195,13 +208,21 @@ def test_an_executor_that_cannot_be_imported_is_one_sentence(store: Store, watch
 def test_workers_that_die_as_they_start_end_a_launch_unless_another_is_at_work(
     store: Store, watcher: Any, job: MakeJob, monkeypatch: pytest.MonkeyPatch, one_lives: bool
 ) -> None:
-    died = []
+    folder, died = Path(os.environ["SYMBENCH_TEST_FOLDER"]), []
     hopeless = _Dispatcher._hopeless
-    monkeypatch.setattr(_Dispatcher, "_hopeless", lambda self: died.append(self) or hopeless(self))
+
+    def counted(self: _Dispatcher) -> bool:
+        died.append(self)
+        if len(died) == FALSE_STARTS:
+            (folder / "enough died").touch()
+        return hopeless(self)
+
+    monkeypatch.setattr(_Dispatcher, "_hopeless", counted)
     monkeypatch.setattr("harness.execution.dispatch.FALSE_START_SECONDS", 0.5)
-    mark = Path(os.environ["SYMBENCH_TEST_FOLDER"]) / "imported"
+    (folder / "enough died").unlink(missing_ok=True)
+    mark = folder / "imported"
     mark.unlink(missing_ok=True) if one_lives else mark.touch()
-    jobs = [job("sleep", seed, seconds=1.0) for seed in range(6)]
+    jobs = [job("wait_for", seed, file="enough died") for seed in range(3)]
     if one_lives:
         result = go(jobs, store, watcher, executor="symbench_test_sole_executor:act", slots=2)
         assert len(result.succeeded) == len(jobs)

@@ -20,6 +20,7 @@ from ray._private.utils import check_version_info
 import harness.execution.cluster as module
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
+from harness.execution.placement import Shape
 
 
 @pytest.fixture
@@ -50,12 +51,19 @@ def refusal(address: str) -> tuple[str, float]:
     return str(caught.value), time.monotonic() - began
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "nonsense", "auto"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "auto"])
 def test_nothing_is_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1" if address == "auto" else "")
     sentence, seconds = refusal(address)
     assert sentence.startswith(f"No Ray cluster answers at --address {address}: start one with 'ray start --head'")
     assert seconds < 15
+
+
+@pytest.mark.parametrize("address", ["nonsense", "http://127.0.0.1:8265"])
+def test_what_is_no_address_is_told_before_anybody_is_asked(address: str) -> None:
+    sentence, seconds = refusal(address)
+    assert sentence.startswith(f"--address {address} is ") and "give the head's HOST:PORT" in sentence
+    assert seconds < 5
 
 
 def test_the_client_protocol_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,3 +133,41 @@ def test_another_python_on_the_cluster_is_named(monkeypatch: pytest.MonkeyPatch)
     assert "cannot be joined (Version mismatch: The cluster was started with: Ray: 2." in sentence
     assert "Python: 3.10.1 This process on this node was started with:" in sentence
     assert sentence.endswith(f"Python: {platform.python_version()}).")
+
+
+def test_what_a_cluster_has_and_uses_is_counted_of_the_nodes_that_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0, "memory": 64e9}},
+        {"Alive": True, "Resources": {"node:head": 1.0}},
+        {"Alive": False, "Resources": {"CPU": 99.0, "GPU": 9.0}},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 8.0, "GPU": 2.0})
+    monkeypatch.setattr(ray, "available_resources", lambda: {"CPU": 7.0})
+    assert module.living_nodes() == [Shape(gpus=2, cpus=8, memory=64e9), Shape(gpus=0, cpus=0)]
+    assert module.usage() == {"nodes": 2, "cpus": [1.0, 8.0], "gpus": [2.0, 2.0]}
+
+
+def test_the_environment_is_afterwards_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_KEPT", "kept")
+    monkeypatch.setenv("ELSE", "else")
+    monkeypatch.delenv("NEW", raising=False)
+    before = dict(os.environ)
+    with module.environment(RAY_KEPT="changed", ELSE=None, NEW="new"):
+        assert (os.environ["RAY_KEPT"], os.environ["NEW"], "ELSE" in os.environ) == ("changed", "new", False)
+        os.environ["RAY_OF_RAY_ITSELF"] = "1"
+        del os.environ["RAY_KEPT"]
+    assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_cluster_of_ones_own_asks_for_a_token_that_nobody_else_can_read() -> None:
+    before = dict(os.environ)
+    with cluster(None, preload=("json",)):
+        token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+        assert os.environ["RAY_AUTH_MODE"] == "token" and "RAY_AUTH_TOKEN" not in os.environ
+        assert token.stat().st_mode & 0o077 == 0 and len(token.read_text()) == 64
+        assert token.parent.stat().st_mode & 0o077 == 0
+        assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"  # loopback alone
+        assert {"RAY_task_oom_retries": "1", "RAY_USAGE_STATS_ENABLED": "0"}.items() <= os.environ.items()
+    assert not token.exists() and dict(os.environ) == before

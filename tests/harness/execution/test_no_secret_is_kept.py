@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.console import Console
 
-from harness.execution.perform import _failure
+from harness.cli import root
+from harness.errors import SymbenchError
+from harness.execution.perform import _failure, perform
+from harness.execution.progress import PlainProgress
 from harness.records import provenance
+from harness.records.provenance import command_line
 from harness.records.store import Store
+from harness.spec import Resources, RunSpec
+from harness.tracking import sync
+from harness.tracking.connection import connect
 from harness.tracking.server import running
+from harness.training.outcome import Hooks, Outcome
+from tests.harness.execution.conftest import make_job
+from tests.tiny_suite import tiny_suite
 
 ROOT = Path(__file__).resolve().parents[3]
 PLANTED = {
@@ -22,19 +38,11 @@ PLANTED = {
     "MLFLOW_TRACKING_USERNAME": "PLANTED-mlflow-user",
     "WANDB_API_KEY": "PLANTED-api-key",
 }
-SUITE = """
-protocol: quick
-seeds: [0]
-settings: {epochs: 1, batch_size: 10, train_samples: 1, valid_samples: 1, test_samples: 1, test_repeats: 1,
-           validate_every: 1, curve_size: 4, curve_samples: [1]}
-experiments:
-  - {tasks: [nbody], methods: [gnn-identity], task_params: {nodes: 4, train: 20, validation: 10, test: 10}}
-"""
 
 
 def launched(folder: Path, uri: str) -> str:
     """What ``symbench run`` says, with secrets in its environment and in the address of MLflow."""
-    (folder / "small.yaml").write_text(SUITE)
+    (folder / "small.yaml").write_text(tiny_suite(1))
     environment = {**os.environ, **PLANTED, "MLFLOW_TRACKING_URI": uri, "SYMBENCH_DATA": str(folder / "data")}
     words = [sys.executable, "-m", "harness.cli", "run", "small.yaml", "--store", str(folder / "store")]
     done = subprocess.run(
@@ -58,6 +66,94 @@ def test_a_launch_keeps_no_secret(tmp_path: Path) -> None:
     assert "1 runs, 1 succeeded" in said and "PLANTED" not in said
     assert record.digest.encode() in (server.root / "mlflow.db").read_bytes()  # so the run is there, and was looked at
     assert holders(tmp_path) == []
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty one of MLflow, which takes seconds to make."""
+    store = Store(tmp_path_factory.mktemp("made"))
+    connect(store.mlflow_uri).search_experiments()
+    return store.root / "mlflow.db"
+
+
+SECRETS = st.text("abcXYZ019!$*+,;:._~%@", min_size=6, max_size=30).map(lambda text: f"Zq{text}")
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SECRETS)
+def test_a_secret_typed_anywhere_is_in_no_file_no_mlflow_and_no_line(
+    database: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    """In the command, in its environment, in what fails and in what is logged, noted and said."""
+    address, query = f"s3://key:{secret}@bucket/store", f"https://host/data?token={secret}&x=1"
+    store = Store(tmp_path_factory.mktemp("kept") / "store")
+    shutil.copy(database, store.root)
+
+    def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        logging.getLogger("somewhere").warning("asking %s with %s", query, {"password": secret})
+        warnings.warn(f"slow: {address}", stacklevel=1)
+        if spec.seed == 0:
+            denied = os.environ["AWS_SECRET_ACCESS_KEY"]
+            raise ConnectionError(f"no answer from {address}, nor from {query}: ({denied}) is denied")
+        return Outcome(metrics={"unseparated": 0.0}, notes=(f"the data came from {query}",))
+
+    with pytest.MonkeyPatch.context() as patch:
+        words = ["symbench", "run", "x", "--store", address, "--set", f"a={query}", "--set", f"token={secret}"]
+        patch.setattr(sys, "argv", words)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", f"{secret}|of|the|environment")
+        jobs = [make_job(seed=seed) for seed in range(2)]
+        records = [perform(job, store, None, execute=execute) for job in jobs]
+        sentences = {record.digest: record.failure.sentence for record in records if record.failure}
+        store.write_launch("one", {"address": address, "command": command_line(), "failed": {"0": f"{query} is gone"}})
+        progress = PlainProgress(Console(width=500))
+        progress.note(f"cannot join {address}")
+        progress.finished(jobs[0], "failed", f"{query} {sentences[jobs[0].spec.digest]}")
+        patch.setattr(root, "app", lambda: raised(SymbenchError(f"--store {address}, {query}")))
+        with pytest.raises(SystemExit):
+            root.main()
+        assert sync(store, store.mlflow_uri).logged == 2
+    said = capsys.readouterr()
+    assert [record.status for record in records] == ["failed", "succeeded"]
+    assert "cannot join" in said.out and "--store s3://bucket/store" in said.err and secret not in said.out + said.err
+    kept = [path for path in store.root.rglob("*") if path.is_file()]
+    assert {"mlflow.db", "report.md", "traceback.txt"} <= {path.name for path in kept}
+    assert [path for path in kept if secret.encode() in path.read_bytes()] == []
+    assert [path for path in kept if f"{secret!r}".strip("'").encode() in path.read_bytes()] == []
+    shutil.rmtree(store.root)
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "quick", f"--set=a=http://u:{PLANTED['WANDB_API_KEY']}@h"],
+        ["run", "quick", "--store", "s3://key:PLANTED@nowhere.invalid:x/y"],
+        ["run", "quick", "--address", "ray://u:PLANTED@127.0.0.1:9"],
+        ["submit", "quick", "--store", "/s", "--address", "http://u:PLANTED@127.0.0.1:9"],
+        ["jobs", "--address", "http://u:PLANTED@127.0.0.1:9"],
+        ["tasks", "http://u:PLANTED@h"],
+        ["http://u:PLANTED@h"],
+        ["ui", "--port", "http://u:PLANTED@h"],
+        ["report", "--out", "http://u:PLANTED@h"],
+        ["run", "http://u:PLANTED@h/suite.yaml"],
+        ["compare", "http://u:PLANTED@h", "x?token=PLANTED"],
+    ],
+)
+def test_what_is_refused_is_said_without_its_secret(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.execution.jobs.ANSWER_SECONDS", 2.0)
+    monkeypatch.setattr(sys, "argv", ["symbench", *words])
+    Store(tmp_path / "results" / "store")
+    with pytest.raises(SystemExit) as left:
+        root.main()
+    said = capsys.readouterr()
+    assert left.value.code == 2
+    assert "PLANTED" not in said.out + said.err and "Traceback" not in said.err
 
 
 def test_addresses_lose_their_passwords_in_commands_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:

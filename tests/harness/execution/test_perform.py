@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from harness.errors import SymbenchError
-from harness.execution.perform import perform, sentence_of
+from harness.execution import perform as performing
+from harness.execution.perform import Executor, failed_record, perform, perform_stack, sentence_of
 from harness.records.history import HistoryRow
-from harness.records.record import Record
+from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
+from harness.training import execute_stack
+from harness.training.device_errors import DeviceFailed, MemoryFull
 from harness.training.outcome import CurvePoint, Hooks, Outcome
 
 MakeJob = Callable[..., Job]
@@ -153,6 +160,70 @@ def test_each_run_gets_the_threads_it_is_granted(tmp_path: Path, job: MakeJob) -
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(("gpus", "share"), [(0.25, 0.25), (1.0, 1.0), (0.0, None)])
+def test_each_run_gets_the_share_of_the_memory_of_its_gpu(
+    tmp_path: Path, job: MakeJob, gpus: float, share: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_to.append)
+    perform(job(resources=Resources(gpus=gpus)), Store(tmp_path), None, execute=good)
+    assert set_to == ([] if share is None else [share])
+
+
+BROKEN_DEVICES = [
+    torch.AcceleratorError("CUDA error: device-side assert triggered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN_DEVICES)
+def test_a_run_whose_device_failed_has_no_record_and_keeps_its_checkpoint(
+    tmp_path: Path, job: MakeJob, error: Exception
+) -> None:
+    def fails(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        assert checkpoint is not None
+        checkpoint.write_bytes(b"state")
+        raise error
+
+    store = Store(tmp_path)
+    with pytest.raises(DeviceFailed, match=re.escape(sentence_of(error))):
+        perform(job(), store, None, execute=fails)
+    assert store.statuses() == {} and store.checkpoint_path(job().spec.digest).exists()
+
+
+@pytest.mark.parametrize("error", [MemoryFull("It is full."), DeviceFailed("It failed.")])
+def test_what_the_other_processes_of_a_run_have_to_know_is_no_record(
+    tmp_path: Path, job: MakeJob, error: Exception
+) -> None:
+    def fails(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        raise error
+
+    store = Store(tmp_path)
+    with pytest.raises(type(error)) as raised:
+        perform(job(), store, None, execute=fails)
+    assert raised.value is error and store.statuses() == {}
+
+
+@pytest.mark.parametrize("error", BROKEN_DEVICES)
+@pytest.mark.parametrize("raised", [True, False])
+def test_a_stack_whose_device_failed_has_no_record(
+    tmp_path: Path, job: MakeJob, error: Exception, raised: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> list[Exception]:
+        if raised:
+            raise error
+        return [ValueError("an odd run"), error]
+
+    monkeypatch.setattr(execute_stack, "execute_stack", fails)
+    store = Store(tmp_path)
+    with pytest.raises(DeviceFailed, match=re.escape(sentence_of(error))):
+        perform_stack([job(seed=0), job(seed=1)], store, lambda job: None)
+    assert store.statuses() == {}
+
+
 @pytest.mark.filterwarnings("ignore:a doubtful value")
 def test_a_run_whose_log_cannot_be_written_still_runs(tmp_path: Path, job: MakeJob) -> None:
     store, run = Store(tmp_path), job()
@@ -178,3 +249,85 @@ def test_sentences() -> None:
     assert sentence_of(SymbenchError("Do\nthis.")) == "Do this."
     assert sentence_of(KeyError()) == "KeyError"
     assert len(sentence_of(ValueError("x" * 10_000))) == 300
+
+
+def test_a_record_says_when_its_run_began_and_ended_and_how_long_it_took(
+    tmp_path: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(performing.time, "monotonic", lambda: clock[0])
+    before = datetime.now(UTC)
+
+    def slow(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        time.sleep(0.05)
+        clock[0] += 30
+        return Outcome(metrics={})
+
+    record = perform(job(), Store(tmp_path), None, execute=slow)
+    started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
+    assert started.utcoffset() == finished.utcoffset() == timedelta(0)
+    assert before - timedelta(milliseconds=1) <= started <= finished - timedelta(milliseconds=50)
+    assert finished <= datetime.now(UTC)
+    assert record.provenance["wall_seconds"] == 30.0
+
+
+def test_runs_of_a_stack_share_its_time(tmp_path: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(performing.time, "monotonic", lambda: clock[0])
+
+    def train(specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]) -> list[Outcome]:
+        clock[0] += 30
+        return [Outcome(metrics={"unseparated": float(spec.seed)}) for spec in specs]
+
+    monkeypatch.setattr("harness.training.execute_stack.execute_stack", train)
+    records = perform_stack([job(seed=seed) for seed in (4, 2, 3)], Store(tmp_path), lambda job: None)
+    assert [(record.spec.seed, record.metrics["unseparated"]) for record in records] == [(4, 4.0), (2, 2.0), (3, 3.0)]
+    assert [record.provenance["wall_seconds"] for record in records] == [10.0] * 3
+
+
+def test_of_a_long_log_its_end_is_mirrored(tmp_path: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(performing, "LOG_CHARACTERS", 200)
+    tracker = Tracker()
+
+    def talkative(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        for line in range(50):
+            logging.getLogger("some.method").info("line %d", line)
+        raise ValueError("the last word")
+
+    perform(job(), Store(tmp_path), tracker, execute=talkative)
+    log = tracker.finished[0][1]["run.log"]
+    assert len(log) == 200 and log.strip().endswith("ValueError: the last word")
+
+
+def test_the_memory_of_a_run_is_none_of_the_run_before(tmp_path: Path, job: MakeJob) -> None:
+    def holding(megabytes: int) -> Executor:
+        def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+            assert bytearray(megabytes * 2**20)
+            return Outcome(metrics={})
+
+        return run
+
+    peaks = [
+        perform(job(), Store(tmp_path), None, execute=holding(megabytes)).provenance["peak_rss_bytes"]
+        for megabytes in (300, 1)
+    ]
+    assert peaks[0] - peaks[1] > 200 * 2**20
+
+
+def test_a_failed_record_of_another_process_says_when_its_run_began(job: MakeJob) -> None:
+    failure = Failure(sentence="Its process died.")
+    known = failed_record(job(), failure, started="2026-03-01T12:00:00.000+00:00")
+    assert known.started == "2026-03-01T12:00:00.000+00:00" < known.finished
+    unknown = failed_record(job(resources=Resources(cpus=3)), failure)
+    assert unknown.started == unknown.finished and unknown.provenance["resources"]["cpus"] == 3
+
+
+def test_a_log_holds_no_secret(tmp_path: Path, job: MakeJob) -> None:
+    def careless(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        logging.getLogger("some.method").info("reading http://PLANTED:PLANTED@host/data")
+        raise ValueError("no answer from http://PLANTED:PLANTED@host/data")
+
+    store, tracker = Store(tmp_path), Tracker()
+    record = perform(job(), store, tracker, execute=careless)
+    kept = [store.log_path(record.digest).read_text(), str(record), str(tracker.finished)]
+    assert all("http://host/data" in text and "PLANTED" not in text for text in kept)

@@ -7,8 +7,9 @@ from harness.spec import Job, Resources
 from tests.harness.training.small_problems import particles_spec
 
 
-def job(method: str, seed: int, stack: int = 3, epochs: int = 2, suite: str = "tests") -> Job:
-    return Job(spec=particles_spec(method, seed, epochs=epochs), suite=suite, resources=Resources(stack=stack))
+def job(method: str, seed: int, stack: int = 3, epochs: int = 2, suite: str = "tests", workers: int = 1) -> Job:
+    resources = Resources(stack=stack, workers=workers)
+    return Job(spec=particles_spec(method, seed, epochs=epochs), suite=suite, resources=resources)
 
 
 def test_runs_that_differ_by_their_seed_alone_go_together_in_their_order() -> None:
@@ -30,5 +31,6 @@ def test_nothing_else_goes_together() -> None:
         job("egnn", 3, suite="others"),
         *(job("egnn", seed, stack=1) for seed in (4, 5)),
         *(job("egnn", seed, epochs=0) for seed in (6, 7)),
+        *(job("egnn", seed, workers=2) for seed in (8, 9)),
     ]
     assert stacks(jobs) == [(one,) for one in jobs]

@@ -179,7 +179,7 @@ def test_a_beacon_tells_while_it_lasts_and_never_after(
     assert sum(watcher.starts.values()) == 2
 
 
-def test_a_cluster_that_never_answers_neither_holds_the_launch_nor_speaks_after_it(
+def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
     watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(beacon, "PERIOD_SECONDS", 0.01)
@@ -189,16 +189,67 @@ def test_a_cluster_that_never_answers_neither_holds_the_launch_nor_speaks_after_
 
     def usage() -> Mapping[str, Any]:
         asked.set()
-        answer.wait(10)
+        answer.wait(30)
         return USAGE
 
     with Beacon(watcher, told.append, usage) as shining:
         assert asked.wait(5)
+        until = time.monotonic() + 10
+        while len(told) < 3:
+            assert time.monotonic() < until
+            time.sleep(0.01)
         began = time.monotonic()
     assert time.monotonic() - began < 2
     answer.set()
-    shining._thread.join(5)
-    assert told == []
+    for thread in shining._threads:
+        thread.join(5)
+    count = len(told)
+    time.sleep(0.05)
+    assert len(told) == count and {str(one["usage"]) for one in told} == {"{}"}
+
+
+def test_a_launch_that_beats_as_it_should_is_never_taken_for_lost(store: Store, jobs: list[Job]) -> None:
+    """Not even where a few beats in a row are lost, and an object store takes twenty seconds to answer."""
+    assert 4 * beacon.PERIOD_SECONDS + 20 <= SILENT_SECONDS
+    put_launch(store, jobs)
+    account = json.loads((store.root / "launches" / "one.json").read_text())
+    period = beacon.PERIOD_SECONDS
+    for late, state in ((4 * period, "running"), (SILENT_SECONDS - 1, "running"), (SILENT_SECONDS, "lost")):
+        account["progress"]["updated"] = moment(late)
+        store.write_launch("one", account)
+        assert only(store).state == state
+    account["progress"] = None
+    for late, state in ((SILENT_SECONDS - 1, "running"), (SILENT_SECONDS + 1, "lost")):
+        store.write_launch("one", account | {"started": moment(late)})  # it has not beaten yet
+        assert only(store).state == state
+
+
+def test_the_process_of_another_machine_is_not_looked_for_here(store: Store, jobs: list[Job]) -> None:
+    put_launch(store, jobs)
+    account = json.loads((store.root / "launches" / "one.json").read_text())
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    account["progress"]["pid"] = gone.pid
+    store.write_launch("one", account)
+    assert only(store).state == "running"
+
+
+def test_a_launch_is_told_from_the_first_run_that_begins(
+    jobs: list[Job], watcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts, moments and names: what another process reads is what was said here."""
+    clock = iter(range(1000, 2000, 10))
+    monkeypatch.setattr("harness.execution.beacon.time.time", lambda: float(next(clock)))
+    told = Beacon(watcher, lambda values: None, dict)
+    told.started(jobs[0])
+    told.started(jobs[1])
+    told.finished(jobs[1], "failed", "no")
+    told.started(jobs[1])
+    state = told._state()
+    assert datetime.fromisoformat(state["began"]).timestamp() == 1000
+    assert datetime.fromisoformat(state["updated"]).timestamp() > 1000
+    assert datetime.fromisoformat(state["running"][jobs[0].spec.digest]["since"]).timestamp() == 1010
+    assert (state["succeeded"], state["failed"], len(state["running"])) == (0, 1, 2)
 
 
 def test_a_real_launch_is_seen_from_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,3 +273,50 @@ def test_a_real_launch_is_seen_from_another_process(tmp_path: Path, monkeypatch:
     assert all(one.seconds_left is not None and 0 < one.seconds_left < 120 for one in busy if one.per_minute)
     [last] = watch(store)
     assert (last.state, last.done, last.queued) == ("succeeded", 6, 0)
+
+
+def test_a_run_with_a_record_is_done_whatever_the_launch_says_of_it(store: Store, jobs: list[Job]) -> None:
+    put_launch(store, jobs)
+    record = failed_record(jobs[4], Failure(sentence="no"))
+    store.write(type(record)(**{**vars(record), "status": "succeeded", "failure": None}), [])
+    found = only(store)
+    assert (found.done, [run.run for run in found.running], found.queued) == (4, ["run 5"], 4)
+
+
+ODD: list[Any] = [None, 3, "x", [], {}, [None], {"x": None}]
+
+
+@pytest.mark.parametrize("odd", [*ODD, ...], ids=repr)
+def test_an_account_that_is_damaged_anywhere_hides_no_other_launch(store: Store, jobs: list[Job], odd: Any) -> None:
+    """Each of its values is another one, or is not there (``...``)."""
+    put_launch(store, jobs, "whole", suite="whole")
+    put_launch(store, jobs, "damaged")
+    path = store.root / "launches" / "damaged.json"
+    text = path.read_text()
+    values = json.loads(text)
+    values["progress"]["host"] = os.uname().nodename
+    for place in [(name,) for name in values] + [("progress", name) for name in values["progress"]]:
+        damaged = json.loads(json.dumps(values))
+        inside = damaged[place[0]] if len(place) > 1 else damaged
+        if odd is ...:
+            del inside[place[-1]]
+        else:
+            inside[place[-1]] = odd
+        path.write_text(json.dumps(damaged))
+        assert "whole" in [one.suite for one in watch(store, now=NOW)], place
+
+
+def test_nothing_is_written_by_a_beat_that_was_under_way_at_the_end(
+    watcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beacon, "PERIOD_SECONDS", 0.01)
+    told: list[Mapping[str, Any]] = []
+    shining = Beacon(watcher, told.append, dict)
+    with shining:
+        with shining._lock:  # the next beat waits for this
+            time.sleep(0.1)
+            shining._left.set()
+            count = len(told)
+        for thread in shining._threads:
+            thread.join(5)
+    assert len(told) == count

@@ -44,3 +44,21 @@ def test_a_node_that_sees_the_store_and_cannot_write_to_it(tmp_path: Path) -> No
     welcome = subprocess.run(greet, capture_output=True, text=True, timeout=60)
     assert welcome.stdout.strip() == socket.gethostname(), welcome.stderr
     assert [path.name for path in (store.root / "launches").iterdir()] == ["one.json"]
+
+
+def test_a_node_that_sees_another_store_under_the_path(tmp_path: Path) -> None:
+    Store(tmp_path / "store").write_launch("another", {})
+    briefing = Briefing(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
+    with pytest.raises(SymbenchError, match="is not seen: put it where all nodes of the cluster see it"):
+        Worker(briefing).greet()
+
+
+def test_a_node_that_cannot_write_what_it_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(store: Store) -> None:
+        raise SymbenchError("The disk is full.")
+
+    Store(tmp_path / "store").write_launch("one", {})
+    monkeypatch.setattr(Store, "try_writing", full)
+    briefing = Briefing(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
+    with pytest.raises(SymbenchError, match=r"On the node .*: The disk is full"):
+        Worker(briefing).greet()

@@ -24,6 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
+from harness.records.opening import existing_store, open_store
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import RunSpec
@@ -111,10 +112,15 @@ def test_success_replaces_failure_and_never_the_other_way(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "records").iterdir()] == [f"{spec().digest}.json"]
 
 
-def test_where_a_killed_writer_left_both_the_success_counts(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_where_a_killed_writer_left_both_the_success_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backwards: bool
+) -> None:
+    store, listed = Store(tmp_path), os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(listed(folder), reverse=backwards))
     store.write(succeeded(), ROWS)
-    path_of(store, failed()).write_text(json.dumps(failed().to_dict()) + "\n")
+    other = replace(failed(), failure=Failure(sentence="It broke."))
+    path_of(store, other).write_text(json.dumps(other.to_dict()) + "\n")
     assert store.statuses() == {spec().digest: "succeeded"}
     assert store.read(spec().digest) == succeeded()
     assert list(store.records()) == [succeeded()]
@@ -125,6 +131,8 @@ def damages() -> dict[str, Callable[[bytes], bytes]]:
         "empty": lambda body: b"",
         "half": lambda body: body[: len(body) // 2],
         "cut after an inner brace": lambda body: body[: body.rindex(b"}", 0, len(body) - 2) + 1],
+        "cut after a line with a brace": lambda body: body[: body.find(b"}\n", 0, len(body) - 2) + 2],
+        "zeros in a word": lambda body: body.replace(b"graph8c", bytes(7)),
         "zeros": lambda body: bytes(len(body)),
         "zeros inside": lambda body: body[:100] + bytes(50) + body[150:],
         "no JSON": lambda body: b"hello\n",
@@ -155,6 +163,24 @@ def test_a_damaged_record_is_moved_aside_with_one_warning(
     assert path.name in caplog.text
     assert "counts as not done" in caplog.text
     assert [moved.read_bytes() for moved in (tmp_path / "records" / "corrupt").iterdir()] == [body]
+
+
+def test_a_record_that_was_made_whole_meanwhile_is_not_moved_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes it between the look at the damaged one and its move."""
+    store = Store(tmp_path)
+    path_of(store, succeeded()).write_text("damaged")
+    digest, loads = spec().digest, json.loads
+
+    def interrupted(body: bytes) -> object:
+        monkeypatch.undo()
+        Store(tmp_path).write(succeeded(), ROWS)
+        return loads(body)
+
+    monkeypatch.setattr(json, "loads", interrupted)
+    assert store.read(digest) is None
+    assert store.read(digest) == succeeded()
 
 
 def test_a_record_that_does_not_belong_to_its_name_does_not_count(tmp_path: Path) -> None:
@@ -277,9 +303,10 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records_only(
         )  # fmt: skip
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"go\n"
-        until = time.monotonic() + delay
-        while time.monotonic() < until:  # a reader meets whole records only, too
+        began = time.monotonic()
+        while time.monotonic() - began < delay or len(store.statuses()) < 7:  # a reader meets whole records only, too
             assert all(store.read(digest) for digest in store.statuses())
+            assert time.monotonic() - began < 60
         writer.send_signal(signal.SIGKILL)
         writer.wait()
         writer.stdout.close()
@@ -296,9 +323,13 @@ def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> Non
     old, young = tmp_path / "records" / ".a.json.1.tmp", tmp_path / "histories" / ".b.parquet.2.tmp"
     for path in (old, young):
         path.write_text("half")
-    os.utime(old, (0, 0))
+    folder = tmp_path / "launches" / ".c.tmp"
+    folder.mkdir()
+    (folder / "copy").write_text("half")
+    for path in (old, folder):
+        os.utime(path, (0, 0))
     with store.lock():
-        assert not old.exists()
+        assert not old.exists() and not folder.exists()
         assert young.exists()
     assert store.statuses() == {spec().digest: "succeeded"}
 
@@ -338,6 +369,46 @@ def test_a_killed_holder_leaves_the_store_free(tmp_path: Path) -> None:
     holder.stdout.close()
     with Store(tmp_path).lock():
         pass
+
+
+@pytest.mark.parametrize("spelling", ["link", "link/", "other/../store", "store/../link", "./store"])
+def test_however_it_is_spelled_it_is_one_store_with_one_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
+) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "link").symlink_to("store")
+    (tmp_path / "other").mkdir()
+    for other in (Store(tmp_path / spelling), open_store(f"file://{tmp_path}/{spelling}")):
+        assert other.root == store.root and other.mlflow_uri == store.mlflow_uri
+        with store.lock(), pytest.raises(SymbenchError, match=f"Another launch .*{os.getpid()}"), other.lock():
+            pass
+    monkeypatch.chdir(tmp_path / "other")
+    assert Store(Path("..") / "store").root == store.root
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = existing_store("~/link")
+    assert found is not None and found.root == store.root
+
+
+def test_other_machines_open_a_store_as_it_was_given(tmp_path: Path) -> None:
+    """A link may lead elsewhere on them."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert Store(tmp_path / "link" / "store").address == str(tmp_path / "link" / "store")
+
+
+def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(SymbenchError, match=r"choose another --store\.$"):
+        Store(tmp_path / "a" / "store")
+
+
+def test_what_the_lock_leaves_says_nothing_of_a_holder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.lock():
+        assert json.loads((tmp_path / "launch.holder.json").read_text())["pid"] == os.getpid()
+        store.check_lock()
+    assert not (tmp_path / "launch.holder.json").exists()
 
 
 def test_mlflow_lives_beside_the_records_unless_the_environment_says_otherwise(

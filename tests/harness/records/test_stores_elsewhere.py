@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from harness.collate import collate
@@ -18,53 +14,15 @@ from harness.errors import SymbenchError
 from harness.execution.launch import launch
 from harness.execution.perform import perform
 from harness.execution.watching import watch
-from harness.records import remote
+from harness.records import lease, remote
 from harness.records.opening import existing_store, open_store
 from harness.records.record import Record
-from harness.records.remote import HOLDER, RemoteStore
 from harness.spec import Job, Resources, RunSpec
 from harness.training.outcome import Hooks, Outcome
+from tests.harness.records.conftest import URL, Machine
 from tests.harness.synthetic import make_record
 
 EXECUTORS = Path(__file__).parents[1] / "execution"
-BUCKET = "benchmarks"
-URL = f"s3://{BUCKET}/team/store"
-Machine = Callable[[str], RemoteStore]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    served = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    served.start()
-    host, port = served.get_host_and_port()
-    yield f"http://{host}:{port}"
-    served.stop()
-
-
-@pytest.fixture
-def machine(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Machine]:
-    """The store as machines of different names see it: each has a folder of its own."""
-    environment = {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
-    files.mkdir(BUCKET)
-
-    def seen_from(name: str) -> RemoteStore:
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
-        store = open_store(URL)
-        assert isinstance(store, RemoteStore)
-        return store
-
-    yield seen_from
-    files.rm(BUCKET, recursive=True)
 
 
 def succeeded(seed: int = 0) -> Record:
@@ -97,15 +55,6 @@ def test_a_failed_record_never_replaces_a_succeeded_one_of_another_machine(machi
     assert machine("third").statuses() == {succeeded().digest: "succeeded"}
 
 
-def test_what_was_deleted_there_is_gone_here_as_well(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = machine("here")
-    here.write(succeeded(), [])
-    here._remove(here.record_path(succeeded().digest, "succeeded"))
-    assert here.statuses() != {}  # too young to be sure that it is not on its way
-    monkeypatch.setattr(remote, "STALE_SECONDS", 0.0)
-    assert here.statuses() == {}
-
-
 def test_a_store_is_there_once_a_launch_is(machine: Machine) -> None:
     here = machine("here")
     assert existing_store(URL) is None
@@ -131,7 +80,7 @@ def test_a_run_goes_on_elsewhere_from_its_checkpoint(machine: Machine, monkeypat
     with here.checkpoint(spec.digest) as path:
         path.write_bytes(b"first")
         deadline = time.monotonic() + 20
-        while not here._files.exists(here._remote(path)):
+        while not here._objects.exists(path.relative_to(here.root).as_posix()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         path.write_bytes(b"the last state")
@@ -143,39 +92,8 @@ def test_a_run_goes_on_elsewhere_from_its_checkpoint(machine: Machine, monkeypat
     record = perform(Job(spec=spec, suite="s"), there, None, execute=goes_on)
     assert record.failure is None
     assert not there.checkpoint_path(spec.digest).exists()
-    assert not here._files.exists(here._remote(here.checkpoint_path(spec.digest)))
-    assert here._files.exists(f"{BUCKET}/team/store/logs/{spec.digest}.log")
-
-
-def test_one_launch_at_a_time_from_all_machines(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    here, there = machine("here"), machine("there")
-    held = pytest.raises(SymbenchError, match=rf"Another launch \(pid {os.getpid()} on .*is using the store s3://")
-    with here.lock(), held, there.lock():
-        pass
-    with there.lock():
-        pass
-    silent = {"id": "x", "pid": 1, "host": "another", "since": "long ago", "alive": time.time() - 200}
-    there._files.pipe_file(there._remote(there.root / HOLDER), json.dumps(silent).encode())
-    with here.lock():
-        assert here._holder() is not None
-
-
-def test_of_two_that_claim_the_lock_at_once_one_has_it(machine: Machine) -> None:
-    stores, refused = [machine("here"), machine("there")], []
-
-    def claim(store: RemoteStore) -> None:
-        try:
-            with store.lock():
-                time.sleep(3)
-        except SymbenchError:
-            refused.append(store)
-
-    threads = [threading.Thread(target=claim, args=(store,)) for store in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(refused) == 1
+    assert not here._objects.exists(f"checkpoints/{spec.digest}.pt")
+    assert here._objects.exists(f"logs/{spec.digest}.log")
 
 
 @pytest.mark.parametrize(
@@ -200,6 +118,28 @@ def test_a_server_that_does_not_answer_is_said_soon(monkeypatch: pytest.MonkeyPa
     assert time.monotonic() - began < 25
 
 
+def test_a_launch_whose_store_was_taken_ends_with_one_sentence(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.harness.execution.conftest import Watcher, make_job
+
+    monkeypatch.setenv("PYTHONPATH", str(EXECUTORS))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://")
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 0.2)
+    driver = machine("driver")
+    other = {"id": "another", "pid": 1, "host": "elsewhere", "since": "now"}
+    taken = pytest.raises(SymbenchError, match=r"was taken by another launch \(pid 1 on elsewhere")
+    with driver.lock():
+        driver._objects.write("lock/00000009", json.dumps(other).encode())
+        with taken:
+            launch(
+                [make_job("print", seed) for seed in range(2000)], driver, address=None, suite="tests",
+                progress=Watcher(), executor="symbench_test_executors:act",
+            )  # fmt: skip
+    assert driver._objects.read("lock/00000009") == json.dumps(other).encode()
+    assert len(machine("reader").statuses()) < 2000
+
+
 def test_a_launch_leaves_its_records_there(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.harness.execution.conftest import Watcher, make_job
 
@@ -214,4 +154,4 @@ def test_a_launch_leaves_its_records_there(machine: Machine, monkeypatch: pytest
     assert len(result.succeeded) == 7 and list(result.failed.values()) == ["ValueError: this run is"]
     seen = machine("reader").statuses()
     assert sorted(seen.values()) == ["failed", *["succeeded"] * 7]
-    assert not driver._files.exists(f"{BUCKET}/team/store/checkpoints")
+    assert not driver._objects.exists("checkpoints")

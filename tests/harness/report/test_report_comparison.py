@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+from baselines.limits import SIZES
 from harness.collate import Tables, collate
+from harness.collate.bootstrap import Interval
 from harness.records.record import Record
 from harness.records.store import Store
+from harness.report import comparing
 from harness.report.cells import Cell
 from harness.report.curves import sample_curves
 from harness.report.departures import departures
@@ -113,7 +117,7 @@ def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> 
 def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) -> None:
     drawn = {"width": 64, "weights": "random"}
     name = "google/vit-base-patch16-224-in21k"
-    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "in21k"}), weights=name)
+    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "in21k", **SIZES}), weights=name)
     random = renamed(make_record("graph8c", "vit-learned", base=drawn), weights="random weights")
     tables = tables_of(tmp_path, loaded, random)
     rows = [board.table.rows for task in leaderboard(tables) for board in task.boards]
@@ -147,3 +151,26 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
     assert all(item.text for item in cells)
     assert all(item.why or item.note for item in cells if item.mark == "missing")
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
+
+
+def test_only_what_every_row_changed_is_said_once(tmp_path: Path) -> None:
+    methods = ("egnn", "gnn-haar", "gnn-frame")
+    records = [
+        make_record(method=method, settings={"epochs": 2, **({"lr": 0.5} if method != "gnn-haar" else {})})
+        for method in methods
+    ]
+    (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
+    assert board.changed.endswith("in every row: epochs=2")
+    assert {row[0].text: row[0].note for row in board.table.rows} == {
+        "egnn": "lr=0.5", "gnn-frame": "lr=0.5", "gnn-haar": "",
+    }  # fmt: skip
+
+
+def test_departures_of_another_version_of_a_method_cannot_be_told() -> None:
+    spec = make_record().spec.to_dict()
+    assert departures(spec | {"method_version": "0"}) is None
+
+
+def test_a_comparison_of_one_seed_has_no_interval_in_json_either() -> None:
+    one = Interval(0.5, math.nan, math.nan)
+    assert comparing._value(one) == {"value": 0.5, "low": None, "high": None} and comparing.shown(one) == "0.5000"

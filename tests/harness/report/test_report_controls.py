@@ -15,7 +15,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import controls, write_report
 from harness.report.cells import Cell
-from harness.report.contests import Contest, Row
+from harness.report.contests import Contest, Row, contests
 from harness.report.leaderboard import Board, leaderboard
 from tests.harness.synthetic import make_record, write
 
@@ -55,18 +55,65 @@ def test_a_score_read_off_the_order_of_the_data_is_not_the_best(tmp_path: Path) 
     assert "ranked by the worse of the two means" in board.control
 
 
-def test_ties_use_the_error_of_the_worse_mean(tmp_path: Path) -> None:
+def test_rows_are_told_apart_by_the_seeds_of_the_worse_mean(tmp_path: Path) -> None:
+    """The plain scores of gnn-haar are clearly worse than those of egnn, its moved ones worse yet but widely spread."""
+    steady = (0.101, 0.102, 0.103, 0.104, 0.105)
     board = board_of(
         tmp_path,
-        *seeds("nbody", "egnn", (0.10, 0.10), (0.10, 0.10)),
-        *seeds("nbody", "gnn-haar", (0.10, 0.09), (0.10, 0.13)),
-        *seeds("nbody", "gnn-frame", (0.12, 0.11), (0.12, 0.11)),
+        *seeds("nbody", "egnn", *((value, value) for value in steady)),
+        *seeds(
+            "nbody", "gnn-haar", *zip((0.111, 0.112, 0.113, 0.114, 0.115), (0.05, 0.25, 0.11, 0.3, 0.09), strict=True)
+        ),
+        *seeds("nbody", "gnn-frame", *((value + 9, value) for value in steady)),
     )
     assert {name: cell.mark for name, cell in cells(board, "mse").items()} == {
         "egnn": "best",
         "gnn-haar": "tied",
         "gnn-frame": "",
     }
+    assert {name: cell.text for name, cell in cells(board, "Rank").items()} == {
+        "egnn": "1=",
+        "gnn-haar": "1=",
+        "gnn-frame": "3",
+    }
+    assert cells(board, "mse")["gnn-haar"].note == "≈ best"
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("min", 1.0), ("max", -1.0)])
+@pytest.mark.parametrize("errors", [(3.0, 4.0), (5.0, None), (None, 5.0)])
+def test_a_drop_begins_beyond_two_standard_errors_of_the_difference(
+    direction: str, sign: float, errors: tuple[float | None, float | None]
+) -> None:
+    """Of errors 3 and 4: sqrt(9 + 16) = 5, so at 10 there is none yet."""
+    for sampler, word in (("identity", controls.NOT_SYMMETRIC), ("haar", controls.DROPS)):
+        for gap, said in ((10.0, ""), (10.0 + 1e-9, word), (-10.0 - 1e-9, "")):
+            row, contest = dropping(50.0, 50.0 + sign * gap, errors, direction, sampler)
+            assert controls.drop(row, contest) == said
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("min", 1.0), ("max", -1.0)])
+def test_without_errors_a_drop_begins_beyond_five_per_cent_of_the_score(direction: str, sign: float) -> None:
+    for errors in ((None, None), (0.0, 0.0), (0.0, None)):
+        for mean in (40.0, -40.0):
+            for gap, said in ((2.0, ""), (2.0 + 1e-9, controls.NOT_SYMMETRIC)):
+                row, contest = dropping(mean, mean + sign * gap, errors, direction, "identity")
+                assert controls.drop(row, contest) == said
+                symmetric, _ = dropping(mean, mean + sign * gap, errors, direction, "haar")
+                assert controls.drop(symmetric, contest) == ""
+
+
+def dropping(
+    mean: float, moved: float, errors: tuple[float | None, float | None], direction: str, sampler: str
+) -> tuple[Row, Contest]:
+    row: Row = {
+        "mean": mean, "stderr": errors[0], "control_name": "m_moved", "control_mean": moved,
+        "control_stderr": errors[1], "sampler": sampler,
+    }  # fmt: skip
+    contest = Contest(
+        task="t", protocol="quick", variant=None, metric="m", direction=direction, group="S_n", params={}, chips=(),
+        rows=(row,), is_main=True, control="m_moved",
+    )  # fmt: skip
+    return row, contest
 
 
 def test_a_method_that_tells_copies_apart_is_ranked_by_what_it_tells_apart_soundly(tmp_path: Path) -> None:
@@ -99,17 +146,20 @@ def test_records_from_before_soundness_keep_their_false_separations_beside_the_s
     assert "relabelled copy" in board.control and "unseparated alone" in board.control
 
 
-def test_a_control_of_another_unit_stands_beside_and_does_not_rank(tmp_path: Path) -> None:
+def test_a_control_of_another_unit_stands_beside_and_orders_equals_only(tmp_path: Path) -> None:
+    old = make_record("brec", "mlp-canonical", value=390.0)
     board = board_of(
         tmp_path,
-        *seeds("brec", "mlp-haar", (390.0, 40.0), (390.0, 42.0)),
-        *seeds("brec", "mlp-frame", (390.0, 20.0), (390.0, 22.0)),
+        *seeds("brec", "mlp-frame", (390.0, 40.0), (390.0, 42.0)),
+        *seeds("brec", "mlp-haar", (390.0, 20.0), (390.0, 22.0)),
         *seeds("brec", "gin", (120.0, 0.0), (121.0, 0.0)),
+        replace(old, description=replace(old.description, control=None)),
     )
     assert [column.title for column in board.table.columns][2:4] == ["separated ↑", "Unreliable"]
-    assert [row[0].text for row in board.table.rows] == ["mlp-frame", "mlp-haar", "gin"]
-    assert [cell.mark for cell in cells(board, "separated").values()] == ["best", "best", ""]
-    assert [cell.text for cell in cells(board, "Unreliable").values()] == ["21.0 ± 1.0", "41.0 ± 1.0", "0 ± 0"]
+    assert [row[0].text for row in board.table.rows] == ["mlp-haar", "mlp-frame", "mlp-canonical", "gin"]
+    assert [cell.mark for cell in cells(board, "separated").values()] == ["best", "best", "best", ""]
+    shown = [cell.text for cell in cells(board, "Unreliable").values()]
+    assert shown == ["21.0 ± 1.0", "41.0 ± 1.0", "–", "0 ± 0"]  # noqa: RUF001
     assert "relabelled copies" in board.control and "separated alone" in board.control
 
 
@@ -133,6 +183,31 @@ def test_without_errors_five_per_cent_decide_for_methods_that_are_not_symmetric(
 def test_a_symmetric_method_whose_score_drops_is_told_without_being_called_names(tmp_path: Path) -> None:
     board = board_of(tmp_path, *seeds("nbody", "gnn-haar", (1.0, 1.5), (1.01, 1.51)))
     assert cells(board, "Moved inputs")["gnn-haar"].note == controls.DROPS
+
+
+@pytest.mark.parametrize(
+    ("method", "drop"), [("gnn-identity", controls.NOT_SYMMETRIC), ("gnn-haar", controls.DROPS)]
+)
+@pytest.mark.parametrize(("beyond", "told"), [(-1e-9, False), (0.0, False), (1e-9, True), (-9.0, False)])
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_a_drop_is_a_gap_of_more_than_two_standard_errors_of_the_difference(
+    tmp_path: Path, method: str, drop: str, beyond: float, told: bool, direction: str
+) -> None:
+    """Errors of 0.375 and 0.5 are one of 0.625 of the difference, so the boundary is 1.25 beyond a plain mean of 1."""
+    write(tmp_path / "store", *seeds("nbody", method, (1.0, 1.0)))
+    (contest,) = contests(collate(Store(tmp_path / "store")).accuracy.to_dicts())
+    gap = 1.25 + beyond
+    worse = 1.0 + gap if direction == "min" else 1.0 - gap
+    row = {**contest.rows[0], "stderr": 0.375, "control_mean": worse, "control_stderr": 0.5}
+    assert controls.drop(row, replace(contest, direction=direction)) == (drop if told else "")
+
+
+@pytest.mark.parametrize(("control", "told"), [(1.049, False), (1.051, True), (0.9, False)])
+def test_without_errors_a_drop_of_a_metric_to_lower_is_more_than_five_per_cent(
+    tmp_path: Path, control: float, told: bool
+) -> None:
+    board = board_of(tmp_path, *seeds("nbody", "gnn-identity", (1.0, control)))
+    assert (cells(board, "Moved inputs")["gnn-identity"].note == SAID) == told
 
 
 def test_rows_from_before_controls_cannot_be_best_beside_rows_with_one(tmp_path: Path) -> None:
@@ -177,16 +252,11 @@ ERRORS = st.none() | st.floats(0, 1)
 def test_a_row_is_ranked_by_the_worse_mean_and_its_error(
     mean: float, stderr: float | None, moved: float, moved_stderr: float | None, direction: str
 ) -> None:
-    row: Row = {
-        "mean": mean, "stderr": stderr, "control_name": "m_moved", "control_mean": moved,
-        "control_stderr": moved_stderr, "sampler": "identity",
-    }  # fmt: skip
-    contest = Contest(
-        task="t", protocol="quick", variant=None, metric="m", direction=direction, group="S_n", params={}, chips=(),
-        rows=(row,), is_main=True, control="m_moved",
-    )  # fmt: skip
+    row, contest = dropping(mean, moved, (stderr, moved_stderr), direction, "identity")
     found = controls.score(row, contest)
     assert found.mean == (max if direction == "min" else min)(mean, moved)
-    assert (found.mean, found.stderr) in ((mean, stderr), (moved, moved_stderr))
+    assert (found.mean, found.stderr, found.column) in (
+        (mean, stderr, "value"), (moved, moved_stderr, "control")
+    )  # fmt: skip
     if controls.drop(row, contest):
         assert (moved - mean if direction == "min" else mean - moved) > 2 * math.hypot(stderr or 0, moved_stderr or 0)

@@ -35,7 +35,7 @@ def report(root: Path, *records: Record) -> tuple[str, str]:
 
 
 class Page(HTMLParser):
-    """Texts outside script and style, the scripts, and every attribute that could load something."""
+    """Texts outside script and style, the scripts, and every attribute that could load or run something."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -43,6 +43,7 @@ class Page(HTMLParser):
         self.scripts: list[str] = []
         self.loads: list[str] = []
         self.ids: list[str] = []
+        self.handlers: list[str] = []
         self._inside = ""
         self.feed(text)
 
@@ -50,6 +51,7 @@ class Page(HTMLParser):
         self._inside = tag
         self.loads += [value or "" for name, value in attrs if name in ("src", "srcset", "href", "data", "action")]
         self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
     def handle_endtag(self, tag: str) -> None:
         self._inside = ""

@@ -89,7 +89,7 @@ def test_means_intervals_and_seeds_stand_in_each_table(tmp_path: Path) -> None:
     text = latex(
         tmp_path, *records, make_record(method="gnn-haar", value=0.5), make_record(method="gnn-frame", error="no")
     )
-    assert r"\texttt{egnn} & 1 & \textbf{0.200 $\pm$ 0.058} &" in text
+    assert r"\texttt{egnn} & 1= & \textbf{0.200 $\pm$ 0.058} &" in text
     rows = [line for line in text.splitlines() if line.startswith(r"\texttt{gnn-frame}")]
     assert len(rows) == 1 and "every run failed" in rows[0]
     assert re.search(r"\\texttt\{egnn\}.* 0\.2000 \[0\.1000, 0\.3000\] & .* 3 & 0 \\\\", text)

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +17,12 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.cells import Cell, Table, missing
 from harness.report.costs import ContestCosts, costs
+from harness.report.failures import failures
 from harness.report.leaderboard import leaderboard
 from harness.report.method_cards import method_cards, task_cards
 from harness.report.origin import reproduction
 from harness.report.overview import overview
 from harness.report.pareto import MEASURES, MOST_POINTS, on_front
-from harness.report.ranking import places
 from harness.report.replication import replication
 from tests.harness.synthetic import default_provenance, demo_records, make_record, renamed, write
 
@@ -101,6 +102,33 @@ def test_a_hundred_methods_in_one_figure_are_the_front_and_then_the_best(tmp_pat
     assert {series.name for series in group.legend} == named | {f"plugin-{n:03}" for n in range(70, 100)}
 
 
+def test_a_cheap_and_bad_method_of_the_front_is_drawn_before_better_ones(tmp_path: Path) -> None:
+    records = [renamed(costing("gnn-haar", n / 100, 1e6 + n), method=f"plugin-{n:03}") for n in range(MOST_POINTS + 10)]
+    cheapest = renamed(costing("gnn-haar", 9.0, 1.0), method="cheapest")
+    group = main_costs(tmp_path, *records, cheapest).group
+    assert group is not None and "cheapest" in {series.name for series in group.legend}
+
+
+def test_costs_are_drawn_in_the_units_of_their_axes(tmp_path: Path) -> None:
+    cost = {
+        "flops_per_example": 7e3, "seconds_per_example": 0.002, "peak_memory_bytes": 3 * 2**20, "train_seconds": 90.0,
+        "parameters": 50,
+    }  # fmt: skip
+    group = main_costs(tmp_path, make_record(cost=cost)).group
+    assert group is not None
+    drawn = {
+        figure.spec["layout"]["xaxis"]["title"]["text"]: next(t["x"] for t in figure.spec["data"] if "name" in t)
+        for figure in group.figures
+    }
+    assert drawn == {
+        "FLOPs per example": [7e3],
+        "milliseconds per example": [2.0],
+        "MiB at evaluation": [3.0],
+        "seconds of training": [90.0],
+        "parameters": [50.0],
+    }
+
+
 def test_methods_without_a_value_are_in_the_table_and_not_in_the_figure(tmp_path: Path) -> None:
     failed = make_record(method="gnn-learned", error="out of memory")
     found = main_costs(tmp_path, costing("egnn", 0.1, 1e6), costing("gnn-haar", None, 1e5), failed)
@@ -116,22 +144,6 @@ def test_where_every_run_failed_there_is_a_table_and_no_figure(tmp_path: Path) -
     assert found.group is None and len(found.table.rows) == 2
 
 
-@given(st.lists(st.none() | st.floats(-1e3, 1e3), min_size=1, max_size=8), st.sampled_from(["min", "max"]), st.data())
-def test_a_rank_counts_those_that_are_better_by_more_than_chance(
-    means: list[float | None], direction: str, data: st.DataObject
-) -> None:
-    errors = data.draw(st.lists(st.none() | st.floats(0, 1e2), min_size=len(means), max_size=len(means)))
-    found = places(means, errors, direction)
-    assert [place is None for place in found] == [mean is None for mean in means]
-    known = [mean for mean in means if mean is not None]
-    for mean, place in zip(means, found, strict=True):
-        if mean is not None and place is not None:
-            ahead = sum(other > mean if direction == "max" else other < mean for other in known)
-            assert 1 <= place <= ahead + 1
-            if not any(errors):
-                assert place == ahead + 1
-
-
 def test_the_difference_from_a_paper_is_in_deviations_over_our_seeds(tmp_path: Path) -> None:
     values = (0.0080, 0.0075, 0.0091)
     records = [make_record(method="egnn", protocol="paper", seed=seed, value=v) for seed, v in enumerate(values)]
@@ -144,6 +156,16 @@ def test_the_difference_from_a_paper_is_in_deviations_over_our_seeds(tmp_path: P
     assert shown["radial_field"].text == DASH and shown["radial_field"].why == "One seed: no standard deviation"
     assert {name: cell.text for name, cell in cells(table, "Seeds").items()} == {"egnn": "3", "radial_field": "1"}
     assert {cell.text for cell in cells(table, "Comparable").values()} == {"yes"}
+
+
+@pytest.mark.parametrize(("direction", "note"), [("min", "worse"), ("max", "better")])
+def test_more_than_the_paper_is_better_where_the_metric_is_to_be_high(
+    tmp_path: Path, direction: str, note: str
+) -> None:
+    records = [make_record(method="egnn", protocol="paper", seed=seed, value=1.0 + seed) for seed in range(3)]
+    tables = tables_of(tmp_path, *records)
+    found = replication(replace(tables, accuracy=tables.accuracy.with_columns(pl.lit(direction).alias("direction"))))
+    assert cells(found, "Difference in SD")["egnn"].note == note
 
 
 def test_claims_in_words_and_other_protocols_are_not_compared_as_numbers(tmp_path: Path) -> None:
@@ -216,4 +238,81 @@ def test_runs_of_several_commits_are_told(tmp_path: Path) -> None:
     records = [make_record(seed=seed, provenance=found) for seed, found in enumerate(commits)]
     warnings = overview(tables_of(tmp_path, *records)).warnings
     assert any(warning.startswith("The runs are of 2 commits of the code") for warning in warnings)
-    assert {measure.column for measure in MEASURES} <= set(collate(Store(tmp_path / "store")).accuracy.columns)
+    tables = collate(Store(tmp_path / "store"))
+    assert {measure.column for measure in MEASURES} <= {*tables.accuracy.columns, *tables.costs.columns}
+
+
+def test_failed_runs_are_told_most_frequent_first_with_what_the_first_of_them_says(tmp_path: Path) -> None:
+    records = [make_record(seed=seed, error="rare" if seed == 0 else "often") for seed in range(4)]
+    found = failures(tables_of(tmp_path, make_record(method="gnn-haar"), *records).runs)
+    assert [(one.sentence, one.count) for one in found] == [("often", "3 runs"), ("rare", "1 run")]
+    assert found[1].runs == "nbody × egnn (protocol quick, seed 0)"  # noqa: RUF001
+    assert found[0].log.startswith("logs/") and "often" in found[0].traceback
+
+
+def test_what_ran_is_counted_from_the_first_start_to_the_last_end(tmp_path: Path) -> None:
+    runs = [make_record(seed=seed) for seed in (3, 1, 2)]
+    table = overview(tables_of(tmp_path, *runs, make_record(seed=9, error="no"), make_record(seed=8, error="no"))).table
+    [row] = [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+    shown = {title: cell.text for title, cell in row.items()}
+    assert (shown["Runs"], shown["Failed"], shown["Methods"], shown["Seeds"]) == ("5", "2", "1", "1, 2, 3, 8, 9")
+    assert (shown["First start"], shown["Last end"]) == ("2026-03-02 10:01 UTC", "2026-03-02 10:09 UTC")
+    assert shown["Time"] == "3 min 30 s"
+
+
+def test_tasks_that_nobody_registers_come_last(tmp_path: Path) -> None:
+    records = [renamed(make_record(), task="a-plugin"), make_record(), make_record("exp_classify", "gin")]
+    names = [task.name for task in leaderboard(tables_of(tmp_path, *records))]
+    assert names == [*(name for name in registry.tasks() if name in ("nbody", "exp_classify")), "a-plugin"]
+
+
+def test_a_run_without_a_finite_score_is_marked_as_one_that_failed(tmp_path: Path) -> None:
+    records = [make_record(seed=0), make_record(seed=1, value=None), make_record(method="gnn-haar")]
+    (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
+    failed = cells(board.table, "Failed")
+    assert (failed["egnn"].text, failed["egnn"].note, failed["egnn"].mark) == ("0", "1 not finite", "failed")
+    assert (failed["gnn-haar"].text, failed["gnn-haar"].mark) == ("0", "")
+
+
+def test_the_interval_stands_beside_the_mean_of_the_middle_half(tmp_path: Path) -> None:
+    records = [make_record(seed=seed, value=value) for seed, value in enumerate((1.0, 2.0, 3.0, 4.0, 95.0))]
+    (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
+    assert cells(board.table, "IQM, 95 %")["egnn"].text.startswith("3 [")
+    assert cells(board.table, "mse ↓")["egnn"].text.startswith("21 ±")
+
+
+@pytest.mark.parametrize(("task", "methods"), [("nbody", ("egnn", "gnn-haar")), ("exp_classify", ("gin", "mlp-haar"))])
+def test_rows_that_are_told_apart_have_places_of_their_own_whichever_way_is_better(
+    tmp_path: Path, task: str, methods: tuple[str, str]
+) -> None:
+    records = [
+        make_record(task, method, seed=seed, value=level + 0.01 * seed)
+        for method, level in zip(methods, (0.2, 0.8), strict=True)
+        for seed in range(6)
+    ]
+    (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
+    best = methods[0] if task == "nbody" else methods[1]
+    assert {name: cell.text for name, cell in cells(board.table, "Rank").items()} == {
+        name: "1" if name == best else "2" for name in methods
+    }
+
+
+def test_a_failed_row_has_neither_a_device_nor_a_missing_count(tmp_path: Path) -> None:
+    found = main_costs(tmp_path, costing("egnn", 0.1, 5e6), make_record(method="gnn-haar", error="no"))
+    assert "Device" not in [column.title for column in found.table.columns]
+    assert found.remarks == ()
+
+
+def test_the_front_is_a_staircase_that_goes_down_at_each_of_its_points(tmp_path: Path) -> None:
+    group = main_costs(tmp_path, costing("egnn", 0.3, 1e6), costing("gnn-haar", 0.1, 9e6)).group
+    assert group is not None
+    stairs = group.figures[0].spec["data"][0]
+    assert (stairs["x"], stairs["y"], stairs["line"]["shape"]) == ([1e6, 9e6], [0.3, 0.1], "hv")
+
+
+def test_versions_of_a_task_are_contests_of_their_own(tmp_path: Path) -> None:
+    old = make_record(method="gnn-haar")
+    old = replace(old, spec=replace(old.spec, task_version="0"))
+    boards = leaderboard(tables_of(tmp_path, old, make_record()))[0].boards
+    assert [[row[0].text for row in board.table.rows] for board in boards] == [["egnn"], ["gnn-haar"]]
+    assert "task version 0, now" in " ".join(boards[1].chips)

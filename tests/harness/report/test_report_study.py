@@ -13,9 +13,11 @@ from harness.records.history import HistoryRow
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
-from harness.report.by_epoch import ENTROPY, LOSS
+from harness.report.by_epoch import ENTROPY, LOSS, MOST_POINTS, _line
 from harness.report.cells import missing
 from harness.report.curves import ContestCurves, sample_curves
+from harness.report.figures import Series
+from harness.report.looks import look
 from harness.report.sizes import size_curves
 from tests.harness.synthetic import make_record, write
 
@@ -156,11 +158,9 @@ def test_the_written_report_holds_the_study(tmp_path: Path) -> None:
 
 def test_families_of_groups_stand_apart_and_say_how_cost_grows(tmp_path: Path) -> None:
     """O(d) and C_m of one task share the name of their size, and nothing else."""
-    records = [
-        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": [group], "degree": d}, samples=(1, 4))
-        for group, degrees in (("O(#)", (2, 3, 5)), ("C_#", (4, 64)))
-        for d in degrees
-    ]
+    grid = [(group, d) for group, degrees in (("O(#)", (2, 3, 5)), ("C_#", (4, 64))) for d in degrees]
+    chosen = [{"group": [group], "degree": d, "stabilised": 0.0} for group, d in grid]  # C_4 moves every input
+    records = [make_record("teacher_space_invariant", "mlp-haar", task_params=one, samples=(1, 4)) for one in chosen]
     write(tmp_path / "store", *records)
     (task,) = size_curves(collate(Store(tmp_path / "store")))
     of_c, of_o = task.protocols
@@ -189,3 +189,51 @@ def test_exponents_of_sizes_have_their_intervals(tmp_path: Path) -> None:
     places = [column.title for column in part.table.columns].index("Time exponent")
     assert {row[places].text for row in part.table.rows} == {"2.00 [2.00, 2.00]"}
     assert part.table.rows[0][places].why.endswith("in ln |G|, or dim G of Lie groups")
+
+
+def test_sizes_are_drawn_in_the_units_of_their_axes_and_what_was_not_reached_is_not(tmp_path: Path) -> None:
+    records = [
+        make_record(
+            method="gnn-haar", seed=seed, task_params={"nodes": n}, samples=(1, 10, 100, 1000) if n < 16 else (1, 2),
+            cost={"seconds_per_example": 1e-3 * n * (1 + seed), "peak_memory_bytes": 2**20 * n * (1 + seed)},
+        )
+        for n in (4, 8, 16)
+        for seed in (0, 1)
+    ]  # fmt: skip
+    write(tmp_path / "store", *records)
+    part = size_curves(collate(Store(tmp_path / "store")))[0].protocols[0]
+    drawn = {figure.title: figure.spec["data"] for figure in part.group.figures}
+    for title in ("Time per example against size", "Memory against size"):
+        band, curve = drawn[title]  # means of 1 and 2 times n, and half of n for their error
+        assert curve["y"] == pytest.approx([6, 12, 24]) and band["y"][:3] == pytest.approx([8, 16, 32])
+    [needed] = [trace for trace in drawn["Samples to within 1 % against size"] if "name" in trace]
+    assert needed["x"] == [4, 8]
+
+
+def test_long_histories_are_thinned_to_what_a_figure_can_hold() -> None:
+    for epochs in (199, 200, 201, 399, 1001):
+        means = pl.DataFrame(
+            {"name": LOSS, "step": range(epochs), "mean": [1.0] * epochs, "stderr": [0.1] * epochs},
+        )
+        series = Series(id="s", name="s", look=look(None, "egnn"))
+        found = _line(series, means, LOSS)
+        assert 100 <= len(found.x) <= MOST_POINTS and found.x[0] == 0
+
+
+def test_failed_runs_are_in_no_figure_by_epoch(tmp_path: Path) -> None:
+    good = [make_record("exp_classify", method) for method in ("mlp-haar", "mlp-learned")]
+    bad = make_record("exp_classify", "mlp-haar", seed=1, error="It broke.")
+    histories = {record.digest: history(2.0, 1.0) for record in good} | {bad.digest: history(900.0, 1.0)}
+    found, _ = study(tmp_path, *good, bad, histories=histories)
+    assert found.group is not None
+    loss = next(figure for figure in found.group.figures if figure.title == "Validation loss by epoch")
+    assert {trace["y"][0] for trace in loss.spec["data"] if "name" in trace} == {2.0}
+
+
+def test_of_three_settings_of_a_method_all_but_the_first_are_hollow(tmp_path: Path) -> None:
+    records = [make_record(method="gnn-haar", settings={"lr": lr}) for lr in (0.1, 0.2, 0.3)]
+    found, _ = study(tmp_path, *records, make_record(method="gnn-frame"))
+    assert found.group is not None
+    looks = {series.name: series.look.hollow for series in found.group.legend}
+    assert sorted(hollow for name, hollow in looks.items() if "gnn-haar" in name) == [False, True, True]
+    assert looks["gnn-frame"] is False

@@ -104,7 +104,10 @@ WRONG = [
     ({"metric": "mes"}, "there is no validation metric 'mes': did you mean 'mse'?"),
     ({"metric": "mse_moved"}, "there is no validation metric 'mse_moved': did you mean 'mse'?"),
     ({"grace": 7}, "'grace' should be at most 6, the epochs of a trial."),
+    ({"grace": 0}, "'grace' should be greater than or equal to 1, not 0"),
+    ({"reduction": 1}, "'reduction' should be greater than 1, not 1"),
     ({"resources": {"stack": 2}}, "'stack' should be 1: each trial is trained alone, in one process."),
+    ({"resources": {"workers": 2}}, "'workers' should be 1: each trial is trained alone, in one process."),
     ({"space": {}}, "'space' should not be empty."),
     ({"task": "graph8c", "method": "gin", "sampler": {}, "settings": {}, "space": {"base.width": {"choice": [8, 16]}}},
      "'graph8c' is not trained under 'quick', so there is nothing to search."),
@@ -126,13 +129,17 @@ WRONG_SPACES = [
     ("sampler.noise_scale", {"unifrm": [0, 1]}, "there is no key 'unifrm' here: did you mean 'uniform'?"),
     ("sampler.noise_scale", {"uniform": [1, 0]}, "'sampler.noise_scale.uniform' should be two numbers, the lower one"),
     ("sampler.noise_scale", {"uniform": [1]}, "should be two numbers, the lower one first"),
+    ("sampler.noise_scale", {"uniform": [1, 1]}, "should be two numbers, the lower one first"),
+    ("base.heads", {"choice": [2, 4, "many"]}, "'heads' should be like"),
     ("sampler.noise_scale", {"uniform": ["a", 2]}, "should be a valid number, not \"a\""),
     ("sampler.noise_scale", {"loguniform": [0, 2]}, "should lie above 0"),
     ("sampler.noise_scale", {"uniform": [0, 1], "choice": [1]}, "should have exactly one of uniform, loguniform,"),
+    ("sampler.noise_scale", {"uniform": None}, "should have exactly one of uniform, loguniform,"),
     ("sampler.noise_scale", [0.1, 1.0], "should be a mapping, not [0.1, 1.0]"),
     ("settings.lr", {"uniform": [-1.0, 1.0]}, "lr must be positive, not -1.0"),
     ("settings.train_samples", {"uniform": [1, 8]}, "'settings.train_samples' should be a valid integer"),
     ("base.layers", {"uniform": [1, 8]}, "'layers' should be like"),
+    ("settings.curve_repeats", {"integer": [2, 8]}, "changes the test alone, and a search looks at the validation set"),
     ("settings.test_samples", {"integer": [1, 8]}, "changes the test alone, and a search looks at the validation set"),
     ("task_params.nodes", {"integer": [4, 8]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'task_"),
     ("lr", {"uniform": [0.1, 1.0]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'lr'"),
@@ -172,3 +179,19 @@ def test_points_survive_the_way_to_optuna_and_back() -> None:
         assert 1e-4 <= values["settings.lr"] <= 1e-2
         assert values["base.layers"] in range(1, 9)
         assert space.parameters(values) == trial.params
+
+
+def test_a_trial_may_be_stopped_at_its_last_epoch_at_the_earliest(written: Any) -> None:
+    assert load(written(grace=6)).grace == 6
+
+
+def test_a_value_of_the_space_counts_for_more_than_a_fixed_one(written: Any) -> None:
+    search = load(written(settings={"epochs": 6, "train_samples": 9}, base={"heads": 8}))
+    spec = search.trial(POINT).spec
+    assert (spec.settings.train_samples, spec.base["heads"]) == (3, 2)
+
+
+def test_a_range_is_searched_by_its_logarithm_where_it_says_so() -> None:
+    for kind, log in (("uniform", False), ("loguniform", True), ("integer", False), ("loginteger", True)):
+        found = Dimension.model_validate({kind: [1, 64]}).distribution()
+        assert (found.log, found.low, found.high) == (log, 1, 64)  # type: ignore[attr-defined]

@@ -157,7 +157,7 @@ def test_a_search_for_something_else_is_not_mixed_in(searched: Searched, tmp_pat
     from harness.errors import SymbenchError
 
     _, store, _ = searched
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": {"epochs": 5}}))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": {"epochs": 5, "batch_size": 10}}))
     with pytest.raises(SymbenchError, match=r"has other settings: name this one otherwise \(--set name=tiny2\)"):
         run_search(load(tmp_path / "tiny.yaml"), store, address=None, progress=Watcher())
 
@@ -202,7 +202,7 @@ def test_after_the_driver_was_killed_the_same_command_does_the_rest(folder: Path
 
 
 def test_when_all_trials_fail_one_sentence_says_why(folder: Path) -> None:
-    hopeless = {"settings.lr": {"uniform": [1e30, 1e31]}}
+    hopeless = {"settings.lr": {"uniform": [9e8, 1e9]}}
     (folder / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "trials": 2, "space": hopeless}))
     result = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True)
     assert result.returncode == 1

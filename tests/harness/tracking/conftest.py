@@ -15,7 +15,7 @@ from harness.records.history import HistoryRow
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
-from harness.tracking import LaunchTracker, run
+from harness.tracking import LaunchTracker, RunTracker, TrackerHandle, run
 from harness.tracking.connection import Outages, connect
 from harness.training.outcome import CurvePoint
 from tasks.protocol import Protocol
@@ -30,6 +30,26 @@ DESCRIPTION = Description(
 @pytest.fixture(autouse=True)
 def no_outage_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "outages", Outages())
+
+
+@pytest.fixture(autouse=True)
+def no_mirror_outlives_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends the trackers that a test leaves behind, so that their warnings are not taken for those of the next test."""
+    begun: list[RunTracker] = []
+    begin = RunTracker.__init__
+
+    def remembered(self: RunTracker, handle: TrackerHandle, job: Job, description: Description) -> None:
+        begin(self, handle, job, description)
+        begun.append(self)
+
+    monkeypatch.setattr(RunTracker, "__init__", remembered)
+    yield
+    for tracker in begun:
+        tracker._abandoned.set()
+        tracker._ended.set()
+    for tracker in begun:
+        if tracker._thread.is_alive() and not tracker.lost:
+            tracker._thread.join(run.FINISH_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -72,3 +72,32 @@ def test_sampling_costs_next_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     for _ in range(20):
         watched.sample()
     assert (time.thread_time() - began) / 20 < 0.01
+
+
+class Monitor:
+    """Gives the mean of what it collected since it was cleared."""
+
+    def __init__(self) -> None:
+        self.collected: list[float] = []
+        self.now = 0.0
+
+    def collect_metrics(self) -> None:
+        self.collected.append(self.now)
+
+    def aggregate_metrics(self) -> dict[str, float]:
+        return {"load": sum(self.collected) / len(self.collected)}
+
+    def clear_metrics(self) -> None:
+        self.collected.clear()
+
+
+def test_a_sample_is_of_its_own_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor, shares = Monitor(), iter([0.0, 50.0, 150.0])  # psutil's first answer says nothing
+    monkeypatch.setattr(machine, "_monitors", lambda: [monitor])
+    monkeypatch.setattr(machine, "SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr(machine.psutil.Process, "cpu_percent", lambda self: next(shares))
+    watched = Machine()
+    for now, share in ((10.0, 50.0), (30.0, 150.0)):
+        monitor.now = now
+        sample = watched.sample()
+        assert sample["system/load"] == now and sample["system/process_cpu_utilization_percentage"] == share

@@ -179,7 +179,7 @@ def every_run_and_metric_of_many_workers(
     make_record: Callable[..., Record],
     mlflow_runs: Callable[..., list[Any]],
 ) -> None:
-    tracker = LaunchTracker.start(url, "quick", "many", tmp_path / "many")
+    tracker = LaunchTracker.start(url, "quick", "many", Store(tmp_path / "many").root)
     assert tracker.lost is None
     records = [make_record(make_job(seed)) for seed in range(WORKERS * RUNS)]
     wishes = [{"handle": asdict(tracker.handle), "record": item.to_dict(), "steps": STEPS} for item in records]

@@ -10,14 +10,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
-from harness.tracking import LaunchTracker, RunTracker, SyncResult, sync
+from harness.tracking import LaunchTracker, RunTracker, SyncResult, content, sync
 from harness.tracking.connection import connect
+from harness.tracking.writing import open_run, send
+
+FAILURES: int = sys.modules["harness.tracking.sync"].FAILURES  # type: ignore[attr-defined]  # the package has a function of that name
 
 Put = Callable[..., Record]
 Runs = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def begin(store: Store, make_record: Put, mlflow_runs: Runs) -> Callable[..., None]:
+    """Begins a run of a new launch in MLflow and returns once it is seen there; it is never ended."""
+
+    def start(launch: str, job: Job, root: Path | None = None) -> None:
+        before = len(mlflow_runs(store.mlflow_uri))
+        tracker = LaunchTracker.start(store.mlflow_uri, "quick", launch, root or store.root)
+        RunTracker(tracker.handle, job, make_record().description)
+        while len(mlflow_runs(store.mlflow_uri)) == before:
+            time.sleep(0.1)
+
+    return start
 
 
 def test_the_second_sync_logs_nothing(store: Store, put: Put, make_job: Callable[..., Job], mlflow_runs: Runs) -> None:
@@ -53,13 +72,10 @@ def test_records_of_no_launch_hang_below_the_sync(
 
 
 def test_a_half_logged_run_is_replaced(
-    store: Store, put: Put, make_job: Callable[..., Job], make_record: Put, mlflow_runs: Runs
+    store: Store, put: Put, make_job: Callable[..., Job], begin: Callable[..., None], mlflow_runs: Runs
 ) -> None:
     job = make_job()
-    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "killed", store.root)
-    RunTracker(tracker.handle, job, make_record().description)
-    while not mlflow_runs(store.mlflow_uri):
-        time.sleep(0.1)
+    begin("killed", job)
     (half,) = mlflow_runs(store.mlflow_uri)
     assert half.info.status == "RUNNING"
     put(job, finished="2099-01-01T00:00:00.000+00:00")
@@ -72,17 +88,41 @@ def test_a_half_logged_run_is_replaced(
 
 
 def test_a_retry_that_goes_on_is_left_alone(
-    store: Store, put: Put, make_job: Callable[..., Job], make_record: Put, mlflow_runs: Runs
+    store: Store, put: Put, make_job: Callable[..., Job], begin: Callable[..., None], mlflow_runs: Runs
 ) -> None:
     job = make_job()
     put(job, failed=True)
-    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "retry", store.root)
-    RunTracker(tracker.handle, job, make_record().description)
-    while not mlflow_runs(store.mlflow_uri):
-        time.sleep(0.1)
-    assert sync(store, store.mlflow_uri) == SyncResult(logged=1)
-    assert sync(store, store.mlflow_uri) == SyncResult(skipped=1)
-    assert {run.info.status for run in mlflow_runs(store.mlflow_uri)} == {"FAILED", "RUNNING"}
+    with store.lock():
+        begin("retry", job)
+        assert sync(store, store.mlflow_uri) == SyncResult(logged=1)
+        assert sync(store, store.mlflow_uri) == SyncResult(skipped=1)
+        assert {run.info.status for run in mlflow_runs(store.mlflow_uri)} == {"FAILED", "RUNNING"}
+        parents = {run.info.run_name: run.info.status for run in mlflow_runs(store.mlflow_uri, parents=True)}
+        assert parents["launch retry"] == "RUNNING"
+
+
+def test_what_an_ended_launch_left_running_is_ended(
+    store: Store, put: Put, make_job: Callable[..., Job], begin: Callable[..., None], mlflow_runs: Runs
+) -> None:
+    put()
+    never_finished = make_job(seed=1)
+    begin("lost its server", never_finished)
+    sync(store, store.mlflow_uri)
+    ended = {run.data.tags["symbench.digest"]: run.info.status for run in mlflow_runs(store.mlflow_uri)}
+    assert ended == {make_job().spec.digest: "FINISHED", never_finished.spec.digest: "KILLED"}
+    parents = {run.info.run_name: run.info.status for run in mlflow_runs(store.mlflow_uri, parents=True)}
+    assert parents.pop("launch lost its server") == "KILLED"
+    assert set(parents.values()) == {"FINISHED"}
+
+
+def test_what_another_store_runs_goes_on(
+    store: Store, put: Put, tmp_path: Path, make_job: Callable[..., Job], begin: Callable[..., None], mlflow_runs: Runs
+) -> None:
+    put()
+    other = Store(tmp_path / "other")
+    begin("elsewhere", make_job(seed=1), root=other.root)
+    sync(store, store.mlflow_uri)
+    assert sorted(run.info.status for run in mlflow_runs(store.mlflow_uri)) == ["FINISHED", "RUNNING"]
 
 
 def test_a_success_replaces_the_failure(
@@ -145,7 +185,7 @@ def test_an_mlflow_that_is_gone_is_one_sentence(store: Store, put: Put, monkeypa
     put()
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     result = sync(store, "http://user:secret@127.0.0.1:9")
-    assert (result.logged, result.failed) == (0, 1)
+    assert (result.logged, result.failed, result.unusable) == (0, 1, True)
     assert "http://127.0.0.1:9" in str(result) and "secret" not in str(result)
 
 
@@ -154,8 +194,9 @@ import json, sys
 from pathlib import Path
 from harness.records.record import Record
 from harness.spec import Job
-from harness.tracking import RunTracker, TrackerHandle, sync
+from harness.tracking import RunTracker, TrackerHandle, run, sync
 from harness.records.store import Store
+run.FINISH_SECONDS = 60.0  # what is asked is that nothing is lost, not how busy the machine is
 root, handle, digests = Path(sys.argv[1]), TrackerHandle(**json.loads(sys.argv[2])), json.loads(sys.argv[3])
 store = Store(root)
 for digest in digests:
@@ -177,7 +218,7 @@ def test_four_processes_lose_nothing(store: Store, put: Put, make_job: Callable[
         subprocess.Popen([sys.executable, "-c", WORKER, str(store.root), handle, json.dumps(digests[part::4])])
         for part in range(4)
     ]
-    assert [process.wait(60) for process in processes] == [0] * 4
+    assert [process.wait(300) for process in processes] == [0] * 4
     tracker.finish("succeeded")
     client, runs = connect(store.mlflow_uri), mlflow_runs(store.mlflow_uri)
     assert sorted(run.data.tags["symbench.digest"] for run in runs) == sorted(digests)
@@ -202,3 +243,64 @@ def test_a_new_database_is_created_once_by_two_processes(store: Store, put: Put,
     assert sorted(process.communicate(timeout=60)[0].strip() for process in pair) == ["0", "1"]
     (only,) = mlflow_runs(store.mlflow_uri)
     assert only.data.tags["symbench.digest"] == record.digest
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[str]], list[str]]:
+    """Lets MLflow take no run of these digests; gives the list of those that were tried."""
+    from mlflow import MlflowClient
+
+    original = MlflowClient.create_run
+
+    def begin(digests: set[str]) -> list[str]:
+        tried: list[str] = []
+
+        def refusing(self: Any, experiment_id: str, *args: Any, **options: Any) -> Any:
+            digest = options["tags"].get("symbench.digest")
+            if digest in digests:
+                tried.append(digest)
+                raise OSError("disk full")
+            return original(self, experiment_id, *args, **options)
+
+        monkeypatch.setattr(MlflowClient, "create_run", refusing)
+        return tried
+
+    return begin
+
+
+def test_what_is_outdated_stays_until_its_record_is_logged(
+    store: Store, put: Put, make_job: Callable[..., Job], mlflow_runs: Runs, refuse: Callable[[set[str]], list[str]]
+) -> None:
+    put(make_job(0), failed=True), put(make_job(1))
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=2)
+    digest = put(make_job(0), minutes=10).digest
+    refused = refuse({digest})
+    assert sync(store, store.mlflow_uri) == SyncResult(skipped=1, failed=1, reason="disk full")
+    assert refused == [digest]
+    assert sorted(run.info.status for run in mlflow_runs(store.mlflow_uri)) == ["FAILED", "FINISHED"]
+    refuse(set())
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1, skipped=1)
+
+
+def test_an_mlflow_that_takes_nothing_is_not_asked_for_ever(
+    store: Store, put: Put, make_job: Callable[..., Job], refuse: Callable[[set[str]], list[str]]
+) -> None:
+    tried = refuse({put(make_job(seed)).digest for seed in range(FAILURES + 4)})
+    result = sync(store, store.mlflow_uri)
+    assert (result.logged, result.failed, len(tried)) == (0, FAILURES + 4, FAILURES)
+    assert not result.unusable
+
+
+def test_a_run_that_was_cut_off_at_its_very_end_is_replaced(
+    store: Store, put: Put, make_job: Callable[..., Job], mlflow_runs: Runs
+) -> None:
+    """All was said of it but that it has ended."""
+    record = put(make_job(0))
+    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "killed", store.root)
+    client, start = connect(store.mlflow_uri), content.milliseconds(record.started)
+    run_id = open_run(
+        client, tracker.handle.experiment_id, make_job(0), record.description, tracker.handle.home, start
+    )
+    send(client, run_id, content.closing_points(record), tags=content.closing_tags(record))
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1)
+    assert [run.info.status for run in mlflow_runs(store.mlflow_uri)] == ["FINISHED"]

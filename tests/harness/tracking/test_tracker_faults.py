@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sqlite3
 import statistics
 import time
@@ -19,8 +20,9 @@ from harness.records.history import HistoryRow
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
-from harness.tracking import LaunchTracker, RunTracker, SyncResult, TrackerHandle, launch, run, sync
-from harness.tracking.connection import SETTINGS, load, origin, within
+from harness.tracking import LaunchTracker, RunTracker, SyncResult, TrackerHandle, connection, launch, run, sync
+from harness.tracking.connection import SETTINGS, connect, load, within
+from harness.tracking.identity import origin
 from harness.tracking.server import running
 
 
@@ -65,8 +67,8 @@ def test_a_server_that_never_answers_costs_one_bounded_wait(
     with caplog.at_level(logging.WARNING):
         tracker.finish(make_record(), {})
     assert 0.9 < time.monotonic() - began < 2.0
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "symbench sync" in caplog.text
+    (warning,) = (record for record in caplog.records if black_hole in record.getMessage())
+    assert warning.levelname == "WARNING" and "symbench sync" in warning.getMessage()
 
     began = time.monotonic()
     following = RunTracker(make_handle(black_hole), make_job(1), make_record().description)
@@ -199,3 +201,65 @@ def test_within_hands_on_what_the_action_does() -> None:
         within(5.0, lambda: 1 // 0)
     with pytest.raises(TimeoutError, match=r"no answer within 0\.05 s"):
         within(0.05, lambda: time.sleep(0.3))
+
+
+def test_an_mlflow_that_kept_waiting_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(connection.time, "monotonic", lambda: now[0])
+    outages = connection.Outages()
+    outages.report("http://dead")
+    for later, lasts in ((1, True), (connection.OUTAGE_SECONDS - 1, True), (connection.OUTAGE_SECONDS + 1, False)):
+        now[0] = 1000.0 + later
+        assert outages.lasts("http://dead") == lasts and not outages.lasts("http://other")
+    assert connection.OUTAGE_SECONDS >= 60
+
+
+def test_a_database_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    """MLflow itself would try again for two minutes."""
+    (tmp_path / "torn.db").write_text("no database, but long enough to be read as one" * 100)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(sqlite3.DatabaseError):
+        connect(f"sqlite:///{tmp_path / 'torn.db'}")
+    with pytest.raises(OSError):
+        connect(f"postgresql://user:word@127.0.0.1:{port}/mlflow")
+    assert time.monotonic() - began < 20
+
+
+class Experiments:
+    """An MLflow in which another process makes the experiment first."""
+
+    def __init__(self, found: bool) -> None:
+        self.found, self.locations = found, list[str | None]()
+        self.experiment = type("Experiment", (), {"experiment_id": "7", "lifecycle_stage": "active"})()
+
+    def get_experiment_by_name(self, name: str) -> Any:
+        return self.experiment if self.found and self.locations else None
+
+    def create_experiment(self, name: str, artifact_location: str | None) -> str:
+        from mlflow.exceptions import MlflowException
+
+        self.locations.append(artifact_location)
+        raise MlflowException("it exists")
+
+
+def test_an_experiment_that_another_process_has_just_made_is_used(tmp_path: Path) -> None:
+    made = Experiments(found=True)
+    assert connection.experiment(made, "http://host", "quick", tmp_path) == "7"  # type: ignore[arg-type]
+    assert made.locations == [None]  # a server knows itself where artifacts go
+    own = Experiments(found=True)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert connection.experiment(own, uri, "quick", tmp_path) == "7"  # type: ignore[arg-type]
+    assert own.locations == [(tmp_path / "mlartifacts").as_uri()]
+    with pytest.raises(Exception, match="it exists"):
+        connection.experiment(Experiments(found=False), uri, "quick", tmp_path)  # type: ignore[arg-type]
+
+
+def test_reasons_are_short_and_hold_no_secret() -> None:
+    wrapped = RuntimeError("Failed to reach it")
+    wrapped.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    assert connection.reason(wrapped) == "Connection refused"
+    said = connection.reason(ValueError("no answer from http://user:PLANTED@host\nafter 3 tries"))
+    assert said == "no answer from http://host"
+    assert len(connection.reason(ValueError("x" * 10_000))) <= 200

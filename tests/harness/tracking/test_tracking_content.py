@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,7 +89,10 @@ def test_variances_are_mirrored_by_stage_over_the_number_of_samples(make_record:
     measured = VariancePoint(
         stage="trained", samples=4, repeats=9, output_variance=0.1, loss_mean=0.2, loss_variance=math.nan
     )
-    record = make_record(output_variance=(measured,))
+    before = replace(measured, stage="initialised", samples=2, output_variance=0.7)
+    record = make_record(output_variance=(before, measured))
+    said = {(point.name, point.step): point.value for point in content.closing_points(record)}
+    assert said["initialised/output_variance", 2] == 0.7 and ("trained/output_variance", 2) not in said
     points = {point.name: point for point in content.closing_points(record) if point.name.startswith("trained/")}
     assert {name: point.step for name, point in points.items()} == dict.fromkeys(points, 4)
     assert points["trained/output_variance"].value == 0.1 and points["trained/loss_mean"].value == 0.2
@@ -123,3 +127,32 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = f"import sys, harness.tracking; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_run_is_named_by_what_it_is(make_job: Callable[..., Job], make_record: Callable[..., Record]) -> None:
+    spec, about = make_job(7).spec, make_record().description
+    assert content.run_name(spec, about) == "nbody nodes=5 gnn-haar seed=7"
+    assert content.run_name(spec, replace(about, size=None)) == "nbody gnn-haar seed=7"
+    assert content.experiment_name("quick") == "symbench/quick"
+
+
+def test_the_page_says_when_a_run_began_and_ended(make_record: Callable[..., Record]) -> None:
+    record = make_record(minutes=3)
+    lines = content.artifacts(record)["report.md"].splitlines()
+    assert f"| started | {record.started} |" in lines and f"| finished | {record.finished} |" in lines
+
+
+def test_what_is_not_known_is_no_tag(make_job: Callable[..., Job], make_record: Callable[..., Record]) -> None:
+    home = content.Home("launch", "parent", "host:/store", "name")
+    about = replace(make_record().description, size=None, sampler=None)
+    opening, closing = content.opening_tags(make_job(), about, home), content.closing_tags(make_record())
+    assert opening.keys() == {
+        "symbench.digest", "symbench.task", "symbench.method", "symbench.seed", "symbench.protocol", "symbench.suite",
+        "symbench.group", "symbench.metric", "symbench.kind", "symbench.base_model", "symbench.launch",
+        "symbench.store", "symbench.store_id", "mlflow.parentRunId",
+    }  # fmt: skip
+    assert (opening["symbench.group"], opening["symbench.metric"]) == ("S_n x E(3)", "mse")
+    assert closing == {
+        "symbench.status": "succeeded", "symbench.finished": make_record().finished, "symbench.host": "somewhere",
+        "symbench.device": "cpu", "symbench.git_commit": "0123abc", "symbench.git_dirty": "false",
+    }  # fmt: skip

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -30,7 +31,9 @@ import sys
 from pathlib import Path
 from harness.records.store import Store
 from harness.tracking import serve
-serve(Store(Path(sys.argv[1])), 0, lambda text: print(text, flush=True))
+from harness.interrupts import interruptible
+with interruptible():
+    serve(Store(Path(sys.argv[1])), 0, lambda text: print(text, flush=True))
 """
 
 
@@ -106,16 +109,6 @@ def _is_the_same_through_the_server(
     os.unlink(local)
 
 
-def test_a_signal_to_end_is_like_ctrl_c_and_a_second_one_changes_nothing() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with server.interrupted_by(signal.SIGTERM, signal.SIGHUP):
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGHUP)
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
 def test_the_newest_suite_is_compared(store: Store, put: Callable[..., Record], make_job: Callable[..., Job]) -> None:
     assert server.compare_url("http://x", store.mlflow_uri) is None
     put(make_job(0, suite="old"))
@@ -169,3 +162,38 @@ def test_a_server_of_ones_own_is_only_pointed_at(
     with pytest.raises(SymbenchError, match="check MLFLOW_TRACKING_URI") as caught:
         serve(store, 0, lambda text: None)
     assert "secret" not in str(caught.value)
+
+
+def test_the_server_has_no_other_database_and_its_address_in_no_list_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, Any] = {}
+
+    def start(words: list[str], **options: Any) -> Any:
+        started.update(options, words=words)
+        raise InterruptedError
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another:5000")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.setattr(server.subprocess, "Popen", start)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with pytest.raises(InterruptedError), server.running(uri, tmp_path, 0):
+        pass
+    environment = started["env"]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == uri and "MLFLOW_TRACKING_URI" not in environment
+    assert environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"  # what the user set
+    assert not any("mlflow.db" in word for word in started["words"])
+    assert started["start_new_session"] and "127.0.0.1" in started["words"]
+
+
+def test_all_processes_of_a_group_end_also_those_that_do_not_want_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STOP_SECONDS", 0.5)
+    stubborn = "trap '' TERM; sleep 300 & while :; do sleep 1; done"
+    process = subprocess.Popen(["sh", "-c", f"sh -c \"{stubborn}\" & wait"], start_new_session=True)
+    family: list[psutil.Process] = []
+    until = time.monotonic() + 10
+    while len(family) < 2 and time.monotonic() < until:
+        family = psutil.Process(process.pid).children(recursive=True)
+    server._end(process)
+    assert len(family) >= 2 and psutil.wait_procs(family, timeout=5)[1] == []
+    assert process.poll() is not None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines.bases.mlp import MLP
+from baselines.model import Model, Prediction
 from baselines.samplers.frames import FrameSampler
 from baselines.samplers.haar import HaarSampler
 from baselines.samplers.sampler import Sample, Sampler
@@ -55,6 +56,14 @@ class NodeOrder(HaarSampler):
         assert isinstance(drawn, Permutation)
         own = torch.arange(x.nodes).expand_as(drawn.images)
         return Sample(Permutation.from_images(torch.where(noise[0][..., :1] < 0.5, own, drawn.images)))
+
+
+class OwnChance(HaarSampler):
+    """Haar, whose draws are those of the structures at hand: a test of other ones has other chance."""
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        seed = int((1e6 * x.points.sum()).item()) + (generator.initial_seed() if generator else 0)
+        return self.group.noise(x, samples, torch.Generator().manual_seed(seed % 2**62))
 
 
 class WrongSigns(Sampler):
@@ -138,6 +147,28 @@ def test_an_action_that_is_no_homomorphism_fails_the_error_alone() -> None:
     assert elements.agrees  # the elements themselves compose as they should
 
 
+class ExactAlone(Model):
+    """Symmetric to rounding with one sample, and a function of the first node with more."""
+
+    deterministic, fixed_samples = False, None
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        return (torch.rand(len(x), samples, generator=generator, dtype=torch.float64),)
+
+    def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
+        degree = x.adjacency.sum(-1)
+        return Prediction((degree.sum(1) + (samples > 1) * degree[:, 0] * noise[0].mean(1))[:, None])
+
+    def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
+        raise AssertionError("errors are those of predictions")
+
+
+def test_a_method_is_exact_where_every_number_of_samples_is() -> None:
+    g = SymmetricGroup().random(GRAPHS, 1, torch.Generator().manual_seed(1))
+    found = equivariance(ExactAlone(), GRAPHS, g, Representation.GRAPH_SCALARS, SAMPLES, 16)
+    assert found.errors[0] < 1e-12 < 1e-2 < found.errors[1] and found.single is None and found.symmetry == "none"
+
+
 def test_weights_belong_to_the_law() -> None:
     """Equal weights keep the law; weights that read the pose do not."""
 
@@ -174,7 +205,18 @@ def test_a_bias_is_found_behind_chance_three_times_as_large() -> None:
     chance = torch.randn(40, 64, 30, dtype=torch.float64, generator=noise)
     p_values = torch.tensor([sign_flips(rounds) for rounds in chance])
     assert 0.3 < p_values.mean() < 0.7 and p_values.min() > 1e-3
+    assert min(sign_flips(9 * rounds + 100) for rounds in chance) > 0  # what was seen is one of the flips
     assert max(sign_flips(3 * rounds + 1) for rounds in chance) < 1e-3
+
+
+def test_many_statistics_of_one_law_are_one_test() -> None:
+    """The smallest of their p-values is small by chance: a law that moves with the input seldom seems not to."""
+    symmetry, found = OrthogonalGroup(3), []
+    for seed in range(40):
+        x = random_particles(4, 4, seed=seed)
+        g = symmetry.random(x, 1, torch.Generator().manual_seed(seed))
+        found.append(law(OwnChance(symmetry, None, {}), x, x.acted(g), g, 200).p_value)
+    assert sum(p_value < 0.2 for p_value in found) <= 16 and max(found) <= 1.0
 
 
 def test_p_values_are_uniform_where_nothing_differs() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.spec import Resources
 from harness.training.evaluate import curve, equivariance_errors, estimates
 from harness.training.execute import execute
-from harness.training.memory import peak_memory
+from harness.training.memory import device_peak, peak_memory, reset_device_peak
 from harness.training.outcome import Silence
 from tests.harness.training.small_problems import particles_spec
 
@@ -32,6 +32,15 @@ def test_curve_on_a_known_law() -> None:
         assert point.variance == pytest.approx(4 / point.samples, rel=0.1)
         assert point.value == pytest.approx(4 / point.samples, rel=0.1)
         assert point.value_error < 0.1 * point.value
+
+
+def test_the_error_of_a_point_is_the_standard_error_over_its_repeats() -> None:
+    """Of estimates 1, 2 and 6 of one example with target 0: mean squares 1, 4 and 36; the variance is unbiased."""
+    (point,) = curve(torch.tensor([[[1.0], [2.0], [6.0]]]), torch.zeros(1, 1), mean_error, (1,))
+    values = torch.tensor([1.0, 4.0, 36.0], dtype=torch.float64)
+    assert point.value == pytest.approx(values.mean().item())
+    assert point.value_error == pytest.approx(values.std().item() / 3**0.5)
+    assert point.variance == pytest.approx(7.0)
 
 
 def test_estimates_use_every_draw_once() -> None:
@@ -87,9 +96,39 @@ def test_peak_memory_counts_what_is_alive_at_once() -> None:
         kept = [x * 2 for _ in range(5)]
         assert len(kept) == 5
 
+    def fall() -> None:
+        y = torch.cat([x, x, x])
+        del y
+        assert (x * 2).shape == x.shape
+
     assert peak_memory(chain, CPU) == 2_000_000
+    assert peak_memory(fall, CPU) == 3_000_000
     assert peak_memory(hoard, CPU) == 5_000_000
     assert peak_memory(lambda: x.view(-1).add_(1), CPU) == 0
+
+
+@pytest.mark.usefixtures("generated_data")
+@pytest.mark.parametrize("peak", [None, 7_000_000])
+def test_a_run_keeps_the_peak_of_its_training_on_an_accelerator(
+    peak: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if peak is not None:
+        monkeypatch.setattr(sys.modules[execute.__module__], "device_peak", lambda device: peak)
+    outcome = execute(particles_spec("gnn-haar", epochs=1), resources=Resources(), hooks=Silence())
+    assert outcome.cost.get("train_peak_memory_bytes") == peak
+
+
+def test_the_peak_of_an_accelerator_is_that_since_it_was_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {"peak": 9, "now": 2}
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: held.update(peak=held["now"]))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: held["peak"])
+    card = torch.device("cuda")
+    reset_device_peak(card)
+    assert device_peak(card) == 2
+    held["peak"] = 5
+    assert device_peak(card) == 5
+    reset_device_peak(CPU)
+    assert device_peak(CPU) is None and held["peak"] == 5
 
 
 PAGE_FAULTS = """

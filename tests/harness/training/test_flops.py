@@ -15,7 +15,8 @@ from harness.training.execute import execute, new_model
 from harness.training.flops import flops
 from harness.training.outcome import Silence
 from tasks.nbody import NBody
-from tests.harness.training.small_problems import particles_spec
+from tests.harness.training.small_problems import EdgeCount, particles_spec
+from tests.harness.training.test_no_waiting import small_model
 
 
 def test_a_linear_layer_takes_a_product_and_a_sum_for_each_weight_and_row() -> None:
@@ -69,6 +70,20 @@ def test_every_method_is_counted_and_as_much_whatever_the_batch(method: str) -> 
     model, inputs = new_model(spec, problem.signature), problem.data("test").inputs
     one, several = (cost(model, inputs[:n], 2, torch.Generator(), None)["flops_per_example"] for n in (1, 5))
     assert one > 0 and several == pytest.approx(one, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["mlp-learned", "gin_id-learned", "vit-canonical", "gin"])
+def test_padding_changes_no_count(method: str) -> None:
+    """On the CPU some networks compute as many nodes as the largest graph has, on an accelerator all of them."""
+    graphs = EdgeCount({}).data("test").inputs
+    sizes = graphs.mask.sum(1)
+    assert sizes.min() < sizes.max() == graphs.nodes
+    model = small_model("exp_classify", EdgeCount({}), method)
+    counts = {
+        cost(model, graphs[place : place + 1], 2, torch.Generator(), None)["flops_per_example"]
+        for place in (int(sizes.argmin()), int(sizes.argmax()))
+    }
+    assert len(counts) == 1 and counts != {0.0}
 
 
 @pytest.mark.usefixtures("generated_data")

@@ -19,9 +19,9 @@ from harness.spec import Resources, RunSpec
 from harness.training import checkpoint
 from harness.training.budget import Budget
 from harness.training.execute import execute, new_fit
-from harness.training.fit import LOSS, Fit, NotFinite
+from harness.training.fit import LOSS, Fit, Progress
 from harness.training.monitor import Monitor
-from harness.training.outcome import Outcome, Silence
+from harness.training.outcome import NotFinite, Outcome, Silence
 from harness.training.seeds import derive, generator
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
@@ -182,6 +182,14 @@ def test_patience_follows_what_is_monitored(monkeypatch: pytest.MonkeyPatch) -> 
     assert (progress.best_epoch, progress.epoch) == (1, 6)
 
 
+def test_patience_counts_validations_and_not_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Best at the first of those after epochs 2, 5 and 8, so that two in vain end training after epoch 8."""
+    scripted(monkeypatch, 0.5, 0.4, 0.3)
+    trained = fit(graph_model("gin"), monitor=Monitor("score", "max"), epochs=400, patience=2, validate_every=3)
+    progress = trained.run()
+    assert (progress.best_epoch, progress.epoch) == (2, 9)
+
+
 def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
     assert Monitor.of(task("peptides_func"), Protocol(monitor="metric")) == Monitor("ap", "max")
     assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
@@ -263,7 +271,7 @@ def test_drop_last_leaves_incomplete_batches_out() -> None:
 
 def test_a_loss_that_is_not_finite_is_an_error_that_says_so() -> None:
     with pytest.raises(NotFinite, match="try a lower lr"):
-        fit(graph_model("gin"), epochs=50, lr=1e30).run()
+        fit(graph_model("gin"), epochs=50, lr=1e9).run()
 
 
 def test_a_gpu_that_is_not_there_is_named() -> None:
@@ -279,17 +287,17 @@ def test_a_damaged_checkpoint_is_left_alone(
 ) -> None:
     path = tmp_path / "state.pt"
     checkpoint.save(path, {"digest": "d", "numbers": torch.arange(4)})
-    loaded = checkpoint.load(path, "d", CPU)
+    loaded = checkpoint.load(path, "d")
     assert loaded is not None and torch.equal(loaded["numbers"], torch.arange(4))
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    assert checkpoint.load(path, "d", CPU) is None
+    assert checkpoint.load(path, "d") is None
     assert "cannot be read" in caplog.text
 
 
 def test_checkpoints_execute_no_code(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     torch.save({"digest": "d", "model": Protocol(epochs=1)}, path)
-    assert checkpoint.load(path, "d", CPU) is None
+    assert checkpoint.load(path, "d") is None
 
 
 def test_streams_of_chance_are_separate_and_repeatable() -> None:
@@ -328,3 +336,11 @@ def test_training_tells_how_little_the_sampled_permutations_agree(name: str, agr
         assert found == [None, None]
     else:
         assert all(value is not None and 0 < value <= 2 * math.log(2) for value in found)
+
+
+def test_patience_begins_with_the_first_weights_that_are_kept() -> None:
+    """Until a validation is finite there is nothing that later epochs could be worse than."""
+    protocol = Protocol(patience=2)
+    assert not Progress(epoch=9, best_epoch=-1).out_of_patience(protocol)
+    assert not Progress(epoch=2, best_epoch=0).out_of_patience(protocol)
+    assert Progress(epoch=3, best_epoch=0).out_of_patience(protocol)

@@ -24,12 +24,13 @@ from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import Fit
 from harness.training.outcome import NotStacked, Silence
-from harness.training.output_variance import repeated, variance_points
+from harness.training.output_variance import repeated, variance_point, variance_points
 from harness.training.seeds import generator
 from harness.training.world import World
 from tasks.protocol import Protocol
-from tasks.task import Dataset, Probabilistic
+from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
 from tests.harness.training.small_problems import EdgeCount, particles_spec
+from tests.harness.training.witness import Pass, Witness, count, numbers
 
 pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
@@ -86,6 +87,17 @@ def test_a_repeat_is_the_model_s_own_prediction() -> None:
     model, x = network("mlp-haar").eval(), part().inputs[:4]
     (found,) = repeated(model, x, (7,), 1, noise(), None)
     torch.testing.assert_close(found[0], model(x, 7, noise()).value.detach(), atol=1e-13, rtol=0)
+
+
+def test_the_published_variance_is_the_square_of_a_mean_deviation() -> None:
+    """Deviations of two examples over two repeats are sqrt(2) and sqrt(8): their mean is squared, not their squares
+    averaged."""
+    outputs, losses = torch.tensor([[0.0, 0.0], [2.0, 4.0]]), torch.tensor([[1.0, 1.0], [1.0, 5.0]])
+    point = variance_point("trained", 3, outputs, losses)
+    assert (point.stage, point.samples, point.repeats) == ("trained", 3, 2)
+    assert point.output_variance == pytest.approx(((2**0.5 + 8**0.5) / 2) ** 2)
+    assert point.loss_variance == pytest.approx((8**0.5 / 2) ** 2)
+    assert point.loss_mean == pytest.approx(2.0)
 
 
 def test_variance_falls_as_one_over_k() -> None:
@@ -151,6 +163,17 @@ def test_the_mean_gradient_is_the_mean_of_examples_gradients(name: str) -> None:
     assert norms == pytest.approx([math.sqrt(squares)] * 2, rel=1e-10)
 
 
+def test_the_mean_gradient_is_measured_in_full_precision() -> None:
+    """As all that is measured, also of a network that is trained in bfloat16."""
+    data = Counted({}).data("validation").first(5)
+    norms = []
+    for mixed in (False, True):
+        model = network("mlp-haar").float()
+        model.mixed_precision = mixed
+        norms.append(mean_gradient_norm(model, Counted({}), data, 2, 0))
+    assert norms[0] == norms[1] > 0
+
+
 def trained(hooks: Recorder, path: Path | None = None, model: Model | None = None, **settings: Any) -> Model:
     model = model or network("mlp-learned", dropout=0.1).float()
     protocol = Protocol(epochs=4, batch_size=16, train_samples=2, valid_samples=2, **settings)
@@ -207,6 +230,20 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     assert not isinstance(stacked, Exception)
     for ours, theirs in zip(stacked.output_variance, outcome.output_variance, strict=True):
         assert ours.output_variance == pytest.approx(theirs.output_variance, rel=1e-6)
+
+
+def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the validation set, every repeat with draws of its own: what differs is what training did."""
+    seen: list[Pass] = []
+    task = Counted({})
+    monkeypatch.setattr(executing, "initialised", lambda spec, problem: Witness(problem.signature, seen))
+    spec = small_spec(variance_repeats=2, valid_size=15)
+    executing._variance(spec, task, Witness(task.signature, seen), 1, CPU, None)
+    stages = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    for ours, theirs in zip(*stages, strict=True):
+        assert ours.keys == theirs.keys and torch.equal(ours.noise, theirs.noise)
+    assert {key - MOST_EXAMPLES for one in seen for key in one.keys} == set(range(15))
+    assert len(numbers(stages[0])) == count(stages[0]) == 15 * 2 * 4
 
 
 def test_without_training_there_are_the_initial_weights_alone() -> None:

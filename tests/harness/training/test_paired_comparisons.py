@@ -17,7 +17,7 @@ from baselines.model import Model
 from harness.registry import method
 from harness.training import checkpoint, paired
 from harness.training.hotelling import critical_value, t_squared
-from harness.training.outcome import Silence
+from harness.training.outcome import NotFinite, Silence
 from harness.training.paired import PairedComparisons, siamese_loss
 from tasks.graphs import constant_and_degree
 from tasks.protocol import Protocol
@@ -25,6 +25,7 @@ from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import PairedTask
+from tests.harness.training.small_device import with_room_for
 
 CPU = torch.device("cpu")
 LEVEL = 0.05
@@ -175,6 +176,30 @@ def test_the_loss_falls_where_embeddings_part() -> None:
     assert shifted < 1.0  # a common offset does not hide a difference
 
 
+def test_the_loss_looks_at_what_embeddings_do_not_have_in_common() -> None:
+    embeddings = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    common, sizes = torch.full((5,), 100.0).double(), torch.arange(1.0, 6.0).double()
+    torch.testing.assert_close(siamese_loss(common + 1e3 * sizes * embeddings), siamese_loss(1e3 * embeddings))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e8])
+def test_rounding_of_large_embeddings_separates_nothing(scale: float) -> None:
+    """Of one graph with itself under another numbering, by a network that is symmetric to rounding."""
+    run = comparisons("gin", SAME)
+    build = run.build
+
+    def scaled(signature: Signature) -> Model:
+        network = build(signature)
+        last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+        with torch.no_grad():
+            last.weight.mul_(scale)
+        return network
+
+    run.build = scaled
+    assert run.metrics()["separated"] == run.metrics()["unreliable"] == 0
+    assert max(run.statistics[0]) < 0.1 * run.threshold
+
+
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = HARD | EASY | SAME
     whole = comparisons("gin_id-haar", pairs, epochs=1)
@@ -197,6 +222,32 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.
     assert again.train_seconds > 0
 
 
+def test_only_what_is_told_apart_reliably_counts() -> None:
+    """Of either test only what exceeds the threshold; a category counts its own."""
+    pairs = {f"{category} {number}": EASY["star"] for category in "ab" for number in range(3)}
+    counted = comparisons("gin", pairs)
+    counted.categories = ["a", "a", "a", "b", "b", "b"]
+    limit = counted.threshold
+    beyond = 2 * limit
+    counted.statistics = [(beyond, limit), (beyond, beyond), (limit, 0.0), (beyond, 0.0), (0.0, beyond), (0.0, 0.0)]
+    found = counted._counts()
+    assert found["separated"] == 2 and found["unreliable"] == 2 and found["pairs"] == 6
+    assert found["separated_a"] == found["separated_b"] == 1
+
+
+def test_the_clock_is_read_once_the_device_has_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def clock() -> float:
+        order.append("clock")
+        return float(len(order))
+
+    monkeypatch.setattr(paired.time, "perf_counter", clock)
+    monkeypatch.setattr(paired, "synchronize", lambda device: order.append(f"wait for {device}"))
+    comparisons("gin", EASY).metrics()
+    assert order == ["clock", "wait for cpu", "clock"]
+
+
 def test_fewer_pairs_are_the_first() -> None:
     found = comparisons("gin", HARD | EASY | SAME, test_size=3).metrics()
     assert found["pairs"] == 3 and "separated_itself" not in found
@@ -212,5 +263,26 @@ def test_embeddings_that_are_not_finite_say_so() -> None:
         return model
 
     counted.build = new
-    with pytest.raises(FloatingPointError, match=r"pair 0 \(star\)"):
+    with pytest.raises(NotFinite, match=r"pair 0 \(star\)"):
         counted.metrics()
+
+
+def test_only_reliable_pairs_count_as_separated() -> None:
+    """A network that tells a graph from its own copy tells nothing; at the threshold a test says neither."""
+    counted = comparisons("gin", HARD | EASY | SAME)
+    high, bound = counted.threshold + 1, counted.threshold
+    counted.statistics = [(high, 0.0), (high, high), (bound, 0.0), (high, bound)]
+    found = counted.metrics()
+    assert (found["separated"], found["unreliable"], found["pairs"]) == (2, 1, 4)
+    assert [found[f"separated_{of}"] for of in counted.categories] == [1, 0, 0, 1]
+
+
+def test_a_device_that_is_out_of_memory_is_so_for_all_pairs_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = comparisons("gin_id-haar", EASY | SAME, epochs=1, test_samples=6)
+    expected = whole.metrics()
+    tried, short = with_room_for(2, monkeypatch), comparisons("gin_id-haar", EASY | SAME, epochs=1, test_samples=6)
+    assert short.metrics() == expected
+    assert [size for size in tried if size > 2] == [6, 3]
+    assert short.chunks.notes(4) == ("out of memory in evaluation: chunk 1 instead of 4",)

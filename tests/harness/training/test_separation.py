@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import SeparationTask
+from tests.harness.training.small_device import with_room_for
+from tests.harness.training.witness import Pass, Witness
 from tests.structures import random_graphs
 
 CPU = torch.device("cpu")
@@ -115,6 +118,29 @@ def test_the_count_is_the_plain_count(seed: int, initialisations: int, coarse: b
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harness.training.separation, "BLOCK", block)
         assert counts(list(embeddings), 0.5) == plain_counts(list(embeddings), 0.5)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_distance_of_the_threshold_separates_nothing(listed: bool) -> None:
+    """It has to be exceeded; sums and threshold are exact in binary."""
+    pairs = torch.tensor([[0, 1], [0, 2], [1, 2]]) if listed else None
+    left = Unseparated(3, 0.5, CPU, pairs)
+    left.add(torch.tensor([[0.0, 0.0], [0.25, 0.25], [0.25, 0.375]]))
+    assert len(left) == 2 and left.members().all()
+
+
+def test_a_copy_at_the_threshold_is_not_told_apart() -> None:
+    run = separation("gin", 1, threshold=0.5)
+    shift = iter([0.0, 0.5])
+    whole = run._embed
+
+    def embed(*arguments: Any) -> Tensor:
+        found = torch.zeros_like(whole(*arguments))
+        found[:, 0] = next(shift)
+        return found
+
+    run._embed = embed  # type: ignore[method-assign]
+    assert run.metrics()["false_separations"] == 0
 
 
 @given(seed=st.integers(0, 10_000), sound=st.floats(0, 1), block=st.sampled_from((4, 256)), listed=st.booleans())
@@ -228,6 +254,11 @@ def test_chance_separates_copies_and_is_counted() -> None:
     assert metrics["unseparated_sound"] > 0.9 * 60 * 59 / 2
 
 
+def test_copies_are_relabelled() -> None:
+    """A network without symmetry and without chance tells them from their originals."""
+    assert separation("mlp-identity", 1).metrics()["false_separations"] > 50
+
+
 def test_more_initialisations_separate_no_less() -> None:
     counts = [separation("gin", initialisations=count).metrics()["unseparated"] for count in (1, 2, 6)]
     assert counts == sorted(counts, reverse=True)
@@ -242,6 +273,19 @@ def test_the_curve_falls_in_variance_as_samples_grow() -> None:
     assert {(point.value, point.variance) for point in flat} == {(flat[0].value, 0.0)}
 
 
+def test_the_variance_of_the_curve_is_unbiased() -> None:
+    """Embeddings are means of k Gaussian numbers times a weight, so their variance is the squared weight over k."""
+    run, seen = separation("gin", 4), list[Pass]()
+    signature = FewGraphs({}).signature
+    run.build = lambda: Witness(signature, seen)
+    run.protocol = replace(run.protocol, curve_size=60)
+    points = run.curve()
+    expected = torch.stack([one.weight for one in seen]).square().mean().item()
+    assert [point.samples for point in points] == [1, 4, 16]
+    for point in points:
+        assert point.variance == pytest.approx(expected / point.samples, rel=0.3)
+
+
 @pytest.mark.usefixtures("generated_data")
 def test_graph8c_end_to_end() -> None:
     """GIN is bounded by colour refinement: it cannot separate the 312 pairs that 1-WL does not (Balcilar et al.)."""
@@ -252,3 +296,17 @@ def test_graph8c_end_to_end() -> None:
     assert outcome.cost["parameters"] > 0 and outcome.cost["peak_memory_bytes"] > 0
     again = execute(spec, resources=Resources(), hooks=Silence())
     assert dict(again.metrics) == dict(outcome.metrics)
+
+
+def test_a_device_that_is_out_of_memory_is_so_for_all_models_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = separation("mlp-haar", 4, threshold=0.05)
+    expected = whole.metrics(), whole.curve()
+    tried, short = with_room_for(2, monkeypatch), separation("mlp-haar", 4, threshold=0.05)
+    assert (short.metrics(), [point.value for point in short.curve()]) == (
+        expected[0],
+        [point.value for point in expected[1]],
+    )
+    assert [size for size in tried if size > 2] == [5]
+    assert short.chunks.notes(None) == ("out of memory in evaluation: chunk 2 instead of all samples",)

@@ -6,17 +6,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.catalogue import GIN
 from baselines.equivariant.gin import GIN as GINNetwork
+from baselines.model import Equivariant
+from harness.training import universality
 from harness.training.universality import (
     GRAPH_NODES,
     INPUTS,
     SIGNIFICANCE,
     Universality,
+    errors_of,
     examples,
     neighbourhoods,
+    standardised,
     teacher,
     turned_mean,
     turned_means,
@@ -150,7 +154,47 @@ def test_neighbourhoods_are_connected_and_keep_what_they_hold() -> None:
         ((0.9, 0.5, 0.3), (1.0, 0.6, 0.4), 2 * SIGNIFICANCE, False),
         ((0.1, 0.1, 0.1), (0.1, 0.1, 0.1), 0.9, True),
         ((0.9, 0.5, 0.3), (), 1e-3, True),
+        ((0.2, 0.2, 0.19), (0.9, 0.5, 0.3), 1e-3, True),
+        ((0.9, 0.9, 0.7), (0.9, 0.5, 0.3), 1e-3, False),
     ],
 )
 def test_what_errors_say(plain: tuple[float, ...], stabilised: tuple[float, ...], p_value: float, fits: bool) -> None:
     assert Universality((4, 16, 64), plain, stabilised, p_value).fits == fits
+
+
+def test_targets_of_which_a_channel_does_not_vary_are_none() -> None:
+    values = torch.stack([torch.arange(4.0), torch.full((4,), 3.0)], -1)
+    exists = torch.ones(4, 2, dtype=torch.bool)
+    assert len(standardised(values, exists, Representation.GRAPH_SCALARS)) == 0
+    found = standardised(values[:, :1], exists[:, :1], Representation.GRAPH_SCALARS)
+    assert found.mean().abs() < 1e-6 and found.square().mean() == pytest.approx(1.0)
+
+
+class Recalled(nn.Module):
+    """Puts out what it was given for as many inputs, times a weight that is not trained away from 1."""
+
+    def __init__(self, values: Tensor, weight: float) -> None:
+        super().__init__()
+        self.values, self.weight = values.float(), nn.Parameter(torch.tensor(weight))
+
+    def forward(self, x: Structure) -> Tensor:
+        return self.values[x.key] * self.weight.round()
+
+
+@pytest.mark.parametrize("output", [Representation.GRAPH_SCALARS, Representation.NODE_SCALARS])
+def test_an_error_of_one_is_that_of_zero_and_inputs_are_moved(
+    output: Representation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever recalls targets by the input's number is right where these do not move with the input."""
+    monkeypatch.setattr(universality, "STEPS", 1)
+    monkeypatch.setattr(universality, "STRETCH", 1)
+    x, symmetry = random_graphs(12, 8, padded=False), group(("S_n",))
+    found = examples(x, symmetry, Signature.of(x, output, 1), chance(2))
+    count = len(found.inputs)
+    found = found._replace(inputs=replace(found.inputs, key=torch.arange(count)))
+    zero = errors_of(Equivariant(Recalled(found.targets, 0.0)), found, symmetry, output, 0)
+    for kind in (zero[: found.plain], zero[found.plain :]):
+        assert kind.mean() == pytest.approx(1.0, rel=1e-5)
+    recalled = errors_of(Equivariant(Recalled(found.targets, 1.0)), found, symmetry, output, 0)
+    moves = output is Representation.NODE_SCALARS
+    assert recalled[: found.plain].max() > 0.1 if moves else recalled.max() < 1e-9

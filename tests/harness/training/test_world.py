@@ -20,6 +20,7 @@ from baselines.layers.batch_norm import BatchNorm
 from baselines.model import Model
 from harness.registry import method
 from harness.training.fit import Fit
+from harness.training.outcome import NotFinite
 from harness.training.seeds import derive
 from harness.training.world import LONE, World
 from tasks.protocol import Protocol
@@ -37,6 +38,13 @@ class Weighted(EdgeCount):
     def loss(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         weight = targets.abs() / targets.abs().sum()
         return ((predictions - targets).square() * weight).sum()
+
+
+class Unvalidated(Weighted):
+    """Its loss is not a number where it is validated."""
+
+    def loss(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return super().loss(predictions, targets) * (1 if predictions.requires_grad else math.nan)
 
 
 class Rows:
@@ -66,12 +74,25 @@ def train(name: str, world: World, path: Path | None = None, **settings: Any) ->
     return network, rows
 
 
+def failure(world: World) -> str:
+    """What a run says that validates nothing."""
+    fit = Fit(
+        model("gin"), Unvalidated({}), PROTOCOL, seed=3, device=torch.device("cpu"), dtype=torch.float64, hooks=Rows(),
+        world=world,
+    )  # fmt: skip
+    with pytest.raises(NotFinite) as failed:
+        fit.run()
+    return str(failed.value)
+
+
 def worker(rank: int, size: int, port: int, name: str, folder: Path, settings: dict[str, Any]) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=size)
-    network, rows = train(name, World.of_this_process(), folder / "state.pt", **settings)
-    torch.save({"rows": rows.rows, "weights": network.state_dict()}, folder / f"{rank}.pt")
+    world = World.of_this_process()
+    network, rows = train(name, world, folder / "state.pt", **settings)
+    said = failure(world)
+    torch.save({"rows": rows.rows, "weights": network.state_dict(), "failure": said}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -84,9 +105,15 @@ def together(name: str, folder: Path, size: int = 2, **settings: Any) -> list[di
 
 @pytest.mark.parametrize("name", ["gin", "mlp-learned", "gin_id-canonical"])
 def test_two_processes_end_where_one_does(name: str, tmp_path: Path) -> None:
-    """With batch norms over all of a batch, penalties, odd batches that two cannot halve, clipped gradients."""
+    """With batch norms over all of a batch, penalties, odd batches that two cannot halve, clipped gradients.
+
+    And where one fails, both do: none waits for the other.
+    """
     network, expected = train(name, LONE)
+    said = failure(LONE)
+    assert said.startswith("No validation loss is finite, from epoch 0 to 2")
     for found in together(name, tmp_path):
+        assert found["failure"] == said
         assert [step for step, _ in found["rows"]] == [step for step, _ in expected.rows]
         for (_, ours), (_, alone) in zip(found["rows"], expected.rows, strict=True):
             assert ours == pytest.approx(alone, rel=1e-8)

@@ -71,6 +71,25 @@ def test_a_build_that_fails_leaves_nothing_and_can_be_repeated(data_folder):
     assert cache.obtain("x", write("whole")).read_text() == "whole"
 
 
+def test_contents_reach_the_disk_before_the_name_does(data_folder, monkeypatch):
+    """A power cut after the name would leave a name for nothing."""
+    order = []
+    sync, move = os.fsync, os.replace
+
+    def synced(file: int) -> None:
+        order.append(("synced", os.fstat(file).st_size))
+        sync(file)
+
+    def moved(source: Path, target: Path) -> None:
+        order.append(("moved", Path(target).name))
+        move(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved)
+    cache.obtain("x", write("whole"))
+    assert order == [("synced", 5), ("moved", "x")]
+
+
 def test_two_processes_fill_the_cache_once(tmp_path, repository):
     program = """
 import sys, time

@@ -63,6 +63,7 @@ def test_sizes_degrees_and_types_tell_graphs_apart():
         (typed(path, [0, 1, 1, 0]), typed(path, [1, 0, 0, 1])),
         (typed(HEXAGON, [0] * 6), typed(HEXAGON, [1] * 6)),
         (typed(HEXAGON, [0, 1] * 3), typed(HEXAGON, [0, 0, 0, 1, 1, 1])),
+        (typed(nx.complete_graph(3), [0, 0, 1]), typed(nx.complete_graph(3), [0, 1, 1])),
     ]
     for first, second in pairs:
         assert not isomorphic(first, second)

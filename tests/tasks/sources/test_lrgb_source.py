@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.sources import lrgb
+from tasks.sources import lrgb, pattern
 from tasks.sources.cache import DataError
+from tasks.sources.published import Facts
 from tests.published_files import contacts_archive, peptides_archive, write_archive
 
 SIZES = {"train.pt": (5, 3, 1, 8), "val.pt": (4, 2), "test.pt": (6,)}
 MEMBER = dict(zip(lrgb.SPLITS, lrgb.MEMBERS, strict=True))
+
+
+def test_what_is_published_of_each_set():
+    """Table 1 of Dwivedi et al. 2022 and table 1 of Dwivedi et al. 2020; the files by the splits that they hold."""
+    facts = {archive.title: archive.facts for archive in (lrgb.PEPTIDES_FUNC, lrgb.PEPTIDES_STRUCT, lrgb.PCQM_CONTACT)}
+    assert facts["Peptides-func"] == facts["Peptides-struct"] == Facts(15_535, 150.94, 307.30)
+    assert facts["PCQM-Contact"] == Facts(529_434, 30.14, 61.09)
+    assert pattern.PUBLISHED.facts == Facts(14_000, 118.9, 6_098.9)
+    assert MEMBER == {"train": "train.pt", "validation": "val.pt", "test": "test.pt"}
+    for archive in (lrgb.PEPTIDES_FUNC, lrgb.PEPTIDES_STRUCT, lrgb.PCQM_CONTACT):
+        assert archive.members == tuple(MEMBER.values()) and archive.url.endswith(f"/{archive.name}?dl=1")
 
 
 def assert_graphs(part: lrgb.Molecules | lrgb.Contacts, molecules: list[tuple[torch.Tensor, ...]]) -> None:

@@ -61,6 +61,14 @@ def starts(nodes, size, seed=0):
     return position, random.normal(size=(size, nodes, 3)) / 2, random.choice([-1, 1], size=(size, nodes))
 
 
+@pytest.fixture
+def few_steps(monkeypatch):
+    """All published trajectories are drawn whatever is asked for: here ten of each split, and they are short."""
+    monkeypatch.setattr(nbody, "PUBLISHED_SIZES", dict.fromkeys(nbody.PUBLISHED_SIZES, 10))
+    monkeypatch.setattr(nbody, "INPUT_FRAME", 1)
+    monkeypatch.setattr(nbody, "TARGET_FRAME", 2)
+
+
 def test_draws_follow_the_published_order():
     sizes = {"train": 7, "validation": 5, "test": 3}
     drawn = nbody.draws(sizes=sizes)
@@ -207,6 +215,7 @@ def test_energy_is_kept_and_a_wrong_force_is_noticed():
     assert np.median(nbody.energy_drift(free, charge)) > 1e-2
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_smaller_sets_are_prefixes():
     large = nbody.trajectories(nodes=4, train=6, validation=5, test=4)
     small = nbody.trajectories(nodes=4, train=2, validation=3, test=0)
@@ -217,6 +226,7 @@ def test_smaller_sets_are_prefixes():
             np.testing.assert_array_equal(part, whole[:size])
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_seed_is_a_set_and_parameters_do_not_share_files(data_folder):
     sizes = {"train": 2, "validation": 1, "test": 1}
     first, other = nbody.trajectories(nodes=3, seed=1, **sizes), nbody.trajectories(nodes=3, seed=2, **sizes)
@@ -228,6 +238,7 @@ def test_a_seed_is_a_set_and_parameters_do_not_share_files(data_folder):
     np.testing.assert_array_equal(again["train"].target, first["train"].target)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_the_second_call_reads_the_cache(monkeypatch):
     sizes = {"train": 2, "validation": 1, "test": 1}
     first = nbody.trajectories(nodes=2, **sizes)
@@ -241,6 +252,7 @@ def test_the_second_call_reads_the_cache(monkeypatch):
         assert second[split].target.dtype == np.float64
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_a_damaged_file_is_reported(data_folder):
     sizes = {"train": 1, "validation": 1, "test": 1}
     nbody.trajectories(nodes=2, **sizes)

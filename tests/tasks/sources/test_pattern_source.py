@@ -18,6 +18,7 @@ import torch
 
 from tasks.sources import cache, pattern
 from tasks.sources.graph_arrays import GraphArrays
+from tasks.sources.published import Facts
 from tests.published_files import facts_of, write_archive
 
 COUNTS = {"train": 300, "validation": 60, "test": 60}
@@ -194,6 +195,26 @@ def test_a_set_with_other_graphs_is_not_the_published_one(small_set, data_folder
     monkeypatch.setenv("XDG_CACHE_HOME", str(data_folder))
     with pytest.raises(cache.DataError, match=r"not the published PATTERN \(it holds 7 graphs in place of 14000\)"):
         pattern.official()
+
+
+@pytest.mark.parametrize(
+    ("stated", "fault"),
+    [
+        ((2, 10.0, 40.0), None),
+        ((2, 10.09, 40.3), None),
+        ((2, 9.91, 39.7), None),
+        ((3, 10.0, 40.0), "2 graphs in place of 3"),
+        ((1, 10.0, 40.0), "2 graphs in place of 1"),
+        ((2, 10.2, 40.0), "10.0 nodes on average in place of 10.2"),
+        ((2, 9.8, 40.0), "10.0 nodes on average in place of 9.8"),
+        ((2, 10.0, 41.0), "40.0 edges on average in place of 41.0"),
+        ((2, 10.0, 39.0), "40.0 edges on average in place of 39.0"),
+    ],
+)
+def test_facts_hold_within_a_hundredth_on_either_side(stated, fault):
+    arrays = {"node_offset": np.array([0, 5, 20]), "edge_offset": np.array([0, 50, 80])}
+    found = Facts(*stated).fault({"train": arrays})
+    assert (found is None) if fault is None else fault in found
 
 
 def test_a_damaged_archive_is_one_sentence(small_set, data_folder):

@@ -174,6 +174,15 @@ class TestModelNet:
         points = np.concatenate([part.points for part in found.values()])
         assert points.shape == (24, 30, 3) and len(np.unique(points, axis=0)) == 24
         np.testing.assert_allclose(np.linalg.norm(points, axis=-1).max(1), 1, rtol=1e-6)
+        train, _ = modelnet.surfaces("modelnet10")
+        for kind in (0, 1):
+            (held_out,) = found["validation"].points[found["validation"].label == kind]
+            np.testing.assert_array_equal(held_out, train.points[train.label == kind][9])
+
+    def test_shapes_come_in_an_order_that_mixes_the_classes(self):
+        """A set that is not shuffled before its first so many are taken has all classes in them."""
+        train, _ = modelnet.surfaces("modelnet10")
+        assert len(set(train.label[:10].tolist())) == len(set(train.label[10:].tolist())) == 2
 
     def test_the_order_of_files_does_not_matter(self, data_folder, monkeypatch):
         import glob

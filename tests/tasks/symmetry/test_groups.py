@@ -118,6 +118,29 @@ def test_permutations_move_nodes_to_their_images_and_leave_padding(seed: int) ->
     assert not moved.node_scalars[~moved.mask].any()
 
 
+@pytest.mark.parametrize("names", GROUPS)
+def test_nodes_that_do_not_exist_stay_zero_and_count_nowhere(names: tuple[str, ...]) -> None:
+    """Moved by any element, and moved to rest; what moves to rest is that of the structure alone."""
+    symmetry = group(names)
+    alone = structures_for(symmetry)
+    x = alone.padded(8)
+    moved = x.acted(symmetry.random(x, 3, torch.Generator().manual_seed(1)))
+    for values in (moved.points, moved.vectors, moved.node_scalars, moved.edge_scalars, moved.edge_scalars.mT):
+        assert not values[~moved.mask].any()
+    torch.testing.assert_close(x.centroid, alone.centroid)
+    for factor in factors(symmetry):
+        if isinstance(factor, GeometricGroup):
+            close(factor.rest_frame(x), factor.rest_frame(alone), 1e-12)
+            at_rest = x.acted(factor.rest_frame(x).inverse())
+            assert not at_rest.points[~x.mask].any() and not factor.geometry_at_rest(x)[~x.mask].any()
+
+
+def test_what_elements_make_of_a_structure_keeps_its_key() -> None:
+    x = replace(random_graphs(3, 5), key=torch.tensor([7, 2, 9]))
+    g = group(("S_n",)).random(x, 2, torch.Generator().manual_seed(1))
+    assert x.acted(g).key.tolist() == x.repeated(2).key.tolist() == [7, 7, 2, 2, 9, 9]
+
+
 def test_points_move_under_translations_and_vectors_do_not() -> None:
     x = random_particles(2, 5)
     g = Rigid(torch.eye(3, dtype=torch.float64).expand(2, 1, 3, 3), torch.ones(2, 1, 3, dtype=torch.float64))

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from tasks.symmetry.groups import SymmetricGroup
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.sorting import permutation_entropy, soft_identity, sort_descending
+from tasks.symmetry.sinkhorn import AlongLine, Dense, soft_identity
+from tasks.symmetry.sorting import permutation_entropy, sort_descending
 from tasks.symmetry.structure import Structure
 
-SPREAD = 4.0
+WAYS = pytest.mark.parametrize("way", [Dense, AlongLine])
+Way = type[Dense] | type[AlongLine]
 
 
 def reference_soft_permutation(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> Tensor:
@@ -54,12 +56,13 @@ def straight_through(scores: Tensor, mask: Tensor, temperature: float) -> Tensor
     return hard - soft.detach() + soft
 
 
+@WAYS
 @given(seed=st.integers(0, 10_000), temperature=st.sampled_from([0.01, 0.1, 1.0]))
-def test_values_and_gradients_of_the_soft_permutation(seed: int, temperature: float) -> None:
+def test_values_and_gradients_of_the_soft_permutation(way: Way, seed: int, temperature: float) -> None:
     scores, mask = scores_and_mask(seed)
     weights = torch.randn(4, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
     order = sort_descending(scores, mask)
-    soft = soft_identity(scores.gather(-1, order), mask, temperature, 20, SPREAD)
+    soft, _ = way.apply(scores.gather(-1, order), mask, temperature, 20)
     in_node_order = torch.zeros_like(soft).scatter(-2, order[:, :, None].expand_as(soft), soft)
     expected = reference_soft_permutation(scores, mask, temperature, 20)
     torch.testing.assert_close(in_node_order, expected, atol=1e-8, rtol=0)
@@ -68,17 +71,19 @@ def test_values_and_gradients_of_the_soft_permutation(seed: int, temperature: fl
     torch.testing.assert_close(gradient, expected_gradient, atol=1e-6, rtol=1e-6)
 
 
-def test_the_soft_identity_has_true_gradients() -> None:
+@WAYS
+def test_the_soft_identity_has_true_gradients(way: Way) -> None:
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     scores = torch.tensor([[0.9, 0.4, 0.1, -0.3, -0.8], [0.7, 0.0, -0.4, 0.0, 0.0]], dtype=torch.float64)
     scores.requires_grad_()
-    assert torch.autograd.gradcheck(lambda s: soft_identity(s, mask, 0.5, 5, SPREAD), (scores,))
+    assert torch.autograd.gradcheck(lambda s: way.apply(s, mask, 0.5, 5)[0], (scores,))
 
 
+@WAYS
 @given(seed=st.integers(0, 10_000))
-def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(seed: int) -> None:
+def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(way: Way, seed: int) -> None:
     scores, mask = scores_and_mask(seed)
-    soft = soft_identity(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200, SPREAD)
+    soft, _ = way.apply(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200)
     torch.testing.assert_close(soft.sum(-1), mask.double(), atol=1e-6, rtol=0)
     torch.testing.assert_close(soft.sum(-2), mask.double(), atol=1e-6, rtol=0)
     assert not soft[~(mask[:, :, None] & mask[:, None])].any()
@@ -86,10 +91,89 @@ def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(seed: int
 
 def test_single_precision_survives_far_and_equal_scores() -> None:
     scores = torch.tensor([[1.0, 1.0, 0.0, -1.0]])
-    soft = soft_identity(scores, torch.ones(1, 4, dtype=torch.bool), 0.001, 20, SPREAD)
+    soft = soft_identity(scores, torch.ones(1, 4, dtype=torch.bool), 0.001, 20, 4.0)
     expected = torch.eye(4)
     expected[:2, :2] = 0.5
     torch.testing.assert_close(soft[0], expected)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.01, 1e-4])
+def test_only_differences_of_scores_count_however_large_they_are(temperature: float) -> None:
+    """Distances of many temperatures are no infinity, nor are scores that are all far from zero."""
+    scores = torch.tensor([[0.9, 0.5, 0.49999, 0.1, -0.5]], dtype=torch.float64)
+    mask = torch.tensor([[True, True, True, True, False]])
+    found = [soft_identity(scores + shift, mask, temperature, 20, 2**0.5) for shift in (0.0, 64.0, -64.0)]
+    assert found[0].isfinite().all()
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], atol=1e-9, rtol=0)
+    x = Structure.build(mask, node_scalars=torch.zeros(1, 5, 1, dtype=torch.float64))
+    unit = torch.nn.functional.normalize(scores * mask, dim=-1)[:, None].requires_grad_()
+    soft = SymmetricGroup().relaxed_head(x, unit, temperature, 20).relaxation
+    assert soft is not None
+    torch.testing.assert_close(soft.sum(-1), mask[:, None].double(), atol=1e-6, rtol=0)
+    (gradient,) = torch.autograd.grad((soft * torch.arange(5)).sum(), unit)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("nodes", [5, 64, 200])
+@pytest.mark.parametrize("temperature", [0.01, 0.1])
+@pytest.mark.parametrize("way", [Dense, AlongLine])
+def test_single_precision_is_that_of_its_inputs(way: Way, nodes: int, temperature: float) -> None:
+    """Values to 5e-7 and gradients to 5e-7 of the largest, of graphs of several sizes in several parts."""
+    noise = torch.Generator().manual_seed(nodes)
+    mask = torch.arange(nodes) < torch.randint(nodes // 2, nodes + 1, (100, 1), generator=noise)
+    scores = torch.randn(100, nodes, generator=noise) * mask
+    scores = scores / scores.norm(dim=-1, keepdim=True)
+    scores = scores.gather(-1, sort_descending(scores, mask))
+    weights = torch.randn(100, nodes, nodes, generator=noise)
+    found = []
+    for dtype, the_way in ((torch.float32, way), (torch.float64, AlongLine)):
+        leaf = scores.to(dtype).requires_grad_()
+        soft, _ = the_way.apply(leaf, mask, temperature, 20)
+        (gradient,) = torch.autograd.grad(soft, leaf, weights.to(dtype))
+        found.append((soft.detach().double(), gradient.double() / gradient.abs().max()))
+    torch.testing.assert_close(found[0], found[1], atol=5e-7, rtol=0)
+
+
+def test_both_ways_agree_in_stacks() -> None:
+    """Under vmap, where no shape may follow the data."""
+    noise = torch.Generator().manual_seed(0)
+    scores = torch.randn(3, 4, 30, generator=noise, dtype=torch.float64).sort(-1, descending=True).values * 0.1
+    mask = torch.arange(30) < torch.tensor([30, 20, 10, 1])[:, None]
+    scores = scores * mask
+    weights = torch.randn(4, 30, 30, generator=noise, dtype=torch.float64)
+
+    def gradient(way: Way) -> Tensor:
+        def weighted(one: Tensor) -> Tensor:
+            soft, _ = way.apply(one, mask, 0.1, 20)
+            return (soft * weights).sum()
+
+        return torch.func.vmap(torch.func.grad(weighted))(scores)
+
+    torch.testing.assert_close(gradient(Dense), gradient(AlongLine), atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "nodes", "temperature", "way"),
+    [
+        ("cpu", torch.float32, 64, 0.01, Dense),
+        ("cpu", torch.float64, 64, 0.01, AlongLine),
+        ("cpu", torch.float32, 188, 0.01, AlongLine),
+        ("cpu", torch.float64, 188, 0.001, Dense),
+        ("meta", torch.float32, 5, 0.01, Dense),
+        ("meta", torch.float32, 188, 0.01, Dense),
+        ("meta", torch.float32, 444, 0.01, AlongLine),
+    ],
+)
+def test_the_way_is_chosen_by_device_size_and_distances(
+    device: str, dtype: torch.dtype, nodes: int, temperature: float, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Way] = []
+    for one in (Dense, AlongLine):
+        monkeypatch.setattr(one, "apply", lambda *_, one=one: taken.append(one) or (None, None))
+    scores = torch.empty(2, nodes, dtype=dtype, device=device)
+    soft_identity(scores, torch.ones(2, nodes, dtype=torch.bool, device=device), temperature, 20, 2**0.5)
+    assert taken == [way]
 
 
 @given(seed=st.integers(0, 10_000), temperature=st.sampled_from([0.01, 0.3]))

@@ -1,0 +1,33 @@
+"""The table ``costs``: what a setting takes of each device that it ran on."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from harness.collate.statistics import SETTING_KEYS, count, mean
+
+
+def costs(runs: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per setting, device and number of seeds that were trained at once (``stack``), of runs that succeeded.
+
+    ``device`` is that of :func:`~harness.records.devices.device_of`. Time and memory of a prediction are those of all
+    runs on the device, ``cost_seeds`` of them; training times of another ``stack`` are shares of another work, so they
+    stand in another row. Units: seconds, bytes. What no device changes (parameters, operations) is in ``accuracy``.
+    """
+    device = (*SETTING_KEYS, "device")
+    predicting = ("seconds_per_example", "peak_memory_bytes", "cost_seeds")
+    return (
+        runs.filter(pl.col("status") == "succeeded")
+        .with_columns(
+            mean("seconds_per_example").over(device),
+            pl.col("peak_memory_bytes").max().over(device),
+            count("digest").over(device).alias("cost_seeds"),
+        )
+        .group_by(*device, "stack", maintain_order=True)
+        .agg(
+            pl.col(predicting).first(),
+            mean("train_seconds"),
+            mean("train_examples_per_second"),
+        )
+        .sort("task", "protocol", "method", "size", "setting", "device", "stack", nulls_last=True)
+    )

@@ -1,0 +1,116 @@
+"""The records of a store's segments as collating sees them: each has the name of a file that never changes.
+
+A segment never changes either, so its rows are kept beside it, in ``segments/rows``, and its records are parsed once
+for each layout of the tables. These tables can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import polars as pl
+
+from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.durable import temporary
+from harness.records.segments import Segments
+from harness.records.store import FAILED, SEGMENTS, Store
+
+SCHEMA = pl.Schema(
+    {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
+)
+LAYOUT = "11"
+"""Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
+_ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
+_LAYOUT = "symbench.layout"
+BATCH = 4096
+"""Records that are rows of Python values at once: a hundred thousand would take gigabytes."""
+
+
+def kept_records(segments: Segments, files: pl.Series) -> pl.DataFrame:
+    """One row for each record (columns: :data:`SCHEMA`) that counts beside the ``files`` of the same store.
+
+    A record does not where a file or another segment has one of this run that is later, or that succeeded.
+    """
+    counting = segments.counting()
+    if counting is None:
+        return SCHEMA.to_frame()
+    name = pl.col("digest") + pl.when(pl.col("status") == "failed").then(pl.lit(FAILED)).otherwise(pl.lit(""))
+    named = counting.with_columns(pl.format("records/{}.json", name).alias("own"))
+    succeeded = counting.filter(pl.col("status") == "succeeded").select(pl.format("records/{}.json", "digest"))
+    better = pl.concat([files, succeeded.to_series()])
+    success = pl.format("records/{}.json", "digest")
+    counts = ~pl.col("own").is_in(files.implode()) & (
+        (pl.col("status") == "succeeded") | ~success.is_in(better.implode())
+    )
+    return named.filter(counts).select(
+        pl.format("{}/{}/{}.json", pl.lit(SEGMENTS), "segment", name).alias("file"),
+        pl.lit(0, pl.Int64).alias("file_mtime_ns"),
+        pl.lit(0, pl.Int64).alias("file_size"),
+        "segment",
+        pl.col("row").cast(pl.UInt32),
+    ).sort("segment", "row")
+
+
+def keep_rows(store: Store) -> None:
+    """Parses the records of segments that were not parsed yet, so that the next collation need not."""
+    rows = KeptRows(store.root / SEGMENTS, store.segments, LAYOUT)
+    for segment in sorted(store.segments.names()):
+        rows.of(segment)
+    rows.sweep()
+
+
+class KeptRows:
+    """The rows of the segments in ``folder``, as :func:`~harness.collate.reading.read_row` gives them in ``layout``."""
+
+    def __init__(self, folder: Path, segments: Segments, layout: str) -> None:
+        self._folder, self._segments, self._layout = folder / "rows", segments, layout
+
+    def of(self, segment: str) -> pl.DataFrame:
+        """All rows of a segment, and in ``row`` their places in it, less those of what is no record.
+
+        Raises ``FileNotFoundError`` where it has gone.
+        """
+        found = self._load(segment)
+        return self._make(segment) if found is None else found
+
+    def sweep(self) -> None:
+        """Removes those of segments that have gone."""
+        names = self._segments.names()
+        for path in self._folder.glob("*"):
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def _load(self, segment: str) -> pl.DataFrame | None:
+        path = self._folder / segment
+        try:
+            if pl.read_parquet_metadata(path).get(_LAYOUT) == self._layout:
+                return pl.read_parquet(path, glob=False)
+        except (OSError, pl.exceptions.PolarsError):  # it is not there, or damaged
+            pass
+        return None
+
+    def _make(self, segment: str) -> pl.DataFrame:
+        rows = pl.concat(self._parsed(segment))
+        path = temporary(self._folder / segment)
+        with contextlib.suppress(OSError):  # a full disk, or one that may not be written: they are made again next time
+            path.parent.mkdir(exist_ok=True)
+            try:
+                rows.write_parquet(path, metadata={_LAYOUT: self._layout})
+                path.replace(self._folder / segment)
+            finally:
+                path.unlink(missing_ok=True)
+        found = self._load(segment)  # equal texts share their memory in what was read
+        return rows if found is None else found
+
+    def _parsed(self, segment: str) -> Iterator[pl.DataFrame]:
+        bodies = enumerate(self._segments.all_bodies(segment))
+        yield _ROWS.to_frame()
+        while part := list(islice(bodies, BATCH)):
+            rows = []
+            for place, body in part:
+                with contextlib.suppress(Unreadable):
+                    rows.append(read_row(body) | {"row": place})
+            yield frame(rows, _ROWS)

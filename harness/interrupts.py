@@ -1,0 +1,106 @@
+"""Signals that ask this process to end: Ctrl-C, SIGTERM and the end of its terminal are one and the same request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import psutil
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_SECONDS = 1.0
+"""Within these a further signal is the same request: shells and ``timeout`` send one to the process and its group."""
+
+AT_ONCE = "Ended at once: every finished run has its record, and the same command does what is left.\n"
+
+
+class Interrupts:
+    """The first signal raises ``KeyboardInterrupt``; a later one ends this process, and all that it started, at once.
+
+    ``number`` is the first signal's. Where an interrupt is ``deferred`` the first one is only remembered.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.deferred = False
+        self._since = 0.0
+        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]  # one that is gone does not say so
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it for a process that a signal ended; 0 where none came."""
+        return 128 + self.number if self.number else 0
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            if time.monotonic() - self._since > SAME_SECONDS:
+                _end_at_once(number)
+            return
+        self.number, self._since = number, time.monotonic()
+        if number == signal.SIGHUP:
+            self._let_go_of_terminals()
+        if not self.deferred:
+            raise KeyboardInterrupt
+
+    def _let_go_of_terminals(self) -> None:
+        """To write to what is gone would fail, and hide why the process ends."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in self._terminals:
+            os.dup2(nothing, stream)
+        os.close(nothing)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupts]:
+    """Signals interrupt the block. One that this process was started to ignore (``nohup``, ``&``) stays ignored."""
+    asked = Interrupts()
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, asked.handle) for number in heard}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """For what gives processes back: a first signal waits for its end, and Ctrl-C outside of :func:`interruptible` is
+    ignored. One that comes after another still ends this process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    asked = {found for number in SIGNALS if (found := _owner(number)) is not None}
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = [(one, one.deferred) for one in asked]
+    for one in asked:
+        one.deferred = True
+    try:
+        yield
+    finally:
+        for one, deferred in before:
+            one.deferred = deferred
+        if handler is signal.default_int_handler:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _owner(number: int) -> Interrupts | None:
+    found = getattr(signal.getsignal(number), "__self__", None)
+    return found if isinstance(found, Interrupts) else None
+
+
+def _end_at_once(number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, AT_ONCE.encode())
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    os._exit(128 + number)

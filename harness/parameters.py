@@ -1,0 +1,79 @@
+"""The values of a card's parameters: whether they are right, and their one spelling (no torch)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from baselines.cards import BaseCard, SamplerCard
+from harness.errors import SymbenchError
+from harness.words import shortened
+from tasks.cards import TaskCard
+from tasks.limits import Limit
+
+Card = TaskCard | BaseCard | SamplerCard
+
+
+def check_values(section: str, card: Card, params: Mapping[str, Any]) -> None:
+    """Raises :class:`SymbenchError` for the first value that a parameter does not take."""
+    for name, value in params.items():
+        if reason := unfit(name, value, card):
+            raise SymbenchError(
+                f"The {section} setting '{name}' of '{card.name}' {reason}, not {shortened(repr(value), 80)}."
+            )
+
+
+def unfit(name: str, value: Any, card: Card) -> str | None:
+    """What the value of a parameter of ``card`` should be; ``None`` where it is that."""
+    default, limit = card.params[name], card.limits.get(name)
+    if value == default and type(value) is type(default):
+        return None
+    if not _alike(value, default):
+        return f"should be like {default!r}"
+    reason = None if limit is None else limit.wrong(value)
+    return f"should be {reason}" if reason else None
+
+
+def _alike(value: Any, default: Any) -> bool:
+    """Whether a value is of the kind of ``default``, and can be written as JSON (dates and NaN cannot).
+
+    What is positive by default is a size, a count or a scale, and never negative.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    if default is None:
+        return True
+    if isinstance(default, int | float) and default > 0 and type(value) in (int, float) and value < 0:
+        return False
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return isinstance(value, (list, tuple)) if isinstance(default, (list, tuple)) else type(value) is type(default)
+
+
+def normal(card: Card, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value in the one spelling that its limit gives it; without a limit, that of the default's type."""
+    return {name: _spelt(value, card.params[name], card.limits.get(name)) for name, value in params.items()}
+
+
+def _spelt(value: Any, default: Any, limit: Limit | None) -> Any:
+    if value is None or (value == default and type(value) is type(default)):
+        return default if value is not None else None
+    if limit is not None:
+        return limit.normal(value)
+    return value + 0.0 if isinstance(default, float) else list(value) if isinstance(value, tuple) else value
+
+
+def meant(
+    card: BaseCard | SamplerCard, params: Mapping[str, Any], usual: Mapping[str, Any], task_card: TaskCard
+) -> dict[str, Any]:
+    """The parameters with the usual value in place of one that means the same on the task."""
+    kept = dict(params)
+    for name, meaning in card.meanings.items():
+        own = meaning(params, task_card)
+        spellings = [usual[name], card.params[name]]
+        same = (value for value in spellings if meaning({**params, name: value}, task_card) == own)
+        kept[name] = next(same, own)
+    return kept

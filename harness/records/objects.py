@@ -1,0 +1,192 @@
+"""The objects behind an address (``s3://bucket/folder``), through fsspec: put, get, list, delete, create."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.asyn import AsyncFileSystem
+from fsspec.spec import AbstractFileSystem
+
+from harness.durable import move, sync
+from harness.errors import SymbenchError
+from harness.words import first_line
+
+T = TypeVar("T")
+
+PACKAGES = {"s3": "'symbench[cluster]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+# Without these a wrong address is tried for minutes.
+IMPATIENT: Mapping[str, Mapping[str, Any]] = {
+    "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
+}
+
+
+class Objects:
+    """Objects by their names below an address.
+
+    Every method raises :class:`SymbenchError` where the address cannot be reached; the constructor also where the
+    protocol is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._files, self._folder = _opened(url)
+
+    def exists(self, name: str) -> bool:
+        return bool(self._reach(lambda: self._files.exists(self._at(name))))
+
+    def names(self, folder: str) -> set[str]:
+        """Of the objects and folders in it, without the path to it."""
+
+        def listed() -> set[str]:
+            with contextlib.suppress(FileNotFoundError):
+                found = self._files.ls(self._at(folder), detail=False)
+                return {one.rstrip("/").rpartition("/")[2] for one in found} - {""}
+            return set()
+
+        return self._reach(listed)
+
+    def read(self, name: str) -> bytes | None:
+        """``None`` where there is none."""
+
+        def read() -> bytes | None:
+            with contextlib.suppress(FileNotFoundError):
+                return bytes(self._files.cat_file(self._at(name)))
+            return None
+
+        return self._reach(read)
+
+    def write(self, name: str, body: bytes) -> None:
+        self._reach(lambda: self._files.pipe_file(self._at(name), body))
+
+    def create(self, name: str, body: bytes) -> bool:
+        """Writes an object where there is none, in one step if the store can do that; false where there was one."""
+
+        def create() -> bool:
+            try:
+                self._files.pipe_file(self._at(name), body, mode="create")
+            except FileExistsError:
+                return False
+            except (NotImplementedError, TypeError, OSError) as error:
+                if isinstance(error, OSError) and error.errno != errno.ENOSYS:
+                    raise
+                if self._files.exists(self._at(name)):  # this store cannot look and write in one step
+                    return False
+                self._files.pipe_file(self._at(name), body)
+            return True
+
+        return self._reach(create)
+
+    def refuses_a_second(self, name: str, body: bytes) -> bool:
+        """Whether the store itself refuses to create what is there; if it does not, ``body`` is written again."""
+        default = type(self._files).pipe_file is AbstractFileSystem.pipe_file  # it looks, and then writes
+        own = not default or isinstance(self._files, AsyncFileSystem)
+        return not self.create(name, body) and own
+
+    def put(self, path: Path, name: str) -> None:
+        """Copies a file there."""
+        self._reach(lambda: self._files.put_file(str(path), self._at(name)))
+
+    def get(self, name: str, path: Path) -> bool:
+        """Brings one object to ``path`` in one step; false where there is none."""
+
+        def get() -> bool:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".tmp") as folder:
+                copy = Path(folder) / path.name
+                try:
+                    self._files.get_file(self._at(name), str(copy))
+                except FileNotFoundError:
+                    return False
+                sync(copy)
+                move(copy, path)
+                return True
+
+        return self._reach(get)
+
+    def get_all(self, folder: str, names: Iterable[str], target: Path, arriving: Callable[[str], object] = str) -> None:
+        """Brings objects of one folder, many at once; ``arriving`` hears of each just before it is in place.
+
+        One that is gone meanwhile is left out, and those listed with it come one by one.
+        """
+        wanted = sorted(names)
+
+        def get() -> None:
+            with tempfile.TemporaryDirectory(dir=target, prefix=".", suffix=".tmp") as staging:
+                copies = [Path(staging) / name for name in wanted]
+                self._files.get([self._at(f"{folder}/{name}") for name in wanted], [str(copy) for copy in copies])
+                for copy in copies:
+                    arriving(copy.name)
+                    os.replace(copy, target / copy.name)
+
+        try:
+            if wanted:
+                self._reach(get, beyond=FileNotFoundError)
+        except FileNotFoundError:
+            for name in wanted:
+                arriving(name)
+                self.get(f"{folder}/{name}", target / name)
+
+    def remove(self, name: str) -> None:
+        """Removes an object, if it is there."""
+
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._at(name))
+
+        self._reach(remove)
+
+    def remove_all(self, names: Sequence[str]) -> None:
+        """Removes those that are there, in any order, many at once where the store can do that."""
+        try:
+            if names:
+                self._reach(lambda: self._files.rm([self._at(name) for name in names]), beyond=FileNotFoundError)
+        except FileNotFoundError:
+            for name in names:
+                self.remove(name)
+
+    def _at(self, name: str) -> str:
+        return f"{self._folder}/{name}"
+
+    def _reach(self, action: Callable[[], T], beyond: type[Exception] | tuple[type[Exception], ...] = ()) -> T:
+        """What ``action`` gives; what it raises, apart from ``beyond``, in one sentence."""
+        try:
+            return action()
+        except beyond:
+            raise
+        except Exception as error:  # each protocol has its own kinds
+            raise SymbenchError(
+                f"The store {self.url} cannot be used ({first_line(error)}): check its address, its credentials and "
+                "the network."
+            ) from error
+
+
+def patiently(action: Callable[[], T], waits: Iterable[float]) -> T:
+    """What ``action`` gives, tried again after each of ``waits`` in seconds. Raises what the last try raises."""
+    for seconds in waits:
+        try:
+            return action()
+        except SymbenchError:
+            time.sleep(seconds)
+    return action()
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """The file system behind ``url``, and the folder in it."""
+    protocol = url.partition("://")[0]
+    try:
+        files, folder = fsspec.core.url_to_fs(
+            url, use_listings_cache=False, skip_instance_cache=True, **IMPATIENT.get(protocol, {})
+        )
+    except ImportError as error:
+        package = PACKAGES.get(protocol, f"what fsspec needs for {protocol}:// ({error})")
+        raise SymbenchError(f"--store {url} needs a package that is not installed: install {package}.") from error
+    except ValueError as error:
+        raise SymbenchError(f"--store {url}: no store can be opened there ({error}).") from error
+    return files, folder.rstrip("/")

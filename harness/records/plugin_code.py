@@ -1,0 +1,141 @@
+"""Whose code the plug-ins of this process are: their packages, versions and a digest of their source (no torch).
+
+Only the plug-ins whose cards a run uses can change its outcome. A package's code is what its entry points and the
+implementations of its cards lie in, and what its ``top_level.txt`` names: whole packages, or single modules. It is
+found as an import finds it, so that an editable install, a folder on the path and an installed copy are alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import ModuleSpec, all_suffixes
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.plugins import Plugin
+from harness.spec import RunSpec
+
+OURS = frozenset({"harness", "baselines", "tasks"})
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Root:
+    """A package or a single module: its dotted name, and where it lies."""
+
+    module: str
+    path: Path
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """What Python can import of it, by the path below the folder that is searched for imports."""
+        name = self.module.replace(".", "/")
+        if not self.path.is_dir():
+            yield name + self.path.suffix, self.path
+            return
+        for path in sorted(self.path.rglob("*")):
+            inside = path.relative_to(self.path)
+            if path.is_file() and path.name.endswith(tuple(all_suffixes())) and "__pycache__" not in inside.parts:
+                yield f"{name}/{inside.as_posix()}", path
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginCode:
+    """The code of one package that registers tasks or methods."""
+
+    distribution: str
+    version: str
+    digest: str
+    roots: tuple[Root, ...]
+
+    def same(self, version: object, digest: object) -> bool:
+        """Whether this is the code of that version and digest."""
+        return (self.version, self.digest) == (version, digest)
+
+
+@cache
+def plugin_code() -> Mapping[str, PluginCode]:
+    """By package, also of those that are left out; asked once a process, which runs the code that it has read."""
+    by_package: dict[tuple[str, str], list[Plugin]] = {}
+    for plugin in registry.plugins():
+        by_package.setdefault((plugin.distribution, plugin.version), []).append(plugin)
+    found = {}
+    for (name, version), plugins in by_package.items():
+        roots = tuple(sorted(set(_roots(name, plugins))))
+        found[name] = PluginCode(distribution=name, version=version, digest=_digest(roots), roots=roots)
+    return found
+
+
+def used_by(specs: Iterable[RunSpec]) -> Mapping[str, PluginCode]:
+    """The code of the packages whose cards these runs use."""
+    owners = {plugin.distribution for plugin in registry.plugins_of(specs)}
+    return {name: code for name, code in plugin_code().items() if name in owners}
+
+
+def described(spec: RunSpec) -> dict[str, Any]:
+    """What a record says of the plug-ins there are, in plain JSON values; ``used`` are those of the run's cards."""
+    used = used_by([spec])
+    return {
+        name: {"version": code.version, "digest": code.digest, "used": name in used}
+        for name, code in plugin_code().items()
+    }
+
+
+def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
+    """The packages that the run uses and that have other code today, or of which its record does not tell."""
+    recorded = provenance.get("plugins")
+    recorded = recorded if isinstance(recorded, Mapping) else {}
+    differing = []
+    for name, code in used_by([spec]).items():
+        then = recorded.get(name)
+        if not isinstance(then, Mapping) or not code.same(then.get("version"), then.get("digest")):
+            differing.append(name)
+    return differing
+
+
+def _roots(name: str, plugins: Iterable[Plugin]) -> Iterator[Root]:
+    modules = {plugin.value.partition(":")[0].strip() for plugin in plugins if ":" in plugin.value}
+    modules |= {one.partition(":")[0] for plugin in plugins if not plugin.fault for one in plugin.implementations}
+    with contextlib.suppress(PackageNotFoundError, OSError, UnicodeDecodeError):
+        modules |= set((distribution(name).read_text("top_level.txt") or "").split())
+    for module in modules:
+        if module.partition(".")[0] not in OURS and (root := _root(module)):
+            yield root
+
+
+def _root(module: str) -> Root | None:
+    """The outermost package of the module, or itself; a folder that several packages share is none."""
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        spec = _spec(name)
+        if spec is None:
+            return None
+        if spec.origin and spec.origin not in ("built-in", "frozen", "namespace"):
+            origin = Path(spec.origin)
+            place = origin.parent if spec.submodule_search_locations is not None else origin
+            archive = next((path for path in (place, *place.parents) if path.exists()), place)
+            return Root(module=name, path=archive)
+    return None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # a package that cannot be imported has no code to tell of
+        return None
+
+
+def _digest(roots: Iterable[Root]) -> str:
+    digest = hashlib.sha256()
+    for root in roots:
+        for name, path in root.files():
+            digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()

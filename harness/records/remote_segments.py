@@ -1,0 +1,81 @@
+"""The segments of a store behind an address: brought when they are asked for, and the histories of each with the first
+run of which these are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.records.ledger import Ledger
+from harness.records.objects import Objects
+from harness.records.segments import Segments, Status, is_segment
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from harness.records.segment_file import SegmentFile
+
+_TRIES = 5
+
+
+class SegmentsElsewhere(Segments):
+    """Those in ``folder``, which is kept level with the address."""
+
+    def __init__(self, folder: Path, objects: Objects, ledger: Ledger) -> None:
+        super().__init__(folder)
+        self._objects, self._ledger, self._place = objects, ledger, folder.name
+
+    def pull(self) -> list[Path]:
+        """Brings what is there and not here. Drops what has gone there: copies, and what was written here once others
+        hold its records. Gives the rest of what was written here and has gone, which is to be sent again."""
+        there = self._bring()
+        copies, unsent = set(self._ledger.copies(self.folder)), self._ledger.unsent()
+        gone = [path for name in sorted(self.names() - there) if (path := self.folder / name) not in unsent]
+        for path in copies.intersection(gone):
+            self.drop(path)
+        ours = [path for path in gone if path not in copies]
+        return [path for path in ours if not self._drop_covered(path)]
+
+    def send(self, path: Path) -> None:
+        """The histories first: a segment is there once its records are."""
+        for one in (self._histories(path), path):
+            self._objects.put(one, self._name(one))
+
+    def drop(self, path: Path) -> None:
+        self._ledger.drop_copy(path)
+        self._histories(path).unlink(missing_ok=True)
+
+    def _bring(self) -> frozenset[str]:
+        """Gives what is there. A segment that goes while it is brought has become part of another one."""
+        there: frozenset[str] = frozenset()
+        for _ in range(_TRIES):
+            there = frozenset(filter(is_segment, self._objects.names(self._place)))
+            missing = [self.folder / name for name in sorted(there - self.names())]
+            if not missing:
+                break
+            for path in missing:
+                self._ledger.add_copy(path)
+                if not self._objects.get(self._name(path), path):
+                    self._ledger.drop_copy(path)
+        return there
+
+    def _drop_covered(self, path: Path) -> bool:
+        covered = self.is_covered(path.name)
+        if covered:
+            self.drop(path)
+        return covered
+
+    def _told(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
+        path = self._histories(file.path)
+        if not path.exists() and not self._objects.get(self._name(path), path):
+            self.pull()  # it has become part of another one
+            raise FileNotFoundError(path)
+        return super()._told(file, digest, status)
+
+    def _histories(self, path: Path) -> Path:
+        from harness.records.segment_file import histories_of
+
+        return histories_of(path)
+
+    def _name(self, path: Path) -> str:
+        return f"{self._place}/{path.relative_to(self.folder).as_posix()}"

@@ -1,0 +1,174 @@
+"""One segment: a parquet file with the records of many runs, and a second one, ``histories/<name>``, with what they
+logged. Both are written once, the histories first, and never changed; a segment is there once its records are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.durable import replacing
+from harness.errors import SymbenchError
+from harness.words import first_line
+
+T = TypeVar("T")
+
+GROUP_RECORDS = 256
+"""Records in a row group: as many are decoded to read one."""
+GROUP_ROWS = 1 << 17
+"""Rows of histories, about; a run's are all in one row group."""
+RECORDS = pa.schema(
+    {"digest": pa.string(), "status": pa.string(), "finished": pa.string(), "record": pa.large_string()}
+)
+HISTORIES = pa.schema(
+    {
+        "digest": pa.string(),
+        "status": pa.string(),
+        "step": pa.int64(),
+        "name": pa.string(),
+        "value": pa.float64(),
+        "seconds": pa.float64(),
+    }
+)
+HISTORY = pl.Schema({"step": pl.Int64, "name": pl.String, "value": pl.Float64, "seconds": pl.Float64})
+_WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+_DAMAGE = (OSError, ValueError, LookupError, pa.ArrowException)
+
+
+class Kept(NamedTuple):
+    """A run as a segment keeps it: its record's JSON, and its history with the columns of :data:`HISTORY`."""
+
+    digest: str
+    status: str
+    finished: str
+    body: str
+    history: pl.DataFrame
+
+
+def histories_of(records: Path) -> Path:
+    """Beside the file of a segment's records."""
+    return records.parent / "histories" / records.name
+
+
+def write_segment(path: Path, runs: Iterable[Kept]) -> None:
+    """``runs`` come by digest. Raises ``OSError`` where it cannot be written: then nothing of it is seen."""
+    with (
+        replacing(path) as records,
+        replacing(histories_of(path)) as histories,
+        pq.ParquetWriter(histories, HISTORIES, **_WRITING) as history_file,
+        pq.ParquetWriter(records, RECORDS, **_WRITING) as kept,
+    ):
+        _write(runs, kept, history_file)
+
+
+def _write(runs: Iterable[Kept], records: pq.ParquetWriter, histories: pq.ParquetWriter) -> None:
+    rows_of_histories = _Histories(histories)
+    rows = iter(runs)
+    while group := list(islice(rows, GROUP_RECORDS)):
+        columns = zip(*(run[:4] for run in group), strict=True)
+        records.write_table(pa.table(dict(zip(RECORDS.names, columns, strict=True)), schema=RECORDS))
+        for run in group:
+            rows_of_histories.add(run)
+    rows_of_histories.flush()
+
+
+class _Histories:
+    """Writes a row group once there is enough for it."""
+
+    def __init__(self, file: pq.ParquetWriter) -> None:
+        self._file, self._height = file, 0
+        self._tables: list[pa.Table] = []
+
+    def add(self, run: Kept) -> None:
+        who = [pa.repeat(pa.scalar(text, pa.string()), run.history.height) for text in (run.digest, run.status)]
+        rows = run.history.to_arrow().cast(pa.schema([HISTORIES.field(name) for name in HISTORY]))
+        self._tables.append(pa.Table.from_arrays([*who, *rows.columns], schema=HISTORIES))
+        self._height += run.history.height
+        if self._height >= GROUP_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._height:
+            self._file.write_table(pa.concat_tables(self._tables), row_group_size=self._height)
+        self._tables, self._height = [], 0
+
+
+class SegmentFile:
+    """Reads one segment. Its methods raise ``FileNotFoundError`` where it has gone meanwhile (another one has its
+    records then), and :class:`SymbenchError` where it is damaged: it is never set aside, since much stands in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._decoded: tuple[int, list[str]] | None = None
+        self._group: _Group | None = None
+
+    def index(self) -> pl.DataFrame:
+        """``digest``, ``status`` and ``finished`` of each record, in the order in which they lie there."""
+        return pl.DataFrame(pl.from_arrow(_read(self.path, lambda file: file.read(["digest", "status", "finished"]))))
+
+    def groups(self) -> int:
+        """How many row groups there are."""
+        return _read(self.path, lambda file: int(file.num_row_groups))
+
+    def body(self, row: int) -> str:
+        """The JSON of one record."""
+        return self.bodies(row // GROUP_RECORDS)[row % GROUP_RECORDS]
+
+    def bodies(self, group: int) -> list[str]:
+        """Those of a row group; the last one that was asked for is kept."""
+        decoded = self._decoded
+        if decoded is None or decoded[0] != group:
+            table = _read(self.path, lambda file: file.read_row_group(group, ["record"], use_threads=False))
+            self._decoded = decoded = group, table.column("record").to_pylist()
+        return decoded[1]
+
+    def history(self, digest: str, status: str) -> pl.DataFrame:
+        """What a run of this segment logged."""
+        group = self._group
+        if group is None or not group.first < digest < group.last:  # another group may hold it, or more of them
+            groups = _groups_with(histories_of(self.path), digest)
+            self._group = groups[-1] if groups else None
+        else:
+            groups = [group]
+        rows = [group.rows.filter(digest=digest, status=status) for group in groups]
+        return pl.concat([pl.DataFrame(schema=HISTORY), *(part.select(*HISTORY) for part in rows)])
+
+
+class _Group(NamedTuple):
+    """A row group of histories, and the digests of its first and its last row."""
+
+    first: str
+    last: str
+    rows: pl.DataFrame
+
+
+def _groups_with(path: Path, digest: str) -> list[_Group]:
+    found: list[_Group] = []
+
+    def read(file: pq.ParquetFile) -> None:
+        for number in range(file.metadata.num_row_groups):
+            bounds = file.metadata.row_group(number).column(0).statistics
+            if bounds.min <= digest <= bounds.max:
+                rows = pl.DataFrame(pl.from_arrow(file.read_row_group(number, use_threads=False)))
+                found.append(_Group(bounds.min, bounds.max, rows))
+
+    _read(path, read)
+    return found
+
+
+def _read(path: Path, action: Callable[[pq.ParquetFile], T]) -> T:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return action(file)
+    except FileNotFoundError:
+        raise
+    except _DAMAGE as error:
+        raise SymbenchError(
+            f"The segment {path} cannot be read ({first_line(error)}): bring it back from a copy, or delete it; the "
+            "runs that it holds are done again then."
+        ) from error

@@ -1,0 +1,58 @@
+"""How a search proposes trials and which it stops early: Optuna's sampler and Tune's scheduler for a search file."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from ray import tune
+
+from harness.search.file import Search
+from harness.search.space import Values
+
+SCORE, TIME = "score", "epochs"
+"""What a trial reports: the validation metric of the weights that it would keep, and after how many epochs."""
+
+
+def strategy(search: Search, points: Sequence[Values], slots: int | None) -> tune.TuneConfig:
+    """For a search that has proposed ``points`` already, with at most ``slots`` trials at once."""
+    return tune.TuneConfig(
+        metric=SCORE,
+        mode=search.mode,
+        num_samples=search.trials,
+        search_alg=_algorithm(search, points),
+        scheduler=_scheduler(search),
+        max_concurrent_trials=slots,
+        reuse_actors=True,
+    )
+
+
+def _algorithm(search: Search, points: Sequence[Values]) -> Any:
+    """Optuna, which first repeats what the search has proposed already; only what then follows is drawn, and afresh."""
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    seed = random.Random(f"{search.seed}/{len(points)}").getrandbits(32)
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    return OptunaSearch(
+        space=search.points.distributions(),
+        metric=SCORE,
+        mode=search.mode,
+        sampler=samplers[search.algorithm](seed=seed),
+        points_to_evaluate=[search.points.parameters(values) for values in points],
+    )
+
+
+def _scheduler(search: Search) -> Any:
+    from ray.tune import schedulers
+
+    if search.scheduler == "none":
+        return schedulers.FIFOScheduler()
+    return schedulers.ASHAScheduler(
+        time_attr=TIME,
+        grace_period=search.grace,
+        max_t=search.example.spec.settings.epochs,
+        reduction_factor=search.reduction,
+    )

@@ -1,0 +1,184 @@
+"""YAML 1.2 (its core schema) within bounds, with the node of every value (no files, no models).
+
+PyYAML parses, and what is 1.1 in it is replaced: which plain words are numbers, booleans or null, and the tags.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+import yaml
+
+MOST_BYTES = 1 << 20
+MOST_DEPTH = 50
+MOST_VALUES = 200_000
+MOST_DIGITS = 100
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+"""As YAML 1.2 writes finite ones in decimals."""
+
+TAG = "tag:yaml.org,2002:"
+WORDS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        rf"{NUMBER.pattern}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),  # of YAML 1.1, and in use: one mapping on top of another
+}
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class Unusable(ValueError):
+    """What is wrong with a text, in one clause, and in which line (0: no line is to blame)."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(" ".join(reason.split()))
+        self.line = line
+
+
+class NotYaml(Unusable):
+    """The text follows no YAML grammar."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(f"this is no YAML: {reason}", line)
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    """The value of a null, a boolean or a number, also of one with an explicit tag."""
+    assert isinstance(node, yaml.ScalarNode)
+    name, text = node.tag.removeprefix(TAG), node.value
+    if not re.fullmatch(WORDS[name][0], text):
+        raise Unusable(f"this is no {name}: {text[:MOST_DIGITS]!r}", _line(node))
+    if len(text) > MOST_DIGITS and name in ("int", "float"):
+        raise Unusable(f"a number has {len(text)} digits: {MOST_DIGITS} are the most", _line(node))
+    match name:
+        case "int":
+            return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        case "float":
+            return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
+        case _:
+            return text.lower() == "true" if name == "bool" else None
+
+
+class _Loader(yaml.SafeLoader):
+    """Core schema alone; ends where a text is nested too deeply, before Python does."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (so declared by PyYAML)
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        **{TAG + name: _scalar for name in ("null", "bool", "int", "float")},
+        **{TAG + name: yaml.SafeLoader.construct_yaml_str for name in ("str", "merge")},
+        TAG + "seq": yaml.SafeLoader.construct_yaml_seq,
+        TAG + "map": yaml.SafeLoader.construct_yaml_map,
+        None: yaml.SafeLoader.construct_undefined,
+    }
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > MOST_DEPTH:
+            raise Unusable(f"values are nested more than {MOST_DEPTH} deep", self.peek_event().start_mark.line + 1)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what the loader above would not read as a text."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (so declared by PyYAML)
+
+
+for _name, (_pattern, _first) in WORDS.items():
+    for _kind in (_Loader, _Dumper):
+        _kind.add_implicit_resolver(TAG + _name, re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def parse(text: str) -> tuple[Any, yaml.Node | None]:
+    """The value of one YAML document, and its node (``None``: an empty text). Raises :class:`Unusable`."""
+    if len(text) > MOST_BYTES:
+        raise Unusable(f"it has {len(text):,} characters, and {MOST_BYTES:,} are the most")
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _Check().visit(node)
+        return _unshared(loader.construct_document(node)), node
+    except yaml.MarkedYAMLError as error:
+        raise _located(error) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise NotYaml(f"the character U+{ord(text[error.position]):04X} is not allowed", line) from error
+    except Unusable:
+        raise
+    except (ValueError, OverflowError) as error:  # PyYAML's own, of an escape such as "\Uffffffff"
+        raise NotYaml("it holds an escape or a version out of range") from error
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which what an alias gave twice is there twice: to change one place must not change another."""
+    if isinstance(value, dict):
+        return {key: _unshared(inside) for key, inside in value.items()}
+    return [_unshared(inside) for inside in value] if isinstance(value, list) else value
+
+
+def dump(value: Any) -> str:
+    """A text that :func:`parse` reads as ``value``, in its order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _located(error: yaml.MarkedYAMLError) -> NotYaml:
+    mark = error.problem_mark or error.context_mark
+    began = ""
+    if error.context and error.context_mark:
+        began = f" ({error.context} that began in line {error.context_mark.line + 1})"
+    return NotYaml(f"{error.problem or error.context}{began}", mark.line + 1 if mark else 0)
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+class _Check:
+    """Refuses what YAML allows and nobody means: a key twice, a value in itself, aliases that grow without end."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def visit(self, node: yaml.Node, around: tuple[int, ...] = ()) -> tuple[int, int]:
+        """How many values a node stands for once its aliases are written out, and how deep these are nested."""
+        if id(node) in around:
+            raise Unusable("this value contains itself", _line(node))
+        if id(node) not in self._sizes:
+            self._sizes[id(node)] = self._measured(node, (*around, id(node)))
+        values, height = self._sizes[id(node)]
+        if values > MOST_VALUES:
+            raise Unusable(f"with its aliases written out this holds more than {MOST_VALUES:,} values", _line(node))
+        if len(around) + height > MOST_DEPTH:
+            raise Unusable(f"values are nested more than {MOST_DEPTH} deep", _line(node))
+        return values, height
+
+    def _measured(self, node: yaml.Node, around: tuple[int, ...]) -> tuple[int, int]:
+        if isinstance(node, yaml.ScalarNode):
+            if found := UNPRINTABLE.search(node.value):
+                raise Unusable(f"a text holds the character U+{ord(found[0]):04X}: leave it out", _line(node))
+            return 1, 1
+        if isinstance(node, yaml.MappingNode):
+            self._check_keys(node)
+        inside = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
+        sizes = [self.visit(value, around) for value in inside]
+        return 1 + sum(values for values, _ in sizes), 1 + max((height for _, height in sizes), default=0)
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag not in (TAG + "str", TAG + "merge") or not isinstance(key, yaml.ScalarNode):
+                said = f", not {key.value}" if isinstance(key, yaml.ScalarNode) else ""
+                raise Unusable(f"a key should be a text{said[:MOST_DIGITS]}", _line(key))
+            self._measured(key, ())
+            if key.value in seen:
+                raise Unusable(f"'{key.value}' is given twice", _line(key))
+            seen.add(key.value)

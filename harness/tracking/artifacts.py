@@ -1,0 +1,82 @@
+"""Where the artifacts of an MLflow without a server lie, also after its database was moved along with them."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from harness.records.mlflow_uri import sqlite_file
+
+FOLDER = "mlartifacts"
+LOCKED_SECONDS = 20.0
+
+_log = logging.getLogger(__name__)
+
+
+def artifact_root(uri: str, store_root: Path) -> str:
+    """The address of the folder for artifacts: beside the file of an SQLite database, else in the store."""
+    file = sqlite_file(uri)
+    return ((file.parent if file else store_root).resolve() / FOLDER).as_uri()
+
+
+def follow_move(uri: str) -> None:
+    """Tells the database behind ``uri`` where its artifacts are, if it was moved.
+
+    MLflow keeps whole paths and has no call that changes them: new artifacts would make the old folder again, and old
+    ones would not be found. Does nothing for what is no SQLite file with experiments of ours.
+    """
+    file = sqlite_file(uri)
+    if file is None or not file.is_file():
+        return
+    folder = file.resolve().parent
+    with closing(sqlite3.connect(file, timeout=LOCKED_SECONDS)) as database, database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        if not {"experiments", "runs"} <= tables:
+            return
+        outdated = database.execute(
+            "SELECT experiment_id FROM experiments WHERE name LIKE 'symbench/%' AND artifact_location != ?",
+            [(folder / FOLDER).as_uri()],
+        ).fetchall()
+        lost = sum(_move_runs(database, experiment, folder) for (experiment,) in outdated)
+        database.executemany(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+            [((folder / FOLDER).as_uri(), experiment) for (experiment,) in outdated],
+        )
+    if lost:
+        _log.warning("the artifacts of %d runs in MLflow are neither where they were nor below %s", lost, folder)
+
+
+def _move_runs(database: sqlite3.Connection, experiment: int, folder: Path) -> int:
+    """Moves the runs whose artifacts lie below ``folder`` now; how many finished ones lie nowhere."""
+    lost, moved = 0, []
+    rows = database.execute("SELECT run_uuid, artifact_uri, status FROM runs WHERE experiment_id = ?", [experiment])
+    for run, uri, status in rows:
+        path = _path(uri)
+        if path.is_dir():
+            continue
+        found = _below(folder, path)
+        if found is not None:
+            moved.append((found.as_uri(), run))
+        else:
+            lost += status == "FINISHED" and _mirrors_a_record(database, run)
+    database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", moved)
+    return lost
+
+
+def _below(folder: Path, path: Path) -> Path | None:
+    """The longest end of ``path`` that is a folder below ``folder``; a run's id is in it, so it is no other run's."""
+    ends = (folder.joinpath(*path.parts[start:]) for start in range(1, len(path.parts) - 1))
+    return next((end for end in ends if end.is_dir()), None)
+
+
+def _mirrors_a_record(database: sqlite3.Connection, run: str) -> bool:
+    rows = database.execute("SELECT 1 FROM tags WHERE run_uuid = ? AND key = 'symbench.finished'", [run])
+    return rows.fetchone() is not None
+
+
+def _path(uri: str) -> Path:
+    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)

@@ -1,0 +1,98 @@
+"""What a worker does with the jobs that it is handed, alone, in a stack and with others (no Ray)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.execution import together
+from harness.execution import worker as working
+from harness.execution.perform import failed_record
+from harness.execution.worker import Briefing, Ending, Worker
+from harness.records.record import Failure, Record
+from harness.records.store import Store
+from harness.spec import Job, Resources
+from harness.training.device_errors import DeviceFailed
+
+MakeJob = Callable[..., Job]
+
+
+def ended(job: Job, sentence: str | None = None) -> Record:
+    record = failed_record(job, Failure(sentence=sentence or ""))
+    return record if sentence else replace(record, status="succeeded", failure=None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_jobs_that_are_handed_out_together_are_trained_together(
+    count: int, tmp_path: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, int]] = []
+
+    def alone(one: Job, *words: Any, **options: Any) -> Record:
+        calls.append(("alone", 1))
+        return ended(one, "It broke." if one.spec.seed == 0 else None)
+
+    def stacked(jobs: Any, *words: Any, **options: Any) -> list[Record]:
+        calls.append(("stacked", len(jobs)))
+        return [ended(one, "It broke." if one.spec.seed == 0 else None) for one in jobs]
+
+    monkeypatch.setattr(working, "perform", alone)
+    monkeypatch.setattr(working, "perform_stack", stacked)
+    briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=["symbench"])
+    endings = Worker(briefing).run([job(seed=seed) for seed in reversed(range(count))])
+    assert calls == [("alone", 1) if count == 1 else ("stacked", count)]
+    assert endings[-1] == Ending(status="failed", sentence="It broke.")
+    assert endings[:-1] == [Ending(status="succeeded", sentence=None)] * (count - 1)
+
+
+@pytest.mark.parametrize(
+    ("granted", "each", "backend"),
+    [
+        (Resources(cpus=2, workers=3), {"CPU": 2}, "gloo"),
+        (Resources(gpus=1, memory=2**30, workers=2), {"CPU": 1, "GPU": 1, "memory": 2.0**30}, "nccl"),
+    ],
+)
+def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
+    granted: Resources, each: dict[str, float], backend: str, tmp_path: Path, job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    told: dict[str, Any] = {}
+    store, run = Store(tmp_path), job(resources=granted)
+
+    class Trainer:
+        def __init__(self, loop: Any, **options: Any) -> None:
+            told.update(options)
+
+        def fit(self) -> None:
+            store.write(ended(run), [])
+
+    monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
+    briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[])
+    assert together.perform_together(run, briefing, store).status == "succeeded"
+    scaling = told["scaling_config"]
+    assert (scaling.num_workers, scaling.use_gpu) == (granted.workers, granted.gpus > 0)
+    assert scaling.resources_per_worker == each and told["torch_config"].backend == backend
+    assert told["train_loop_config"] == {"job": run, "briefing": briefing}
+    assert told["run_config"].failure_config.max_failures == together.RESTARTS == 2
+
+
+def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(
+    tmp_path: Path, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any, **kwargs: Any) -> None:
+        raise DeviceFailed("CUDA error: unspecified launch failure")
+
+    def frees_nothing() -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", frees_nothing)
+    monkeypatch.setattr(Worker, "perform", fails)
+    worker = Worker(Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[]))
+    with pytest.raises(DeviceFailed):
+        worker.run([job()])

@@ -1,0 +1,360 @@
+"""Records that were taken into segments are the same records; whoever dies on the way loses none and doubles none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from harness.errors import SymbenchError
+from harness.records import compaction
+from harness.records.compaction import Compacted, compact
+from harness.records.history import HistoryRow
+from harness.records.record import Record
+from harness.records.remote import RemoteStore
+from harness.records.store import Store
+from tests.harness.disk import Disk
+from tests.harness.records.conftest import Broken, Machine, objects
+from tests.harness.records.test_crashes import dying
+from tests.harness.synthetic import make_record
+
+ROWS = [HistoryRow(step, "loss", 1.5 / (step + 1), 0.1 * step) for step in range(3)]
+GOOD = [make_record(seed=seed) for seed in range(3)]
+BAD = [make_record(seed=seed, error="It broke.") for seed in (3, 4)]
+ALL = sorted([*GOOD, *BAD], key=lambda record: record.digest)
+STATUSES = {record.digest: record.status for record in ALL}
+STEPS = 80
+
+
+def filled(store: Store) -> Store:
+    for place, record in enumerate(ALL):
+        store.write(record, ROWS[: place % 4])
+    return store
+
+
+def assert_holds_all(store: Store) -> None:
+    """Each once, with its history."""
+    assert store.statuses() == STATUSES
+    assert list(store.records()) == ALL
+    for place, record in enumerate(ALL):
+        assert store.history(record.digest).rows() == ROWS[: place % 4]
+
+
+def files(store: Store) -> list[str]:
+    """Of records and histories; temporary ones and folders are none."""
+    found = (path for name in ("records", "histories", "segments") for path in (store.root / name).rglob("[!.]*"))
+    return sorted(path.relative_to(store.root).as_posix() for path in found if path.is_file())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", 3)
+
+
+@pytest.mark.parametrize("most", [2, 50_000])
+def test_what_was_taken_into_segments_reads_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", most)
+    store = filled(Store(tmp_path))
+    before = {digest: store.history(digest) for digest in STATUSES}
+    done = compact(store)
+    assert done == Compacted(taken=5, segments=3 if most == 2 else 1, left=0)
+    assert len(files(store)) == 2 * done.segments
+    assert_holds_all(store)
+    assert_holds_all(Store(tmp_path))
+    for digest, history in before.items():
+        assert_frame_equal(store.history(digest), history)
+    assert store.read("f" * 16) is None and store.history("f" * 16).is_empty()
+
+
+def test_compacting_again_changes_nothing(tmp_path: Path) -> None:
+    store = filled(Store(tmp_path))
+    compact(store)
+    before = files(store)
+    assert compact(store).taken == 0 and files(store) == before
+
+
+def test_what_is_written_again_counts_until_and_after_it_is_taken_in(tmp_path: Path) -> None:
+    """Also where the clock of the machine that wrote it is slow."""
+    store = Store(tmp_path)
+    [first, *_] = BAD
+    again = replace(first, finished="2020-01-01T00:00:00+00:00", notes=("again",))
+    done = make_record(seed=3)
+    for record, rows in ((first, ROWS[:1]), (again, ROWS[:2]), (done, ROWS)):
+        store.write(record, rows)
+        for _ in range(2):
+            assert list(store.records()) == [record] and store.statuses() == {record.digest: record.status}
+            assert store.history(record.digest).height == len(rows)
+            compact(store)
+    store.write(again, [])
+    assert list(store.records()) == [done] and len(files(store)) == 2
+
+
+def test_small_segments_become_one_and_full_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", 4)
+    store = Store(tmp_path)
+    segments = []
+    for place, record in enumerate(ALL):
+        store.write(record, ROWS[: place % 4])
+        compact(store)
+        segments.append(sorted(store.segments.names()))
+    assert [len(names) for names in segments] == [1, 1, 2, 2, 3]  # two records are half of a segment
+    assert segments[1][0] in segments[4]
+    assert_holds_all(store)
+
+
+def test_what_cannot_be_read_stays_where_it_is(tmp_path: Path) -> None:
+    store = filled(Store(tmp_path))
+    broken, untold = store.record_path(GOOD[0].digest, "succeeded"), store.history_path(BAD[0].digest, "failed")
+    broken.write_bytes(broken.read_bytes()[:100])
+    untold.write_bytes(b"PAR1")
+    assert compact(store) == Compacted(taken=3, segments=1, left=2)
+    assert broken.exists() and untold.exists() and store.record_path(BAD[0].digest, "failed").exists()
+    assert store.read(BAD[0].digest) == BAD[0]
+    with pytest.raises(SymbenchError, match="cannot be read: delete it and the record"):
+        store.history(BAD[0].digest)
+
+
+def test_a_failure_is_kept_where_the_success_beside_it_is_damaged(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(BAD[0], ROWS)
+    store.record_path(BAD[0].digest, "succeeded").write_text("{")
+    compact(store)
+    assert store.read(BAD[0].digest) == BAD[0]
+
+
+def test_a_file_that_was_replaced_meanwhile_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(Store(tmp_path))
+    later = replace(BAD[0], notes=("later",))
+    whole = compaction.write_segment
+
+    def written(*words: object) -> None:
+        whole(*words)  # type: ignore[arg-type]
+        Store(tmp_path).write(later, ROWS)
+
+    monkeypatch.setattr(compaction, "write_segment", written)
+    assert compact(store).left == 1
+    assert store.read(later.digest) == later and store.history(later.digest).height == 3
+
+
+@pytest.mark.parametrize("part", ["records", "histories"])
+def test_a_damaged_segment_is_one_sentence_and_is_not_moved(tmp_path: Path, part: str) -> None:
+    store = filled(Store(tmp_path))
+    compact(store)
+    [path] = (tmp_path / "segments" / ("" if part == "records" else part)).glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(SymbenchError, match=r"The segment .* cannot be read .* bring it back from a copy"):
+        Store(tmp_path).history(GOOD[0].digest)
+    assert path.exists()
+
+
+def test_who_reads_while_files_go_into_a_segment_misses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(Store(tmp_path))
+    scan = store._statuses_of_files
+
+    def scanned() -> object:
+        found = scan()
+        compact(Store(tmp_path))
+        return found
+
+    monkeypatch.setattr(store, "_statuses_of_files", scanned)
+    assert store.statuses() == STATUSES
+    monkeypatch.undo()
+    reader = filled(Store(tmp_path / "other"))
+    found: list[Record] = []
+    for record in reader.records():
+        found.append(record)
+        compact(Store(tmp_path / "other"))
+        reader.write(ALL[-1], ROWS[: len(ALL) - 1])  # so that the next one has a segment to replace
+    assert found == ALL
+
+
+# Kills
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_dies_at_any_step_loses_and_doubles_no_record(tmp_path: Path) -> None:
+    for step in range(STEPS):
+        store = Store(tmp_path / str(step))
+        for part in (ALL[:1], ALL[1:]):  # a small segment is there already
+            for record in part:
+                store.write(record, ROWS[: ALL.index(record) % 4])
+            if part == ALL[:1]:
+                compact(store)
+        with dying(step) as made:
+            compact(store)
+        again = Store(store.root)
+        assert_holds_all(again)
+        compact(again)
+        assert_holds_all(again)
+        assert not list((store.root / "records").glob("*.json"))
+        left = {name.rpartition("/")[2] for name in files(again)}
+        assert left == again.segments.names() and len(files(again)) == 2 * len(left)
+        if made[-1] != "died":
+            assert step > 16
+            return
+    pytest.fail("it never came to an end")
+
+
+def test_a_segment_is_on_disk_before_a_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled(Store(tmp_path))
+    disk = Disk(tmp_path, monkeypatch)
+    unlink, seen = os.unlink, []
+
+    def unlinked(path: Path, **options: object) -> None:
+        if Path(path).parent.name in ("records", "histories") and not Path(path).name.startswith("."):
+            seen.append((Path(path).parent.name, list(disk.events), disk.unsafe()))
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", unlinked)
+    compact(store)
+    assert len(seen) == 2 * len(ALL) and all(faults == [] for *_, faults in seen)
+    [name] = store.segments.names()
+    assert seen[0][1] == [
+        f"sync segments/histories/{name}*", f"move segments/histories/{name}", "sync segments/histories",
+        f"sync segments/{name}*", f"move segments/{name}", "sync segments",
+    ]  # fmt: skip
+    assert [folder for folder, *_ in seen] == ["histories"] * len(ALL) + ["records"] * len(ALL)
+
+
+# Elsewhere
+
+
+def address(store: RemoteStore) -> set[str]:
+    """What of records is there."""
+    return {name for name in objects(store) if name.startswith(("records/", "histories/", "segments/"))}
+
+
+def shared(machine: Machine, number: int) -> tuple[RemoteStore, RemoteStore]:
+    """Two machines of which each wrote some of the records and has read the others."""
+    here, there = machine(f"here {number}"), machine(f"there {number}")
+    for name in objects(here):
+        here._objects.remove(name)
+    for place, record in enumerate(ALL):
+        (here if place % 2 else there).write(record, ROWS[: place % 4])
+    there.refresh()
+    return here, there
+
+
+def assert_level(here: RemoteStore, there: RemoteStore, third: RemoteStore) -> None:
+    for store in (there, third, here):
+        assert_holds_all(store)
+        assert not [path for path in store._ledger.unsent() if path.exists()]
+
+
+@pytest.mark.usefixtures("small")
+def test_whoever_dies_at_any_step_loses_and_doubles_no_record_elsewhere(nearby: Machine) -> None:
+    for step in range(STEPS):
+        here, there = shared(nearby, step)
+        with dying(step, here._objects._files) as made:
+            compact(here)
+        for store in (there, nearby(f"third {step}")):
+            assert_holds_all(store)
+        assert_level(nearby(f"here {step}"), there, there)
+        last = there if step % 2 else nearby(f"here {step}")
+        compact(last)
+        assert_level(nearby(f"here {step}"), there, nearby(f"fourth {step}"))
+        assert address(here) == {
+            name for one in last.segments.names() for name in (f"segments/{one}", f"segments/histories/{one}")
+        }
+        for store in (nearby(f"here {step}"), there):
+            store.refresh()
+            assert not list((store.root / "records").glob("*.json"))
+            assert store.segments.names() == last.segments.names()
+        if made[-1] != "died":
+            assert step > 30
+            return
+    pytest.fail("it never came to an end")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("after", range(0, 16, 3))
+def test_an_address_that_fails_on_the_way_loses_none(nearby: Machine, after: int) -> None:
+    here, there = shared(nearby, 0)
+    with Broken(here, after=after):
+        try:
+            compact(here)
+        except SymbenchError as error:
+            assert "out of order" in str(error)
+    assert_level(nearby("here 0"), there, nearby("third"))
+
+
+def test_a_segment_that_goes_away_there_is_sent_again_by_the_machine_that_made_it(nearby: Machine) -> None:
+    here, there = shared(nearby, 0)
+    compact(here)
+    assert_level(here, there, nearby("third"))
+    [name] = here.segments.names()
+    here._objects.remove(f"segments/{name}")
+    assert there.statuses() == {} and there.segments.names() == frozenset()
+    assert here.statuses() == STATUSES
+    assert_level(here, there, nearby("third"))
+
+
+def test_a_record_that_was_not_sent_is_not_taken_in(nearby: Machine) -> None:
+    here, _ = shared(nearby, 0)
+    late = make_record(seed=9)
+    with Broken(here, "records/"), pytest.raises(SymbenchError, match="is kept in"):
+        here.write(late, ROWS)
+    with Broken(here, "records/"), pytest.raises(SymbenchError, match="out of order"):
+        compact(here)
+    assert here.read(late.digest) == late and here.segments.find(late.digest, "succeeded") is None
+    compact(nearby("here 0"))
+    assert nearby("third").read(late.digest) == late
+
+
+def test_of_two_that_succeeded_the_one_in_a_segment_counts_everywhere(nearby: Machine) -> None:
+    here, there = shared(nearby, 0)
+    ours, theirs = (make_record(seed=9, value=value) for value in (0.25, 0.75))
+    with Broken(here, "records/"), pytest.raises(SymbenchError, match="is kept in"):
+        here.write(ours, ROWS)
+    there.write(theirs, ROWS[:2])
+    compact(there)
+    for store in (nearby("here 0"), there, nearby("third")):
+        store.refresh()
+        assert store.read(ours.digest) == theirs and store.history(ours.digest).height == 2
+        assert not store._ledger.unsent()
+
+
+@pytest.fixture
+def only_segments(machine: Machine) -> Iterator[RemoteStore]:
+    store = machine("here")
+    filled(store)
+    compact(store)
+    yield store
+
+
+@pytest.mark.alone
+def test_on_an_object_store_the_others_read_what_was_compacted(only_segments: RemoteStore, machine: Machine) -> None:
+    here, there = only_segments, machine("there")
+    assert all(name.startswith("segments/") for name in address(here)) and len(address(here)) == 2
+    assert there.read(ALL[0].digest) == ALL[0]
+    assert_holds_all(there)
+    done = make_record(seed=3)
+    there.write(done, ROWS)
+    assert here.statuses() == STATUSES | {done.digest: "succeeded"}
+    assert here.read(done.digest) == done
+    compact(there)
+    assert here.read(done.digest) == done and here.history(done.digest).height == 3
+    here.refresh()
+    assert len(address(here)) == 2 and here.segments.names() == there.segments.names()
+    assert pl.read_parquet(next((here.root / "segments").glob("*.parquet"))).height == len(ALL)
+
+
+def test_stores_are_merged_by_copying_their_files(tmp_path: Path) -> None:
+    """A file is written once, and what counts of two records does not depend on where they were written."""
+    one, two, both = (Store(tmp_path / name) for name in ("one", "two", "both"))
+    for place, record in enumerate(ALL):
+        (one if place % 2 else two).write(record, ROWS[: place % 4])
+    one.write(BAD[0], ROWS[: ALL.index(BAD[0]) % 4])
+    compact(one)
+    for store in (one, two):
+        for name in files(store):
+            shutil.copy(store.root / name, both.root / name)
+    assert_holds_all(both)
