@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap, laplace, norm, t, uniform
 
+from harness.collate import bootstrap as bootstrap_module
 from harness.collate.bootstrap import (
     RESAMPLES,
     Interval,
@@ -147,3 +148,21 @@ def test_ranks_follow_the_methods(order: tuple[int, ...]) -> None:
     scores = np.random.default_rng(3).normal(size=(3, 6))
     straight = np.stack(mean_ranks([scores]))
     np.testing.assert_array_equal(np.stack(mean_ranks([scores[list(order)]])), straight[:, order])
+
+
+@pytest.mark.parametrize("groups", [4, 5, 7])
+def test_settings_are_resampled_some_at_a_time(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And every one of them has the interval that it has alone."""
+    values = np.random.default_rng(7).exponential(size=(groups, 6))
+    alone = np.concatenate([interquartile_intervals(one[None]) for one in values], axis=-1)
+    monkeypatch.setattr(bootstrap_module, "BLOCK", 2 * RESAMPLES * 6)
+    np.testing.assert_array_equal(interquartile_intervals(values), alone)
+
+
+def test_only_where_no_stratum_has_two_seeds_nothing_is_said() -> None:
+    """A stratum of one seed is as it is in every draw."""
+    ranks, low, high = mean_ranks([[np.array([1.0]), np.array([2.0])], [np.arange(5.0), np.full(5, 2.5)]])
+    assert ranks.tolist() == [2, 1] and not np.isnan([low, high]).any()
+    alone = mean_ranks([[np.array([1.0]), np.array([2.0])]])
+    assert alone[0].tolist() == [2, 1] and np.isnan(alone[1:]).all()
+    assert np.isnan(interval(lambda strata: strata[0].mean(-1), [np.array([1.0])])[1:]).all()

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from polars.testing import assert_frame_equal
 
 from harness.collate import Tables, collate
 from harness.collate import incremental as incremental_module
+from harness.collate import tables as tables_module
 from harness.errors import SymbenchError
 from harness.records.compaction import compact
 from harness.records.store import Store
@@ -219,7 +221,7 @@ def test_non_finite_numbers_become_null(store: Store) -> None:
 def test_an_unwritable_folder_gives_one_sentence(store: Store, tmp_path: Path) -> None:
     write(store.root, make_record())
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(SymbenchError, match=r"The tables cannot be written to .*file"):
+    with pytest.raises(SymbenchError, match=r"^The tables cannot be written to .*file \(File exists\)\.$"):
         collate(store, tmp_path / "file")
 
 
@@ -245,11 +247,11 @@ def test_tables_are_replaced_whole_and_the_cache_is_the_last_of_them(
     out = store.root.parent / "tables"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     written: list[str] = []
-    replace, csv = Path.replace, pl.DataFrame.write_csv
+    move, csv = Path.replace, pl.DataFrame.write_csv
 
     def noted(self: Path, target: Path) -> Path:
         written.append(target.name)
-        return replace(self, target)
+        return move(self, target)
 
     monkeypatch.setattr(Path, "replace", noted)
     write(store.root, make_record(seed=1))
@@ -300,3 +302,96 @@ def test_a_bundle_that_is_being_imported_is_not_read(store: Store) -> None:
     write(store.root / "imported" / "lab-4567", make_record(seed=2))
     runs = collate(store).runs.sort("seed")
     assert runs.select("seed", "source").rows() == [(0, None), (2, "lab-4567")]
+
+
+def test_a_record_that_changed_is_read_again_though_it_is_as_long_as_before(store: Store) -> None:
+    (path,) = write(store.root, make_record(value=0.25))
+    collate(store)
+    size, time = path.stat().st_size, path.stat().st_mtime_ns
+    write(store.root, make_record(value=0.75))
+    os.utime(path, ns=(time, time + 1))
+    assert path.stat().st_size == size
+    assert collate(store).runs["value"].to_list() == [0.75]
+
+
+def test_records_are_read_some_at_a_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incremental_module, "BATCH", 2)
+    write(store.root, *(make_record(seed=seed, value=seed) for seed in range(5)))
+    tables = collate(store)
+    assert (tables.parsed, tables.runs["value"].to_list()) == (5, [0, 1, 2, 3, 4])
+
+
+def test_a_record_that_may_not_be_read_is_left_out_and_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path == second:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    tables = collate(store)
+    assert tables.runs["seed"].to_list() == [0]
+    assert tables.left_out == (incremental_module.LeftOut(f"records/{second.name}", "Permission denied", False),)
+    monkeypatch.undo()
+    assert collate(store).runs["seed"].to_list() == [0, 1]
+
+
+def test_what_goes_while_it_is_read_again_leaves_every_table(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was in the tables of last time, and the second scan finds what the first one did."""
+    _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+    collate(store)
+    second.write_text(second.read_text() + " ")
+    read = Path.read_bytes
+
+    def gone(path: Path) -> bytes:
+        if path == second:
+            path.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", gone)
+    tables = collate(store)
+    assert (tables.runs["seed"].to_list(), tables.accuracy["seeds"].to_list()) == ([0], [1])
+    assert pl.read_parquet(store.root.parent / "tables" / "accuracy.parquet")["seeds"].to_list() == [1]
+
+
+def test_tables_of_two_times_are_no_cache_though_the_records_are_those_of_the_first(store: Store) -> None:
+    """A kill left runs of the first time beside tables of the second, and what was new then is gone."""
+    write(store.root, make_record(seed=0))
+    collate(store)
+    out = store.root.parent / "tables"
+    runs = (out / "runs.parquet").read_bytes()
+    (second,) = write(store.root, make_record(seed=1))
+    collate(store)
+    (out / "runs.parquet").write_bytes(runs)
+    second.unlink()
+    tables = collate(store)
+    assert (tables.runs["seed"].to_list(), tables.accuracy["seeds"].to_list()) == ([0], [1])
+
+
+def test_a_long_table_has_one_header_and_an_empty_one_has_it_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = collate(store, store.root.parent / "empty")
+    for name, frame in empty.frames().items():
+        text = (store.root.parent / "empty" / f"{name}.csv").read_text()
+        assert text == ",".join(frame.columns) + "\n"
+    monkeypatch.setattr(tables_module, "CSV_ROWS", 2)
+    for seeds in (4, 5):
+        write(store.root, *(make_record(seed=seed) for seed in range(seeds)))
+        collate(store)
+        csv = pl.read_csv(store.root.parent / "tables" / "runs.csv", infer_schema_length=None)
+        assert csv["seed"].to_list() == list(range(seeds))
+
+
+def test_what_was_left_out_is_counted_and_the_first_of_it_named(store: Store) -> None:
+    folder = store.root / "records"
+    for name in ("c", "a", "b"):
+        (folder / f"{name}.json").write_text(f'{{"schema": 1, "digest": "{name}"')
+    for number, schema in enumerate((3, 2, 3)):
+        (folder / f"{number}.json").write_text(json.dumps({"schema": schema}))
+    newer, *rest, corrupt = collate(store).warnings()
+    assert newer.startswith("1 record is left out: written with schema 2, newer than the schema 1")
+    assert [sentence.partition(",")[0] for sentence in rest] == ["2 records are left out: written with schema 3"]
+    assert corrupt.startswith("3 records are left out: damaged or incomplete, the first is records/a.json (no complete")
+    many = (incremental_module.LeftOut("a", "torn", False),) * 1234
+    assert replace(collate(store), left_out=many).warnings()[0].startswith("1,234 records are left out")

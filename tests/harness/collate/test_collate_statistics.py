@@ -23,7 +23,7 @@ from harness.report.departures import departures
 from harness.report.settings import changed_settings
 from harness.spec import NEUTRAL
 from harness.training.outcome import CurvePoint, Stage, VariancePoint
-from tests.harness.synthetic import make_record, write
+from tests.harness.synthetic import make_record, renamed, write
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -209,8 +209,6 @@ def test_scaling_needs_two_sizes_and_gives_log_n_factorial() -> None:
 
 
 def test_groups_of_other_kinds_have_their_own_size() -> None:
-    from tests.harness.synthetic import renamed
-
     lie = [renamed(make_record(task_params={"nodes": n}), group="SO(3)") for n in (4, 8)]
     assert collated(*lie).scaling["log_group_size"].to_list() == [None, None]
     assert collated(*lie).scaling["group_dimension"].to_list() == [3, 3]
@@ -342,3 +340,86 @@ def test_numbers_that_are_no_numbers_are_missing(tmp_path: Path) -> None:
     path.write_text(json.dumps(values))
     row = collate(Store(tmp_path / "store")).runs.row(0, named=True)
     assert (row["wall_seconds"], row["train_samples"], row["test_samples"]) == (None, None, 7)
+
+
+def test_what_a_failed_run_does_not_say_is_that_of_the_others() -> None:
+    """The first run has no costs, and nothing beside its metric."""
+    failed = replace(make_record(seed=0, error="It broke."), description=without_control())
+    row = collated(failed, make_record(seed=1), make_record(seed=2, error="It broke.")).accuracy.row(0, named=True)
+    settings = make_record().spec.settings
+    assert (row["parameters"], row["control_name"], row["failed"]) == (208_387, "mse_moved", 2)
+    assert (row["train_samples"], row["test_samples"]) == (settings.train_samples, settings.test_samples)
+
+
+def test_the_interval_stands_beside_the_mean() -> None:
+    columns = collated(make_record()).accuracy.columns
+    place = columns.index("mean")
+    assert columns[place : place + 6] == ["mean", "stderr", "iqm", "iqm_low", "iqm_high", "seeds"]
+
+
+def test_seeds_at_a_point_are_those_with_a_value_there() -> None:
+    values, variances = (1.0, math.nan, 3.0, 5.0), (0.5, 0.5, math.nan, 0.5)
+    points = [
+        CurvePoint(samples=2, value=value, value_error=0.0, variance=variance)
+        for value, variance in zip(values, variances, strict=True)
+    ]
+    runs = [replace(make_record(method="gnn-haar", seed=seed), curve=(point,)) for seed, point in enumerate(points)]
+    row = collated(*runs).sample_complexity.row(0, named=True)
+    assert (row["seeds"], row["mean"], row["variance"], row["variance_stderr"]) == (3, 3.0, 0.5, 0.0)
+
+
+def test_task_parameters_are_told_apart_over_all_protocols_of_a_task() -> None:
+    """All else within a protocol: that two protocols differ in everything needs no words."""
+    records = [
+        make_record(protocol=protocol, task_params={"nodes": nodes}, settings={"lr": lr})
+        for protocol, nodes, lr in (("quick", 5, 0.1), ("paper", 8, 0.2))
+    ]
+    other = make_record(method="gnn-haar", protocol="quick", task_params={"nodes": 5}, settings={"lr": 0.3})
+    table = collated(*records, other).accuracy
+    assert sorted(table.select("method", "protocol", "setting_label").rows()) == [
+        ("egnn", "paper", "nodes=8"), ("egnn", "quick", "nodes=5"), ("gnn-haar", "quick", "nodes=5")
+    ]  # fmt: skip
+
+
+def test_a_label_names_task_parameters_and_all_else_together() -> None:
+    records = [
+        make_record(task_params={"nodes": nodes}, settings={"lr": lr}, seed=seed)
+        for nodes in (5, 8)
+        for lr in (0.1, 0.2)
+        for seed in (0, 1)
+    ]
+    assert sorted(collated(*records).accuracy["setting_label"]) == [
+        "lr=0.1, nodes=5", "lr=0.1, nodes=8", "lr=0.2, nodes=5", "lr=0.2, nodes=8"
+    ]  # fmt: skip
+
+
+def test_a_group_of_several_factors_has_the_sizes_of_all() -> None:
+    records = [renamed(make_record(task_params={"nodes": n}), group="C_n x SO(3) x U(2) x D_5") for n in (4, 8)]
+    table = collated(*records).scaling
+    assert table["group_dimension"].to_list() == [7, 7]
+    assert table["log_group_size"].to_list() == pytest.approx([math.log(4 * 10), math.log(8 * 10)])
+
+
+def test_a_size_of_nothing_is_the_size_of_no_group() -> None:
+    none, eight = (make_record(task_params={"nodes": n}) for n in (4, 8))
+    nothing = replace(
+        none,
+        spec=replace(none.spec, task_params={"depth": 0}),
+        description=replace(none.description, size=0, size_name="depth"),
+    )
+    sizes = dict(collated(nothing, eight).scaling.select("size", "log_group_size").iter_rows())
+    assert sizes == {0: None, 8: pytest.approx(math.lgamma(9))}
+
+
+def test_versions_of_a_task_and_of_a_method_have_rows_of_their_own() -> None:
+    now = make_record(value=1.0)
+    others = [
+        replace(now, spec=replace(now.spec, **{name: "0"}), metrics={"mse": value})
+        for name, value in (("task_version", 2.0), ("method_version", 3.0))
+    ]
+    table = collated(now, *others).accuracy.sort("mean")
+    assert table["mean"].to_list() == [1, 2, 3]
+    spec = now.spec
+    assert table.select("task_version", "method_version").rows() == [
+        (spec.task_version, spec.method_version), ("0", spec.method_version), (spec.task_version, "0")
+    ]  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,3 +121,49 @@ def test_what_cannot_be_compared_is_one_sentence(
 ) -> None:
     with pytest.raises(SymbenchError, match=sentence):
         compared(tmp_path, *records, task=task)
+
+
+def test_a_comparison_says_of_what_it_is(tmp_path: Path) -> None:
+    names = ("mlp-learned", "mlp-haar")
+    records = [make_record("exp_classify", name, seed=seed, value=0.5) for name in names for seed in (3, 4)]
+    records = [replace(one, description=replace(one.description, variant="of chance")) for one in records]
+    write(tmp_path / "store", *records)
+    (found,) = compare(collate(Store(tmp_path / "store")).runs, *names)
+    spec, described = records[0].spec, records[0].description
+    assert (found.task, found.protocol, found.variant, found.metric) == (
+        "exp_classify", "quick", "of chance", described.metric
+    )  # fmt: skip
+    assert json.loads(found.task_params) == spec.task_params
+    assert found.digests == tuple(record.digest for record in records)
+    assert found.differences.tolist() == [0, 0]
+
+
+def test_both_means_are_those_of_the_middle_half(tmp_path: Path) -> None:
+    values = (1.0, 2.0, 3.0, 4.0, 1000.0)
+    (found,) = compared(tmp_path, *scores("gnn-learned", *values), *scores("gnn-haar", *(2 * v for v in values)))
+    assert (found.first, found.second, found.advantage.value) == (3, 6, 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {"task_version": "0"}},
+        {"spec": {"protocol": "paper"}},
+        {"spec": {"task_params": {"nodes": 6}}},
+        {"description": {"variant": "other"}},
+        {"description": {"metric": "loss"}},
+        {"description": {"direction": "max"}},
+    ],
+    ids=str,
+)
+def test_what_is_not_the_same_contest_is_not_compared(tmp_path: Path, change: dict[str, dict[str, Any]]) -> None:
+    """A run of the first method that is changed alike is compared, so nothing but ``change`` parts the two."""
+    ((part, values),) = change.items()
+    (record,) = scores("gnn-haar", 1.0)
+    other = replace(record, **{part: replace(getattr(record, part), **values)})
+    with pytest.raises(SymbenchError, match="no seed of one task and protocol in common"):
+        compared(tmp_path / "apart", *scores("gnn-learned", 1.0), other)
+    (own,) = scores("gnn-learned", 2.0)
+    alike = replace(own, **{part: replace(getattr(own, part), **values)})
+    (found,) = compared(tmp_path / "alike", alike, other)
+    assert found.seeds == 1

@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
-from harness.collate.bootstrap import Array, expanded, resampled_seeds
+from harness.collate import convergence as convergence_module
+from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seeds
 from harness.collate.convergence import convergence, limits, log_slope, needed, settled
 from harness.collate.power_law import exponents
 from harness.collate.reading import CURVE
@@ -267,3 +269,81 @@ def test_the_ends_of_an_interval_are_the_draws_just_outside_its_quantiles(seeds:
     ends = found["variance_slope_low"], found["variance_slope_high"]
     outside = [np.sum(slopes < ends[0] - 1e-9), np.sum(slopes > ends[1] + 1e-9)]
     assert outside == [int(expanded(seeds)[0] * (len(slopes) - 1))] * 2
+
+
+def test_imported_runs_have_a_convergence_of_their_own() -> None:
+    own, theirs = (table((limit + 1 / K)[None, None]) for limit in (1.0, 5.0))
+    theirs = theirs.with_columns(pl.col("setting") + "@lab", pl.lit("lab").alias("source"))
+    found = convergence(pl.concat([own, theirs]))
+    assert found.select("setting", "source").rows() == [("0000", None), ("0000@lab", "lab")]
+    assert found["limit"].to_list() == pytest.approx([1, 5])
+    assert found["samples_needed"].to_list() == [100, 20]
+    assert found["samples_most"].to_list() == [500, 500]
+
+
+def test_a_limit_is_no_larger_than_one_where_one_is_reached() -> None:
+    """And no smaller than 0 where 0 is: both are values that a metric takes."""
+    reached = np.array([0.1, 0.4, 0.7, 0.8, 0.85, 0.9, 0.97, 0.99, 1.0])
+    assert limits(K, reached) == 1 and limits(K, 1 - reached) == 0
+    assert limits(K, 2 * reached) > 2 and limits(K, -reached) < -1
+
+
+def test_settings_are_resampled_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is found does not depend on how many."""
+    values = np.random.default_rng(3).uniform(1, 2, (5, 3, len(K)))
+    at_once = convergence(table(values))
+    for many in (1, 2, 5):
+        monkeypatch.setattr(convergence_module, "BLOCK", many * RESAMPLES * len(K))
+        assert_frame_equal(convergence(table(values)), at_once, rel_tol=1e-12)
+
+
+def test_rows_are_one_a_setting_whatever_was_not_measured() -> None:
+    """Equivariance was not measured in any of the runs, variance in one of two."""
+    runs = table(np.ones((2, 3, len(K))) + 1 / K)
+    fields = pl.element().struct
+    bare = runs.with_columns(
+        pl.col("curve")
+        .list.eval(
+            pl.struct(
+                fields.field("samples", "value", "value_error"),
+                pl.lit(None, pl.Float64).alias("variance"),
+                pl.lit(None, pl.Float64).alias("equivariance"),
+            )
+        )
+        .cast(CURVE)
+    )
+    found = convergence(pl.concat([runs.filter(pl.col("setting") == "0000"), bare.filter(pl.col("setting") != "0000")]))
+    assert found["setting"].to_list() == ["0000", "0001"]
+    assert found["limit"].to_list() == pytest.approx([1, 1])
+    assert found["variance_slope"].is_null().to_list() == [False, True]
+    none = convergence(bare)
+    assert none["setting"].to_list() == ["0000", "0001"] and none["equivariance_slope"].null_count() == 2
+
+
+def test_a_power_law_without_a_residual_has_an_interval_of_one_point() -> None:
+    """However it is rounded."""
+    sizes = np.array([3.0, 7.0, 11.0, 13.0, 29.0])
+    powers = np.linspace(-3, 3, 61)
+    frame = pl.DataFrame(
+        {"who": np.repeat(np.arange(61), 5), "n": np.tile(sizes, 61), "cost": (sizes ** powers[:, None]).ravel()}
+    )
+    found = exponents(frame, ["who"], "n", "cost", "a")
+    for end in ("a", "a_low", "a_high"):
+        assert found[end].to_list() == pytest.approx(powers, abs=1e-6)
+
+
+@pytest.mark.parametrize("group", ["O(#)", "B_#"])
+def test_cost_grows_with_the_dimension_of_a_group_whose_finite_part_does_not_grow(group: str) -> None:
+    """Seven nodes in d dimensions: a Lie group grows in dimension, a finite one in the logarithm of its order."""
+    degrees = (2, 3, 4, 5)
+    records = [
+        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": ["S_n", group], "degree": d})
+        for d in degrees
+    ]
+    found = collated(*records).scaling
+    order = {"O(#)": lambda d: d * (d - 1) / 2, "B_#": lambda d: math.lgamma(8) + d * math.log(2) + math.lgamma(d + 1)}
+    measures = [order[group](d) for d in degrees]
+    expected = np.polyfit(np.log(measures), 2 * np.log(degrees), 1)[0]
+    for name in ("seconds_group_exponent", "memory_group_exponent"):
+        assert found[name].to_list() == pytest.approx([expected] * 4)
+    assert found["seconds_exponent"].to_list() == pytest.approx([2.0] * 4)

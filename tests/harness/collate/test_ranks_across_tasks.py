@@ -196,3 +196,32 @@ def test_imported_runs_of_a_method_are_a_method_of_their_own(collated: Collated,
     assert rows.select("method", "source", "rank", "several").rows() == [
         ("a", None, 1, []), ("b", None, 2, []), ("a", "lab-1", 3, []), ("b", "lab-1", 4, []),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tasks", list(itertools.permutations("wxyz", 2)), ids="".join)
+def test_of_leagues_with_as_many_values_that_of_the_first_task_comes_first(tasks: tuple[str, str]) -> None:
+    ran = {(name, None): frozenset(tasks[place // 2]) for place, name in enumerate("abcd")}
+    assert [league.tasks for league in leagues(ran)] == [(task,) for task in sorted(tasks)]
+
+
+def test_failures_of_a_method_outside_are_those_on_the_tasks_of_the_league(collated: Collated) -> None:
+    both = [record for task in "xy" for record in runs_of(task, {"a": 1.0, "b": 2.0}, seeds=2)]
+    failed = [run(task, "c", seed, None, error="It broke.") for task, n in (("x", 1), ("y", 2)) for seed in range(n)]
+    elsewhere = [run("z", "c", 0, None, error="It broke."), *runs_of("x", {"c": 3.0}, seeds=2)[1:]]
+    rows = collated(*both, *failed, *elsewhere).ranks.filter(league=1, method="c")
+    assert rows.select("rank", "seeds", "failed", "missing").rows() == [(None, None, 3, ["y"])]
+
+
+def test_runs_that_gave_no_value_are_none_that_failed(collated: Collated) -> None:
+    table = collated(*runs_of("x", {"a": 1.0, "b": 2.0}, seeds=2), run("x", "a", 7, None)).ranks
+    assert table.select("method", "seeds", "failed").rows() == [("a", 2, 0), ("b", 2, 0)]
+
+
+def test_a_league_stands_by_rank_and_equal_ranks_by_name_and_source(collated: Collated, tmp_path: Path) -> None:
+    write(tmp_path / "store" / "imported" / "lab-1", *runs_of("x", {"a": 1.0, "d": 0.5}, seeds=1))
+    rows = collated(*runs_of("x", {"c": 1.0, "b": 1.0, "a": 1.0}, seeds=1, spread=0)).ranks
+    assert rows.select("method", "source").rows()[0] == ("d", "lab-1")
+    names = rows.filter(pl.col("source").is_null()).select("method", "rank").rows()
+    assert [name for name, _ in names] == ["a", "b", "c"] and len({rank for _, rank in names}) == 1
+    first = collated(*runs_of("x", {"c": 1.0, "b": 1.0, "a": 1.0}, seeds=1, spread=0)).ranks["tied_with"][0].to_list()
+    assert first == ["a", "a (lab-1)", "b", "c"]

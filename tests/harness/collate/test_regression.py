@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.exchange.reference import reference_runs
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.against import against
+from harness.spec import NEUTRAL
 from tests.harness.synthetic import make_record, renamed, write
 
 
@@ -253,3 +255,51 @@ def test_earlier_results_hold_no_runs_that_were_imported_there(tmp_path: Path) -
     write(tmp_path / "before", *records([1.0]))
     write(tmp_path / "before" / "imported" / "lab-1", *records([5.0], method="theirs"))
     assert reference_runs(tmp_path / "before")["method"].to_list() == ["a"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rounding_is_measured_by_the_size_of_scores_of_either_sign(sign: int) -> None:
+    values = sign * np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [1e6, 2e6, 3e6, 4e6, 5e6]])
+    for factor, verdict in ((1 + 1e-7, "same"), (1 - 1e-7, "same"), (1.1, "better" if sign > 0 else "worse")):
+        found = report_of(values * factor, values)
+        assert found["verdict"].to_list() == [verdict] * 2 and found["p"].null_count() == 0
+
+
+def test_a_run_that_ended_well_without_a_value_is_none_that_failed(tmp_path: Path) -> None:
+    now = [*records([1.0, None]), *records([None], first_seed=5, error="It broke.")]
+    (row,) = moved(tmp_path, now, records([1.0, None, None]))
+    assert (row["seeds_now"], row["failed_now"], row["seeds_before"], row["failed_before"]) == (1, 1, 1, 0)
+
+
+def test_what_changed_is_looked_for_within_a_protocol(tmp_path: Path) -> None:
+    before = [*records([1.0], settings={"lr": 0.5}), *records([1.0], protocol="paper", settings={"lr": 0.5})]
+    found = moved(tmp_path, records([9.0], settings={"lr": 0.25}), before)
+    assert {(row["verdict"], row["protocol"]): row["why"] for row in found} == {
+        ("only before", "quick"): "there lr=0.25",
+        ("only before", "paper"): None,
+        ("only now", "quick"): "there lr=0.5",
+    }
+
+
+def test_cells_of_one_verdict_stand_by_task_protocol_and_method(tmp_path: Path) -> None:
+    """And those that did not move are last: what chance may have moved stands before what is the same."""
+    same = [*records([1.0] * 5, method="b"), *records([1.0] * 5, method="a"), *records([1.0] * 5, protocol="paper")]
+    noisy = [1.0, 1.4, 1.2, 0.8, 0.6]
+    now, before = ([*same, *records(values, method="z")] for values in (noisy, noisy[::-1]))
+    found = moved(tmp_path, now, before)
+    assert [(row["verdict"], row["protocol"], row["method"]) for row in found] == [
+        ("within noise", "quick", "z"), ("same", "paper", "a"), ("same", "quick", "a"), ("same", "quick", "b")
+    ]  # fmt: skip
+
+
+def test_a_setting_that_one_side_did_not_know_yet_is_no_change_where_it_changes_nothing(tmp_path: Path) -> None:
+    def older(record: Record) -> Record:
+        sampler = {name: value for name, value in record.spec.sampler.items() if name not in NEUTRAL["sampler"]}
+        assert len(sampler) < len(record.spec.sampler)
+        return replace(record, spec=replace(record.spec, sampler=sampler))
+
+    now, before = (
+        make_record("teacher_space_equivariant", "mlp-learned", task_params={"degree": 5}, settings={"lr": lr})
+        for lr in (0.5, 0.25)
+    )
+    assert [row["why"] for row in moved(tmp_path, [now], [older(before)])] == ["there lr=0.5", "there lr=0.25"]

@@ -192,3 +192,30 @@ def test_holm_is_that_of_its_definition(values: list[float]) -> None:
             continue
         steps = [(len(known) - place) * p for place, p in enumerate(known) if p <= value]
         assert adjusted == pytest.approx(min(1.0, max(steps)))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1e-9, 1e-3, 1e3, 1e9]))
+def test_another_unit_of_a_score_changes_no_test(seed: int, unit: float) -> None:
+    """Scores that take few values and are no shares."""
+    chance = np.random.default_rng(seed)
+    one, other = (chance.integers(-5, 6, size=8).astype(float) for _ in range(2))
+    one[0], other[0] = -5, 5
+    found, scaled = differences(one, other), differences(unit * one, unit * other)
+    assert resolution(unit * one, unit * other) == pytest.approx(unit * resolution(one, other))
+    assert scaled.p == pytest.approx(found.p)
+    assert (scaled.difference, scaled.low, scaled.high) == pytest.approx(
+        (unit * found.difference, unit * found.low, unit * found.high), rel=1e-6, abs=1e-9 * unit
+    )
+
+
+def test_the_error_of_pairs_is_of_as_many_as_there_are() -> None:
+    """Whatever further seeds either side has."""
+    one, other = np.random.default_rng(8).normal(size=(2, 12))
+    pairs = differences(one[:6], other[:6])
+    one[6:9] = other[9:] = NAN
+    more = differences(one, other)
+    one[6:9], other[9:] = 5.0, -7.0
+    one[9:], other[6:9] = NAN, NAN
+    for found in (more, differences(one, other), differences(one[:9], other[:9])):
+        assert found.shared == 6 and found.paired
+        assert found[:4] == pytest.approx(pairs[:4])
