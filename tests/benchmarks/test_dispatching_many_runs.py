@@ -63,11 +63,11 @@ def test_the_driver_of_20000_runs_on_50_nodes(tmp_path: Path, capsys: pytest.Cap
     (_, early, before), (_, late, after) = watcher.quarter(0), watcher.quarter(3)
     with capsys.disabled():
         print(
-            f"\n20,000 runs on {ray.most} workers: {early:.2f} ms of the driver for a run in the first quarter, "
-            f"{late:.2f} in the last; {before / 2**20:.0f} and {after / 2**20:.0f} MiB"
+            f"\n20,000 runs on {ray.most} workers: {1000 * early:.0f} us of the driver for a run in the first quarter, "
+            f"{1000 * late:.0f} in the last; {before / 2**20:.0f} and {after / 2**20:.0f} MiB"
         )
     assert ray.most == 50
-    assert late <= 1.25 * early
+    assert late <= 1.5 * early
     assert after - before <= 20 * 2**20
 
 
