@@ -16,7 +16,7 @@ from torch_geometric.utils import from_networkx
 from baselines.build import load
 from baselines.catalogue import EQUIVARIANT
 from baselines.equivariant.gated_gcn import GatedLayer
-from baselines.equivariant.gps import return_probabilities
+from baselines.equivariant.gps import Layer, return_probabilities
 from baselines.equivariant.ppgn import Block
 from baselines.layers.edge_lists import EdgeLists
 from tasks.graphs import constant_and_degree
@@ -185,6 +185,36 @@ def test_return_probabilities_are_those_of_pyg() -> None:
     expected = AddRandomWalkPE(6)(from_networkx(graph)).random_walk_pe
     x = of_graphs(graph)
     torch.testing.assert_close(return_probabilities(x.padded(15), 6)[0, : x.nodes].float(), expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_of_gps_is_that_of_pyg(training: bool) -> None:
+    """Features and gradients of two layers on graphs of several sizes, whose edges differ in direction."""
+    x = weighted_graphs()
+    graph, layers = EdgeLists.of(x), [Layer(8, 2, 3).double().train() for _ in range(2)]
+    batch = x.mask.nonzero()[:, 0]
+    h = torch.randn(len(batch), 8, dtype=torch.float64, requires_grad=True)
+    for layer in layers:
+        layer(h, graph)  # so that running statistics are no identity
+        layer.train(training)
+    ours = theirs = h
+    for layer in layers:
+        ours = layer(ours, graph)
+        theirs = layer.parts(theirs, graph.edge_index, batch, edge_attr=graph.edge_scalars)
+    torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+    weights, leaves = torch.randn_like(ours), [h, *(p for layer in layers for p in layer.parameters())]
+    gradients = [torch.autograd.grad((found * weights).sum(), leaves) for found in (ours, theirs)]
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gcn", "gat"])
+def test_a_loop_that_a_graph_has_counts_once_among_those_of_the_layer(name: str) -> None:
+    x = odd_graphs()
+    loops = torch.eye(x.nodes, dtype=torch.bool)[..., None]
+    bare = replace(x, edge_scalars=x.edge_scalars.masked_fill(loops, 0))
+    assert not torch.equal(bare.edge_scalars, x.edge_scalars)
+    model = network(name, x)
+    torch.testing.assert_close(model(x), model(bare))
 
 
 def test_a_block_of_ppgn_is_its_formula() -> None:
