@@ -90,6 +90,13 @@ def test_padding_and_the_batch_do_not_leak(name: str, output: Representation) ->
     torch.testing.assert_close(plain(x[1:2]), y[1:2], atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("name", ["fa_gnn", "mpnn"])
+def test_where_no_node_is_the_points_are_zero(name: str) -> None:
+    x = padded_clouds()
+    y = network(name, x, Representation.NODE_POINTS)(x)
+    assert not y[~x.mask].any() and y[x.mask].all()
+
+
 @pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_few_points_and_coincident_ones_have_finite_gradients(name: str, nodes: int) -> None:

@@ -231,6 +231,23 @@ def test_a_block_of_ppgn_is_its_formula() -> None:
         assert not found[graph, count:].any() and not found[graph, :, count:].any()
 
 
+def test_what_the_head_of_ppgn_reads() -> None:
+    """Of a node its own pair beside the sum over its pairs with others, of a graph the sums of both."""
+    h, x = torch.randn(1, 4, 4, 3, dtype=torch.float64), of_graphs(nx.path_graph(4))
+    of_nodes = torch.stack([torch.cat([h[0, i, i], sum(h[0, i, j] for j in range(4) if j != i)]) for i in range(4)])
+    expected = dict(zip(OUTPUTS, (of_nodes.sum(0), of_nodes, h[0]), strict=True))
+    for output in OUTPUTS:
+        torch.testing.assert_close(network("ppgn", x, output)._read(h)[0], expected[output])  # type: ignore[operator]
+
+
+def test_the_own_weight_of_gin_starts_anywhere_between_one_and_two_and_is_trained() -> None:
+    card, signature = CARDS["gin"], Signature.of(odd_graphs(), Representation.GRAPH_SCALARS, 1)
+    model = load(card.implementation)(signature, {**card.params, "layers": 200, "width": 2})
+    assert all(isinstance(layer.eps, nn.Parameter) for layer in model.convolutions)
+    eps = torch.stack([layer.eps.detach().squeeze() for layer in model.convolutions])
+    assert 0 <= eps.min() < 0.05 and 0.95 < eps.max() < 1
+
+
 def test_a_gated_layer_is_its_formula() -> None:
     """Edge by edge, in evaluation mode with running statistics that are no identity."""
     layer = GatedLayer(3).double()
