@@ -236,3 +236,12 @@ def test_what_a_sampler_knows_of_a_data_set_beforehand_is_known_to_its_method() 
     x = random_graphs(3, 6)
     assert model_for("mlp-frame", x, ("S_n",)).prepared(x).ranks.shape[-1] == 1  # type: ignore[union-attr]
     assert model_for("mlp-haar", x, ("S_n",)).prepared(x) is x
+
+
+@pytest.mark.parametrize("sampler", ["canonical", "learned"])
+def test_as_much_noise_is_drawn_as_a_sampler_takes(sampler: str) -> None:
+    """For the one element of a canonical form, whatever number is asked for."""
+    x = random_graphs(3, 6)
+    model = model_for(f"mlp-{sampler}", x, ("S_n",))
+    count = 1 if sampler == "canonical" else 5
+    assert {part.shape[1] for part in model.noise(x, 5, None)} == {count}
