@@ -263,7 +263,7 @@ def test_bounds_are_what_their_sentences_say(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(suite_yaml, "MOST_BYTES", 2000)
     for most, beyond in (
         ("[" + "1," * 9 + "]", "[" + "1," * 10 + "]"),
-        ("{a: &a [1, 2], b: [*a, 3]}", "{a: &a [1, 2], b: [*a, 3], c: 4}"),
+        ("{a: &a [1, 2], b: [*a, 3], c: 4}", "{a: &a [1, 2], b: [*a, 3], c: 4, d: 5}"),
         ("a: " + "9" * 100, "a: " + "9" * 101),
         ("x" * 2000, "x" * 2001),
     ):
