@@ -153,12 +153,14 @@ def test_a_second_signal_ends_a_process_and_what_it_started_at_once(number: sign
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_what_gives_processes_back_is_not_interrupted_by_any_signal(number: signal.Signals, code: int) -> None:
     """Nor where it is part of something greater that is not to be interrupted either."""
-    with interruptible() as asked:
-        with uninterrupted():
+    try:
+        with interruptible() as asked, uninterrupted():
             with uninterrupted():
                 pass
             signal.raise_signal(number)
-        assert asked.exit_code == code
+    except KeyboardInterrupt:
+        pytest.fail("it was interrupted")
+    assert asked.exit_code == code
 
 
 def test_what_gives_processes_back_from_another_thread_changes_nothing() -> None:

@@ -276,6 +276,28 @@ def test_a_byte_that_changed_on_the_disk_is_seen(tmp_path: Path, part: str) -> N
     assert seen == 8 * len(columns)
 
 
+def test_of_several_segments_a_success_counts_first_and_then_the_later_one(tmp_path: Path) -> None:
+    (tmp_path / "histories").mkdir()
+    parts = {
+        "00000001-b.parquet": [kept(1, "failed"), kept(2, "failed"), kept(3)],
+        "00000002-a.parquet": [kept(1, "failed", rows=3)._replace(body="later"), kept(1)],
+        "00000003-a.parquet": [kept(2), kept(3, "failed")],
+    }
+    segments = Segments(tmp_path)
+    for name, runs in parts.items():
+        write_segment(tmp_path / name, runs)
+    assert segments.statuses() == dict.fromkeys(("0001", "0002", "0003"), "succeeded")
+    assert segments.find("0001", "failed") == "later" and segments.find("0001", "succeeded") == kept(1).body
+    for status, rows in (("failed", 3), ("succeeded", 2)):
+        assert segments.has("0001", status)  # type: ignore[arg-type]
+        history = segments.history("0001", status)  # type: ignore[arg-type]
+        assert history is not None and history["name"].to_list() == [f"m1 {status}"] * rows
+    assert segments.find("0004", "failed") is None and segments.history("0004", "failed") is None
+    assert not any(segments.is_covered(name) for name in parts)  # a failure stands for no success
+    write_segment(tmp_path / "00000004-a.parquet", [kept(3)])
+    assert [segments.is_covered(name) for name in parts] == [True, False, False]
+
+
 # Kills
 
 
