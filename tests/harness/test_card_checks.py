@@ -122,7 +122,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         ({"nodes": 3}, "a mapping of parameters to limits"),
         ([COUNT], "a mapping of parameters to limits"),
         ({"nodes": Raising()}, "the default 5 of 'nodes' on its task card should be a limit that raises"),
-        (dict.fromkeys("fbdaec", COUNT), "limits for 'a', which is no parameter of it"),
+        (dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", COUNT), "limits for 'a', which is no parameter of it"),
     ],
     "recipes": [
         ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which is not there: did you mean"),
