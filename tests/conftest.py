@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +17,18 @@ settings.load_profile("symbench")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # beside another process, threads of one wait for those of the other
 
+TERMINAL = {
+    signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL
+}  # fmt: skip
+for _number, _handler in TERMINAL.items():  # what is ignored is inherited by the commands that tests start and signal:
+    if signal.getsignal(_number) == signal.SIG_IGN:  # SIGINT in a shell's background job, SIGHUP under nohup
+        signal.signal(_number, _handler)
+
 ALONE = (
     "benchmarks",
     "cluster",
     "harness/execution",
+    "harness/records/test_lease.py",
     "harness/records/test_stores_elsewhere",
     "harness/search/test_searches_elsewhere.py",
     "harness/search/test_searches_on_ray.py",

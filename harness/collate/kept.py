@@ -21,7 +21,7 @@ from harness.records.store import FAILED, SEGMENTS, Store
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
-LAYOUT = "11"
+LAYOUT = "12"
 """Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"

@@ -280,7 +280,7 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "traceback": failure.traceback if failure else None,
         "notes": _canonical(record.notes),
         "provenance": _canonical(provenance),
-        "spec_json": _canonical(spec),
+        "spec_json": _canonical({name: value for name, value in spec.items() if name != "seed"}),
     }
 
 

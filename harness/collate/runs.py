@@ -25,7 +25,7 @@ def runs_of(columns: list[pl.Series]) -> pl.DataFrame:
     labels = rows.select("setting").join(setting_labels(rows), on="setting", how="left", maintain_order="left")
     place = _places(rows)
     del rows
-    moved = [columns.pop(0)[place] for _ in range(len(columns))]
+    moved = [columns.pop(0).rechunk()[place] for _ in range(len(columns))]  # of several chunks all texts were copied
     return pl.DataFrame([*moved, labels["setting_label"][place]])
 
 

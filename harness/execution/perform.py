@@ -47,6 +47,8 @@ class RunTracker(Protocol):
 
     def finish(self, record: Record, artifacts: Mapping[str, str]) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 def perform(
     job: Job,
@@ -102,6 +104,8 @@ def perform_stack(
             results: Sequence[Result] = execute_stack(specs, resources=resources, hooks=hooks)
         except NotStacked as error:
             _log.warning("these %d runs go one by one, because %s", len(jobs), error)
+            for run in runs:
+                run.watchers.abandon()
             raise
         except Exception as error:  # as in perform
             results = [error] * len(jobs)
@@ -244,6 +248,12 @@ class _Watchers:
         with self._dropping():
             if self._tracker is not None:
                 self._tracker.finish(record, artifacts)
+
+    def abandon(self) -> None:
+        """Ends the mirror of a run that another process will start again; the launch ends its MLflow run."""
+        if tracker := self.__dict__.get("_tracker"):  # if it was needed
+            with self._dropping():
+                tracker.abandon()
 
     @contextlib.contextmanager
     def _dropping(self) -> Iterator[None]:

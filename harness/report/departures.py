@@ -13,13 +13,13 @@ _PARTS = ("base", "sampler", "settings")
 
 
 def departures(spec: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Dotted name to value of every setting that was changed; ``None`` where it cannot be told.
+    """Dotted name to value of every setting that was changed, whatever the seed; ``None`` where it cannot be told.
 
     That is so for a task or method that is not registered here, or that had another version when it ran.
     """
     try:
         published = registry.resolve(
-            spec["task"], spec["method"], spec["protocol"], spec["seed"], task_params=spec["task_params"]
+            spec["task"], spec["method"], spec["protocol"], seed=0, task_params=spec["task_params"]
         ).to_dict()
     except SymbenchError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -37,9 +38,17 @@ def check(search: Search, file: SuiteFile) -> None:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
     for name, dimension in search.space.items():  # a trial has values of all dimensions, so all are right by now
+        by_digest: dict[str, Any] = {}
         for value in dimension.probes:
-            _check_trial(search, name, value, file)
+            digest = _check_trial(search, name, value, file)
+            if digest in by_digest:
+                same = " and ".join(json.dumps(one) for one in (by_digest[digest], value))
+                raise SymbenchError(located(file.where(("space", name)), f"{same} are the same run: name one of them"))
+            by_digest[digest] = value
     _check_budget(search, file)
+    if search.trials > search.points.size:
+        what = f"'trials' should be at most {search.points.size}, the points of the space"
+        raise SymbenchError(located(file.where(("trials",)), what))
     registry.check_implementations([search.example.spec])
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
@@ -47,10 +56,10 @@ def check(search: Search, file: SuiteFile) -> None:
             raise SymbenchError(located(file.where(("resources", name)), what))
 
 
-def _check_trial(search: Search, name: str, value: Any, file: SuiteFile) -> None:
-    """With this value of the space, the others being those of the example."""
+def _check_trial(search: Search, name: str, value: Any, file: SuiteFile) -> str:
+    """The digest of the run with this value of the space, the others being those of the example."""
     try:
-        search.trial({**search.probe, name: value})
+        return search.trial({**search.probe, name: value}).spec.digest
     except SymbenchError as error:
         raise SymbenchError(f"{file.where(('space', name))}: {error}") from error
 

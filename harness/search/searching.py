@@ -60,7 +60,7 @@ def run_search(
             trained_task(search.example.spec)
         except DataError as error:
             raise SymbenchError(str(error)) from error
-        with _announced(progress, search, own) as missing:
+        with _announced(progress, search, own, journal) as missing:
             if missing:
                 with cluster(address) as caveat:
                     if caveat:
@@ -175,9 +175,10 @@ def _grants(search: Search) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _announced(progress: Progress, search: Search, own: Store) -> Iterator[int]:
+def _announced(progress: Progress, search: Search, own: Store, journal: Journal) -> Iterator[int]:
     """How many trials have no record that counts yet."""
-    done = list(own.statuses().values()).count("succeeded")
+    statuses = own.statuses()
+    done = sum(statuses.get(search.trial(values).spec.digest) == "succeeded" for values in journal.points)
     missing = max(0, search.trials - done)
     progress.begin(missing, done)
     try:

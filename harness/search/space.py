@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,14 @@ class Dimension(Model):
         low, high = self.uniform or self.loguniform or []
         return [low, low + 0.381966 * (high - low), high]
 
+    @property
+    def size(self) -> float:
+        """How many values it has: infinity for a range of floats."""
+        if self.choice is not None:
+            return len(self.choice)
+        whole = self.integer or self.loginteger
+        return math.inf if whole is None else whole[1] - whole[0] + 1
+
     def distribution(self) -> BaseDistribution:
         """As Optuna has it. Choices stand as JSON: it compares them, and takes no lists."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -75,6 +84,11 @@ class Space:
 
     def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
         self._dimensions = dimensions
+
+    @property
+    def size(self) -> float:
+        """How many points it has."""
+        return math.prod(dimension.size for dimension in self._dimensions.values())
 
     def distributions(self) -> dict[str, BaseDistribution]:
         return {name: dimension.distribution() for name, dimension in self._dimensions.items()}

@@ -31,13 +31,15 @@ def strategy(search: Search, points: Sequence[Values], slots: int | None) -> tun
 def _algorithm(search: Search, points: Sequence[Values]) -> Any:
     """Optuna, which first repeats what the search has proposed already; only what then follows is drawn, and afresh."""
     import optuna
-    from ray.tune.search.optuna import OptunaSearch
+
+    from harness.search.distinct import DistinctOptunaSearch
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed = random.Random(f"{search.seed}/{len(points)}").getrandbits(32)
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    return OptunaSearch(
+    return DistinctOptunaSearch(
         space=search.points.distributions(),
+        seed=seed,
         metric=SCORE,
         mode=search.mode,
         sampler=samplers[search.algorithm](seed=seed),

@@ -76,6 +76,11 @@ class RunTracker:
             outages.report(self._handle.uri)
             self._lose(f"no answer within {FINISH_SECONDS:g} s")
 
+    def abandon(self) -> None:
+        """Ends without a record: the MLflow run stays open until the launch ends it."""
+        self._abandoned.set()
+        self._ended.set()
+
     def _lose(self, why: str) -> None:
         self.lost = why
         self._queue.clear()

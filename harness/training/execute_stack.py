@@ -24,8 +24,8 @@ def execute_stack(
     """Of each run its outcome, or what it raised; the numbers are those of ``execute``, to float tolerance.
 
     ``specs`` differ by their seed alone. ``resources.chunk`` holds for the evaluation alone. There are no checkpoints.
-    Raises :class:`NotStacked`, before any hook is called, where nothing is trained, torch cannot compute the method in
-    a stack, or the stack does not fit in memory.
+    Raises :class:`NotStacked` where nothing is trained, torch cannot compute the method in a stack, the stack does not
+    fit in memory, or training raises anything else: it may be due to one run, and the others have to go on without it.
     """
     device, protocol = device_for(resources.gpus), specs[0].settings
     dtype = DTYPES[protocol.precision]
@@ -49,7 +49,7 @@ def execute_stack(
         try:
             ends = fit.run()
         except Exception as error:
-            if fit.has_logged or is_device_failure(error):
+            if is_device_failure(error):
                 raise
             # What is wrong with a run, not with the stack, comes up again when the run goes alone.
             raise NotStacked(first_line(error)) from error

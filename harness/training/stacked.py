@@ -69,10 +69,6 @@ class StackedFit:
         self.progress = [Progress() for _ in seeds]
         self.failures: dict[int, NotFinite] = {}
 
-    @property
-    def has_logged(self) -> bool:
-        return any(progress.history for progress in self.progress)
-
     def run(self) -> list[Progress | NotFinite]:
         """Trains until every seed has ended and leaves its best weights in each model; one result for each seed."""
         epoch = 0

@@ -10,6 +10,7 @@ from torch.nn.functional import one_hot
 
 from baselines.build import load
 from baselines.catalogue import EQUIVARIANT, LEARNED, SAMPLERS
+from baselines.layers.edge_lists import EdgeLists, joined
 from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -42,6 +43,15 @@ ATTRIBUTED = {"bonds": with_bonds(PLAIN), "attributes alone": with_attributes_al
 @pytest.mark.parametrize("x", ATTRIBUTED.values(), ids=ATTRIBUTED)
 def test_an_edge_weighs_one(x: Structure) -> None:
     assert torch.equal(x.adjacency, PLAIN.adjacency)
+
+
+@pytest.mark.parametrize("x", [*ATTRIBUTED.values(), replace(PLAIN, edge_scalars=-PLAIN.edge_scalars)])
+def test_an_edge_is_listed_once_where_any_of_its_scalars_is_not_zero(x: Structure) -> None:
+    """Also where one is zero or all are negative."""
+    assert (x.edge_scalars < 0).any() or (x.edge_scalars[x.adjacency != 0] == 0).any()
+    assert torch.equal(joined(x), PLAIN.adjacency != 0)
+    listed = EdgeLists.of(x).edge_scalars
+    assert torch.equal(listed, x.edge_scalars[PLAIN.adjacency != 0])
 
 
 def test_a_single_scalar_is_the_weight_of_an_edge() -> None:

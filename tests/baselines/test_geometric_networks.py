@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from e3nn import o3
@@ -9,6 +11,7 @@ from torch import nn
 
 from baselines.build import load
 from baselines.catalogue import BASES, EQUIVARIANT
+from baselines.equivariant.fa_gnn import whole_frame
 from baselines.equivariant.tensor_field import channelwise_product
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -85,6 +88,13 @@ def test_padding_and_the_batch_do_not_leak(name: str, output: Representation) ->
     order = torch.tensor([3, 0, 4, 1, 2])
     torch.testing.assert_close(plain(x[order]), y[order], atol=1e-10, rtol=0)
     torch.testing.assert_close(plain(x[1:2]), y[1:2], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["fa_gnn", "mpnn"])
+def test_where_no_node_is_the_points_are_zero(name: str) -> None:
+    x = padded_clouds()
+    y = network(name, x, Representation.NODE_POINTS)(x)
+    assert not y[~x.mask].any() and y[x.mask].all()
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -205,6 +215,28 @@ def test_a_frame_in_every_layer_moves_with_points_that_leave_axes_open(kind: str
     g = group(("E(3)",)).random(x, 1, torch.Generator().manual_seed(1))
     expected = g.act(model(x)[:, None], Representation.NODE_POINTS)[:, 0]
     torch.testing.assert_close(model(x.acted(g)), expected, atol=1e-10, rtol=0)
+
+
+def test_frames_are_given_without_a_gradient_and_in_full_precision() -> None:
+    """Whatever the precision around them: there are no eigenvectors in bfloat16."""
+    x = clouds(4, 6).to("cpu", torch.float32)
+    points = x.points.clone().requires_grad_()
+    expected = whole_frame(x).matrix
+    with torch.autocast("cpu", torch.bfloat16):
+        found = whole_frame(replace(x, points=points)).matrix
+    assert not found.requires_grad and found.dtype is torch.float32
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["egnn", "radial_field"])
+def test_positions_hardly_move_before_training(name: str) -> None:
+    """But for velocities; the weights that are trained then move them as far as distances."""
+    x = clouds(4, 6)
+    torch.manual_seed(0)
+    signature = Signature.of(x, Representation.NODE_POINTS, 1)
+    fresh = load(CARDS[name].implementation)(signature, CARDS[name].params).double()
+    assert 0 < (fresh(x) - x.points).abs().max() < 5e-2
+    assert (network(name, x, Representation.NODE_POINTS)(x) - x.points).abs().max() > 0.1
 
 
 def test_a_frame_in_every_layer_needs_features_that_are_vectors() -> None:

@@ -16,7 +16,7 @@ from torch_geometric.utils import from_networkx
 from baselines.build import load
 from baselines.catalogue import EQUIVARIANT
 from baselines.equivariant.gated_gcn import GatedLayer
-from baselines.equivariant.gps import return_probabilities
+from baselines.equivariant.gps import Layer, return_probabilities
 from baselines.equivariant.ppgn import Block
 from baselines.layers.edge_lists import EdgeLists
 from tasks.graphs import constant_and_degree
@@ -187,6 +187,36 @@ def test_return_probabilities_are_those_of_pyg() -> None:
     torch.testing.assert_close(return_probabilities(x.padded(15), 6)[0, : x.nodes].float(), expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_layer_of_gps_is_that_of_pyg(training: bool) -> None:
+    """Features and gradients of two layers on graphs of several sizes, whose edges differ in direction."""
+    x = weighted_graphs()
+    graph, layers = EdgeLists.of(x), [Layer(8, 2, 3).double().train() for _ in range(2)]
+    batch = x.mask.nonzero()[:, 0]
+    h = torch.randn(len(batch), 8, dtype=torch.float64, requires_grad=True)
+    for layer in layers:
+        layer(h, graph)  # so that running statistics are no identity
+        layer.train(training)
+    ours = theirs = h
+    for layer in layers:
+        ours = layer(ours, graph)
+        theirs = layer.parts(theirs, graph.edge_index, batch, edge_attr=graph.edge_scalars)
+    torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+    weights, leaves = torch.randn_like(ours), [h, *(p for layer in layers for p in layer.parameters())]
+    gradients = [torch.autograd.grad((found * weights).sum(), leaves) for found in (ours, theirs)]
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gcn", "gat"])
+def test_a_loop_that_a_graph_has_counts_once_among_those_of_the_layer(name: str) -> None:
+    x = odd_graphs()
+    loops = torch.eye(x.nodes, dtype=torch.bool)[..., None]
+    bare = replace(x, edge_scalars=x.edge_scalars.masked_fill(loops, 0))
+    assert not torch.equal(bare.edge_scalars, x.edge_scalars)
+    model = network(name, x)
+    torch.testing.assert_close(model(x), model(bare))
+
+
 def test_a_block_of_ppgn_is_its_formula() -> None:
     """Against matrices of each channel, one graph and one channel at a time."""
     block, x = Block(2, 3, depth=2).double(), odd_graphs()
@@ -199,6 +229,23 @@ def test_a_block_of_ppgn_is_its_formula() -> None:
         product = torch.stack([left[..., c] @ right[..., c] for c in range(3)], -1)
         torch.testing.assert_close(found[graph, :count, :count], block.joined(torch.cat([part, product], -1)))
         assert not found[graph, count:].any() and not found[graph, :, count:].any()
+
+
+def test_what_the_head_of_ppgn_reads() -> None:
+    """Of a node its own pair beside the sum over its pairs with others, of a graph the sums of both."""
+    h, x = torch.randn(1, 4, 4, 3, dtype=torch.float64), of_graphs(nx.path_graph(4))
+    of_nodes = torch.stack([torch.cat([h[0, i, i], sum(h[0, i, j] for j in range(4) if j != i)]) for i in range(4)])
+    expected = dict(zip(OUTPUTS, (of_nodes.sum(0), of_nodes, h[0]), strict=True))
+    for output in OUTPUTS:
+        torch.testing.assert_close(network("ppgn", x, output)._read(h)[0], expected[output])  # type: ignore[operator]
+
+
+def test_the_own_weight_of_gin_starts_anywhere_between_one_and_two_and_is_trained() -> None:
+    card, signature = CARDS["gin"], Signature.of(odd_graphs(), Representation.GRAPH_SCALARS, 1)
+    model = load(card.implementation)(signature, {**card.params, "layers": 200, "width": 2})
+    assert all(isinstance(layer.eps, nn.Parameter) for layer in model.convolutions)
+    eps = torch.stack([layer.eps.detach().squeeze() for layer in model.convolutions])
+    assert 0 <= eps.min() < 0.05 and 0.95 < eps.max() < 1
 
 
 def test_a_gated_layer_is_its_formula() -> None:

@@ -17,7 +17,7 @@ from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tests.predictions import prediction
-from tests.structures import random_graphs, random_particles
+from tests.structures import random_graphs, random_particles, with_several
 
 CARDS = {card.name: card for card in (*BASES, *EQUIVARIANT)}
 READS_GRAPHS = ["mlp", "gin_id", "transformer", "gin"]
@@ -118,3 +118,51 @@ def test_layers_of_the_transformer_start_different() -> None:
     model = network(CARDS["transformer"], random_particles(1, 5), Representation.NODE_POINTS)
     first, second = (layer.linear1.weight for layer in model.encoder.layers[:2])
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["mlp", "transformer", "set_transformer", "gnn"])
+@pytest.mark.parametrize("training", [False, True])
+def test_points_are_displacements_from_where_they_begin(name: str, training: bool) -> None:
+    """A network of zeros displaces nothing: the first point of each node stays, or all go to the centroid."""
+    x = with_several(random_particles(3, 4), 4)
+    base = network(CARDS[name], x, Representation.NODE_POINTS)
+    for parameter in base.parameters():
+        torch.nn.init.zeros_(parameter)
+    haar = next(card for card in SAMPLERS if card.name == "haar")
+    signature = Signature.of(x, Representation.NODE_POINTS, 1)
+    elements = load(haar.implementation)(group(("S_n", "E(3)")), signature, haar.params)
+    model = Symmetrized(base, elements, Representation.NODE_POINTS).train(training)
+    start = x.centroid[:, None, :, None].expand(-1, 4, -1, -1) if name == "gnn" else x.points[..., :1]
+    for found in (model(x, 3).value, model(x, 3, chunk=1).value, *model.draws(x, 3).unbind(1)):
+        torch.testing.assert_close(found, start)
+
+
+@pytest.mark.parametrize("reads", [["node_scalars"], ["geometry"], ["edges"], ["geometry", "edges"], None])
+def test_a_perceptron_reads_what_it_is_told_to(reads: list[str] | None) -> None:
+    x = random_particles(3, 4)
+    x = replace(x, node_scalars=torch.randn(3, 4, 2, dtype=torch.float64))
+    made = network(CARDS["mlp"], x, Representation.GRAPH_SCALARS, reads=reads)
+    fields = {"node_scalars": ["node_scalars"], "geometry": ["points", "vectors"], "edges": ["edge_scalars"]}
+    for part, names in fields.items():
+        for name in names:
+            changed = made(replace(x, **{name: getattr(x, name) + 1})) - made(x)
+            assert bool(changed.any()) == (reads is None or part in reads), name
+
+
+@pytest.mark.parametrize("name", ["egnn", "radial_field"])
+def test_the_first_point_moves_with_the_first_vector_and_nothing_else_is_seen(name: str) -> None:
+    x = with_several(random_particles(3, 4), 4)
+    alone = replace(x, points=x.points[..., :1], vectors=x.vectors[..., :1])
+    model = network(CARDS[name], x, Representation.NODE_POINTS)
+    torch.testing.assert_close(model(x), model(alone), atol=0, rtol=0)
+    assert not torch.allclose(model(x), model(replace(x, vectors=x.vectors.flip(-1))))
+
+
+def test_a_graph_is_the_mean_of_its_nodes_to_a_transformer_of_pairs() -> None:
+    x = random_graphs(4, 6)
+    model = network(CARDS["transformer"], x, Representation.GRAPH_SCALARS)
+    heads: list[Tensor] = []
+    model.head.register_forward_hook(lambda module, given, output: heads.append(output))  # type: ignore[union-attr]
+    found = model(x)
+    for graph, nodes, value in zip(heads[0], x.node_counts.tolist(), found, strict=True):
+        torch.testing.assert_close(value, graph[:nodes].mean(0))

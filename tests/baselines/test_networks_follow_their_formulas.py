@@ -14,7 +14,7 @@ from baselines.bases.mlp import MLP, head
 from baselines.equivariant.radial_field import RadialField, RadialFieldLayer
 from baselines.equivariant.tensor_field import Neighbours, TensorField
 from baselines.equivariant.vector_neurons import VNEdgeConvolution
-from baselines.layers.vector_neurons import VNBatchNorm, VNBlock, edge_features, nearest_points
+from baselines.layers.vector_neurons import VNBatchNorm, VNBlock, VNMaxPool, edge_features, nearest_points
 from baselines.readout import mean_and_max
 from baselines.samplers.node_scorers import HEADS, BiasedEncoderLayer
 from harness.registry import method
@@ -181,6 +181,7 @@ def test_a_layer_of_the_transformer_as_q_adds_to_what_it_reads() -> None:
     """Attention by loops over heads and nodes, an edge's weight in its logit; both steps add to the features."""
     torch.manual_seed(0)
     x, layer = random_graphs(2, 5), BiasedEncoderLayer(8, 0.0).double()
+    x = replace(x, edge_scalars=x.edge_scalars * torch.rand(5, 5, 1, dtype=torch.float64))  # each way another
     h = torch.randn(2, 3, 5, 8, dtype=torch.float64)
     found = layer(h, x.adjacency, x.mask)
     for b, k in itertools.product(range(2), range(3)):
@@ -194,3 +195,14 @@ def test_a_layer_of_the_transformer_as_q_adds_to_what_it_reads() -> None:
                 heads.append(logits.softmax(0) @ value[:nodes, own])
             mixed = h[b, k, i] + layer.mix(torch.cat(heads))
             torch.testing.assert_close(found[b, k, i], mixed + layer.feed_forward(mixed))
+
+
+def test_of_vectors_that_are_furthest_alike_the_pool_takes_the_mean() -> None:
+    """Two points in one place count as one; of two that tie elsewhere it is the one in between."""
+    pool = VNMaxPool(4).double()
+    vectors = torch.randn(5, 3, 3, 4, dtype=torch.float64)
+    torch.testing.assert_close(pool(torch.cat([vectors, vectors], 1), axis=1), pool(vectors, axis=1))
+    along = vectors[:, :1]
+    with torch.no_grad():
+        pool.directions.weight.zero_()
+    torch.testing.assert_close(pool(torch.cat([along, -3 * along], 1), axis=1), -along[:, 0])

@@ -6,8 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.out_of_memory import Chunks, is_out_of_memory
+from baselines.out_of_memory import Chunks, free_accelerator, is_out_of_memory
 from tasks.symmetry.noise import Noise
+
+
+class ErrorOfAPlugin(RuntimeError):
+    """A kind of its own, which says nothing of the device."""
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_is_out_of_memory(error: Exception) -> None:
         torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700),
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
         ValueError("out of memory"),
+        ErrorOfAPlugin("the queue is out of memory"),
     ],
 )
 def test_is_another_error(error: Exception) -> None:
@@ -60,6 +65,7 @@ def evaluated(chunks: Chunks, room: int, count: int, chunk: int | None) -> tuple
         (4, None, [10, 5, 2, 2, 2, 2, 2], 2),
         (3, 5, [5, 2, 2, 2, 2, 2], 2),
         (1, 3, [3, *[1] * 10], 1),
+        (1, None, [10, 5, 2, *[1] * 10], 1),
     ],
 )
 def test_takes_every_sample_once_in_the_largest_half_that_fits(
@@ -93,3 +99,41 @@ def test_another_error_is_raised_at_once() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         Chunks().results((torch.zeros(1, 8),), 8, None, fails)
+
+
+def test_what_torch_keeps_is_given_back_before_it_goes_on_and_only_where_there_is_a_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    happened: list[object] = []
+
+    def compute(noise: Noise) -> Tensor:
+        happened.append(noise[0].shape[1])
+        if noise[0].shape[1] > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return noise[0]
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: happened.append("emptied"))
+    for there, expected in ((True, [4, "emptied", 2, 2]), (False, [4, 2, 2])):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda there=there: there)
+        happened.clear()
+        Chunks().results((torch.arange(4)[None],), 4, None, compute)
+        assert happened == expected
+
+
+def test_a_device_that_failed_gives_nothing_back_and_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    free_accelerator()
+    found, _ = evaluated(Chunks(), 2, 4, None)
+    assert found.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("asked", [4, None])
+def test_a_run_says_only_what_was_too_much(asked: int | None) -> None:
+    chunks = Chunks()
+    assert chunks.notes(asked) == ()
+    evaluated(chunks, 2, 4, asked)
+    assert chunks.notes(asked) == (f"out of memory in evaluation: chunk 2 instead of {asked or 'all samples'}",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.catalogue import LEARNED
+from baselines.limits import MOST_SOFT_ELEMENTS, q_is_too_large
 from baselines.samplers.gin_scorer import GINScorer
 from baselines.samplers.learned import GraphQ, LearnedSampler
 from harness.errors import SymbenchError
@@ -17,6 +20,7 @@ from tasks.symmetry.element import Permutation, Product
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
+from tests.baselines.test_every_sampler_on_every_group import structures_for, symmetrized
 from tests.structures import random_graphs
 
 NETWORKS = ("gin", "deepsets", "transformer")
@@ -188,3 +192,31 @@ def test_a_network_that_does_not_exist_is_named() -> None:
 def test_heads_divide_the_width_of_a_transformer() -> None:
     with pytest.raises(ValueError, match="multiple of that, not 18"):
         learned(random_graphs(1, 4), q="transformer", width=18)
+
+
+@pytest.mark.parametrize(("order", "refused"), [(MOST_SOFT_ELEMENTS, False), (MOST_SOFT_ELEMENTS + 1, True)])
+def test_the_largest_finite_group_that_q_is_trained_on(order: int, refused: bool) -> None:
+    """By name and by construction alike."""
+    name = f"C_{order}"
+    x = Structure.build(torch.ones(1, 3, dtype=torch.bool), points=torch.randn(1, 3, 2, 1))
+    assert (q_is_too_large(LEARNED.params, (name,), 3) is not None) == refused
+    with pytest.raises(ValueError, match="at most 4,096") if refused else nullcontext():
+        LearnedSampler(group((name,)), Signature.of(x, Representation.GRAPH_SCALARS, 1), LEARNED.params)
+
+
+@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"sinkhorn_steps": 0}])
+def test_a_relaxation_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="temperature must be positive and sinkhorn_steps at least 1, unlike"):
+        learned(random_graphs(1, 4), **wrong)
+
+
+@pytest.mark.parametrize("names", [("S_n",), ("D_n",), ("C_5",), ("S_n", "B_3")])
+def test_nothing_is_soft_and_nothing_is_penalised_without_gradients(names: tuple[str, ...]) -> None:
+    symmetry = group(names)
+    x = structures_for(symmetry)
+    sampler = symmetrized("learned", symmetry, x).sampler
+    noise = sampler.noise(x, 2, None)
+    assert sampler(x, noise).penalty is not None
+    with torch.no_grad():
+        sample = sampler(x, noise)
+    assert sample.penalty is None and sample.statistics == {}

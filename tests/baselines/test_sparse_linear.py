@@ -49,6 +49,19 @@ def outcome(out: Tensor, rows: Tensor, layer: nn.Linear, weights: Tensor) -> lis
     return [out, *torch.autograd.grad(out, (rows, layer.weight, layer.bias), weights)]
 
 
+@pytest.mark.parametrize("learns", ["rows", "weight", "bias"])
+def test_whatever_learns_has_its_gradient_where_the_rest_is_frozen(learns: str) -> None:
+    layer, rows = nn.Linear(INPUTS, OUTPUTS, dtype=torch.float64), sparse_rows(0.03)
+    leaves = {"rows": rows, "weight": layer.weight, "bias": layer.bias}
+    for name, leaf in leaves.items():
+        leaf.requires_grad_(name == learns)
+    weights = torch.randn(ROWS, OUTPUTS, dtype=torch.float64)
+    found, expected = (
+        torch.autograd.grad((out * weights).sum(), leaves[learns]) for out in (linear(layer, rows), layer(rows))
+    )
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-10)
+
+
 @pytest.mark.parametrize("why", ["dense", "few rows", "few weights", "no gradient", "vmap", "autocast"])
 def test_the_product_is_taken_where_it_is_faster_or_shapes_may_not_follow_the_data(
     why: str, monkeypatch: pytest.MonkeyPatch

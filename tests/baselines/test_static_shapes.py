@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.layers.batch_norm import BatchNorm
+from baselines.layers.vector_neurons import on_existing
 from baselines.samplers.gin_scorer import GINScorer
 from tasks.symmetry.shapes import may_follow_data
 from tests.structures import random_graphs
@@ -65,3 +66,21 @@ def test_batch_normalisation_does_not_look_at_what_does_not_exist() -> None:
     ours = norm(rows, mask)[mask]
     torch.testing.assert_close(ours, nn.BatchNorm1d(3)(rows[mask]))
     torch.testing.assert_close(other(rows.masked_fill(~mask[..., None], 1e6), mask)[mask], ours)
+
+
+def test_functions_of_rows_that_exist_can_be_mapped_over() -> None:
+    """Where shapes may not follow the data, the function is of all rows, and those that exist are the same."""
+    rows, mask = torch.randn(4, 6, 5, 3, dtype=torch.float64), torch.rand(4, 6, 5) < 0.6
+    seen: list[int] = []
+
+    def function(part: Tensor) -> Tensor:
+        seen.append(len(part))
+        return part.tanh()
+
+    expected = torch.stack([on_existing(function, *pair) for pair in zip(rows, mask, strict=True)])
+    assert seen == mask.sum((1, 2)).tolist() and not expected[~mask].any()
+    seen.clear()
+    found = torch.vmap(lambda part, exists: on_existing(function, part, exists))(rows, mask)
+    assert seen == [30]
+    torch.testing.assert_close(found[mask], expected[mask])
+    assert torch.equal(on_existing(function, rows, None), rows.tanh())

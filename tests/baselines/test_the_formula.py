@@ -206,3 +206,42 @@ def test_agreement_is_zero_for_one_permutation_and_largest_for_uniform_ones() ->
     assert entropy(uniform) == entropy(two) == pytest.approx(math.log(6) + math.log(4), rel=1e-2)
     assert agreement(Sample(same.part(0, 1)), mask) == {}
     assert agreement(Sample(two.factors[1]), mask) == {}
+
+
+def test_elements_that_weigh_differently_have_no_agreement() -> None:
+    """It is one of draws that count alike."""
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    element = Permutation.from_images(torch.stack([torch.randperm(4) for _ in range(6)]).unflatten(0, (2, 3)))
+    assert agreement(Sample(element), mask)["permutation_entropy"] > 0
+    assert agreement(Sample(element, torch.rand(2, 3)), mask) == {}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, None])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_base_network_sees_no_more_samples_at_a_time_than_a_chunk(training: bool, chunk: int | None) -> None:
+    """All of them, each once; in training once more in the backward pass, where there are chunks."""
+    x = random_graphs(3, 6)
+    model = model_for("mlp-haar", x, ("S_n",)).train(training)
+    assert isinstance(model, Symmetrized)
+    seen: list[int] = []
+    model.base.register_forward_pre_hook(lambda module, given: seen.append(len(given[0]) // 3))
+    value = model(x, 7, torch.Generator().manual_seed(1), chunk=chunk).value
+    assert sum(seen) == 7 and max(seen) == min(chunk or 7, 7)
+    if training:
+        value.sum().backward()
+        assert sum(seen) == (14 if (chunk or 7) < 7 else 7)
+
+
+def test_what_a_sampler_knows_of_a_data_set_beforehand_is_known_to_its_method() -> None:
+    x = random_graphs(3, 6)
+    assert model_for("mlp-frame", x, ("S_n",)).prepared(x).ranks.shape[-1] == 1  # type: ignore[union-attr]
+    assert model_for("mlp-haar", x, ("S_n",)).prepared(x) is x
+
+
+@pytest.mark.parametrize("sampler", ["canonical", "learned"])
+def test_as_much_noise_is_drawn_as_a_sampler_takes(sampler: str) -> None:
+    """For the one element of a canonical form, whatever number is asked for."""
+    x = random_graphs(3, 6)
+    model = model_for(f"mlp-{sampler}", x, ("S_n",))
+    count = 1 if sampler == "canonical" else 5
+    assert {part.shape[1] for part in model.noise(x, 5, None)} == {count}

@@ -88,7 +88,7 @@ def test_encodes_an_image_as_the_published_model_does() -> None:
     torch.testing.assert_close(values(model, x), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("nodes", [2, 5, 12])
+@pytest.mark.parametrize("nodes", [1, 2, 5, 12])
 @pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize(("padding", "mode"), [("zeros", "constant"), ("reflect", "reflect"), ("circular", "wrap")])
@@ -175,6 +175,15 @@ def test_patch_dropout_encodes_the_patches_it_keeps(part: float, kept: int) -> N
     assert [shape[1] for shape in seen] == [17, 1 + kept]
     assert (dropped - whole).abs().amax() > 1e-6
     torch.testing.assert_close(values(model.eval(), graphs()), whole, rtol=0, atol=0)
+
+
+def test_patches_are_dropped_of_each_graph_by_itself() -> None:
+    """Any of them as often as any other."""
+    model = network(Representation.GRAPH_SCALARS, patch_dropout=0.75).train()
+    kept = model._kept(torch.zeros(2000, 16, 8)).sort(1).values
+    assert (kept.diff() > 0).all() and len(kept.unique(dim=0)) > 1000  # of 1820 choices
+    counts = kept.flatten().bincount(minlength=16)
+    assert (counts - 500).abs().max() < 5 * (2000 * 0.25 * 0.75) ** 0.5
 
 
 def test_drawn_patch_dropout_keeps_another_number_at_every_step() -> None:
@@ -297,3 +306,22 @@ def test_auto_means_the_best_checkpoint_that_fits_and_is_at_hand(hub: Path) -> N
     assert found() == "timm/vit_base_patch16_224.augreg_in21k"
     assert found(width=192) == "random weights"
     assert found(weights="in21k") == "google/vit-base-patch16-224-in21k"
+
+
+def test_a_file_that_the_hub_is_known_to_lack_is_not_at_hand(hub: Path) -> None:
+    """Its client keeps that as an empty file, and says so by an object of its own."""
+    in_cache(hub, vit_weights.AUGREG, {})
+    assert vit_weights.in_cache(vit_weights.AUGREG)
+    (snapshot,) = hub.glob(f"*/snapshots/*/{vit_weights.FILE}")
+    snapshot.unlink()
+    absent = snapshot.parents[2] / ".no_exist" / snapshot.parent.name / vit_weights.FILE
+    absent.parent.mkdir(parents=True)
+    absent.touch()
+    assert huggingface_hub.try_to_load_from_cache(vit_weights.AUGREG, vit_weights.FILE) is not None
+    assert not vit_weights.in_cache(vit_weights.AUGREG)
+
+
+def test_weights_that_are_not_known_have_no_name_in_tables() -> None:
+    assert [vit_weights.label(weights) for weights in ("random", "in21k", "mine", "auto")] == [
+        "random weights", vit_weights.IN21K, None, None,
+    ]  # fmt: skip

@@ -16,7 +16,7 @@ from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from harness.suite import load
 from tasks.protocol import Protocol
-from tests.cluster.nodes import EXECUTORS, three_nodes
+from tests.cluster.nodes import EXECUTORS, several_nodes
 
 pytestmark = pytest.mark.benchmark
 SUITE = """\
@@ -63,7 +63,7 @@ def test_2000_runs_on_three_nodes_of_which_one_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = 2000
-    with three_nodes(monkeypatch) as nodes:
+    with several_nodes(monkeypatch) as nodes:
         store, watcher = Store(tmp_path), Watcher(runs // 2, nodes.kill)
         began = time.perf_counter()
         result = launch(

@@ -22,7 +22,7 @@ import pytest
 from harness.records.opening import open_store
 from harness.records.store import Store
 from tests.cluster.hosts import listens, waits
-from tests.cluster.nodes import FOLDER, Nodes, three_nodes
+from tests.cluster.nodes import FOLDER, Nodes, several_nodes
 from tests.object_store import CREDENTIALS
 
 DRIVER = FOLDER / "symbench_chaos_driver.py"
@@ -164,7 +164,7 @@ def site(gates: Path) -> Iterator[Site]:
         for name, value in (CREDENTIALS | places | {"AWS_ENDPOINT_URL": objects.url}).items():
             patch.setenv(name, value)
         fsspec.filesystem("s3", skip_instance_cache=True).mkdir(BUCKET)
-        with three_nodes(patch) as nodes:
+        with several_nodes(patch) as nodes:
             yield Site(gates, nodes, objects)
 
 

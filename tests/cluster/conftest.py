@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.nodes import Nodes, three_nodes
+from tests.cluster.nodes import Nodes, several_nodes
 
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    with three_nodes(monkeypatch) as up:
+    with several_nodes(monkeypatch) as up:
         yield up

@@ -1,4 +1,4 @@
-"""A Ray cluster of a head without processors and three nodes, all on this machine."""
+"""A Ray cluster of a head without processors and some nodes, all on this machine."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ATTENTIVE = {
 class Nodes:
     """The cluster, with ``folder`` for its sockets and logs, and its nodes that are ``up``."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, count: int) -> None:
+        self._folder, self._count = folder, count
         self.start()
 
     def start(self) -> None:
@@ -38,7 +38,7 @@ class Nodes:
         common = {"object_store_memory": OBJECT_STORE_BYTES}
         head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": self._folder, **common}
         self.cluster: Any = Cluster(initialize_head=True, head_node_args=head)
-        self.up = [self.cluster.add_node(num_cpus=1, memory=2**30, **common) for _ in range(3)]
+        self.up = [self.cluster.add_node(num_cpus=1, memory=2**30, **common) for _ in range(self._count)]
 
     @property
     def address(self) -> str:
@@ -55,7 +55,7 @@ class Nodes:
 
 
 @contextmanager
-def three_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+def several_nodes(monkeypatch: pytest.MonkeyPatch, count: int = 3) -> Iterator[Nodes]:
     """The cluster is up inside."""
     Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes the address of the cluster that is up
     with tempfile.TemporaryDirectory(prefix="sb", dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -72,7 +72,7 @@ def three_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         with _module_state(loopback=False):
-            nodes = Nodes(folder)
+            nodes = Nodes(folder, count)
             try:
                 yield nodes
             finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 from torch import Tensor
 
 from tasks.pattern import PatternTask
@@ -62,8 +63,20 @@ def test_pattern_where_a_class_is_missing_or_logits_tie(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["", "tied.", "saturated."])
 def test_average_precision(case: str) -> None:
+    """How many saturated scores tie depends on how a processor rounds ``exp``: the authors' was one with AVX512."""
     found = FUNC.metrics(array(f"func.{case}logits"), array("func.labels"))
-    assert found["ap"] == pytest.approx(FOUND[f"func.{case}ap"], abs=SINGLE)
+    alike = case != "saturated." or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    assert found["ap"] == pytest.approx(FOUND[f"func.{case}ap"], abs=SINGLE if alike else 2e-5)
+
+
+@pytest.mark.parametrize("case", ["", "tied.", "saturated."])
+def test_average_precision_is_that_of_probabilities_in_single_precision(case: str) -> None:
+    """On any processor. Without the sigmoid, saturated scores give 0.017 more."""
+    logits, labels = array(f"func.{case}logits"), array("func.labels")
+    scores = logits.float().sigmoid().numpy()
+    assert FUNC.metrics(logits, labels)["ap"] == pytest.approx(
+        average_precision_score(labels.numpy(), scores, average="macro"), abs=SINGLE
+    )
 
 
 def test_a_label_without_a_positive_counts_0() -> None:

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.catalogue import EGNN, MLP
+from baselines.limits import NETWORK, Q
 from harness import registry
 from harness.card_checks import method_fault, task_fault
 from harness.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS
-from harness.card_functions import guarded
+from harness.card_functions import Guarded, guarded
+from harness.errors import SymbenchError
 from harness.references import misled, unusable
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue import NBODY
@@ -39,6 +41,19 @@ def base_complaint(**changes: Any) -> str | None:
 
 def sampler_complaint(**changes: Any) -> str | None:
     return method_fault(guarded(MethodCard(base=MLP, sampler=replace(LEARNED, **changes)), "other"))
+
+
+class Raising:
+    """A limit that another package has written."""
+
+    def __str__(self) -> str:
+        return "a limit that raises"
+
+    def wrong(self, value: Any) -> str | None:
+        raise ZeroDivisionError
+
+    def normal(self, value: Any) -> Any:
+        return value
 
 
 def raises(*values: Any) -> Any:
@@ -79,7 +94,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "metric": [("", "a text"), (0, "a text")],
     "direction": [("maximum", "did you mean 'max'?"), (1, "one of max, min")],
     "control": [("", "a text or None"), (1, "a text or None")],
-    "deviations": [("One sentence", "a tuple of texts"), ((1,), "a tuple of texts")],
+    "deviations": [("One sentence", "a tuple of texts"), ((1,), "a tuple of texts"), (["one"], "a tuple of texts")],
     "version": [(2, "a text"), ("", "a text")],
     "source": [(None, "a text")],
     "implementation": [
@@ -106,6 +121,8 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         ({"nodes": Range(most=3)}, "the default 5 of 'nodes' on its task card should be at most 3"),
         ({"nodes": 3}, "a mapping of parameters to limits"),
         ([COUNT], "a mapping of parameters to limits"),
+        ({"nodes": Raising()}, "the default 5 of 'nodes' on its task card should be a limit that raises"),
+        (dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", COUNT), "limits for 'a', which is no parameter of it"),
     ],
     "recipes": [
         ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which is not there: did you mean"),
@@ -114,6 +131,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         ((Recipe(method="egnn", base={"widht": 3}),), "sets the base parameter 'widht', which egnn has not: did you"),
         ((Recipe(method="egnn", base={"width": 0}),), "'width' of egnn, which should be a whole number, at"),
         ((Recipe(sampler={"noise_scal": 1.0}),), "sets 'noise_scal', which no sampler has: did you mean 'noise_scale'"),
+        ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of learned"),
         ((Recipe(method="learned", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
         ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is no setting of a protocol: did you mean 'epochs'?"),
         ((Recipe(settings={"batch_size": 0}),), "does not work under 'paper': batch_size must be at least 1"),
@@ -127,7 +145,11 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         (lambda params: "5 nodes are too few", "the default parameters of its task card do not work: 5 nodes are too"),
     ],
     "form": [("supervized", "did you mean 'supervised'?"), (1, "one of supervised")],
-    "examples": [(5, "a function"), (raises, "raises RuntimeError"), (lambda params: 5, "should give a mapping")],
+    "examples": [
+        (5, "a function"), (raises, "raises RuntimeError"), (lambda params: 5, "should give a mapping"),
+        (lambda params: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
+        (lambda params: {1: 1}, "should give a mapping of splits"),
+    ],
     "edge_scalars": [(0, "a whole number from 1 on, or None"), ("1", "a whole number")],
     "resolve": [(None, "a function"), (raises, "raises RuntimeError"), (lambda params: [], "should give a mapping")],
     "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda params: 3, "should give a text")],
@@ -213,14 +235,49 @@ def test_no_value_whatever_is_answered_by_an_exception(complaint: Any, kind: typ
 
 
 def test_functions_with_other_parameters_raise_sentences_too() -> None:
-    from harness.errors import SymbenchError
-
     card = guarded(replace(NBODY, max_nodes=lambda params: 12 // params["nodes"]), "other")
     assert card.max_nodes({"nodes": 5}) == 2
     with pytest.raises(SymbenchError, match=r"'max_nodes' of the card 'nbody' of the plug-in other raises ZeroDiv"):
         card.max_nodes({"nodes": 0})
     with pytest.raises(SymbenchError, match=r"should give a whole number from 1 on, not 0"):
         card.max_nodes({"nodes": 13})
+
+
+GIVEN: list[tuple[str, list[Any], list[Any]]] = [
+    ("meanings", [1, 0.5, None, "x", [1]], [{1}, float("nan"), raises]),
+    ("size", [None, 3], [0, "3", 2.5, True]),
+    ("examples", [{"train": 1}, {}], [{"train": 0}, {1: 1}, {"train": True}, 5, None]),
+    ("choices", [("a", "b")], [(), ["a"], (1,), "a"]),
+    ("check", [None, "a clause"], [0, False, []]),
+    ("resolve", [{}, {"a": [1]}], [[], {1: 2}, {"a": {1}}]),
+    ("max_nodes", [1], [0, -1, 1.0, None, True]),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), GIVEN)
+def test_what_a_function_may_give(name: str, right: list[Any], wrong: list[Any]) -> None:
+    for value in right:
+        assert Guarded(lambda value=value: value, name, "the card")() == value
+    for value in wrong:
+        with pytest.raises(SymbenchError, match=f"'{name}' of the card should give "):
+            Guarded(lambda value=value: value, name, "the card")()
+
+
+def test_limits_that_networks_share_may_name_what_a_network_has_not() -> None:
+    assert base_complaint(limits={**EGNN.limits, **NETWORK}) is None
+    assert sampler_complaint(limits={**LEARNED.limits, **Q}) is None
+    assert NETWORK.keys() - EGNN.params.keys() and Q.keys()
+
+
+def test_a_recipe_for_several_methods_gives_each_what_it_has() -> None:
+    """A parameter of some sampler is no mistake where another sampler is meant, also where only one is meant."""
+    for method in ("*", "learned", "mlp-haar", "egnn"):
+        assert task_complaint(recipes=(Recipe(method=method, sampler={"noise_scale": 0.5}),)) is None
+
+
+def test_a_task_may_have_no_size() -> None:
+    assert task_complaint(size=None) is None
+    assert task_complaint(size=lambda params: None) is None
 
 
 SOURCES = {

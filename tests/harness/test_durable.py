@@ -82,3 +82,13 @@ def test_a_new_file_never_replaces_one_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         durable.write_new(tmp_path / "a", b"2")
     assert (tmp_path / "a").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_a_disk_that_takes_less_than_it_is_given_is_given_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, body: write(file, body[:most]))
+    durable.publish({tmp_path / "a": b"0123456789", tmp_path / "b": b""})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"0123456789", "b": b""}

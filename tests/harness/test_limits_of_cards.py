@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
-from harness.parameters import unfit
+from harness.parameters import normal, unfit
 from harness.planning import plan
 from harness.registry import resolve
 from harness.search.file import load as load_search
@@ -336,6 +336,9 @@ SAME: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
      {"task_params": {"group": ["O(4)"]}}),
     ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
      {"task_params": {"group": ["SO+(1,3)"]}}),
+    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
+     {"task_params": {"group": ["SO(3)"]}}),
+    ("exp_classify", "mlp-learned", {"sampler": {"q": "gin"}}, {}),
     ("nbody", "egnn", {"settings": {"weight_decay": -0.0}}, {"settings": {"weight_decay": 0}}),
     ("nbody", "egnn", {"settings": {"lr": 1, "clip_norm": 2}}, {"settings": {"lr": 1.0, "clip_norm": 2.0}}),
     ("nbody", "egnn", {"settings": {"curve_samples": [4, 1]}}, {"settings": {"curve_samples": (1, 4)}}),
@@ -400,3 +403,49 @@ def test_none_is_taken_where_it_is_the_default_only() -> None:
         elif place.section == "base":
             card = registry.method(place.method).base
             assert (unfit(place.name, None, card) is None) == (place.default is None), place
+
+
+@pytest.mark.parametrize(
+    ("default", "right", "wrong"),
+    [
+        (3, [0, 7], [-1, 2.0, True, "3", None]),
+        (0, [-1, 7], [0.5, False, "0"]),
+        (0.5, [0, 2, 0.25], [-0.5, -1, True, "x", math.nan, math.inf]),
+        (0.0, [-0.5, -1, 2], [False, math.nan]),
+        (False, [True], [0, 1]),
+        ([1], [[], (2, 3)], ["1", {1: 2}, [math.nan]]),
+        (None, [1, "x", [2], None], [math.nan, {1}]),
+    ],
+)
+def test_without_a_limit_a_value_is_like_the_default(default: Any, right: list[Any], wrong: list[Any]) -> None:
+    """What is positive by default is a size or a scale; what is not may have a sign."""
+    card = replace(registry.method("egnn").base, params={"a": default}, limits={})
+    for value in (default, *right):
+        assert unfit("a", value, card) is None, value
+    for value in wrong:
+        assert str(unfit("a", value, card)).startswith("should be like"), value
+
+
+def test_without_a_limit_the_spelling_is_that_of_the_default() -> None:
+    card = replace(registry.method("egnn").base, params={"a": [1.0, 2.0], "b": 0.5, "c": None}, limits={})
+    found = normal(card, {"a": [1, 2], "b": 3, "c": None})
+    assert repr(found) == "{'a': [1.0, 2.0], 'b': 3.0, 'c': None}"
+    assert repr(normal(card, {"a": (1, 3)})) == "{'a': [1, 3]}"
+
+
+@pytest.mark.parametrize("section", ["task_params", "base", "sampler", "settings"])
+def test_every_name_of_several_is_looked_at(section: str) -> None:
+    known = {"task_params": {"nodes": 5}, "base": {"widths": [8]}, "sampler": {"group": None}, "settings": {"lr": 0.1}}
+    with pytest.raises(SymbenchError, match="'zzz'"):
+        resolve("nbody", "mlp-haar", "quick", 0, **{section: {**known[section], "zzz": 1}})
+
+
+def test_a_group_that_is_chosen_is_held_to_its_own_size() -> None:
+    params = {"group": ["C_4"], "nodes": 6, "stabilised": 0}
+    with pytest.raises(SymbenchError, match=r"The group of 'frame' does not work .*1025"):
+        resolve("teacher_space_invariant", "mlp-frame", "quick", 0, task_params=params, sampler={"group": ["C_1025"]})
+    chosen = resolve(
+        "teacher_space_invariant", "mlp-frame", "quick", 0,
+        task_params={**params, "group": ["C_1025"]}, sampler={"group": ["C_4"]},
+    )  # fmt: skip
+    assert chosen.sampler["group"] == ["C_4"]

@@ -42,6 +42,8 @@ PLACES: tuple[Callable[[str], str], ...] = (
     lambda s: f"Authorization: Bearer {s}",
     lambda s: f"authorization: {s}",
     lambda s: f"x-api-key: {s}",
+    lambda s: f"X-Amz-Security-Token: {s}",
+    lambda s: f"?token={s} then ?token={s}, //a:{s}@b and //a:{s}@b",
     lambda s: f"symbench run quick --set task_params.password={s} --set a=1",
     lambda s: f"mlflow --token {s}",
 )  # fmt: skip
@@ -97,6 +99,8 @@ def test_a_word_of_a_command_may_be_a_secret_as_a_whole_or_have_spaces() -> None
     words = ["symbench", "--token", "Zqone", "--set", "a.password=Zqtwo Zqthree", "--store", "s3://k:Zqfour@b/s", "x"]
     shown = ("symbench", "--token", "***", "--set", "a.password=***", "--store", "s3://b/s", "x")
     assert redacted_words(words) == shown
+    assert redacted_words(["--token=Zqone", "--store", "s"]) == ("--token=***", "--store", "s")
+    assert redacted_words(["a.password=Zqone\nZqtwo"]) == ("a.password=***",)
 
 
 def test_secrets_of_the_environment_are_known_wherever_they_come_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -255,3 +255,38 @@ def test_recipes_are_layered_and_the_caller_wins() -> None:
     chosen = registry.resolve("exp_classify", "mlp-haar", "quick", 0, base={"widths": [7]}, settings={"epochs": 9})
     assert chosen.base == {**quick.base, "widths": [7]}
     assert chosen.settings.epochs == 9
+
+
+@pytest.mark.parametrize("part", ["base", "sampler"])
+def test_the_code_of_every_part_of_a_method_is_looked_for_before_a_run(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "from dataclasses import replace\nfrom baselines.cards import MethodCard\n"
+        "from baselines.catalogue import METHODS\n"
+        "haar = next(card for card in METHODS if card.name == 'mlp-haar')\n"
+        f"parts = {{'base': haar.base, 'sampler': haar.sampler}}\nname = parts['{part}'].name\n"
+        f"parts['{part}'] = replace(parts['{part}'], name='other', implementation='other_code:Part')\n"
+        "METHOD = MethodCard(**parts)\n"
+    )
+    sources = {"other_cards.py": text, "other_code.py": "import no_such_package\nclass Part: pass\n"}
+    put(tmp_path, "other", "[symbench.methods]\nm = other_cards:METHOD\n", sources)
+    name = "other-haar" if part == "base" else "mlp-other"
+    with found_in(tmp_path, monkeypatch):
+        registry.check_implementations([registry.resolve("nbody", "mlp-haar", "quick", 0)])
+        with pytest.raises(SymbenchError, match=r"plug-in other 1\.0, .*: the module other_code cannot be imported"):
+            registry.check_implementations([registry.resolve("nbody", name, "quick", 0)])
+
+
+def test_of_those_with_one_name_only_what_would_serve_is_to_be_uninstalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change = {"one": "title='a'", "two": "title='b'", "faulty": "output='nothing'"}
+    for name, field in change.items():
+        text = f"{WHOLE}TASK = replace(NBODY, name='double', {field})\n"
+        put(tmp_path, name, f"[symbench.tasks]\nt = {name}_cards:TASK\n", {f"{name}_cards.py": text})
+    with found_in(tmp_path, monkeypatch):
+        faults = {plugin.distribution: str(plugin.fault) for plugin in registry.plugins()}
+    assert "registered twice, also by two 1.0, entry point" in faults["one"] and "faulty" not in faults["one"]
+    assert "registered twice, also by one 1.0, entry point" in faults["two"] and "faulty" not in faults["two"]
+    assert "nothing" in faults["faulty"] and "twice" not in faults["faulty"]

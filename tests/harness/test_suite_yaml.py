@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import checking
+from harness import checking, suite_yaml
 from harness.errors import SymbenchError
 from harness.search.file import load as load_search
 from harness.suite import Suite, load
@@ -232,3 +232,49 @@ def test_a_suite_that_a_search_writes_reads_its_words_back() -> None:
     words = [word for word in CORE if word]
     assert yaml.safe_load("[1_000]") == [1000], "PyYAML's own reader is that of YAML 1.1"
     assert parse(dump(words))[0] == words
+
+
+LINES = {
+    "a character": ("a: 1\nb: \x01\n", 2),
+    "no YAML": ("a: 1\nb: ]\n", 2),
+    "a list that never ends": ("a: 1\nb: [1,\n", 3),
+    "a key twice": ("a: 1\nb: {c: 1,\n  d: {e: 1,\n  e: 2}}\n", 4),
+    "a key that is a number": ("a: 1\n2: 3\n", 2),
+    "a wrong tag": ("a:\n  - 1\n  - !!int x\n", 3),
+    "a long number": (f"a: 1\nb: {'9' * 101}\n", 2),
+    "a text": ('a: 1\nb:\n  - "\\0"\n', 3),
+    "nested": ("a: 1\nb:\n  " + nested(100), 3),
+    "itself": ("a: 1\nb: &b\n  - *b\n", 2),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), LINES.values(), ids=LINES.keys())
+def test_what_is_wrong_is_told_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(Unusable) as caught:
+        parse(text)
+    assert caught.value.line == line
+
+
+def test_bounds_are_what_their_sentences_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chain(links: int) -> str:
+        return "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, links))])
+
+    monkeypatch.setattr(suite_yaml, "MOST_VALUES", 10)
+    monkeypatch.setattr(suite_yaml, "MOST_BYTES", 2000)
+    for most, beyond in (
+        ("[" + "1," * 9 + "]", "[" + "1," * 10 + "]"),
+        ("{a: &a [1, 2], b: [*a, 3], c: 4}", "{a: &a [1, 2], b: [*a, 3], c: 4, d: 5}"),
+        ("a: " + "9" * 100, "a: " + "9" * 101),
+        ("x" * 2000, "x" * 2001),
+    ):
+        parse(most)
+        with pytest.raises(Unusable):
+            parse(beyond)
+    monkeypatch.setattr(suite_yaml, "MOST_VALUES", 10**6)
+    for most, beyond in (
+        (nested(MOST_DEPTH - 1), nested(MOST_DEPTH)),
+        (chain(MOST_DEPTH - 2), chain(MOST_DEPTH - 1)),
+    ):
+        parse(most)
+        with pytest.raises(Unusable, match="nested more than"):
+            parse(beyond)

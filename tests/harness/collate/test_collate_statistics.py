@@ -303,6 +303,15 @@ def test_a_run_from_before_a_setting_departs_where_that_is_published_at_another_
     assert departures({**spec, "sampler": sampler}) == {"sampler.axis_floor": 0.0}
 
 
+def test_all_seeds_of_a_setting_have_one_text_of_it() -> None:
+    """The seed has a column of its own, and a million texts that differ would take a gigabyte."""
+    records = [make_record(seed=seed) for seed in range(3)]
+    runs = collated(*records).runs
+    [text] = runs["spec_json"].unique()
+    assert {**json.loads(text), "seed": 2} == json.loads(json.dumps(records[2].spec.to_dict()))
+    assert sorted(runs["seed"]) == [0, 1, 2]
+
+
 def test_the_suites_of_a_row_are_all_that_ran_it() -> None:
     records = [make_record(seed=seed, suite=suite) for seed, suite in enumerate(("late", "early", "late"))]
     assert collated(*records).accuracy["suites"].to_list() == ["early, late"]

@@ -15,7 +15,7 @@ from harness.execution.dispatch import GRACE_SECONDS, HEAD_SECONDS, NODES_SECOND
 from harness.execution.placement import Shape
 from harness.execution.worker import greeting
 from harness.spec import Job, Resources
-from tests.harness.execution.test_dispatch_decisions import (
+from tests.harness.execution.played_ray import (
     FOREVER,
     SUCCEEDED,
     Actor,

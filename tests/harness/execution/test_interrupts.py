@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -118,9 +119,9 @@ STUBBORN = """
 import subprocess, sys, time
 from harness.interrupts import interruptible, uninterrupted
 with interruptible():
-    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    child = subprocess.Popen(["sh", "-c", "sleep 300 & echo $!; wait"], start_new_session=True, stdout=subprocess.PIPE)
     try:
-        print(child.pid, flush=True)
+        print(child.pid, int(child.stdout.readline()), flush=True)
         time.sleep(300)
     finally:
         print("asked", flush=True)
@@ -135,7 +136,8 @@ def test_a_second_signal_ends_a_process_and_what_it_started_at_once(number: sign
     pipe = subprocess.PIPE
     with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=environment(tmp_path)) as process:
         assert process.stdout is not None
-        child = psutil.Process(int(process.stdout.readline()))
+        family = [psutil.Process(int(one)) for one in process.stdout.readline().split()]
+        assert len(family) == 2  # also what was started by what it started
         process.send_signal(number)
         assert process.stdout.readline() == "asked\n"
         process.send_signal(number)  # as shells do, to a process and again to its group
@@ -145,15 +147,38 @@ def test_a_second_signal_ends_a_process_and_what_it_started_at_once(number: sign
         _, err = process.communicate(timeout=10)
     assert process.returncode == 143
     assert err == "Ended at once: every finished run has its record, and the same command does what is left.\n"
-    assert psutil.wait_procs([child], timeout=5)[1] == []
+    assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
-def test_what_gives_processes_back_is_not_interrupted_and_the_signal_is_not_forgotten() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with interruptible() as asked:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_what_gives_processes_back_is_not_interrupted_by_any_signal(number: signal.Signals, code: int) -> None:
+    """Nor where it is part of something greater that is not to be interrupted either."""
+    try:
+        with interruptible() as asked, uninterrupted():
+            with uninterrupted():
+                pass
+            signal.raise_signal(number)
+    except KeyboardInterrupt:
+        pytest.fail("it was interrupted")
+    assert asked.exit_code == code
+
+
+def test_what_gives_processes_back_from_another_thread_changes_nothing() -> None:
+    """Python hears signals in its main thread alone, where they go on to interrupt."""
+
+    def heard() -> tuple[bool, object]:
         with uninterrupted():
-            signal.raise_signal(signal.SIGTERM)
-        assert asked.exit_code == 143
+            return asked.deferred, signal.getsignal(signal.SIGINT)
+
+    with interruptible() as asked, ThreadPoolExecutor(1) as pool:
+        assert pool.submit(heard).result() == (False, asked.handle)
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(heard).result() == (False, before)
+
+
+def test_once_processes_are_given_back_a_signal_interrupts_again() -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with interruptible() as asked, pytest.raises(KeyboardInterrupt):
         with uninterrupted():
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import re
 import time
 import warnings
@@ -23,7 +24,7 @@ from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training import execute_stack
 from harness.training.device_errors import DeviceFailed, MemoryFull
-from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.outcome import CurvePoint, Hooks, NotStacked, Outcome
 
 MakeJob = Callable[..., Job]
 
@@ -35,6 +36,7 @@ class Tracker:
         self.breaks = breaks
         self.logged: list[tuple[int, Mapping[str, float]]] = []
         self.finished: list[tuple[Record, Mapping[str, str]]] = []
+        self.abandoned = False
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.logged.append((step, values))
@@ -44,6 +46,11 @@ class Tracker:
     def finish(self, record: Record, artifacts: Mapping[str, str]) -> None:
         self.finished.append((record, artifacts))
         if self.breaks == "finish":
+            raise OSError("no route to MLflow")
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        if self.breaks == "abandon":
             raise OSError("no route to MLflow")
 
 
@@ -224,6 +231,25 @@ def test_a_stack_whose_device_failed_has_no_record(
     assert store.statuses() == {}
 
 
+@pytest.mark.parametrize("breaks", ["", "abandon"])
+def test_a_stack_that_is_taken_apart_has_no_record_and_its_mirrors_end(
+    tmp_path: Path, job: MakeJob, breaks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]) -> list[Outcome]:
+        for hook in hooks[:2]:
+            hook.log(0, {"loss": 1.0})
+        raise NotStacked("one of them is odd")
+
+    monkeypatch.setattr(execute_stack, "execute_stack", fails)
+    trackers: dict[int, Tracker] = {}
+    store = Store(tmp_path)
+    with pytest.raises(NotStacked):
+        jobs = [job(seed=seed) for seed in range(3)]
+        perform_stack(jobs, store, lambda job: trackers.setdefault(job.spec.seed, Tracker(breaks)))
+    assert store.statuses() == {}
+    assert {seed: (one.abandoned, one.finished) for seed, one in trackers.items()} == {0: (True, []), 1: (True, [])}
+
+
 @pytest.mark.filterwarnings("ignore:a doubtful value")
 def test_a_run_whose_log_cannot_be_written_still_runs(tmp_path: Path, job: MakeJob) -> None:
     store, run = Store(tmp_path), job()
@@ -302,7 +328,8 @@ def test_of_a_long_log_its_end_is_mirrored(tmp_path: Path, job: MakeJob, monkeyp
 def test_the_memory_of_a_run_is_none_of_the_run_before(tmp_path: Path, job: MakeJob) -> None:
     def holding(megabytes: int) -> Executor:
         def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-            assert bytearray(megabytes * 2**20)
+            with mmap.mmap(-1, megabytes * 2**20) as memory:  # no memory that was freed before serves for it
+                memory.write(bytes(len(memory)))
             return Outcome(metrics={})
 
         return run

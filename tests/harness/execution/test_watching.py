@@ -199,7 +199,7 @@ def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
             assert time.monotonic() < until
             time.sleep(0.01)
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10  # and not the 30 s of the cluster
     answer.set()
     for thread in shining._threads:
         thread.join(5)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
 from harness.errors import SymbenchError
-from harness.records import compaction
+from harness.records import compaction, segment_file
 from harness.records.compaction import Compacted, compact
 from harness.records.history import HistoryRow
 from harness.records.record import Record
 from harness.records.remote import RemoteStore
+from harness.records.segment_file import HISTORY, Kept, SegmentFile, write_segment
+from harness.records.segments import Segments
 from harness.records.store import Store
 from tests.harness.disk import Disk
 from tests.harness.records.conftest import Broken, Machine, objects
@@ -174,6 +178,124 @@ def test_who_reads_while_files_go_into_a_segment_misses_none(tmp_path: Path, mon
         compact(Store(tmp_path / "other"))
         reader.write(ALL[-1], ROWS[: len(ALL) - 1])  # so that the next one has a segment to replace
     assert found == ALL
+
+
+def test_what_is_gone_before_it_could_be_removed_was_taken_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(Store(tmp_path))
+    whole = compaction.write_segment
+
+    def written(*words: object) -> None:
+        whole(*words)  # type: ignore[arg-type]
+        store.record_path(GOOD[0].digest, "succeeded").unlink()
+
+    monkeypatch.setattr(compaction, "write_segment", written)
+    assert compact(store) == Compacted(taken=4, segments=1, left=0)
+
+
+def test_files_go_as_soon_as_their_segment_is_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a disk has room for one segment more, not for all."""
+    store, left = filled(Store(tmp_path)), []
+    whole = compaction.write_segment
+
+    def written(*words: object) -> None:
+        left.append(len(store.record_files()))
+        whole(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", 2)
+    monkeypatch.setattr(compaction, "write_segment", written)
+    compact(store)
+    assert left == [5, 3, 1]
+
+
+def test_a_new_segment_is_later_than_all_however_few_are_left(tmp_path: Path) -> None:
+    (tmp_path / "00000007-aaaaaaaa.parquet").touch()
+    assert Segments(tmp_path).new_path().name.startswith("00000008-")
+    assert Segments(tmp_path / "none").new_path().name.startswith("00000001-")
+
+
+def test_other_files_beside_segments_are_none(tmp_path: Path) -> None:
+    store = filled(Store(tmp_path))
+    compact(store)
+    for name in ("notes.parquet", "copy-1.parquet", "7.parquet", "00000009-a.txt"):
+        (tmp_path / "segments" / name).write_text("x")
+    assert_holds_all(Store(tmp_path))
+    assert len(store.segments.names()) == 1
+
+
+# Files of segments
+
+
+def kept(number: int, status: str = "succeeded", rows: int = 2) -> Kept:
+    values = [number / 3 + row / 7 for row in range(rows)]
+    columns = {"step": range(rows), "name": [f"m{number} {status}"] * rows, "value": values, "seconds": values}
+    return Kept(f"{number:04d}", status, "", f"{number} {status}", pl.DataFrame(columns, schema=HISTORY))
+
+
+@pytest.mark.parametrize("most", [1, 3, 1 << 17])
+def test_a_segment_in_parts_of_any_size_gives_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Whatever is asked for first, and also where a run that failed and then succeeded lie in different parts."""
+    monkeypatch.setattr(segment_file, "GROUP_ROWS", most)
+    monkeypatch.setattr(segment_file, "GROUP_RECORDS", min(most, 256))
+    runs = [kept(number, status, rows=(number * 5) % 4) for number in range(7) for status in ("failed", "succeeded")]
+    path = tmp_path / "00000001-a.parquet"
+    (tmp_path / "histories").mkdir()
+    write_segment(path, runs)
+    for order in (range(14), range(13, -1, -1), random.Random(0).sample(range(14), 14)):
+        file = SegmentFile(path)
+        for row in order:
+            assert file.body(row) == runs[row].body
+            assert_frame_equal(file.history(runs[row].digest, runs[row].status), runs[row].history)
+        assert file.history("00035", "failed").is_empty() and file.history("9999", "failed").is_empty()
+    assert list(Segments(tmp_path).all_bodies(path.name)) == [run.body for run in runs]
+    assert SegmentFile(path).index().rows() == [(run.digest, run.status, "") for run in runs]
+
+
+@pytest.mark.parametrize("part", ["records", "histories"])
+def test_a_byte_that_changed_on_the_disk_is_seen(tmp_path: Path, part: str) -> None:
+    """Wherever it lies in what is stored: no other number is read."""
+    path = tmp_path / "00000001-a.parquet"
+    (tmp_path / "histories").mkdir()
+    runs = [kept(number, rows=30) for number in range(9)]
+    write_segment(path, runs)
+    file = path if part == "records" else tmp_path / "histories" / path.name
+    whole, seen = file.read_bytes(), 0
+    group = pq.read_metadata(file).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    ends = [(one.dictionary_page_offset or one.data_page_offset) + one.total_compressed_size for one in columns]
+    for end in ends:
+        for place in range(end - 8, end):  # the last bytes of its last page
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(SymbenchError, match="cannot be read"):
+                reader = SegmentFile(path)
+                reader.index(), reader.bodies(0), reader.history("0003", "succeeded")
+            seen += 1
+    assert seen == 8 * len(columns)
+
+
+def test_of_several_segments_a_success_counts_first_and_then_the_later_one(tmp_path: Path) -> None:
+    (tmp_path / "histories").mkdir()
+    parts = {
+        "00000001-b.parquet": [kept(1, "failed"), kept(2, "failed"), kept(3)],
+        "00000002-a.parquet": [kept(1, "failed", rows=3)._replace(body="later"), kept(1)],
+        "00000003-a.parquet": [kept(2), kept(3, "failed")],
+    }
+    segments = Segments(tmp_path)
+    for name, runs in parts.items():
+        write_segment(tmp_path / name, runs)
+    assert segments.statuses() == dict.fromkeys(("0001", "0002", "0003"), "succeeded")
+    assert segments.find("0001", "failed") == "later" and segments.find("0001", "succeeded") == kept(1).body
+    for status, rows in (("failed", 3), ("succeeded", 2)):
+        assert segments.has("0001", status)  # type: ignore[arg-type]
+        history = segments.history("0001", status)  # type: ignore[arg-type]
+        assert history is not None and history["name"].to_list() == [f"m1 {status}"] * rows
+    assert segments.find("0004", "failed") is None and segments.history("0004", "failed") is None
+    assert not any(segments.is_covered(name) for name in parts)  # a failure stands for no success
+    write_segment(tmp_path / "00000004-a.parquet", [kept(3)])
+    assert [segments.is_covered(name) for name in parts] == [True, False, False]
 
 
 # Kills

@@ -347,3 +347,25 @@ def test_a_holder_of_this_machine_that_has_ended_is_followed_at_once(nearby: Mac
     began = time.monotonic()
     with here.lock():
         assert time.monotonic() - began < lease.SILENT_SECONDS / 2
+
+
+def test_a_holder_that_leaves_while_it_is_watched_is_followed_at_once(nearby: Machine) -> None:
+    here = nearby("here")
+    put_holder(here)
+
+    def leaves() -> None:
+        here._objects.write("lock/00000001.beat", json.dumps({"beats": 1, "left": True}).encode())
+
+    leaving = threading.Timer(4 * lease.POLL_SECONDS, leaves)
+    leaving.start()
+    began = time.monotonic()
+    with here.lock():
+        assert time.monotonic() - began < lease.SILENT_SECONDS / 2
+    leaving.join()
+
+
+def test_a_holder_beats_from_the_first_moment_on(nearby: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "HEARTBEAT_SECONDS", 60.0)
+    here = nearby("here")
+    with here.lock():
+        assert json.loads(here._objects.read("lock/00000001.beat") or b"{}")["beats"] == 1

@@ -178,3 +178,16 @@ def test_a_moved_copy_is_the_same_code(tmp_path: Path, monkeypatch: pytest.Monke
     after = code_in(tmp_path / "there", monkeypatch)
     assert after.digest == before.digest and after.roots != before.roots
     assert replace(after, roots=()) == replace(before, roots=())
+
+
+def test_a_file_in_another_folder_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "a package")
+    before = code_in(tmp_path, monkeypatch).digest
+    shutil.move(tmp_path / "other/deep", tmp_path / "other/deeper")
+    assert code_in(tmp_path, monkeypatch).digest != before
+
+
+def test_a_list_of_modules_that_is_no_text_tells_of_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "a package")
+    (tmp_path / "other-1.0.dist-info/top_level.txt").write_bytes(b"\xff\xfe\n")
+    assert [root.module for root in code_in(tmp_path, monkeypatch).roots] == ["other"]

@@ -17,6 +17,7 @@ from harness.exchange.exporting import export
 from harness.exchange.importing import checked_bundle, import_bundle
 from harness.records import remote
 from harness.records.history import HistoryRow
+from harness.records.ledger import Ledger
 from harness.records.record import Record
 from harness.records.remote import RemoteStore
 from harness.records.store import IMPORTED, Store
@@ -292,6 +293,34 @@ def test_a_record_that_goes_while_the_others_come_hinders_none(
 
     monkeypatch.setattr(there._objects, "names", listed)
     assert there.statuses() == {DIGEST: "succeeded"}
+
+
+def test_copies_are_told_by_their_folder_and_marks_by_their_path(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    paths = [tmp_path / name for name in ("records/a b~c.json", "records.old/a.json", "segments/a", "logs/records/a")]
+    for path in paths:
+        ledger.add_copy(path)
+    assert list(ledger.copies(tmp_path / "records")) == paths[:1]
+    assert list(ledger.copies(tmp_path / "segments")) == paths[2:3]
+    first, second = ledger.mark(paths[0]), ledger.mark(paths[0])
+    ledger.mark(paths[2])
+    assert list(ledger.copies(tmp_path / "records")) == []  # what is written here is no copy
+    assert {path: len(marks) for path, marks in ledger.unsent().items()} == {paths[0]: 2, paths[2]: 1}
+    ledger.clear(first)
+    assert ledger.unsent()[paths[0]] == second
+    ledger.renew(paths[0])
+    assert len(ledger.unsent()[paths[0]]) == 1 and ledger.unsent()[paths[0]] != second
+
+
+def test_a_file_is_ahead_unless_it_is_in_the_state_that_was_noted(tmp_path: Path) -> None:
+    ledger, path = Ledger(tmp_path), tmp_path / "a"
+    assert not ledger.is_ahead(path)
+    path.write_bytes(b"1")
+    assert ledger.is_ahead(path)
+    ledger.note_level(path, ledger.state(path))
+    assert not ledger.is_ahead(path)
+    path.write_bytes(b"12")
+    assert ledger.is_ahead(path)
 
 
 # Checkpoints

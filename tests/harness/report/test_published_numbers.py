@@ -236,3 +236,21 @@ def test_a_row_from_another_checkpoint_says_so() -> None:
         for other in (IN21K, "random weights", None):
             reasons = published.differences_from(result, {**row, "weights": other}, "paper", None, {})
             assert AUGREG in reasons["weights"] and (other or "known ones") in reasons["weights"]
+
+
+@pytest.mark.parametrize("field", ["source", "version"])
+def test_a_result_names_a_source_and_a_version_that_are_told(field: str) -> None:
+    values = published._load().model_dump()
+    published._File.model_validate(values)
+    values["results"][0][field] = "nowhere"
+    with pytest.raises(ValidationError, match=r"no such source or version: .*nowhere"):
+        published._File.model_validate(values)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(1, 1), (3, 2), (4, 5), (15, 10), (36, 50), (60, 50), (None, 1)])
+def test_the_nearest_k_is_that_of_the_least_difference_and_of_two_the_smaller(ours: int | None, theirs: int) -> None:
+    task = registry.task("exp_classify")
+    found = published.results(task.name, task.metric, {**task.params, "data": "official"})["mlp-learned"]
+    changes = {"settings.train_samples": ours}
+    nearest = published.closest(found, {"train_samples": ours, "test_samples": 10}, changes)
+    assert [(one.version, one.train_samples) for one in nearest] == [("thread", theirs), ("release", theirs)]

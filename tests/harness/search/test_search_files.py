@@ -97,6 +97,9 @@ WRONG = [
     ({"seeds": 4}, "there is no key 'seeds' here: did you mean 'seed'?"),
     ({"settings": {"epoch": 4}}, "there is no key 'epoch' here: did you mean 'epochs'?"),
     ({"trials": 0}, "'trials' should be greater than or equal to 1, not 0"),
+    ({"trials": 5, "space": {"base.heads": {"choice": [2, 4]}, "sampler.noise_scale": {"choice": [1, 2]}}},
+     "'trials' should be at most 4, the points of the space."),
+    ({"trials": 4, "space": {"base.layers": {"integer": [1, 3]}}}, "'trials' should be at most 3, the points"),
     ({"confirm": 1}, "'confirm' should be greater than or equal to 2, not 1"),
     ({"name": "../x"}, "'name' String should match pattern"),
     ({"algorithm": "tpee"}, "there is no algorithm 'tpee': did you mean 'tpe'?"),
@@ -142,6 +145,8 @@ WRONG_SPACES = [
     ("settings.curve_repeats", {"integer": [2, 8]}, "changes the test alone, and a search looks at the validation set"),
     ("settings.test_samples", {"integer": [1, 8]}, "changes the test alone, and a search looks at the validation set"),
     ("task_params.nodes", {"integer": [4, 8]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'task_"),
+    ("base.heads", {"choice": [2, 4, 2]}, "2 and 2 are the same run: name one of them."),
+    ("sampler.noise_scale", {"choice": [1, 1.0]}, "1 and 1.0 are the same run: name one of them."),
     ("lr", {"uniform": [0.1, 1.0]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'lr'"),
 ]  # fmt: skip
 

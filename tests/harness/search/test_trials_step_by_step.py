@@ -115,6 +115,22 @@ def test_what_was_proposed_is_proposed_again_and_the_rest_is_new(searched: Any) 
     assert all(1e-4 <= lr <= 1.0 for lr in again)
 
 
+@pytest.mark.parametrize("algorithm", ["tpe", "random"])
+def test_a_space_of_choices_is_searched_whole_and_no_point_twice(searched: Any, algorithm: str) -> None:
+    """Without another draw, TPE proposes one of these points 15 times in 24 proposals."""
+    space = {"base.width": {"choice": [4, 8, 16, 32, 64, 128]}, "base.layers": {"integer": [1, 4]}}
+    search = searched(algorithm=algorithm, space=space, trials=24)
+    before = [{"base.width": 8, "base.layers": 1}, {"base.width": 16, "base.layers": 4}]
+    suggester, found = strategy(search, before, None).search_alg, []
+    suggester.set_search_properties("score", "max", {})
+    for place in range(24):
+        values = search.points.values(suggester.suggest(str(place)))
+        found.append(tuple(sorted(values.items())))
+        suggester.on_trial_complete(str(place), {"score": float(values["base.width"])})
+    assert found[:2] == [tuple(sorted(values.items())) for values in before]
+    assert len(set(found)) == 24
+
+
 def test_data_that_cannot_be_used_end_a_search_before_anything_starts(
     searched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,11 +442,13 @@ def test_a_search_tells_of_itself_as_a_launch_and_asks_for_what_a_trial_takes(
 
 def test_trials_that_failed_are_still_to_be_done(searched: Any, tmp_path: Path) -> None:
     search, store = searched(trials=4), Store(tmp_path / "store")
+    journal = Journal(store, search)
     for lr, succeeded in ((0.1, True), (0.2, False), (0.3, False)):
+        journal.add({"settings.lr": lr})
         record = failed_record(search.trial({"settings.lr": lr}), Failure(sentence="no"))
         store.write(replace(record, status="succeeded", failure=None) if succeeded else record, [])
     begun: list[tuple[int, int]] = []
     progress: Any = SimpleNamespace(begin=lambda todo, done: begun.append((todo, done)), end=lambda: None)
-    with searching._announced(progress, search, store) as missing:
+    with searching._announced(progress, search, store, journal) as missing:
         assert missing == 3
     assert begun == [(3, 1)]

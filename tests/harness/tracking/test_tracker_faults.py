@@ -51,7 +51,7 @@ def test_a_server_that_never_answers_costs_one_bounded_wait(
 
     began = time.monotonic()
     lost = LaunchTracker.start(black_hole, "quick", "x", store.root)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.0  # and not the 5 s of a request
     assert lost.lost is not None and "no answer within 1 s" in lost.lost and "symbench sync" in lost.lost
     assert lost.handle.lost == lost.lost
 
@@ -66,7 +66,7 @@ def test_a_server_that_never_answers_costs_one_bounded_wait(
     began = time.monotonic()
     with caplog.at_level(logging.WARNING):
         tracker.finish(make_record(), {})
-    assert 0.9 < time.monotonic() - began < 2.0
+    assert 0.9 < time.monotonic() - began < 4.0
     (warning,) = (record for record in caplog.records if black_hole in record.getMessage())
     assert warning.levelname == "WARNING" and "symbench sync" in warning.getMessage()
 
@@ -74,7 +74,7 @@ def test_a_server_that_never_answers_costs_one_bounded_wait(
     following = RunTracker(make_handle(black_hole), make_job(1), make_record().description)
     following.log(0, {"loss": 1.0})
     following.finish(make_record(), {})
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.9  # it does not wait again
     assert following.lost
 
 
@@ -88,6 +88,25 @@ def test_a_lost_handle_mirrors_nothing(
     follower.finish(make_record(), {})
     tracker.finish("succeeded")
     assert follower.lost == tracker.lost
+
+
+def test_an_abandoned_mirror_ends_and_leaves_its_run_to_the_launch(
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    mlflow_runs: Callable[..., list[Any]],
+) -> None:
+    tracker = LaunchTracker.start(store.mlflow_uri, "quick", "x", store.root)
+    follower = RunTracker(tracker.handle, make_job(), make_record().description)
+    while not mlflow_runs(store.mlflow_uri):
+        time.sleep(0.1)
+    follower.abandon()
+    follower._thread.join(20)
+    assert not follower._thread.is_alive()
+    assert [found.info.status for found in mlflow_runs(store.mlflow_uri)] == ["RUNNING"]
+    tracker.finish("succeeded")
+    sync(store, store.mlflow_uri)
+    assert "RUNNING" not in [found.info.status for found in mlflow_runs(store.mlflow_uri)]
 
 
 def test_a_server_killed_midway_neither_slows_the_run_nor_loses_it(

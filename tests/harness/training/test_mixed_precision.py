@@ -134,7 +134,7 @@ def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]
 @pytest.mark.parametrize("method_name", ["mlp-haar", "gin_id-learned", "gin"])
 def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
     """From the same start, to the rounding of bfloat16, which grows with every step; and not on frozen weights."""
-    gently = spec("teacher_graph_invariant", method_name, lr=3e-4)
+    gently = spec("teacher_graph_invariant", method_name, lr=3e-5)
     runs = [gently, replace(gently, seed=1)]
     problem = EdgeCount({})
     models = []
@@ -150,8 +150,8 @@ def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
         training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=Silence())
         alone = training.run()
         ours, expected = ([values["validation/loss"] for _, values in one.history] for one in (together, alone))
-        assert ours[0] == pytest.approx(expected[0], rel=0.1)
-        assert len(set(ours)) == 5 and min(ours[1:]) < ours[0]
+        assert ours == pytest.approx(expected, rel=0.1)
+        assert ours == sorted(ours, reverse=True) and len(set(ours)) == 5
 
 
 def test_chunks_change_nothing() -> None:

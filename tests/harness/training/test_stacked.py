@@ -222,6 +222,22 @@ def test_what_torch_cannot_stack_is_refused_before_anything_is_logged() -> None:
     assert [hook.rows for hook in hooks] == [[], []]
 
 
+def test_what_fails_midway_takes_the_stack_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run may be to blame: alone the others go on."""
+    epoch = StackedFit._epoch
+
+    def fails(fit: StackedFit, number: int, running: list[bool]) -> None:
+        if number == 1:
+            raise RuntimeError("linalg.eigh: failed to converge")
+        epoch(fit, number, running)
+
+    monkeypatch.setattr(StackedFit, "_epoch", fails)
+    specs, hooks = [particles_spec("egnn", seed, epochs=3) for seed in (0, 1)], [Recorder(), Recorder()]
+    with pytest.raises(NotStacked, match="failed to converge"):
+        execute_stack(specs, resources=Resources(), hooks=hooks)
+    assert all(hook.rows for hook in hooks)
+
+
 def test_a_run_that_fails_in_a_stack_leaves_the_others_alone() -> None:
     specs = [particles_spec("gnn-haar", seed, lr=1e9, epochs=5) for seed in (0, 1)]
     results = execute_stack(specs, resources=Resources(), hooks=[Silence(), Silence()])

@@ -119,7 +119,10 @@ def test_only_differences_of_scores_count_however_large_they_are(temperature: fl
 @pytest.mark.parametrize("temperature", [0.01, 0.1])
 @pytest.mark.parametrize("way", [Dense, AlongLine])
 def test_single_precision_is_that_of_its_inputs(way: Way, nodes: int, temperature: float) -> None:
-    """Values to 5e-7 and gradients to 5e-7 of the largest, of graphs of several sizes in several parts."""
+    """Values to 5e-7 and gradients to 5e-7 of the largest, of graphs of several sizes in several parts.
+
+    Sums of more than 64 terms are allowed as much more rounding as they have more terms.
+    """
     noise = torch.Generator().manual_seed(nodes)
     mask = torch.arange(nodes) < torch.randint(nodes // 2, nodes + 1, (100, 1), generator=noise)
     scores = torch.randn(100, nodes, generator=noise) * mask
@@ -132,7 +135,7 @@ def test_single_precision_is_that_of_its_inputs(way: Way, nodes: int, temperatur
         soft, _ = the_way.apply(leaf, mask, temperature, 20)
         (gradient,) = torch.autograd.grad(soft, leaf, weights.to(dtype))
         found.append((soft.detach().double(), gradient.double() / gradient.abs().max()))
-    torch.testing.assert_close(found[0], found[1], atol=5e-7, rtol=0)
+    torch.testing.assert_close(found[0], found[1], atol=5e-7 * max(1.0, nodes / 64), rtol=0)
 
 
 def test_both_ways_agree_in_stacks() -> None:
