@@ -13,6 +13,7 @@ from harness.collate.bootstrap import LEVEL
 from harness.collate.significance import ROUNDING, by_seed, differences, holm
 from harness.collate.statistics import score
 from harness.differences import changes
+from harness.spec import without_neutral
 
 Verdict = Literal[
     "worse", "lost", "better", "gained", "within noise", "too few seeds", "same", "only before", "only now"
@@ -138,4 +139,4 @@ def _reason(
     if len(others) != 1 or len(alone["now" if before is None else "before"][key]) != 1:
         return None
     own = now if before is None else before
-    return changes(json.loads(own or ""), json.loads(others[0])) or None
+    return changes(*(without_neutral(json.loads(one)) for one in (own or "", others[0]))) or None

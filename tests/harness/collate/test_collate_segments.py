@@ -114,6 +114,7 @@ def test_of_each_run_the_success_counts_then_the_file_then_the_later_segment(
 ) -> None:
     """Of runs that are in segments and in files; which file counts is not asked here."""
     folder = tmp_path_factory.mktemp("segments")
+    (folder / "histories").mkdir()
     found = Segments(folder)
     names = []
     for runs in segments:

@@ -70,9 +70,9 @@ def test_every_column_holds_what_its_place_in_the_record_says() -> None:
     row = read(values)
     assert {name: row[name] for name in expected} == expected
     for name, part in (("task_params", values["spec"]["task_params"]), ("notes", values["notes"]),
-                       ("provenance", values["provenance"]), ("spec_json", values["spec"]),
-                       ("metrics", values["metrics"])):  # fmt: skip
+                       ("provenance", values["provenance"]), ("metrics", values["metrics"])):  # fmt: skip
         assert json.loads(row[name]) == part
+    assert {**json.loads(row["spec_json"]), "seed": row["seed"]} == values["spec"]
     for name in ("curve", "output_variance"):
         assert row[name] == values[name]
 

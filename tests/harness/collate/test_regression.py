@@ -285,7 +285,7 @@ def test_cells_of_one_verdict_stand_by_task_protocol_and_method(tmp_path: Path) 
     """And those that did not move are last: what chance may have moved stands before what is the same."""
     same = [*records([1.0] * 5, method="b"), *records([1.0] * 5, method="a"), *records([1.0] * 5, protocol="paper")]
     noisy = [1.0, 1.4, 1.2, 0.8, 0.6]
-    now, before = ([*same, *records(values, method="z")] for values in (noisy, noisy[::-1]))
+    now, before = ([*same, *records(values, method="z")] for values in (noisy, [1.05 * one for one in noisy[::-1]]))
     found = moved(tmp_path, now, before)
     assert [(row["verdict"], row["protocol"], row["method"]) for row in found] == [
         ("within noise", "quick", "z"), ("same", "paper", "a"), ("same", "quick", "a"), ("same", "quick", "b")
