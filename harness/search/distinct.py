@@ -29,8 +29,9 @@ class DistinctOptunaSearch(OptunaSearch):
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         proposal: dict[str, Any] | None = super().suggest(trial_id)
         if proposal in self._proposed:
-            self._ot_study.tell(self._ot_trials.pop(trial_id), state=optuna.trial.TrialState.FAIL)
-            self._ot_study.enqueue_trial(self._unseen())
+            study: Any = self._ot_study
+            study.tell(self._ot_trials.pop(trial_id), state=optuna.trial.TrialState.FAIL)
+            study.enqueue_trial(self._unseen())
             proposal = super().suggest(trial_id)
         if proposal is not None:
             self._proposed.append(proposal)
