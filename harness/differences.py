@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.spec import without_seed
+
 _ABSENT = object()
 
 
@@ -19,7 +21,7 @@ def describe(values: Mapping[str, Any]) -> str:
 
 def changes(spec: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """In which settings ``other`` is not ``spec``, seeds aside: ``there lr=0.1``."""
-    flat_specs = [flat({name: value for name, value in one.items() if name != "seed"}) for one in (spec, other)]
+    flat_specs = [flat(without_seed(one)) for one in (spec, other)]
     there = {path: flat_specs[1].get(path, "absent") for path in differing(flat_specs)}
     return f"there {describe(there)}" if there else ""
 

@@ -81,6 +81,11 @@ def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, **older}
 
 
+def without_seed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec's JSON values that all seeds of its setting share."""
+    return {name: value for name, value in values.items() if name != "seed"}
+
+
 def digest_of(values: Mapping[str, Any]) -> str:
     """The digest of a spec's JSON values, also of one that lacks settings which came later."""
     identity = {name: value for name, value in without_neutral(values).items() if name != "protocol"}

@@ -24,7 +24,7 @@ def setting_labels(runs: pl.DataFrame) -> pl.DataFrame:
         spec = without_neutral(json.loads(spec_json))
         by_task[task,][setting] = flat({"task_params": spec.get("task_params", {})})
         by_method[task, protocol, method][setting] = flat(
-            {name: value for name, value in spec.items() if name not in ("seed", "task_params")}
+            {name: value for name, value in spec.items() if name != "task_params"}
             | ({} if source is None else {"source": source})
         )
     parts: defaultdict[str, dict[str, Any]] = defaultdict(dict)

@@ -20,7 +20,7 @@ from pydantic_core import from_json
 
 from harness.records.devices import device_of
 from harness.records.record import SCHEMA
-from harness.spec import without_neutral
+from harness.spec import without_neutral, without_seed
 from harness.training.stack_note import stack_of
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -226,7 +226,7 @@ def _finite_points(name: str, values: list[Any]) -> pl.Series:
 
 def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[str, Any]:
     described, provenance, failure = record.description, record.provenance, record.failure
-    same_but_seed = _canonical({name: value for name, value in without_neutral(spec).items() if name != "seed"})
+    same_but_seed = _canonical(without_seed(without_neutral(spec)))
     apart = "" if source is None else f"@{source}"
     return {
         "digest": record.digest,
@@ -280,7 +280,7 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "traceback": failure.traceback if failure else None,
         "notes": _canonical(record.notes),
         "provenance": _canonical(provenance),
-        "spec_json": _canonical({name: value for name, value in spec.items() if name != "seed"}),
+        "spec_json": _canonical(without_seed(spec)),
     }
 
 

@@ -37,18 +37,9 @@ def check(search: Search, file: SuiteFile) -> None:
         for value in dimension.probes:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
-    for name, dimension in search.space.items():  # a trial has values of all dimensions, so all are right by now
-        by_digest: dict[str, Any] = {}
-        for value in dimension.probes:
-            digest = _check_trial(search, name, value, file)
-            if digest in by_digest:
-                same = " and ".join(json.dumps(one) for one in (by_digest[digest], value))
-                raise SymbenchError(located(file.where(("space", name)), f"{same} are the same run: name one of them"))
-            by_digest[digest] = value
+    for name in search.space:  # a trial has values of all dimensions, so all are right by now
+        _check_trials(search, name, file)
     _check_budget(search, file)
-    if search.trials > search.points.size:
-        what = f"'trials' should be at most {search.points.size}, the points of the space"
-        raise SymbenchError(located(file.where(("trials",)), what))
     registry.check_implementations([search.example.spec])
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
@@ -56,12 +47,18 @@ def check(search: Search, file: SuiteFile) -> None:
             raise SymbenchError(located(file.where(("resources", name)), what))
 
 
-def _check_trial(search: Search, name: str, value: Any, file: SuiteFile) -> str:
-    """The digest of the run with this value of the space, the others being those of the example."""
-    try:
-        return search.trial({**search.probe, name: value}).spec.digest
-    except SymbenchError as error:
-        raise SymbenchError(f"{file.where(('space', name))}: {error}") from error
+def _check_trials(search: Search, name: str, file: SuiteFile) -> None:
+    """Each value of this dimension, the others being those of the example, makes a run of its own."""
+    by_digest: dict[str, Any] = {}
+    for value in search.space[name].probes:
+        try:
+            digest = search.trial({**search.probe, name: value}).spec.digest
+        except SymbenchError as error:
+            raise SymbenchError(f"{file.where(('space', name))}: {error}") from error
+        if digest in by_digest:
+            same = " and ".join(json.dumps(one) for one in (by_digest[digest], value))
+            raise SymbenchError(located(file.where(("space", name)), f"{same} are the same run: name one of them"))
+        by_digest[digest] = value
 
 
 def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:
@@ -92,3 +89,6 @@ def _check_budget(search: Search, file: SuiteFile) -> None:
         raise SymbenchError(
             located(file.where(("grace",)), f"'grace' should be at most {epochs}, the epochs of a trial")
         )
+    if search.trials > search.points.size:
+        what = f"'trials' should be at most {search.points.size}, the points of the space"
+        raise SymbenchError(located(file.where(("trials",)), what))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -21,31 +20,24 @@ from harness.records.store import Store
 from harness.spec import Job
 from tests.benchmarks.test_dispatch import spec
 from tests.cluster.nodes import several_nodes
+from tests.harness.execution.conftest import Watcher
 from tests.harness.execution.played_ray import Launch, PlayedRay, succeeding
 
 pytestmark = pytest.mark.benchmark
 NODES, RUNS = int(os.environ.get("SYMBENCH_BENCH_NODES", "8")), int(os.environ.get("SYMBENCH_BENCH_RUNS", "4000"))
 
 
-class Watcher:
-    """Progress that notes the driver's clock, processor time and memory as runs end."""
+class Clocks(Watcher):
+    """Notes the driver's clock, processor time and memory as runs end."""
 
     def __init__(self) -> None:
-        self.ends: list[tuple[str, str, str | None]] = []
+        super().__init__()
         self.moments: list[tuple[float, float, int]] = []
 
-    def begin(self, todo: int, done: int) -> None: ...
-
-    def started(self, job: Job) -> None: ...
-
     def finished(self, job: Job, status: str, sentence: str | None) -> None:
-        self.ends.append((job.spec.digest, status, sentence))
+        super().finished(job, status, sentence)
         if len(self.ends) % 100 == 0:
             self.moments.append((time.perf_counter(), time.process_time(), psutil.Process().memory_info().rss))
-
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
 
     def quarter(self, number: int) -> tuple[float, float, int]:
         """Milliseconds a run by the clock and of the driver's processor, and memory at the end, of a quarter."""
@@ -57,7 +49,7 @@ class Watcher:
 
 def test_the_driver_of_20000_runs_on_50_nodes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [Job(spec=spec(seed), suite="s") for seed in range(20_000)]
-    watcher: Any = Watcher()
+    watcher = Clocks()
     played, ray = Launch(tmp_path, watcher), PlayedRay(succeeding, nodes=[Shape(0, 1)] * 50, most_waits=10**6)
     played.go(ray, jobs)
     (_, early, before), (_, late, after) = watcher.quarter(0), watcher.quarter(3)
@@ -75,7 +67,7 @@ def test_empty_runs_on_many_nodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with several_nodes(monkeypatch, NODES) as nodes:
-        watcher = Watcher()
+        watcher = Clocks()
         jobs = [Job(spec=spec(seed), suite="s") for seed in range(RUNS)]
         result = launch(
             jobs, Store(tmp_path), address=nodes.address, suite="s", progress=watcher,

@@ -21,13 +21,13 @@ from tests.harness.execution.played_ray import (
     Actor,
     Answer,
     Launch,
+    MakeJob,
     PlayedRay,
     dying,
     in_a_stack,
     succeeding,
 )  # fmt: skip
 
-MakeJob = Callable[..., Job]
 GIB = 1024**3
 
 
