@@ -1,6 +1,6 @@
 """Shapes: what is this cloud of points sampled from, whatever its pose?
 
-ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.shapes`), seen in part and with noise.
+ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.point_clouds`), seen in part and with noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from tasks.sources.modelnet import SIZES, Surfaces
-from tasks.sources.shapes import generated, points_needed, published, random_poses, seen
+from tasks.sources.point_clouds import generated, points_needed, published, random_poses, seen
 from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import MessagePassing, distinct_pairs
-from baselines.samplers.frames import chosen_signs, eigenspaces, scatter
+from baselines.samplers.frame_averaging import chosen_signs, eigenspaces, scatter
 from tasks.symmetry.eigen import eigenbasis
 from tasks.symmetry.element import Linear
 from tasks.symmetry.groups import EuclideanGroup

@@ -28,7 +28,7 @@ import harness
 from harness.errors import SymbenchError
 from harness.execution.address import check_address
 from harness.execution.placement import Shape
-from harness.interrupts import uninterrupted
+from harness.utils.interrupts import uninterrupted
 
 # The launch itself says what became of every run, also of those whose answers it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}

@@ -19,17 +19,17 @@ from ray.util.placement_group import PlacementGroup
 
 from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
-from harness.execution.perform import failed_record, sentence_of
 from harness.execution.placement import Shape, fits, misfit, most_at_once
 from harness.execution.progress import Ending as Status
 from harness.execution.progress import Progress, label
+from harness.execution.run_job import failed_record, sentence_of
 from harness.execution.stacks import Stack, stacks
 from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting, strangeness
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
 from harness.training.device_errors import DeviceFailed
-from harness.training.outcome import NotStacked
+from harness.training.results import NotStacked
 
 TRIES = 3
 FALSE_STARTS = 3

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, usage
+from harness.execution.heartbeat import Beacon
 from harness.execution.progress import Ending, Progress
 from harness.execution.worker import Briefing, greeting
 from harness.records.provenance import command_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console

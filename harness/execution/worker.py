@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.perform import Executor, RunTracker, perform, perform_stack
+from harness.execution.run_job import Executor, RunTracker, perform, perform_stack
 from harness.records.opening import existing_store, open_store
 from harness.records.plugin_code import PluginCode, plugin_code, used_by
 from harness.records.provenance import code_digest
@@ -85,14 +85,14 @@ class Worker:
     def run(self, jobs: Sequence[Job]) -> list[Ending]:
         """One ending for each job. Several differ by their seed alone and are trained at once.
 
-        Raises :class:`~harness.training.outcome.NotStacked` where several have to go one by one.
+        Raises :class:`~harness.training.results.NotStacked` where several have to go one by one.
         """
         from baselines.out_of_memory import free_accelerator
 
         command = self._briefing.command
         try:
             if jobs[0].resources.workers > 1:
-                from harness.execution.together import perform_together
+                from harness.execution.data_parallel import perform_together
 
                 records = [perform_together(jobs[0], self._briefing, self._store)]
             elif len(jobs) > 1:

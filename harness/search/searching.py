@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, environment, living_nodes, usage
+from harness.execution.heartbeat import Beacon
 from harness.execution.launch import new_launch_id
-from harness.execution.perform import now
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
+from harness.execution.run_job import now
 from harness.execution.worker import greeting
 from harness.records.opening import open_store
 from harness.records.provenance import command_line
 from harness.records.store import Store
-from harness.search.file import Search
 from harness.search.journal import Journal
+from harness.search.model import Search
 from harness.search.results import SearchResult, conclude
 from harness.tracking import LaunchTracker, sync
 from tasks.sources.cache import DataError
@@ -48,7 +48,7 @@ def run_search(
     :class:`SymbenchError` where something cannot serve, and ``KeyboardInterrupt`` when interrupted: either way the same
     call goes on from there.
     """
-    from harness.search.training import trained_task
+    from harness.search.trial_training import trained_task
 
     if importlib.util.find_spec("optuna") is None:
         raise SymbenchError("A search needs Optuna: pip install -c constraints.txt optuna.")
@@ -129,9 +129,9 @@ def _fit(
     from ray import tune
     from ray.tune.error import TuneError
 
+    from harness.search.callbacks import Watch
     from harness.search.strategy import strategy
     from harness.search.trial import Briefing, Trial
-    from harness.search.watch import Watch
 
     briefing = Briefing(
         search=search,

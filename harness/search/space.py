@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.suite_fields import Model, Number, Whole
+from harness.suites.fields import Model, Number, Whole
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -12,14 +12,14 @@ from ray import tune
 
 from baselines.out_of_memory import free_accelerator
 from harness.errors import SymbenchError
-from harness.execution.perform import RunTracker, failed_record, perform
+from harness.execution.run_job import RunTracker, failed_record, perform
 from harness.execution.worker import Greeting, greeting, strangeness
 from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure
-from harness.search.exchange import Exchange, Tell
-from harness.search.file import Search
-from harness.search.training import Report, TrialRun, reports
+from harness.search.model import Search
+from harness.search.stepwise_thread import Exchange, Tell
+from harness.search.trial_training import Report, TrialRun, reports
 from harness.spec import Job
 from harness.tracking import RunTracker as MlflowRun
 from harness.tracking import TrackerHandle

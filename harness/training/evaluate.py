@@ -11,10 +11,10 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.device import synchronize
+from harness.training.distributed import LONE, World
 from harness.training.flops import flops
 from harness.training.memory import peak_memory
-from harness.training.outcome import CurvePoint
-from harness.training.world import LONE, World
+from harness.training.results import CurvePoint
 from tasks.symmetry.structure import Structure, Structures
 
 Metric = Callable[[Tensor, Tensor], float]

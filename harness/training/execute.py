@@ -14,21 +14,21 @@ from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training.analysis import entropy_of_mean_permutation
-from harness.training.checks import cast
 from harness.training.device import DTYPES, deterministic, device_for
+from harness.training.distributed import LONE, World
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.examples import check_examples, prepared
 from harness.training.finite import finite
 from harness.training.fit import Fit, Progress
 from harness.training.memory import device_peak, reset_device_peak
 from harness.training.monitor import Monitor
-from harness.training.outcome import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.output_variance import variance_points
 from harness.training.paired import PairedComparisons
+from harness.training.results import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.scores import check_scores
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
-from harness.training.world import LONE, World
+from harness.verification.equivariance import cast
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature, Structures
 from tasks.task import Dataset, PairedTask, Probabilistic, SeparationTask, SupervisedTask
@@ -133,7 +133,7 @@ def trained_outcome(
 ) -> Outcome:  # fmt: skip
     """What a model is worth that was trained for ``steps``.
 
-    Raises :class:`~harness.training.outcome.NotFinite` where it predicts what is not finite.
+    Raises :class:`~harness.training.results.NotFinite` where it predicts what is not finite.
     """
     protocol = spec.settings
     test = prepared(problem, "test", protocol.test_size, model, device, DTYPES[protocol.precision])

@@ -10,11 +10,11 @@ from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.device_errors import is_device_failure
 from harness.training.execute import initialised, monitor_of, problem_of, trained_outcome
 from harness.training.fit import Progress
-from harness.training.outcome import Hooks, NotFinite, NotStacked, Outcome
+from harness.training.results import Hooks, NotFinite, NotStacked, Outcome
 from harness.training.scores import check_scores
 from harness.training.stack_note import stack_note
 from harness.training.stacked import StackedFit
-from harness.words import first_line
+from harness.utils.text import first_line
 from tasks.task import PairedTask, SeparationTask
 
 

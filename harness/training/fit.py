@@ -15,14 +15,14 @@ from torch.nn.utils import clip_grad_norm_
 from baselines.model import Model
 from harness.training import checkpoint
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
-from harness.training.budget import Budget
+from harness.training.distributed import LONE, World
 from harness.training.evaluate import batches, predict
 from harness.training.examples import prepared
 from harness.training.finite import training_fault, validation_fault
 from harness.training.monitor import Monitor
-from harness.training.outcome import Hooks
+from harness.training.results import Hooks
+from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
-from harness.training.world import LONE, World
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator
 from tasks.symmetry.structure import Structure
@@ -99,7 +99,7 @@ class Fit:
     def run(self) -> Progress:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model.
 
-        Raises :class:`~harness.training.outcome.NotFinite` where training leaves the finite numbers, or validation
+        Raises :class:`~harness.training.results.NotFinite` where training leaves the finite numbers, or validation
         never sees them.
         """
         self._resume()

@@ -25,9 +25,9 @@ from harness.training.device import synchronize
 from harness.training.evaluate import batches, predict
 from harness.training.finite import REMEDY, finite
 from harness.training.fit import CHECKPOINT_SECONDS, descend, optimizer
-from harness.training.hotelling import critical_value, t_squared
-from harness.training.outcome import Hooks, NotFinite
+from harness.training.results import Hooks, NotFinite
 from harness.training.seeds import derive, generator
+from harness.verification.hotelling import critical_value, t_squared
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature, Structure
@@ -81,7 +81,7 @@ class PairedComparisons:
     def statistics_of(self, index: int) -> tuple[float, float]:
         """T^2 of the two structures of a pair, and of the first with itself.
 
-        Raises :class:`~harness.training.outcome.NotFinite` where these, or embeddings, are not finite.
+        Raises :class:`~harness.training.results.NotFinite` where these, or embeddings, are not finite.
         """
         pair = self.task.pair(index).to(self.device, self.dtype)
         model = self.model(pair, index)

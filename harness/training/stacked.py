@@ -18,13 +18,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from baselines.model import Model
 from harness.training.attention import without_fast_attention
-from harness.training.budget import Budget
 from harness.training.evaluate import batches
 from harness.training.examples import prepared
 from harness.training.finite import training_fault, validation_fault
 from harness.training.fit import LOSS, Progress, epoch_order, optimizer
 from harness.training.monitor import Monitor
-from harness.training.outcome import Hooks, NotFinite
+from harness.training.results import Hooks, NotFinite
+from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
 from harness.training.stacked_dropout import Streams, with_streams
 from tasks.protocol import Protocol

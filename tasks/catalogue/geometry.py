@@ -73,7 +73,7 @@ GENERATED_SHAPES = {"train": 2400, "validation": 600, "test": 1200}
 
 def _shapes_data(params: Mapping[str, Any]) -> dict[str, Any]:
     """``auto`` becomes the larger ModelNet in a data folder, else ``generated``, whose sizes are then written out."""
-    from tasks.sources.shapes import available
+    from tasks.sources.point_clouds import available
 
     data = available() if params["data"] == "auto" else params["data"]
     sizes = {split: size if params[split] is None else params[split] for split, size in GENERATED_SHAPES.items()}

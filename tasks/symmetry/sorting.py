@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.symmetry.shapes import in_cache, rejoined
+from tasks.symmetry.dynamic_shapes import in_cache, rejoined
 
 ENTRY_FLOOR = 1e-12
 

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from baselines.bases.mlp import MLP
 from baselines.build import build
 from baselines.model import Model
-from baselines.samplers.gin_scorer import GINScorer
-from baselines.samplers.learned import TIE_NOISE, GraphQ, LearnedSampler
+from baselines.q_networks.gin import GINScorer
+from baselines.samplers.probabilistic import TIE_NOISE, GraphQ, LearnedSampler
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve, task
 from harness.spec import RunSpec
 from harness.training.memory import keep_freed_memory, peak_memory
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.graph8c import Graph8c

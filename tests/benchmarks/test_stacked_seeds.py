@@ -21,7 +21,7 @@ from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import initialised
 from harness.training.fit import Fit
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.stacked import StackedFit
 from tasks.nbody import NBody
 from tasks.protocol import Protocol

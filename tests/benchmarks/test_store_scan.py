@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.execution.perform import perform
+from harness.execution.run_job import perform
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.results import CurvePoint, Hooks, Outcome
 
 pytestmark = pytest.mark.benchmark
 RECORDS = 20_000

@@ -30,7 +30,7 @@ from harness.training.device import deterministic
 from harness.training.execute import new_fit, problem_of
 from harness.training.fit import descend, optimizer
 from harness.training.memory import keep_freed_memory
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.seeds import generator
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure

@@ -12,9 +12,9 @@ import torch
 
 from harness.spec import Resources, RunSpec
 from harness.training import execute
+from harness.training.distributed import LONE, World
 from harness.training.fit import Fit
-from harness.training.outcome import Hooks, Outcome
-from harness.training.world import LONE, World
+from harness.training.results import Hooks, Outcome
 
 EPOCH_SECONDS = 0.3
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.execution.launch import launch
-from harness.execution.perform import perform
+from harness.execution.run_job import perform
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from tasks.protocol import Protocol

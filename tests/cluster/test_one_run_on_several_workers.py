@@ -14,7 +14,7 @@ import torch
 
 from harness.execution.cluster import cluster
 from harness.execution.launch import LaunchResult, launch_here
-from harness.execution.perform import perform
+from harness.execution.run_job import perform
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.registry import resolve
-from harness.training.budget import Budget
+from harness.training.schedule import Budget
 from tasks.protocol import Protocol
 
 FOUND = np.load(Path(__file__).with_name("schedule.npz"))

@@ -14,7 +14,7 @@ from typing import Any
 from harness import registry
 from harness.records.record import Description, Failure, Record
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint, VariancePoint
+from harness.training.results import CurvePoint, VariancePoint
 from tasks.cards import TaskCard, stricter
 
 TASK_PARAMS: Mapping[str, Mapping[str, Any]] = {

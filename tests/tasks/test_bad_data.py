@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import SymbenchError
-from harness.execution.perform import perform, sentence_of
+from harness.execution.run_job import perform, sentence_of
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, Resources
@@ -28,7 +28,7 @@ from tasks.graphs import typed_graphs
 from tasks.nbody import NBody
 from tasks.peptides import PeptidesFunc
 from tasks.ragged import RaggedPairs, Segments
-from tasks.sources import cache, lrgb, modelnet, pattern, shapes
+from tasks.sources import cache, lrgb, modelnet, pattern, point_clouds
 from tasks.symmetry.structure import Structure
 from tasks.task import Dataset, Split, SupervisedTask
 from tests.harness.training.small_problems import particles_spec
@@ -137,11 +137,11 @@ def test_points_that_are_not_modelnets_are_named(
     data_folder.mkdir()
     path = data_folder / modelnet.file_name("modelnet10")
     cache.save(path, small_modelnet)
-    assert len(shapes.published("modelnet10")["test"].label) == 2
+    assert len(point_clouds.published("modelnet10")["test"].label) == 2
     change(small_modelnet)
     cache.save(path, small_modelnet)
     with pytest.raises(cache.DataError, match=rf"modelnet10-v1-points7\.npz does not hold .*{fault}.*; replace it"):
-        shapes.published("modelnet10")
+        point_clouds.published("modelnet10")
 
 
 @pytest.mark.parametrize("label", [2.0, 0.5, -1.0, np.inf])

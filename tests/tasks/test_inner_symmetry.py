@@ -12,7 +12,7 @@ from networkx.algorithms.isomorphism import GraphMatcher
 from harness.registry import resolve
 from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.outcome import Outcome, Silence
+from harness.training.results import Outcome, Silence
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
 from tasks.sources.small_graphs import EXAMPLES, orbits
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tasks.symmetry.element import Linear
 from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
-from tasks.symmetry.orthogonal import plane_rotation
+from tasks.symmetry.orthogonalization import plane_rotation
 from tasks.symmetry.structure import Structure
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tasks.symmetry.element import Linear
 from tasks.symmetry.groups.group import CompactGroup, identity_matrix
-from tasks.symmetry.orthogonal import gram_schmidt
+from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.structure import Structure
 
 

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from harness.bundles.exporting import export
+from harness.bundles.importing import checked_bundle, import_bundle
 from harness.collate import Tables, collate
-from harness.exchange.exporting import export
-from harness.exchange.importing import checked_bundle, import_bundle
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.training.outcome import CurvePoint
-from tests.harness.collate.test_collate_statistics import collated, variance_points
+from harness.training.results import CurvePoint
+from tests.harness.collate.test_statistics import collated, variance_points
 from tests.harness.synthetic import make_record, write
 
 

@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from scipy.stats import binom, ttest_rel
 
+from harness.bundles.exporting import export
+from harness.bundles.reference import reference_runs
 from harness.collate.regression import regression
 from harness.errors import SymbenchError
-from harness.exchange.exporting import export
-from harness.exchange.reference import reference_runs
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.against import against
+from harness.report.sections.regression import against
 from harness.spec import NEUTRAL
 from tests.harness.synthetic import make_record, renamed, write
 

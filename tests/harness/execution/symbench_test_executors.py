@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 import tasks
-from harness.execution.perform import perform
+from harness.execution.run_job import perform
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 
 
 def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:

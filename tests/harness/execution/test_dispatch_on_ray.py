@@ -24,7 +24,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from harness.training.execute import execute
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from tests.harness.training.small_problems import particles_spec
 
 MakeJob = Callable[..., Job]

@@ -35,7 +35,7 @@ class Tracker:
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     made = Tracker()
     monkeypatch.setattr(launching, "_tracker", lambda *words: made)
-    monkeypatch.setattr("harness.execution.beacon.PERIOD_SECONDS", 0.02)
+    monkeypatch.setattr("harness.execution.heartbeat.PERIOD_SECONDS", 0.02)
     monkeypatch.setattr(launching, "usage", lambda: {"nodes": 1})
     return made
 

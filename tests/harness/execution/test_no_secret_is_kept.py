@@ -17,8 +17,8 @@ from rich.console import Console
 
 from harness.cli import root
 from harness.errors import SymbenchError
-from harness.execution.perform import _failure, perform
 from harness.execution.progress import PlainProgress
+from harness.execution.run_job import _failure, perform
 from harness.records import provenance
 from harness.records.provenance import command_line
 from harness.records.store import Store
@@ -26,7 +26,7 @@ from harness.spec import Resources, RunSpec
 from harness.tracking import sync
 from harness.tracking.connection import connect
 from harness.tracking.server import running
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 from tests.harness.execution.conftest import make_job
 from tests.tiny_suite import tiny_suite
 

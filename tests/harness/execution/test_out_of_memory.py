@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.execution.perform import Executor, perform
+from harness.execution.run_job import Executor, perform
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training.execute import execute
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 from tests.harness.training.small_device import with_room_for
 from tests.harness.training.small_problems import particles_spec
 

@@ -102,22 +102,22 @@ def test_a_process_greets_with_all_and_a_driver_with_those_of_its_runs(
 
 
 def test_a_process_of_a_run_with_several_is_checked_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.execution import together
+    from harness.execution import data_parallel
 
     driver = replace(greeting(), host="n1", plugins={"other": OTHER})
     briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[], driver=driver)
-    monkeypatch.setattr(together.World, "of_this_process", lambda: None)
+    monkeypatch.setattr(data_parallel.World, "of_this_process", lambda: None)
     job = Job(spec=resolve("nbody", "egnn", "quick", 0), suite="s")
     with pytest.raises(SymbenchError, match="lacks the plug-in other") as raised:
-        together._take_part({"job": job, "briefing": briefing})
+        data_parallel._take_part({"job": job, "briefing": briefing})
     wrapped = UserExceptionWithTraceback(raised.value, "a stack")
-    assert together._sentence(wrapped) is raised.value
-    assert together._sentence(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
+    assert data_parallel._sentence(wrapped) is raised.value
+    assert data_parallel._sentence(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
 
 
 @pytest.mark.parametrize("error", [DeviceFailed("CUDA error: unspecified launch failure"), MemoryFull("It is full.")])
 def test_what_one_of_several_processes_says_of_its_device_is_the_sentence(error: Exception) -> None:
-    from harness.execution import together
+    from harness.execution import data_parallel
 
-    said = together._sentence(UserExceptionWithTraceback(error, "a stack"))
+    said = data_parallel._sentence(UserExceptionWithTraceback(error, "a stack"))
     assert isinstance(said, SymbenchError) and str(said) == str(error)

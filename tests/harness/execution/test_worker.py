@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.execution import together
+from harness.execution import data_parallel
 from harness.execution import worker as working
-from harness.execution.perform import failed_record
+from harness.execution.run_job import failed_record
 from harness.execution.worker import Briefing, Ending, Worker
 from harness.records.record import Failure, Record
 from harness.records.store import Store
@@ -73,12 +73,12 @@ def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
 
     monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
     briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[])
-    assert together.perform_together(run, briefing, store).status == "succeeded"
+    assert data_parallel.perform_together(run, briefing, store).status == "succeeded"
     scaling = told["scaling_config"]
     assert (scaling.num_workers, scaling.use_gpu) == (granted.workers, granted.gpus > 0)
     assert scaling.resources_per_worker == each and told["torch_config"].backend == backend
     assert told["train_loop_config"] == {"job": run, "briefing": briefing}
-    assert told["run_config"].failure_config.max_failures == together.RESTARTS == 2
+    assert told["run_config"].failure_config.max_failures == data_parallel.RESTARTS == 2
 
 
 def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(

@@ -17,7 +17,7 @@ from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from harness.tracking import LaunchTracker, RunTracker, TrackerHandle, run
 from harness.tracking.connection import Outages, connect
-from harness.training.outcome import CurvePoint
+from harness.training.results import CurvePoint
 from tasks.protocol import Protocol
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

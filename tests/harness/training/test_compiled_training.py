@@ -11,7 +11,7 @@ import torch
 from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
-from harness.training.outcome import NotStacked, Outcome, Silence
+from harness.training.results import NotStacked, Outcome, Silence
 from tests.harness.training.small_problems import particles_spec
 
 pytestmark = pytest.mark.usefixtures("generated_data")

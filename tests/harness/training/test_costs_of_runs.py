@@ -14,11 +14,11 @@ from harness.spec import Resources, RunSpec
 from harness.training import evaluate, paired, separation
 from harness.training import execute as execution
 from harness.training.execute import initialised
-from harness.training.outcome import Outcome, Silence
+from harness.training.results import Outcome, Silence
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount
-from tests.harness.training.test_paired_comparisons import EASY, HARD, FewPairs
+from tests.harness.training.test_paired import EASY, HARD, FewPairs
 from tests.harness.training.test_separation import FewGraphs
 
 CPU = torch.device("cpu")

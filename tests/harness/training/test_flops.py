@@ -13,7 +13,7 @@ from harness.spec import Resources
 from harness.training.evaluate import cost
 from harness.training.execute import execute, new_model
 from harness.training.flops import flops
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from tasks.nbody import NBody
 from tests.harness.training.small_problems import EdgeCount, particles_spec
 from tests.harness.training.test_no_waiting import small_model

@@ -10,7 +10,7 @@ import torch
 
 from baselines.build import load
 from harness.registry import resolve, task
-from harness.suite import load as load_suite
+from harness.suites.model import load as load_suite
 from tests.memory_budget import (
     CPU,
     LISTS_OF_EDGES,
@@ -111,7 +111,7 @@ def test_what_is_counted_without_numbers_is_what_a_real_batch_takes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the shapes of an accelerator, which do not follow the data."""
-    monkeypatch.setattr("baselines.samplers.gin_scorer.may_follow_data", lambda values: False)
+    monkeypatch.setattr("baselines.q_networks.gin.may_follow_data", lambda values: False)
     spec = resolve("exp_classify", name, "paper", 0, base={"widths": [64, 10]} if name == "mlp-haar" else {})
     spec = replace(spec, settings=replace(spec.settings, train_samples=2, test_samples=2, curve_samples=(1,)))
     for need in (Batch.step, Batch.evaluation):

@@ -15,7 +15,7 @@ from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import new_fit, new_model, problem_of
 from harness.training.fit import Fit, Progress
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.stacked import StackedFit
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation

@@ -21,9 +21,9 @@ from torch.utils._pytree import tree_leaves
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task
-from harness.suite import load as load_suite
+from harness.suites.model import load as load_suite
 from harness.training.fit import Fit
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from tasks.nbody import NBody
 from tasks.pattern import PatternTask
 from tasks.pcqm_contact import PCQMContact

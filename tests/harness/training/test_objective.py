@@ -14,7 +14,7 @@ from baselines.model import Model, Prediction
 from harness.registry import method
 from harness.training.evaluate import draw, predict
 from harness.training.fit import Fit, descend, optimizer
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount

@@ -20,13 +20,13 @@ from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
 from harness.training import execute as executing
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
+from harness.training.distributed import World
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import Fit
-from harness.training.outcome import NotStacked, Silence
 from harness.training.output_variance import repeated, variance_point, variance_points
+from harness.training.results import NotStacked, Silence
 from harness.training.seeds import generator
-from harness.training.world import World
 from tasks.protocol import Protocol
 from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
 from tests.harness.training.small_problems import EdgeCount, particles_spec

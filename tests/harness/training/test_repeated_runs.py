@@ -13,7 +13,7 @@ from baselines.model import Model
 from harness.spec import Resources
 from harness.training import execute as execution
 from harness.training.device import deterministic
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from tasks.symmetry.structure import Structure
 from tests.harness.training.small_problems import particles_spec
 from tests.harness.training.test_no_waiting import fit

@@ -15,7 +15,7 @@ from harness.registry import resolve
 from harness.spec import Resources, RunSpec
 from harness.training.execute import execute, initialised, problem_of
 from harness.training.execute_stack import execute_stack
-from harness.training.outcome import Silence
+from harness.training.results import Silence
 from harness.training.scores import PAIRS, SEPARATION, check_scores
 from tasks.catalogue import BREC, GRAPH8C
 from tasks.task import PairedTask, SeparationTask

@@ -20,7 +20,7 @@ from harness.spec import Resources
 from harness.training.evaluate import predict
 from harness.training.execute import execute
 from harness.training.memory import peak_memory
-from harness.training.outcome import Hooks, Silence
+from harness.training.results import Hooks, Silence
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.protocol import Protocol

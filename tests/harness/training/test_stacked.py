@@ -20,7 +20,7 @@ from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import LOSS, Fit, Progress
 from harness.training.monitor import Monitor
-from harness.training.outcome import NotFinite, NotStacked, Outcome, Silence
+from harness.training.results import NotFinite, NotStacked, Outcome, Silence
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
