@@ -13,7 +13,7 @@ from tasks.symmetry.noise import Generator, normal, uniform
 from tasks.symmetry.structure import Structure
 
 
-class Chance(Protocol):
+class NoiseSource(Protocol):
     """Independent numbers of a shape ``[B, K, ...]``, in the dtype and on the device of ``like``."""
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ class Chance(Protocol):
         """Standard normal."""
 
 
-class Drawn:
+class SampledNoise:
     """Fresh numbers at every call."""
 
     def __init__(self, generator: Generator) -> None:
@@ -36,7 +36,7 @@ class Drawn:
         return normal(shape, like, self.generator)
 
 
-class Fixed:
+class FixedNoise:
     """Numbers that are a function of each input, of ``seed`` and of which call it is: the same at every epoch.
 
     An input is known by its key, so that no two examples of a data set share their numbers, however alike they are.

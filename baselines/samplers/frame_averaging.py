@@ -16,7 +16,7 @@ from baselines.samplers.sampler import Sample, Sampler
 from tasks.cards import Input
 from tasks.ragged import Stored
 from tasks.symmetry.eigen import eigenbasis
-from tasks.symmetry.element import Element, Linear, Permutation, Product
+from tasks.symmetry.element import Element, LinearMap, Permutation, Product
 from tasks.symmetry.gathering import inverse_of
 from tasks.symmetry.groups import (
     AffineGroup,
@@ -148,9 +148,9 @@ class FrameSampler(Sampler):
 
     def _in_space(self, x: Structure, group: GeometricGroup, choice: Tensor, basis: Tensor | None = None) -> Element:
         if isinstance(group, FiniteGroup):
-            return group.from_rest(x, Linear(group.matrices(x.points)[(choice * group.size).long()]))
+            return group.from_rest(x, LinearMap(group.matrices(x.points)[(choice * group.size).long()]))
         assert isinstance(group, WithAxes) and basis is not None
-        return group.from_rest(x, Linear(self._signed(x, group, principal_axes(x, group, basis), choice)))
+        return group.from_rest(x, LinearMap(self._signed(x, group, principal_axes(x, group, basis), choice)))
 
     def _along_sequence(self, x: Structure, group: SequenceGroup, choice: Tensor) -> tuple[Permutation, Tensor | None]:
         """Counted by where elements start, then by direction; in an exact frame of n - 1 nodes one start is missing."""

@@ -14,7 +14,7 @@ from baselines.layers.vector_neurons import EdgeBlock
 from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
 from baselines.q_networks.gin import GINScorer
 from baselines.q_networks.graph_noise import NOISE
-from baselines.q_networks.noise_sources import Chance, Drawn, Fixed
+from baselines.q_networks.noise_sources import FixedNoise, NoiseSource, SampledNoise
 from baselines.q_networks.sets import DeepSetsScorer, TransformerScorer
 from baselines.q_networks.vector_neurons import PermutationHead, RotationHead
 from baselines.samplers.sampler import Sample, Sampler
@@ -42,8 +42,8 @@ class LearnedSampler(Sampler):
     :class:`~tasks.symmetry.groups.GeometricGroup`). Raises ``ValueError`` for a finite group too large to train q on.
 
     With ``fixed_noise`` an example has the same noise at every epoch and in evaluation: a function of its key, which no
-    group element changes, and of a seed that is drawn with the weights (see :class:`Fixed`). Then the law moves with
-    the input over the draw of that seed only.
+    group element changes, and of a seed that is drawn with the weights (see :class:`FixedNoise`). Then the law moves
+    with the input over the draw of that seed only.
     """
 
     noise_seed: Tensor
@@ -64,7 +64,7 @@ class LearnedSampler(Sampler):
         self.relaxation = Relaxation(params)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        chance = Fixed(x, self.noise_seed) if self.deterministic else Drawn(generator)
+        chance = FixedNoise(x, self.noise_seed) if self.deterministic else SampledNoise(generator)
         return self.network.noise(x, samples, chance)
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
@@ -135,7 +135,7 @@ class QNetwork(nn.Module, ABC):
     """An equivariant network on an input and noise; ``scale`` multiplies the noise (the paper's eta)."""
 
     @abstractmethod
-    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
         """Noise of scale 1, that which breaks ties included."""
 
     @abstractmethod
@@ -154,7 +154,7 @@ class GraphQ(QNetwork):
         self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **{name: bool(params[name]) for name in own})
         self.features = NOISE[params["noise"] or "uniform"]
 
-    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
         features = self.features(x, samples, chance)
         return features, chance.uniform((len(x), samples, x.nodes), x.node_scalars)
 
@@ -189,7 +189,7 @@ class GeometricQ(QNetwork):
         self.padded = signature.padded
         self.axis_floor = float(params["axis_floor"])
 
-    def noise(self, x: Structure, samples: int, chance: Chance) -> Noise:
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
         lead = (len(x), samples)
         vectors = chance.normal((*lead, *x.geometry.shape[1:]), x.points)
         ties = chance.uniform((*lead, x.nodes), x.points)

@@ -18,20 +18,20 @@ import torch
 from baselines.out_of_memory import is_out_of_memory
 from harness.errors import SymbenchError
 from harness.execution.run_job import Executor, raise_device_failure, use
-from harness.execution.worker import Briefing, Worker, greeting, strangeness
+from harness.execution.worker import Worker, WorkerConfig, code_mismatch, worker_info
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training.device_errors import DeviceFailed, MemoryFull
-from harness.training.distributed import PeerLost, World
-from harness.training.results import Hooks, Outcome, Silence
+from harness.training.distributed import PeerLost, ProcessGroup
+from harness.training.results import Hooks, NullHooks, Outcome
 
 RESTARTS = 2
 
 _log = logging.getLogger(__name__)
 
 
-def perform_together(job: Job, briefing: Briefing, store: Store) -> Record:
+def run_data_parallel(job: Job, config: WorkerConfig, store: Store) -> Record:
     """Trains the run on ``job.resources.workers`` processes and returns its record.
 
     Raises Ray Train's error where they died more than :data:`RESTARTS` times.
@@ -47,7 +47,7 @@ def perform_together(job: Job, briefing: Briefing, store: Store) -> Record:
     with tempfile.TemporaryDirectory(prefix="symbench-train-") as folder:
         trainer = TorchTrainer(
             _take_part,
-            train_loop_config={"job": job, "briefing": briefing},
+            train_loop_config={"job": job, "config": config},
             torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
@@ -75,20 +75,21 @@ def _sentence(failure: BaseException) -> SymbenchError | None:
     return said if isinstance(said, SymbenchError) else None
 
 
-def _take_part(config: dict[str, Any]) -> None:
+def _take_part(loop_config: dict[str, Any]) -> None:
     """What each of the processes does."""
-    job, briefing, world = config["job"], config["briefing"], World.of_this_process()
+    job, processes = loop_config["job"], ProcessGroup.current()
+    config: WorkerConfig = loop_config["config"]
     if torch.cuda.is_available() and job.resources.gpus:
         from ray.train.torch import get_device
 
         torch.cuda.set_device(get_device())
-    if briefing.driver and (reason := strangeness(greeting(), briefing.driver)):
+    if config.driver and (reason := code_mismatch(worker_info(), config.driver)):
         raise SymbenchError(reason)
-    worker = Worker(briefing)
-    execute = partial(_execute, execute=worker.execute, world=world)
+    worker = Worker(config)
+    execute = partial(_execute, execute=worker.execute, processes=processes)
     try:
-        if world.rank == 0:
-            worker.perform(job, execute)
+        if processes.rank == 0:
+            worker.run_job(job, execute)
         else:
             use(job.resources)
             _follow(job, execute)
@@ -101,7 +102,7 @@ def _follow(job: Job, execute: Executor) -> None:
     loses this process, and all begin anew. Raises what this process alone can meet: its memory is full, its device
     failed."""
     try:
-        execute(job.spec, resources=job.resources, hooks=Silence(), checkpoint=None)
+        execute(job.spec, resources=job.resources, hooks=NullHooks(), checkpoint=None)
     except Exception as error:
         if isinstance(error, MemoryFull | DeviceFailed):
             raise
@@ -110,11 +111,12 @@ def _follow(job: Job, execute: Executor) -> None:
 
 
 def _execute(
-    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, execute: Executor, world: World
+    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, execute: Executor,
+    processes: ProcessGroup,
 ) -> Outcome:
     run = cast(Callable[..., Outcome], execute)
     try:
-        return run(spec, resources=resources, hooks=hooks, checkpoint=checkpoint, world=world)
+        return run(spec, resources=resources, hooks=hooks, checkpoint=checkpoint, processes=processes)
     except RuntimeError as error:
         if is_out_of_memory(error):  # the others would not know that this one begins again with a smaller chunk
             raise MemoryFull("The device's memory is full: set resources.chunk, or halve it.") from error

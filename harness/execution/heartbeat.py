@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import SymbenchError
-from harness.execution.progress import Ending, Progress, label
+from harness.execution.progress import Progress, RunStatus, label
 from harness.spec import Job
 
 PERIOD_SECONDS = 5.0
@@ -23,7 +23,7 @@ LEAVE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Beacon:
+class Heartbeat:
     """Hands on what it is told to ``progress``, and writes every :data:`PERIOD_SECONDS` how far the launch is.
 
     ``write`` takes what there is to say and ``usage`` asks the cluster what is in use; each is called by a thread of
@@ -44,10 +44,11 @@ class Beacon:
         self._began: float | None = None
         self._in_use: Mapping[str, Any] = {}
         self._threads = [
-            threading.Thread(target=work, name="beacon", daemon=True) for work in (self._ask, self._shine)
+            threading.Thread(target=work, name="heartbeat", daemon=True)
+            for work in (self._poll_usage, self._write_periodically)
         ]
 
-    def __enter__(self) -> Beacon:
+    def __enter__(self) -> Heartbeat:
         for thread in self._threads:
             thread.start()
         return self
@@ -70,7 +71,7 @@ class Beacon:
             self._running[job.spec.digest] = {"run": label(job), "since": _moment(time.time())}
         self._progress.started(job)
 
-    def finished(self, job: Job, status: Ending, sentence: str | None) -> None:
+    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
         with self._lock:
             self._running.pop(job.spec.digest, None)
             if status == "succeeded":
@@ -85,7 +86,7 @@ class Beacon:
     def end(self) -> None:
         self._progress.end()
 
-    def _ask(self) -> None:
+    def _poll_usage(self) -> None:
         while not self._left.is_set():
             try:
                 self._in_use = self._usage()
@@ -94,7 +95,7 @@ class Beacon:
                 _log.debug("the cluster does not say what is in use", exc_info=True)
             self._left.wait(PERIOD_SECONDS)
 
-    def _shine(self) -> None:
+    def _write_periodically(self) -> None:
         while not self._left.wait(PERIOD_SECONDS):
             with self._lock, suppress(SymbenchError):  # a full disk is said by the runs themselves
                 if not self._left.is_set():

@@ -50,7 +50,7 @@ class RunTracker(Protocol):
     def abandon(self) -> None: ...
 
 
-def perform(
+def run_job(
     job: Job,
     store: Store,
     tracker: RunTracker | None,
@@ -79,17 +79,17 @@ def perform(
     return run.end(result)
 
 
-def perform_stack(
+def run_stack(
     jobs: Sequence[Job],
     store: Store,
     tracker: Callable[[Job], RunTracker | None],
     *,
     command: Sequence[str] | None = None,
 ) -> list[Record]:
-    """:func:`perform` of jobs that differ by their seed alone, trained at once.
+    """:func:`run_job` of jobs that differ by their seed alone, trained at once.
 
     Raises :class:`~harness.training.results.NotStacked`, and leaves no record, where they have to go one by one, and
-    :class:`~harness.training.device_errors.DeviceFailed` as :func:`perform` does.
+    :class:`~harness.training.device_errors.DeviceFailed` as :func:`run_job` does.
     """
     from harness.training.execute_stack import execute_stack
 
@@ -107,7 +107,7 @@ def perform_stack(
             for run in runs:
                 run.watchers.abandon()
             raise
-        except Exception as error:  # as in perform
+        except Exception as error:  # as in run_job
             results = [error] * len(jobs)
         for result in results:
             raise_device_failure(result)

@@ -13,7 +13,7 @@ from harness.errors import SymbenchError
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
 from harness.suites import model
-from harness.suites.fields import Model, Number, PartialGrants, PartialSettings, Whole
+from harness.suites.fields import Number, PartialGrants, PartialSettings, StrictModel, Whole
 from harness.suites.model import Suite
 from harness.suites.source import Loc, SuiteFile
 from harness.suites.yaml_source import dump
@@ -22,7 +22,7 @@ FOLDER = model.FOLDER / "search"
 SECTIONS = ("settings", "task_params", "base", "sampler")
 
 
-class Search(Model):
+class Search(StrictModel):
     """One task and one method with a space of settings around the fixed ones.
 
     Every trial is trained with ``seed``; the suite that a search writes has ``confirm`` other seeds. ``metric`` is a

@@ -23,7 +23,7 @@ MOST_SEEDS = 100_000
 SIZE = re.compile(r"\d+(\.\d+)?\s*([kKMGTP]i?)?[bB]?")
 
 
-class Model(BaseModel):
+class StrictModel(BaseModel):
     """Refuses keys it does not know, and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -53,7 +53,7 @@ def _one_at_most(gpus: float) -> float:
     return gpus
 
 
-class Grants(Model):
+class Grants(StrictModel):
     """What a run is granted; ``memory`` is in bytes or written like 2GiB, ``timeout`` in seconds."""
 
     cpus: Number = Field(default=Resources.cpus, ge=0)
@@ -75,8 +75,8 @@ def _strict(hint: Any) -> Any:
 
 
 _HINTS = {name: _strict(hint) for name, hint in get_type_hints(Protocol).items()}
-Settings: type[Model] = create_model(
-    "Settings", __base__=Model, **{item.name: (_HINTS[item.name], item.default) for item in fields(Protocol)}
+Settings: type[StrictModel] = create_model(
+    "Settings", __base__=StrictModel, **{item.name: (_HINTS[item.name], item.default) for item in fields(Protocol)}
 )  # type: ignore[call-overload]
 
 

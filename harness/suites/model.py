@@ -23,7 +23,7 @@ from baselines.cards import MethodCard
 from harness import registry
 from harness.errors import SymbenchError
 from harness.spec import Job, Resources, RunSpec
-from harness.suites.fields import Model, Names, PartialGrants, PartialSettings, Seeds, matching
+from harness.suites.fields import Names, PartialGrants, PartialSettings, Seeds, StrictModel, matching
 from harness.suites.run_validation import unworkable
 from harness.suites.source import SuiteFile
 from tasks.cards import TaskCard
@@ -48,7 +48,7 @@ class Expansion(NamedTuple):
     misfits: list[Misfit]
 
 
-class Defaults(Model):
+class Defaults(StrictModel):
     """What a suite may say once for all its experiments."""
 
     protocol: str | None = None

@@ -1,8 +1,8 @@
-"""Processes that train one run together: of each batch every one takes a share (torch.distributed).
+"""Data-parallel training of one run (torch.distributed): each process computes a share of every batch.
 
-Chance is drawn for the whole batch and shared out, predictions are put together before the loss, gradients are added
-up: the numbers are those of one process on the whole batch, whatever the loss is, to float tolerance. Dropout alone
-differs: each process draws masks of its own.
+Noise is drawn for the whole batch and split, predictions are gathered before the loss, gradients are summed. The
+numbers are those of one process on the whole batch for any loss, to float tolerance. Only dropout differs: each process
+draws its own masks.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class PeerLost(BaseException):
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """This process among ``size`` of them; alone by default."""
 
     rank: int = 0
     size: int = 1
 
     @staticmethod
-    def of_this_process() -> World:
+    def current() -> ProcessGroup:
         """That of torch's process group."""
-        return World(dist.get_rank(), dist.get_world_size())
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
     @property
     def alone(self) -> bool:
@@ -66,22 +66,22 @@ class World:
         """This process's part of a batch of ``count``."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def whole(self, share: Tensor, count: int) -> Tensor:
+    def all_gather(self, share: Tensor, count: int) -> Tensor:
         """The shares ``[b, ...]`` of all put together, ``[count, ...]``; only this process's own carries gradients."""
         if self.alone:
             return share
         largest = -(-count // self.size)
         padded = torch.cat([share.detach(), share.new_zeros(largest - len(share), *share.shape[1:])])
         parts = [torch.empty_like(padded) for _ in range(self.size)]
-        _together(lambda: dist.all_gather(parts, padded))
-        sizes = [World(rank, self.size).share(count) for rank in range(self.size)]
+        _collective(lambda: dist.all_gather(parts, padded))
+        sizes = [ProcessGroup(rank, self.size).share(count) for rank in range(self.size)]
         cut = [part[: size.stop - size.start] for part, size in zip(parts, sizes, strict=True)]
         cut[self.rank] = share
         return torch.cat(cut)
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over all processes, with its gradient."""
-        return value if self.alone else _together(lambda: all_reduce(value))
+        return value if self.alone else _collective(lambda: all_reduce(value))
 
     def add_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Every gradient becomes the sum of all processes' gradients, in one message."""
@@ -92,7 +92,7 @@ class World:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         flat = torch.cat([p.grad.flatten() for p in taught if p.grad is not None])
-        _together(lambda: dist.all_reduce(flat))
+        _collective(lambda: dist.all_reduce(flat))
         for parameter, values in zip(taught, flat.split([p.numel() for p in taught]), strict=True):
             assert parameter.grad is not None
             parameter.grad.copy_(values.view_as(parameter))
@@ -102,23 +102,23 @@ class World:
         if self.alone:
             return list(own)
         everyones: list[Any] = [None] * self.size
-        _together(lambda: dist.all_gather_object(everyones, [part.cpu() for part in own]))
+        _collective(lambda: dist.all_gather_object(everyones, [part.cpu() for part in own]))
         count = sum(map(len, everyones))
         return [everyones[place % self.size][place // self.size].to(device) for place in range(count)]
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the first process says."""
         if self.alone:
             return value
         said = [value]
-        _together(lambda: dist.broadcast_object_list(said, src=0))
+        _collective(lambda: dist.broadcast_object_list(said, src=0))
         return said[0]
 
 
-LONE = World()
+SINGLE_PROCESS = ProcessGroup()
 
 
-def _together(action: Callable[[], T]) -> T:
+def _collective(action: Callable[[], T]) -> T:
     try:
         return action()
     except RuntimeError as error:  # torch has no narrower class for a connection that closed

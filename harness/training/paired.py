@@ -24,7 +24,7 @@ from harness.training import checkpoint
 from harness.training.device import synchronize
 from harness.training.evaluate import batches, predict
 from harness.training.finite import REMEDY, finite
-from harness.training.fit import CHECKPOINT_SECONDS, descend, optimizer
+from harness.training.fit import CHECKPOINT_SECONDS, optimizer, optimizer_step
 from harness.training.results import Hooks, NotFinite
 from harness.training.seeds import derive, generator
 from harness.verification.hotelling import critical_value, t_squared
@@ -118,7 +118,7 @@ class PairedComparisons:
                 both = Structure.cat([first[part], second[part]])
                 prediction = model(both, protocol.train_samples, noise, self.chunk)
                 loss = siamese_loss(prediction.value)
-                descend(descent, prediction.objective(loss), model.parameters(), protocol.clip_norm)
+                optimizer_step(descent, prediction.objective(loss), model.parameters(), protocol.clip_norm)
 
     def _copies(self, structure: Structure, index: int, purpose: str) -> Structure:
         chance = generator(self.device, self.seed, "relabelling", purpose, index)

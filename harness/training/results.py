@@ -79,7 +79,7 @@ class Hooks(Protocol):
         """Metrics at a step (an epoch of training, an initialisation of a separation test)."""
 
 
-class Silence:
+class NullHooks:
     """Hooks for a run that nobody watches."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from baselines.model import Model
-from harness.training.fit import descend
+from harness.training.fit import optimizer_step
 from harness.training.seeds import derive, generator
 from harness.verification.equivariance import mean_of_draws, sign_flips
 from tasks.symmetry.element import Permutation, Product, Rigid
@@ -128,7 +128,7 @@ def train(model: Model, found: Examples, weight: Tensor, noise: torch.Generator)
         for _ in range(STRETCH):
             prediction = model(x[many], SAMPLES, noise)
             loss = (weight[many] * (prediction.value - targets[many]).square()).sum() / copies
-            descend(optimizer, prediction.objective(loss), model.parameters(), CLIP_NORM)
+            optimizer_step(optimizer, prediction.objective(loss), model.parameters(), CLIP_NORM)
             schedule.step()
             total += loss.item()
         if total < STRETCH * ENOUGH:

@@ -19,7 +19,7 @@ from baselines.model import Model
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.symmetrized import Symmetrized, agreement
 from harness.registry import method
-from tasks.symmetry.element import Linear, Permutation, Product
+from tasks.symmetry.element import LinearMap, Permutation, Product
 from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.representation import Representation
@@ -27,7 +27,7 @@ from tasks.symmetry.structure import Signature, Structure
 from tests.structures import random_graphs, random_particles
 
 
-class Fixed(Sampler):
+class FixedSampler(Sampler):
     """The given elements with the given weights."""
 
     def __init__(self, sample: Sample) -> None:
@@ -54,7 +54,7 @@ def test_all_of_s5() -> None:
     everything = torch.tensor(list(itertools.permutations(range(5))))
     element = Permutation.from_images(everything.expand(2, -1, -1))
     base = FirstNodesEdges()
-    model = Symmetrized(base, Fixed(Sample(element)), Representation.GRAPH_SCALARS).eval()
+    model = Symmetrized(base, FixedSampler(Sample(element)), Representation.GRAPH_SCALARS).eval()
     expected = []
     for features, edges in zip(x.node_scalars, x.edge_scalars, strict=True):
         values = []
@@ -76,7 +76,8 @@ def test_quadrature_on_so2() -> None:
     matrices = torch.stack([torch.stack([cosine, -sine], -1), torch.stack([sine, cosine], -1)], -2)
     x = Structure.build(torch.ones(3, 1, dtype=torch.bool), points=torch.randn(3, 1, 2, 1, dtype=torch.float64))
     square = FirstCoordinateSquared()
-    model = Symmetrized(square, Fixed(Sample(Linear(matrices.expand(3, -1, -1, -1)))), Representation.GRAPH_SCALARS)
+    sampler = FixedSampler(Sample(LinearMap(matrices.expand(3, -1, -1, -1))))
+    model = Symmetrized(square, sampler, Representation.GRAPH_SCALARS)
     expected = x.points.square().sum((1, 2)) / 2
     torch.testing.assert_close(model.eval()(x, 64).value, expected)
 
@@ -93,7 +94,7 @@ def test_weights() -> None:
     base = FirstNodesEdges()
     values = base(x.acted(element.inverse())).unflatten(0, (2, 3))
     expected = (values * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
-    model = Symmetrized(base, Fixed(Sample(element, weight)), Representation.GRAPH_SCALARS)
+    model = Symmetrized(base, FixedSampler(Sample(element, weight)), Representation.GRAPH_SCALARS)
     torch.testing.assert_close(model.eval()(x, 3).value, expected)
     torch.testing.assert_close(model.train()(x, 3).value, expected)
     torch.testing.assert_close(model.train()(x, 3, chunk=2).value, expected)
@@ -197,7 +198,7 @@ def test_agreement_is_zero_for_one_permutation_and_largest_for_uniform_ones() ->
     same = Permutation.from_images(torch.tensor([[2, 0, 1, 3, 4, 5]]).expand(2, 50, -1))
     drawn = torch.rand(2, 5000, 6).masked_fill(~mask[:, None], 2).argsort(-1)
     uniform = Permutation.from_images(torch.where(mask[:, None], drawn, torch.arange(6)))
-    two = Product((uniform, Linear(torch.eye(3).expand(2, 5000, -1, -1))))
+    two = Product((uniform, LinearMap(torch.eye(3).expand(2, 5000, -1, -1))))
 
     def entropy(element: Permutation | Product) -> float:
         return agreement(Sample(element), mask)["permutation_entropy"].item()

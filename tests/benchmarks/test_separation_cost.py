@@ -24,7 +24,7 @@ from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve, task
 from harness.spec import RunSpec
 from harness.training.memory import keep_freed_memory, peak_memory
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.graph8c import Graph8c
@@ -68,7 +68,7 @@ def separation(initialisations: int, dtype: torch.dtype, size: int = SIZE) -> Se
         return build(card, problem.signature, task("graph8c").group, spec.base, spec.sampler)
 
     return Separation(
-        new, problem, group(("S_n",)), spec.settings, seed=0, device=CPU, dtype=dtype, hooks=Silence()
+        new, problem, group(("S_n",)), spec.settings, seed=0, device=CPU, dtype=dtype, hooks=NullHooks()
     )  # fmt: skip
 
 

@@ -28,9 +28,9 @@ from harness.registry import resolve
 from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import new_fit, problem_of
-from harness.training.fit import descend, optimizer
+from harness.training.fit import optimizer, optimizer_step
 from harness.training.memory import keep_freed_memory
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from harness.training.seeds import generator
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure
@@ -98,7 +98,7 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 
 def steps(spec: RunSpec) -> tuple[Step, Step, Step]:
     """A step of the training, and of its base model alone: as we compute it, and as torch's layers do."""
-    fit = new_fit(spec, problem_of(spec), CPU, None, Silence(), None)
+    fit = new_fit(spec, problem_of(spec), CPU, None, NullHooks(), None)
     model, noise = fit.model.train(), generator(CPU, 0, "noise")
     assert isinstance(model, Symmetrized)
     batch = fit.train[torch.arange(spec.settings.batch_size)]
@@ -115,10 +115,10 @@ def steps(spec: RunSpec) -> tuple[Step, Step, Step]:
         fit.step(batch, noise)
 
     def own() -> None:
-        descend(fused, model.base(inputs).square().mean(), parameters, spec.settings.clip_norm)
+        optimizer_step(fused, model.base(inputs).square().mean(), parameters, spec.settings.clip_norm)
 
     def bare() -> None:
-        descend(adam, plain().square().mean(), parameters, spec.settings.clip_norm)
+        optimizer_step(adam, plain().square().mean(), parameters, spec.settings.clip_norm)
 
     return whole, own, bare
 

@@ -14,7 +14,7 @@ import torch
 
 from harness.execution.cluster import cluster
 from harness.execution.launch import LaunchResult, launch_here
-from harness.execution.run_job import perform
+from harness.execution.run_job import run_job
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
@@ -48,7 +48,7 @@ def go(job: Job, store: Store, executor: str = CAREFUL) -> LaunchResult:
 def assert_as_alone(job: Job, record: Record | None, folder: Path) -> None:
     threads = torch.get_num_threads()
     try:
-        expected = perform(Job(spec=job.spec, suite="tests"), Store(folder), None)
+        expected = run_job(Job(spec=job.spec, suite="tests"), Store(folder), None)
     finally:
         torch.set_num_threads(threads)
     assert record is not None and record.failure is None

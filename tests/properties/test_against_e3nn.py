@@ -15,7 +15,7 @@ from torch import Tensor
 
 from baselines.build import load
 from baselines.catalogue import BASES, EQUIVARIANT, SAMPLERS
-from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
+from tasks.symmetry.element import Element, LinearMap, Permutation, Product, Rigid
 from tasks.symmetry.groups import GeometricGroup, group
 from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.representation import Representation
@@ -43,7 +43,7 @@ def matrix_of(element: Element) -> Tensor:
     """``[B, K, 3, 3]``: what acts on vectors."""
     if isinstance(element, Product):
         element = next(factor for factor in element.factors if not isinstance(factor, Permutation))
-    assert isinstance(element, Linear | Rigid)
+    assert isinstance(element, LinearMap | Rigid)
     return element.matrix
 
 
@@ -161,7 +161,7 @@ def test_the_heads_of_groups_move_with_rotations_of_e3nn(head: str, reflected: b
     assert isinstance(symmetry, GeometricGroup)
     frame = torch.randn(6, 2, 3, 3, generator=chance(5))
     turn = rotations(6, reflected)
-    moved = symmetry.head(x.acted(Linear(turn)), turn @ frame)
+    moved = symmetry.head(x.acted(LinearMap(turn)), turn @ frame)
     torch.testing.assert_close(matrix_of(moved), turn @ matrix_of(symmetry.head(x, frame)))
 
 
@@ -177,7 +177,7 @@ def test_q_moves_with_rotations_of_e3nn(reflected: bool) -> None:
     moved_noise = (turn[:, :, None] @ vectors, ties, turn @ ranks)
     here, there = (
         q.network(structure, noise, 1.0)
-        for structure, noise in ((x, (vectors, ties, ranks)), (x.acted(Linear(turn)), moved_noise))
+        for structure, noise in ((x, (vectors, ties, ranks)), (x.acted(LinearMap(turn)), moved_noise))
     )
     torch.testing.assert_close(there.matrix, turn @ here.matrix)
     torch.testing.assert_close(there.scores, here.scores)
@@ -190,5 +190,5 @@ def test_networks_move_with_rotations_of_e3nn(name: str) -> None:
     card = CARDS[name]
     model = load(card.implementation)(Signature.of(x, Representation.NODE_POINTS, 1), card.params).double().eval()
     turn = rotations(6, reflected=True)
-    found = model(x.acted(Linear(turn)))
+    found = model(x.acted(LinearMap(turn)))
     torch.testing.assert_close(found, turn @ model(x), atol=1e-6, rtol=1e-6)

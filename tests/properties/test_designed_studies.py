@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.collate import collate
-from harness.execution.run_job import perform
+from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.report.sections.group_size_scaling import size_curves
 from harness.report.sections.sample_complexity import sample_curves
@@ -77,7 +77,7 @@ def launched(folder: Path, text: str) -> Store:
     (folder / "small.yaml").write_text(text)
     store = Store(folder / "store")
     for job in load(folder / "small.yaml").expand().jobs:
-        assert perform(job, store, None).status == "succeeded"
+        assert run_job(job, store, None).status == "succeeded"
     return store
 
 

@@ -18,7 +18,7 @@ from baselines.catalogue import SAMPLERS
 from baselines.model import Model
 from baselines.symmetrized import Symmetrized
 from harness.registry import method
-from tasks.symmetry.element import Linear, Permutation
+from tasks.symmetry.element import LinearMap, Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.representation import Representation
@@ -133,7 +133,7 @@ def quadrature(model: Symmetrized, x: Structure, angles: int) -> Tensor:
     """``[B, angles, N, D, 1]``: predictions for turns of the plane by equal parts of a round."""
     angle = torch.arange(angles, dtype=torch.float64) * (2 * math.pi / angles)
     rows = [torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)]
-    g = Linear(torch.stack(rows, -2).expand(len(x), -1, -1, -1))
+    g = LinearMap(torch.stack(rows, -2).expand(len(x), -1, -1, -1))
     values = model.base(x.acted(g.inverse())).unflatten(0, (len(x), angles))
     return g.act(values, Representation.NODE_VECTORS) + x.points[:, None, :, :, :1]
 

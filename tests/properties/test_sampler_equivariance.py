@@ -15,7 +15,7 @@ from baselines.samplers.frame_averaging import FrameSampler
 from baselines.samplers.graph_ranks import spectral_signature
 from baselines.samplers.probabilistic import LearnedSampler
 from baselines.samplers.sampler import Sampler
-from tasks.symmetry.element import Element, Linear, Permutation, Product, Rigid
+from tasks.symmetry.element import Element, LinearMap, Permutation, Product, Rigid
 from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.representation import Representation
@@ -53,7 +53,7 @@ def assert_elements_close(one: Element, other: Element, tolerance: float = 1e-10
         assert isinstance(other, Permutation)
         assert torch.equal(one.images, other.images)
     else:
-        assert isinstance(one, Linear | Rigid) and isinstance(other, Linear | Rigid)
+        assert isinstance(one, LinearMap | Rigid) and isinstance(other, LinearMap | Rigid)
         torch.testing.assert_close(one.matrix, other.matrix, atol=tolerance, rtol=0)
         if isinstance(one, Rigid) and isinstance(other, Rigid):
             torch.testing.assert_close(one.translation, other.translation, atol=tolerance, rtol=0)
@@ -108,7 +108,7 @@ def test_the_law_moves_with_the_input(kind: str, names: tuple[str, ...]) -> None
 def matrix_of(element: Element) -> Tensor:
     if isinstance(element, Product):
         element = element.factors[-1]
-    assert isinstance(element, Linear | Rigid)
+    assert isinstance(element, LinearMap | Rigid)
     return element.matrix[0]
 
 
@@ -141,7 +141,7 @@ def test_exact_frames_are_sets_that_move_with_the_points(names: tuple[str, ...],
 
 
 def stacked(element: Element) -> Tensor:
-    assert isinstance(element, Linear | Rigid)
+    assert isinstance(element, LinearMap | Rigid)
     flat = element.matrix.flatten(2)
     return torch.cat([flat, element.translation], -1) if isinstance(element, Rigid) else flat
 
@@ -185,7 +185,7 @@ def test_few_points_give_elements_of_the_group(kind: str, nodes: int) -> None:
     element = built(x, built.noise(x, 3, None)).element
     assert isinstance(element, Product)
     permutation, rotation = element.factors
-    assert isinstance(permutation, Permutation) and isinstance(rotation, Linear)
+    assert isinstance(permutation, Permutation) and isinstance(rotation, LinearMap)
     assert torch.equal(permutation.images.sort(-1).values, torch.arange(nodes).expand_as(permutation.images))
     identity = torch.eye(3, dtype=torch.float64).expand_as(rotation.matrix)
     torch.testing.assert_close(rotation.matrix @ rotation.matrix.mT, identity, atol=1e-9, rtol=0)

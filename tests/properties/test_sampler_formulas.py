@@ -12,14 +12,14 @@ from torch import Tensor
 from baselines.build import load
 from baselines.catalogue import SAMPLERS
 from baselines.q_networks.gin import NormalisedLinear
-from baselines.q_networks.noise_sources import Fixed
+from baselines.q_networks.noise_sources import FixedNoise
 from baselines.samplers.frame_averaging import WithAxes, principal_axes, scatter
 from baselines.samplers.graph_ranks import spectral_signature
 from baselines.samplers.hashing import hashed, mixed, shifted
 from baselines.samplers.minimal_frames import MinimalFrameSampler, directions
 from baselines.samplers.probabilistic import LearnedSampler
 from baselines.samplers.sampler import Sampler
-from tasks.symmetry.element import Linear, Permutation, Product
+from tasks.symmetry.element import LinearMap, Permutation, Product
 from tasks.symmetry.groups import FiniteGroup, GeometricGroup, NodeGroup, factors, group
 from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.representation import Representation
@@ -205,7 +205,7 @@ def test_hashes_of_equal_numbers_are_equal_and_places_count() -> None:
 def test_calls_of_fixed_noise_are_independent_of_each_other_and_of_the_seed() -> None:
     x = random_graphs(40, 5)
     like = torch.zeros((), dtype=torch.float64)
-    chance, other = Fixed(x, torch.tensor(1)), Fixed(x, torch.tensor(2))
+    chance, other = FixedNoise(x, torch.tensor(1)), FixedNoise(x, torch.tensor(2))
     drawn = [chance.uniform((40, 10, 5), like), chance.uniform((40, 10, 5), like), other.uniform((40, 10, 5), like)]
     drawn.append(chance.normal((40, 10, 5), like))
     for one, two in itertools.combinations(drawn, 2):
@@ -299,7 +299,7 @@ def test_noise_counts_as_much_as_its_scale(names: list[str]) -> None:
 
 
 def test_in_evaluation_a_normalised_map_has_the_statistics_of_training() -> None:
-    """Linear, then batch normalisation by running means and variances, then ReLU: one affine map."""
+    """LinearMap, then batch normalisation by running means and variances, then ReLU: one affine map."""
     torch.manual_seed(0)
     built = NormalisedLinear(5, 4).double().train()
     for _ in range(3):
@@ -330,7 +330,7 @@ def test_every_element_of_a_frame_is_of_its_group() -> None:
         for kind, exact in itertools.product(("frame", "minimal_frame"), (True, False)):
             built = sampler(kind, (name,), x, exact=exact)
             element = built(x, built.noise(x, 5, torch.Generator().manual_seed(1))).element
-            assert isinstance(element, Linear) or hasattr(element, "translation")
+            assert isinstance(element, LinearMap) or hasattr(element, "translation")
             assert (torch.linalg.det(element.matrix) > 0).all()  # type: ignore[attr-defined]
 
 

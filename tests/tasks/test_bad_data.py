@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import SymbenchError
-from harness.execution.run_job import perform, sentence_of
+from harness.execution.run_job import run_job, sentence_of
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, Resources
@@ -82,7 +82,7 @@ WITHOUT_DATA: Mapping[str, tuple[str, str, dict[str, Any], str]] = {
 def test_a_run_without_its_data_fails_with_what_to_do(case: str, tmp_path: Path, data_folder: Path) -> None:
     task, method, params, remedy = WITHOUT_DATA[case]
     job = Job(spec=resolve(task, method, "quick", 0, task_params=params), resources=Resources(), suite="a test")
-    record = perform(job, Store(tmp_path / "store"), None)
+    record = run_job(job, Store(tmp_path / "store"), None)
     assert record.status == "failed" and record.failure is not None
     sentence = record.failure.sentence
     assert remedy in sentence and str(data_folder) in sentence
@@ -243,7 +243,7 @@ def test_a_run_with_a_target_that_is_not_a_number_fails_before_it_trains(
     monkeypatch.setattr(NBody, "data", gap)
     job = Job(spec=particles_spec("egnn"), resources=Resources(), suite="a test")
     store = Store(tmp_path / "store")
-    failure = perform(job, store, None).failure
+    failure = run_job(job, store, None).failure
     assert failure is not None
     sentence = "Example 3 of the test split has targets that are not finite: repair it or leave it out."
     assert failure.sentence == sentence
@@ -275,7 +275,7 @@ def test_a_run_without_examples_fails_with_what_to_do(split: str, tmp_path: Path
         resolve("pattern", "gin", "quick", 0, task_params={**params, split: 0})
     spec = resolve("pattern", "gin", "quick", 0, task_params=params)
     job = Job(spec=replace(spec, task_params={**spec.task_params, split: 0}), resources=Resources(), suite="a test")
-    failure = perform(job, Store(tmp_path / "store"), None).failure
+    failure = run_job(job, Store(tmp_path / "store"), None).failure
     assert failure is not None and failure.sentence == f"The {split} split has no examples: ask for at least one."
 
 

@@ -12,7 +12,7 @@ from networkx.algorithms.isomorphism import GraphMatcher
 from harness.registry import resolve
 from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.results import Outcome, Silence
+from harness.training.results import NullHooks, Outcome
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
 from tasks.sources.small_graphs import EXAMPLES, orbits
 
@@ -62,7 +62,7 @@ def test_chance_gives_one_and_orbit_functions_give_zero(seed: int) -> None:
 def executed(method: str, **settings: object) -> Outcome:
     given = {"test_repeats": 4, "curve_samples": (1, 16, 256), **settings}
     spec = resolve("inner_symmetry", method, "quick", 0, settings=given)
-    return execute(spec, resources=Resources(chunk=64), hooks=Silence())
+    return execute(spec, resources=Resources(chunk=64), hooks=NullHooks())
 
 
 def test_learned_symmetrization_gives_equal_values_within_orbits_as_samples_grow() -> None:

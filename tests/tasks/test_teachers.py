@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.registry import resolve, task
 from tasks.graphs import typed_graphs
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import FAMILIES, SINGLE, group, node_and_space
 from tasks.symmetry.names import dimension, family, log_order
 from tasks.symmetry.structure import Structure
@@ -92,7 +92,7 @@ def test_targets_of_a_group_without_reflections_change_under_one(kind: type[Teac
     x = fresh(problem)
     mirror = torch.ones(x.points.shape[2], dtype=torch.float64)
     mirror[-1] = -1
-    g = Linear(torch.diag(mirror).expand(len(x), 1, -1, -1))
+    g = LinearMap(torch.diag(mirror).expand(len(x), 1, -1, -1))
     expected = g.act(problem.targets(x)[:, None], problem.output)[:, 0]
     gap = (problem.targets(x.acted(g)) - expected).square().mean() / spread(expected)
     assert gap.sqrt() > 0.05

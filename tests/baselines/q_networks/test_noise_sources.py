@@ -14,7 +14,7 @@ from torch import Tensor
 
 from baselines.build import build, load
 from baselines.catalogue import CANONICAL, LEARNED
-from baselines.q_networks.noise_sources import Fixed
+from baselines.q_networks.noise_sources import FixedNoise
 from baselines.samplers.colour_refinement import refined_colours, within
 from baselines.samplers.probabilistic import LearnedSampler
 from harness.errors import SymbenchError
@@ -187,8 +187,8 @@ def test_canonicalization_has_no_noise_to_choose() -> None:
 
 def test_fixed_numbers_have_the_dtype_that_was_asked_for() -> None:
     x = random_graphs(2, 4)
-    single = Fixed(x, SEED).uniform((2, 3), torch.zeros(1, dtype=torch.float32))
-    double = Fixed(x, SEED).uniform((2, 3), torch.zeros(1, dtype=torch.float64))
+    single = FixedNoise(x, SEED).uniform((2, 3), torch.zeros(1, dtype=torch.float32))
+    double = FixedNoise(x, SEED).uniform((2, 3), torch.zeros(1, dtype=torch.float64))
     assert single.dtype == torch.float32 and ((single > 0) & (single < 1)).all()
     torch.testing.assert_close(single.double(), double, atol=2**-22, rtol=0)
 
@@ -197,6 +197,6 @@ def test_fixed_numbers_have_the_dtype_that_was_asked_for() -> None:
 def test_fixed_numbers_are_middles_of_equal_parts_so_that_none_has_an_infinite_quantile(
     dtype: torch.dtype, bits: int
 ) -> None:
-    drawn = Fixed(random_graphs(50, 4), SEED).uniform((50, 40), torch.zeros(1, dtype=dtype)).double()
+    drawn = FixedNoise(random_graphs(50, 4), SEED).uniform((50, 40), torch.zeros(1, dtype=dtype)).double()
     parts = drawn * 2.0**bits
     assert (parts - parts.floor() == 0.5).all()

@@ -11,8 +11,8 @@ from torch import Tensor
 from harness.registry import resolve
 from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.results import Silence
-from tasks.symmetry.element import Linear
+from harness.training.results import NullHooks
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import group
 from tasks.symmetry.orthogonalization import gram_schmidt, spanning
 from tasks.symmetry.structure import Structure
@@ -69,7 +69,7 @@ def test_of_a_line_the_first_axis_is_settled_and_the_sign_of_the_second_is_chanc
     model = symmetrized("canonical", group(("O(2)",)), x, axis_floor=FLOOR).float()
     noises = [model.sampler.noise(x, 1, torch.Generator().manual_seed(seed)) for seed in (0, 1)]
     elements = [model.sampler(x, noise).element for noise in noises]
-    assert all(isinstance(element, Linear) for element in elements)
+    assert all(isinstance(element, LinearMap) for element in elements)
     first, second = (element.matrix for element in elements)  # type: ignore[attr-defined]
     torch.testing.assert_close(first.mT @ first, torch.eye(2).expand_as(first), atol=1e-5, rtol=0)
     columns = model.sampler.network(x, noises[0], 0.0).matrix[..., 0]  # type: ignore[operator,union-attr]
@@ -89,7 +89,7 @@ def test_canonicalization_is_trained_on_stabilised_inputs_in_single_precision() 
         task_params={"group": ["O(#)"], "degree": 2, "validation": 50, "test": 50},
         settings={"max_steps": 160, "batch_size": 32, "warmup_epochs": 0, "curve_samples": [1, 2], "curve_size": 10},
     )  # fmt: skip
-    outcome = execute(spec, resources=Resources(cpus=1), hooks=Silence())
+    outcome = execute(spec, resources=Resources(cpus=1), hooks=NullHooks())
     assert 0.5 < outcome.metrics["mse"] < 2.0
 
 

@@ -13,7 +13,7 @@ from baselines.build import build
 from baselines.catalogue import FRAME
 from baselines.samplers.frame_averaging import FrameSampler, chosen_signs
 from harness.registry import method
-from tasks.symmetry.element import Linear, Permutation, Rigid
+from tasks.symmetry.element import LinearMap, Permutation, Rigid
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -47,7 +47,7 @@ def frame(x: Structure, name: str, **params: object) -> FrameSampler:
 
 def matrices(sampler: FrameSampler, x: Structure, samples: int, seed: int) -> Tensor:
     element = sampler(x, sampler.noise(x, samples, torch.Generator().manual_seed(seed))).element
-    assert isinstance(element, Linear | Rigid)
+    assert isinstance(element, LinearMap | Rigid)
     return element.matrix[0]
 
 
@@ -57,7 +57,7 @@ def test_elements_are_of_the_group_and_their_law_moves_with_the_points(kind: str
     x = structure(DEGENERATE[kind])
     sampler = frame(x, name, exact=False)
     g = sampler.group.random(x, 1, torch.Generator().manual_seed(3))
-    assert isinstance(g, Linear | Rigid)
+    assert isinstance(g, LinearMap | Rigid)
     of_moved = matrices(sampler, x.acted(g), 4000, seed=1)
     expected = g.matrix[0] @ matrices(sampler, x, 4000, seed=2)
     identity = torch.eye(3, dtype=torch.float64)

@@ -17,7 +17,7 @@ from baselines.samplers import minimal_frames
 from baselines.samplers.minimal_frames import MinimalFrameSampler, edge_colours, levels
 from harness.registry import method
 from tasks.nbody import charged_particles
-from tasks.symmetry.element import Linear, Permutation, Rigid
+from tasks.symmetry.element import LinearMap, Permutation, Rigid
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -31,9 +31,9 @@ def sampler(x: Structure, *names: str, **params: object) -> MinimalFrameSampler:
     return MinimalFrameSampler(group(names), signature, {**MINIMAL_FRAME.params, **params})
 
 
-def element(built: MinimalFrameSampler, x: Structure, seed: int) -> Linear | Rigid | Permutation:
+def element(built: MinimalFrameSampler, x: Structure, seed: int) -> LinearMap | Rigid | Permutation:
     found = built(x, built.noise(x, 9, torch.Generator().manual_seed(seed))).element
-    assert isinstance(found, Linear | Rigid | Permutation)
+    assert isinstance(found, LinearMap | Rigid | Permutation)
     return found
 
 
@@ -49,7 +49,8 @@ def test_one_rotation_that_moves_exactly_with_the_points(name: str, seed: int) -
     g = built.group.random(x, 1, torch.Generator().manual_seed(seed))
     relabelled = x.acted(group(("S_n",)).random(x, 1, torch.Generator().manual_seed(seed)))
     here, there = element(built, relabelled, seed=1), element(built, x.acted(g), seed=2)
-    assert isinstance(g, Linear | Rigid) and isinstance(here, Linear | Rigid) and isinstance(there, Linear | Rigid)
+    kinds = LinearMap | Rigid
+    assert isinstance(g, kinds) and isinstance(here, kinds) and isinstance(there, kinds)
     assert here.samples == 1
     torch.testing.assert_close(there.matrix, g.matrix @ here.matrix, atol=1e-10, rtol=0)
     identity = torch.eye(3, dtype=torch.float64).expand(3, 1, 3, 3)
@@ -64,7 +65,7 @@ def test_what_stays_open_stays_in_the_frame(name: str, open_signs: int) -> None:
     x = at_rest(torch.cat([half, -half]))
     copies = x[torch.zeros(4000, dtype=torch.long)]
     found = element(sampler(x, name), copies, seed=1)
-    assert isinstance(found, Linear)
+    assert isinstance(found, LinearMap)
     counts = found.matrix.flatten(1).round(decimals=8).unique(dim=0, return_counts=True)[1]
     assert len(counts) == open_signs
     assert ((counts - 4000 / open_signs) ** 2 / (4000 / open_signs)).sum() < 29.9  # 99.99 %, 7 degrees of freedom
@@ -78,7 +79,7 @@ def test_the_exact_frame_is_a_set_that_moves_with_the_points(name: str, symmetri
     built = sampler(x, name, exact=True)
     g = built.group.random(x, 1, None)
     here, there = element(built, x, seed=1), element(built, x.acted(g), seed=2)
-    assert isinstance(g, Linear) and isinstance(here, Linear) and isinstance(there, Linear)
+    assert isinstance(g, LinearMap) and isinstance(here, LinearMap) and isinstance(there, LinearMap)
     expected, found = ((part[0]).flatten(1) for part in (g.matrix @ here.matrix, there.matrix))
     distances = torch.cdist(found, expected) < 1e-10
     assert torch.equal(distances.sum(0), distances.sum(1))

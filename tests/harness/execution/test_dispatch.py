@@ -16,7 +16,7 @@ from harness.execution import dispatch as dispatching
 from harness.execution.dispatch import FALSE_START_SECONDS, GRACE_SECONDS, HEAD_SECONDS, TRIES
 from harness.execution.placement import Shape
 from harness.execution.run_job import failed_record
-from harness.execution.worker import Greeting, greeting
+from harness.execution.worker import WorkerInfo, worker_info
 from harness.records.record import Failure
 from harness.spec import Job, Resources
 from harness.training.device_errors import DeviceFailed
@@ -190,7 +190,7 @@ def test_workers_that_die_as_they_start_between_others_that_serve_end_nothing(la
 
     def greets() -> Any:
         ray.now += 15.0
-        return ActorDiedError() if next(starts) % 3 else greeting()
+        return ActorDiedError() if next(starts) % 3 else worker_info()
 
     ray.greets = greets
     launch.go(ray, [job(seed=seed) for seed in range(8)], slots=1)
@@ -203,11 +203,11 @@ def test_a_worker_at_work_is_a_hope(launch: Launch, job: MakeJob) -> None:
 
     def greets() -> Any:
         if next(starts) == 0:
-            return greeting()
+            return worker_info()
         ray.now += 10.0
         if ray.now > 1200:
             slow.said = [SUCCEEDED]
-        return ActorDiedError() if ray.now < 1300 else greeting()
+        return ActorDiedError() if ray.now < 1300 else worker_info()
 
     ray.greets = greets
     ray.works = lambda jobs: FOREVER if jobs[0].spec.seed == 0 and ray.now < 1100 else succeeding(jobs)
@@ -224,8 +224,8 @@ def test_a_worker_at_work_is_a_hope(launch: Launch, job: MakeJob) -> None:
 
 
 def test_a_worker_with_other_code_ends_the_launch(launch: Launch, job: MakeJob) -> None:
-    strange = replace(greeting(), host="another", code="other")
-    assert isinstance(strange, Greeting)
+    strange = replace(worker_info(), host="another", code="other")
+    assert isinstance(strange, WorkerInfo)
     with pytest.raises(SymbenchError, match="The node another has other code"):
         launch.go(PlayedRay(succeeding, greets=lambda: strange), [job(seed=0)])
     assert launch.sent == []
@@ -235,7 +235,7 @@ def test_a_worker_that_cannot_serve_ends_the_launch_with_its_sentence(launch: La
     causes = {"On the node x": SymbenchError("On the node x: no store."), "cannot start": ValueError("v")}
     for sentence, cause in causes.items():
         with pytest.raises(SymbenchError, match=sentence):
-            launch.go(PlayedRay(succeeding, greets=lambda c=cause: RayTaskError("greet", "t", c)), [job(seed=0)])
+            launch.go(PlayedRay(succeeding, greets=lambda c=cause: RayTaskError("start", "t", c)), [job(seed=0)])
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
@@ -247,7 +247,7 @@ def test_a_node_that_was_lost_has_a_while_to_come_back(launch: Launch, job: Make
 
     def greets() -> Any:
         ray.nodes = [Shape(0, 1)]  # lost as the first worker comes up
-        return greeting()
+        return worker_info()
 
     def work(jobs: Sequence[Job]) -> Any:
         if jobs[0].spec.seed == 0 and len(ray.nodes) == 1:
@@ -260,7 +260,7 @@ def test_a_node_that_was_lost_has_a_while_to_come_back(launch: Launch, job: Make
     def look(self: Any) -> None:
         if comes_back and ray.now > back:
             ray.nodes = [Shape(1, 1), Shape(0, 1)]
-            ray.greets = greeting
+            ray.greets = worker_info
         looked(self)
 
     ray.greets, ray.works = greets, work

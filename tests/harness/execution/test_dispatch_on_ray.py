@@ -19,12 +19,12 @@ from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
 from harness.execution.dispatch import FALSE_STARTS, _Dispatcher, dispatch
 from harness.execution.launch import EXECUTOR, LaunchResult
-from harness.execution.worker import Briefing
+from harness.execution.worker import WorkerConfig
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from harness.training.execute import execute
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from tests.harness.training.small_problems import particles_spec
 
 MakeJob = Callable[..., Job]
@@ -61,8 +61,8 @@ def go(
     """A launch without its MLflow side, which costs each new worker seconds."""
     result = LaunchResult(launch_id="one")
     store.write_launch("one", {})
-    briefing = Briefing(root=store.root, launch_id="one", executor=executor, command=["symbench"])
-    dispatch(jobs, store, briefing, watcher, slots=slots, on_end=result.add)
+    config = WorkerConfig(root=store.root, launch_id="one", executor=executor, command=["symbench"])
+    dispatch(jobs, store, config, watcher, slots=slots, on_end=result.add)
     return result
 
 
@@ -277,7 +277,7 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
         "nbody(train=40, validation=20, test=20) x mlp-minimal_frame, seeds 0, 1: one by"
     )
     for run in jobs:
-        expected = execute(run.spec, resources=Resources(), hooks=Silence()).metrics
+        expected = execute(run.spec, resources=Resources(), hooks=NullHooks()).metrics
         assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads
 
 

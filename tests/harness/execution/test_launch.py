@@ -21,7 +21,7 @@ import pytest
 
 import tasks
 from harness.execution import dispatch
-from harness.execution.cluster import LAST_WORDS
+from harness.execution.cluster import MESSAGE_IF_KILLED
 from harness.records.store import Store
 
 FOLDER = Path(__file__).parent
@@ -237,7 +237,7 @@ def test_a_launch_whose_head_and_node_die_says_so_and_keeps_its_records(
 ) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     said, _ = lose_head(driver, tmp_path / "store", temporary, ["gcs_server", "raylet"])
-    assert NO_HEAD in said or LAST_WORDS in said
+    assert NO_HEAD in said or MESSAGE_IF_KILLED in said
 
 
 @needs_namespaces

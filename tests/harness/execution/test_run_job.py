@@ -17,7 +17,7 @@ import torch
 
 from harness.errors import SymbenchError
 from harness.execution import run_job as performing
-from harness.execution.run_job import Executor, failed_record, perform, perform_stack, sentence_of
+from harness.execution.run_job import Executor, failed_record, run_job, run_stack, sentence_of
 from harness.records.history import HistoryRow
 from harness.records.record import Failure, Record
 from harness.records.store import Store
@@ -72,7 +72,7 @@ def bad(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
 def test_a_run_leaves_record_history_and_log(tmp_path: Path, job: MakeJob) -> None:
     store, tracker = Store(tmp_path), Tracker()
     run = job()
-    record = perform(run, store, tracker, execute=good, command=["symbench", "run"])
+    record = run_job(run, store, tracker, execute=good, command=["symbench", "run"])
     assert store.read(run.spec.digest) == record
     assert (record.status, record.suite, record.failure) == ("succeeded", "tests", None)
     assert record.metrics["unseparated"] == 3.0
@@ -94,14 +94,14 @@ def test_a_run_leaves_record_history_and_log(tmp_path: Path, job: MakeJob) -> No
 def test_logging_is_afterwards_as_before(tmp_path: Path, job: MakeJob) -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers), warnings.showwarning)
-    perform(job(), Store(tmp_path), None, execute=good)
-    perform(job(seed=1), Store(tmp_path), None, execute=bad)
+    run_job(job(), Store(tmp_path), None, execute=good)
+    run_job(job(seed=1), Store(tmp_path), None, execute=bad)
     assert (root.level, list(root.handlers), warnings.showwarning) == before
 
 
 def test_a_run_that_raises_becomes_a_failed_record(tmp_path: Path, job: MakeJob) -> None:
     store, tracker = Store(tmp_path), Tracker()
-    record = perform(job(), store, tracker, execute=bad)
+    record = run_job(job(), store, tracker, execute=bad)
     assert record.failure is not None
     assert record.failure.sentence == "ValueError: this run is"
     assert 'raise ValueError("this run is\\nbroken")' in record.failure.traceback
@@ -123,9 +123,9 @@ def test_the_checkpoint_goes_once_the_record_is_kept(tmp_path: Path, job: MakeJo
     with pytest.MonkeyPatch.context() as full_disk:
         full_disk.setattr(Store, "write", _no_space)
         with pytest.raises(SymbenchError, match="disk is full"):
-            perform(run, store, None, execute=leaves_a_checkpoint)
+            run_job(run, store, None, execute=leaves_a_checkpoint)
     assert checkpoint.exists()
-    perform(run, store, None, execute=leaves_a_checkpoint)
+    run_job(run, store, None, execute=leaves_a_checkpoint)
     assert not checkpoint.exists()
 
 
@@ -138,7 +138,7 @@ def test_a_broken_tracker_stops_nothing(
     tmp_path: Path, job: MakeJob, breaks: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, tracker = Store(tmp_path), Tracker(breaks)
-    record = perform(job(), store, tracker, execute=good)
+    record = run_job(job(), store, tracker, execute=good)
     assert store.statuses() == {record.digest: "succeeded"}
     assert store.history(record.digest).height == 3
     assert len(tracker.logged) == (1 if breaks == "log" else 3)
@@ -152,7 +152,7 @@ def test_an_interrupt_is_no_result(tmp_path: Path, job: MakeJob, interrupt: type
 
     store = Store(tmp_path)
     with pytest.raises(interrupt):
-        perform(job(), store, None, execute=stop)
+        run_job(job(), store, None, execute=stop)
     assert store.statuses() == {}
 
 
@@ -160,7 +160,7 @@ def test_each_run_gets_the_threads_it_is_granted(tmp_path: Path, job: MakeJob) -
     before = torch.get_num_threads()
     try:
         for cpus, threads in ((2.0, 2), (0.5, 1), (3.0, 3)):
-            record = perform(job(resources=Resources(cpus=cpus)), Store(tmp_path), None, execute=good)
+            record = run_job(job(resources=Resources(cpus=cpus)), Store(tmp_path), None, execute=good)
             assert record.metrics["threads"] == threads
             assert record.provenance["threads"] == threads
     finally:
@@ -175,7 +175,7 @@ def test_each_run_gets_the_share_of_the_memory_of_its_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_to.append)
-    perform(job(resources=Resources(gpus=gpus)), Store(tmp_path), None, execute=good)
+    run_job(job(resources=Resources(gpus=gpus)), Store(tmp_path), None, execute=good)
     assert set_to == ([] if share is None else [share])
 
 
@@ -197,7 +197,7 @@ def test_a_run_whose_device_failed_has_no_record_and_keeps_its_checkpoint(
 
     store = Store(tmp_path)
     with pytest.raises(DeviceFailed, match=re.escape(sentence_of(error))):
-        perform(job(), store, None, execute=fails)
+        run_job(job(), store, None, execute=fails)
     assert store.statuses() == {} and store.checkpoint_path(job().spec.digest).exists()
 
 
@@ -210,7 +210,7 @@ def test_what_the_other_processes_of_a_run_have_to_know_is_no_record(
 
     store = Store(tmp_path)
     with pytest.raises(type(error)) as raised:
-        perform(job(), store, None, execute=fails)
+        run_job(job(), store, None, execute=fails)
     assert raised.value is error and store.statuses() == {}
 
 
@@ -227,7 +227,7 @@ def test_a_stack_whose_device_failed_has_no_record(
     monkeypatch.setattr(execute_stack, "execute_stack", fails)
     store = Store(tmp_path)
     with pytest.raises(DeviceFailed, match=re.escape(sentence_of(error))):
-        perform_stack([job(seed=0), job(seed=1)], store, lambda job: None)
+        run_stack([job(seed=0), job(seed=1)], store, lambda job: None)
     assert store.statuses() == {}
 
 
@@ -245,7 +245,7 @@ def test_a_stack_that_is_taken_apart_has_no_record_and_its_mirrors_end(
     store = Store(tmp_path)
     with pytest.raises(NotStacked):
         jobs = [job(seed=seed) for seed in range(3)]
-        perform_stack(jobs, store, lambda job: trackers.setdefault(job.spec.seed, Tracker(breaks)))
+        run_stack(jobs, store, lambda job: trackers.setdefault(job.spec.seed, Tracker(breaks)))
     assert store.statuses() == {}
     assert {seed: (one.abandoned, one.finished) for seed, one in trackers.items()} == {0: (True, []), 1: (True, [])}
 
@@ -254,7 +254,7 @@ def test_a_stack_that_is_taken_apart_has_no_record_and_its_mirrors_end(
 def test_a_run_whose_log_cannot_be_written_still_runs(tmp_path: Path, job: MakeJob) -> None:
     store, run = Store(tmp_path), job()
     store.log_path(run.spec.digest).mkdir()
-    assert perform(run, store, None, execute=good).status == "succeeded"
+    assert run_job(run, store, None, execute=good).status == "succeeded"
 
 
 def test_a_record_that_cannot_be_written_is_no_silent_success(tmp_path: Path, job: MakeJob) -> None:
@@ -267,7 +267,7 @@ def test_a_record_that_cannot_be_written_is_no_silent_success(tmp_path: Path, jo
         return Outcome(metrics={})
 
     with pytest.raises(SymbenchError, match="cannot be written"):
-        perform(job(), store, None, execute=then_the_store_vanishes)
+        run_job(job(), store, None, execute=then_the_store_vanishes)
     assert store.statuses() == {}
 
 
@@ -289,7 +289,7 @@ def test_a_record_says_when_its_run_began_and_ended_and_how_long_it_took(
         clock[0] += 30
         return Outcome(metrics={})
 
-    record = perform(job(), Store(tmp_path), None, execute=slow)
+    record = run_job(job(), Store(tmp_path), None, execute=slow)
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
     assert started.utcoffset() == finished.utcoffset() == timedelta(0)
     assert before - timedelta(milliseconds=1) <= started <= finished - timedelta(milliseconds=50)
@@ -306,7 +306,7 @@ def test_runs_of_a_stack_share_its_time(tmp_path: Path, job: MakeJob, monkeypatc
         return [Outcome(metrics={"unseparated": float(spec.seed)}) for spec in specs]
 
     monkeypatch.setattr("harness.training.execute_stack.execute_stack", train)
-    records = perform_stack([job(seed=seed) for seed in (4, 2, 3)], Store(tmp_path), lambda job: None)
+    records = run_stack([job(seed=seed) for seed in (4, 2, 3)], Store(tmp_path), lambda job: None)
     assert [(record.spec.seed, record.metrics["unseparated"]) for record in records] == [(4, 4.0), (2, 2.0), (3, 3.0)]
     assert [record.provenance["wall_seconds"] for record in records] == [10.0] * 3
 
@@ -320,7 +320,7 @@ def test_of_a_long_log_its_end_is_mirrored(tmp_path: Path, job: MakeJob, monkeyp
             logging.getLogger("some.method").info("line %d", line)
         raise ValueError("the last word")
 
-    perform(job(), Store(tmp_path), tracker, execute=talkative)
+    run_job(job(), Store(tmp_path), tracker, execute=talkative)
     log = tracker.finished[0][1]["run.log"]
     assert len(log) == 200 and log.strip().endswith("ValueError: the last word")
 
@@ -335,7 +335,7 @@ def test_the_memory_of_a_run_is_none_of_the_run_before(tmp_path: Path, job: Make
         return run
 
     peaks = [
-        perform(job(), Store(tmp_path), None, execute=holding(megabytes)).provenance["peak_rss_bytes"]
+        run_job(job(), Store(tmp_path), None, execute=holding(megabytes)).provenance["peak_rss_bytes"]
         for megabytes in (300, 1)
     ]
     assert peaks[0] - peaks[1] > 200 * 2**20
@@ -355,6 +355,6 @@ def test_a_log_holds_no_secret(tmp_path: Path, job: MakeJob) -> None:
         raise ValueError("no answer from http://PLANTED:PLANTED@host/data")
 
     store, tracker = Store(tmp_path), Tracker()
-    record = perform(job(), store, tracker, execute=careless)
+    record = run_job(job(), store, tracker, execute=careless)
     kept = [store.log_path(record.digest).read_text(), str(record), str(tracker.finished)]
     assert all("http://host/data" in text and "PLANTED" not in text for text in kept)

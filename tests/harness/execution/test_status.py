@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from harness import cli
 from harness.errors import SymbenchError
 from harness.execution import heartbeat
-from harness.execution.heartbeat import Beacon
+from harness.execution.heartbeat import Heartbeat
 from harness.execution.run_job import failed_record
 from harness.execution.status import SILENT_SECONDS, LaunchState, watch
 from harness.records.record import Failure
@@ -160,7 +160,7 @@ def test_a_beacon_tells_while_it_lasts_and_never_after(
         if len(told) == 2:
             raise SymbenchError("the disk is full")
 
-    with Beacon(watcher, tell, usage) as told_of:
+    with Heartbeat(watcher, tell, usage) as told_of:
         told_of.started(jobs[0])
         told_of.started(jobs[1])
         told_of.finished(jobs[0], "succeeded", None)
@@ -192,7 +192,7 @@ def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
         answer.wait(30)
         return USAGE
 
-    with Beacon(watcher, told.append, usage) as shining:
+    with Heartbeat(watcher, told.append, usage) as shining:
         assert asked.wait(5)
         until = time.monotonic() + 10
         while len(told) < 3:
@@ -240,7 +240,7 @@ def test_a_launch_is_told_from_the_first_run_that_begins(
     """Counts, moments and names: what another process reads is what was said here."""
     clock = iter(range(1000, 2000, 10))
     monkeypatch.setattr("harness.execution.heartbeat.time.time", lambda: float(next(clock)))
-    told = Beacon(watcher, lambda values: None, dict)
+    told = Heartbeat(watcher, lambda values: None, dict)
     told.started(jobs[0])
     told.started(jobs[1])
     told.finished(jobs[1], "failed", "no")
@@ -311,7 +311,7 @@ def test_nothing_is_written_by_a_beat_that_was_under_way_at_the_end(
 ) -> None:
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
     told: list[Mapping[str, Any]] = []
-    shining = Beacon(watcher, told.append, dict)
+    shining = Heartbeat(watcher, told.append, dict)
     with shining:
         with shining._lock:  # the next beat waits for this
             time.sleep(0.1)

@@ -12,7 +12,7 @@ import pytest
 from harness.collate import collate
 from harness.errors import SymbenchError
 from harness.execution.launch import launch
-from harness.execution.run_job import perform
+from harness.execution.run_job import run_job
 from harness.execution.status import watch
 from harness.records import lease, remote
 from harness.records.opening import existing_store, open_store
@@ -89,7 +89,7 @@ def test_a_run_goes_on_elsewhere_from_its_checkpoint(machine: Machine, monkeypat
         assert checkpoint is not None and checkpoint.read_bytes() == b"the last state"
         return Outcome(metrics={"mse": 0.5})
 
-    record = perform(Job(spec=spec, suite="s"), there, None, execute=goes_on)
+    record = run_job(Job(spec=spec, suite="s"), there, None, execute=goes_on)
     assert record.failure is None
     assert not there.checkpoint_path(spec.digest).exists()
     assert not here._objects.exists(f"checkpoints/{spec.digest}.pt")

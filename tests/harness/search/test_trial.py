@@ -21,7 +21,7 @@ from harness import registry
 from harness.errors import SymbenchError
 from harness.execution.placement import Shape
 from harness.execution.run_job import failed_record, now
-from harness.execution.worker import greeting
+from harness.execution.worker import worker_info
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.search import searching
@@ -32,7 +32,7 @@ from harness.search.model import Search, load
 from harness.search.results import TrialResult, _frame, _short, conclude, table
 from harness.search.searching import run_search
 from harness.search.strategy import strategy
-from harness.search.trial import Briefing, Trial
+from harness.search.trial import Trial, TrialConfig
 from harness.search.trial_training import Report
 from harness.suites import model
 from tasks.shapes import Shapes
@@ -160,10 +160,10 @@ def test_optuna_learns_which_way_is_better(searched: Any, metric: str | None) ->
 
 def started(search: Search, store: Store, lr: float, since: str | None = None) -> Trial:
     one = Trial.__new__(Trial)
-    briefing = Briefing(
-        search=search, store=store.address, since=since or now(), driver=greeting(), command=["symbench"]
+    config = TrialConfig(
+        search=search, store=store.address, since=since or now(), driver=worker_info(), command=["symbench"]
     )
-    one.setup({"settings.lr": lr}, briefing)
+    one.setup({"settings.lr": lr}, config)
     return one
 
 
@@ -209,13 +209,13 @@ def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
 ) -> None:
     search, store = searched(settings={"epochs": 2, "batch_size": 20, "validate_every": 1}), Store(tmp_path / "store")
     ran: list[float] = []
-    perform = trial_module.perform
+    run_job = trial_module.run_job
 
     def counted(job: Any, *args: Any, **more: Any) -> Any:
         ran.append(job.spec.settings.lr)
-        return perform(job, *args, **more)
+        return run_job(job, *args, **more)
 
-    monkeypatch.setattr(trial_module, "perform", counted)
+    monkeypatch.setattr(trial_module, "run_job", counted)
     jobs = {lr: search.trial({"settings.lr": lr}) for lr in (0.1, 0.2, 0.3)}
     told = steps(started(search, store, 0.1))
     began = datetime.now(UTC)
@@ -235,7 +235,7 @@ def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
 
 def test_one_that_takes_too_long_gets_a_failed_record(searched: Any, tmp_path: Path, monkeypatch: Any) -> None:
     search, store = searched(resources={"timeout": 0.2}), Store(tmp_path / "store")
-    monkeypatch.setattr(trial_module, "perform", lambda *args, **more: time.sleep(5))
+    monkeypatch.setattr(trial_module, "run_job", lambda *args, **more: time.sleep(5))
     one = started(search, store, 0.1)
     with pytest.raises(TimeoutError):
         one.step()

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from harness.execution.run_job import perform
+from harness.execution.run_job import run_job
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.search.trial_training import NOT_TESTED, STOPPED, Report, TrialRun, reports, trained_task
 from harness.spec import Job, Resources, RunSpec
 from harness.training.execute import execute
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from tasks.nbody import NBody
 from tasks.task import Dataset, Split
 from tests.harness.training.small_problems import particles_spec
@@ -44,7 +44,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 def trial(tell: Callable[[Report], bool], folder: Path, spec: RunSpec = SPEC) -> tuple[Record, Store]:
     store = Store(folder)
-    return perform(Job(spec=spec, suite="search/one"), store, None, execute=TrialRun("mse", tell)), store
+    return run_job(Job(spec=spec, suite="search/one"), store, None, execute=TrialRun("mse", tell)), store
 
 
 def test_test_data_is_never_touched(asked: set[str], tmp_path: Path) -> None:
@@ -54,13 +54,13 @@ def test_test_data_is_never_touched(asked: set[str], tmp_path: Path) -> None:
     assert (record.metrics, record.curve, record.notes) == ({}, (), (NOT_TESTED,))
     assert record.cost["parameters"] > 0
     with pytest.raises(PermissionError):  # the guard bites: an ordinary run does look
-        execute(SPEC, resources=Resources(), hooks=Silence())
+        execute(SPEC, resources=Resources(), hooks=NullHooks())
 
 
 def test_a_trial_validates_as_the_run_of_its_digest_does(tmp_path: Path) -> None:
     record, store = trial(lambda report: True, tmp_path / "trial")
     plain = Store(tmp_path / "plain")
-    perform(Job(spec=SPEC, suite="plain"), plain, None)
+    run_job(Job(spec=SPEC, suite="plain"), plain, None)
     assert record.digest == SPEC.digest
 
     def validated(store: Store) -> list[tuple[Any, ...]]:

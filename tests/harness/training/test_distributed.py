@@ -19,7 +19,7 @@ from baselines.build import build
 from baselines.layers.batch_norm import BatchNorm
 from baselines.model import Model
 from harness.registry import method
-from harness.training.distributed import LONE, World
+from harness.training.distributed import SINGLE_PROCESS, ProcessGroup
 from harness.training.fit import Fit
 from harness.training.results import NotFinite
 from harness.training.seeds import derive
@@ -64,21 +64,21 @@ def model(name: str) -> Model:
     return build(card, task.signature, symmetry, *tiny).double()
 
 
-def train(name: str, world: World, path: Path | None = None, **settings: Any) -> tuple[Model, Rows]:
+def train(name: str, processes: ProcessGroup, path: Path | None = None, **settings: Any) -> tuple[Model, Rows]:
     network, rows = model(name), Rows()
     fit = Fit(
         network, Weighted({}), Protocol(**{**vars(PROTOCOL), **settings}), seed=3, device=torch.device("cpu"),
-        dtype=torch.float64, hooks=rows, path=path, digest="d", checkpoint_seconds=0.0, world=world,
+        dtype=torch.float64, hooks=rows, path=path, digest="d", checkpoint_seconds=0.0, processes=processes,
     )  # fmt: skip
     fit.run()
     return network, rows
 
 
-def failure(world: World) -> str:
+def failure(processes: ProcessGroup) -> str:
     """What a run says that validates nothing."""
     fit = Fit(
         model("gin"), Unvalidated({}), PROTOCOL, seed=3, device=torch.device("cpu"), dtype=torch.float64, hooks=Rows(),
-        world=world,
+        processes=processes,
     )  # fmt: skip
     with pytest.raises(NotFinite) as failed:
         fit.run()
@@ -89,9 +89,9 @@ def worker(rank: int, size: int, port: int, name: str, folder: Path, settings: d
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", rank=rank, world_size=size)
-    world = World.of_this_process()
-    network, rows = train(name, world, folder / "state.pt", **settings)
-    said = failure(world)
+    processes = ProcessGroup.current()
+    network, rows = train(name, processes, folder / "state.pt", **settings)
+    said = failure(processes)
     torch.save({"rows": rows.rows, "weights": network.state_dict(), "failure": said}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -109,8 +109,8 @@ def test_two_processes_end_where_one_does(name: str, tmp_path: Path) -> None:
 
     And where one fails, both do: none waits for the other.
     """
-    network, expected = train(name, LONE)
-    said = failure(LONE)
+    network, expected = train(name, SINGLE_PROCESS)
+    said = failure(SINGLE_PROCESS)
     assert said.startswith("No validation loss is finite, from epoch 0 to 2")
     for found in together(name, tmp_path):
         assert found["failure"] == said
@@ -135,16 +135,16 @@ def test_two_processes_go_on_from_their_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(7, 2), (5, 3), (8, 4), (3, 3)])
 def test_shares_cover_a_batch_once(count: int, size: int) -> None:
-    shares = [World(rank, size).share(count) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).share(count) for rank in range(size)]
     assert [place for share in shares for place in range(count)[share]] == list(range(count))
     assert max(share.stop - share.start for share in shares) == math.ceil(count / size)
 
 
 def test_what_cannot_be_shared_is_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"A batch of 1 examples cannot be shared by 2 workers"):
-        World(0, 2).check(15, 7)
-    World(0, 2).check(14, 7)
+        ProcessGroup(0, 2).check(15, 7)
+    ProcessGroup(0, 2).check(14, 7)
     with pytest.raises(ValueError, match="BatchNorm1d cannot be shared by several workers"):
-        World(0, 2).prepare(nn.Sequential(nn.BatchNorm1d(3)))
-    World(0, 2).prepare(norm := BatchNorm(3))
+        ProcessGroup(0, 2).prepare(nn.Sequential(nn.BatchNorm1d(3)))
+    ProcessGroup(0, 2).prepare(norm := BatchNorm(3))
     assert norm.total is not None

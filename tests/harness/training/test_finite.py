@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.model import Equivariant, Model, Prediction
-from harness.execution.run_job import perform, perform_stack
+from harness.execution.run_job import run_job, run_stack
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training import checkpoint, execute_stack
@@ -21,7 +21,7 @@ from harness.training.finite import finite
 from harness.training.fit import LOSS, Fit
 from harness.training.monitor import Monitor
 from harness.training.output_variance import variance_points
-from harness.training.results import Hooks, NotFinite, Outcome, Silence
+from harness.training.results import Hooks, NotFinite, NullHooks, Outcome
 from harness.training.stacked import StackedFit
 from harness.verification import universality, verdicts
 from tasks.protocol import Protocol
@@ -75,7 +75,7 @@ def never(x: Structure, draws: bool) -> Tensor:
 
 def fit(network: Model, task: SupervisedTask, monitor: Monitor = LOSS, **settings: Any) -> Fit:
     plan = Protocol(**{"epochs": 4, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
-    return Fit(network.double(), task, plan, seed=0, hooks=Silence(), monitor=monitor, **WAY)
+    return Fit(network.double(), task, plan, seed=0, hooks=NullHooks(), monitor=monitor, **WAY)
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
@@ -123,7 +123,7 @@ def test_what_is_not_trained_is_not_validated() -> None:
 def executed(monkeypatch: pytest.MonkeyPatch, condition: Condition, value: float, **settings: Any) -> Outcome:
     spec = particles_spec("egnn", curve_size=20, **settings)
     monkeypatch.setattr(execution, "new_model", lambda spec, signature: Broken(signature, condition, value))
-    return execution.execute(spec, resources=Resources(), hooks=Silence())
+    return execution.execute(spec, resources=Resources(), hooks=NullHooks())
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
@@ -233,7 +233,7 @@ def job(seed: int = 0, **settings: Any) -> Job:
 def test_the_record_is_a_failure_without_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "new_model", lambda spec, signature: Broken(signature, always))
     store = Store(tmp_path)
-    record = perform(job(), store, None)
+    record = run_job(job(), store, None)
     assert record.status == "failed" and record.failure is not None
     assert "No validation loss is finite, from epoch 0 to 0: try a lower lr" in record.failure.sentence
     assert not record.metrics and not record.curve
@@ -252,7 +252,7 @@ def test_a_failed_run_keeps_its_checkpoint_and_a_succeeded_one_drops_it(fails: b
             raise NotFinite("No validation loss is finite.")
         return Outcome(metrics={"mse": 1.0})
 
-    record = perform(run, store, None, execute=executor)
+    record = run_job(run, store, None, execute=executor)
     path = store.checkpoint_path(run.spec.digest)
     assert record.status == ("failed" if fails else "succeeded") and path.exists() is fails
     if fails:  # whole, as the next try will read it
@@ -277,9 +277,9 @@ def test_a_seed_of_a_stack_that_validates_nothing_fails_alone() -> None:
     """And says what it says alone."""
     task, plan = EdgeCount({}), Protocol(epochs=2, batch_size=10)
     networks = [Spoilt(spoil).double() for spoil in (0.0, math.nan, 0.0)]
-    ends = StackedFit(networks, task, plan, seeds=(3, 0, 7), hooks=[Silence()] * 3, **WAY).run()
+    ends = StackedFit(networks, task, plan, seeds=(3, 0, 7), hooks=[NullHooks()] * 3, **WAY).run()
     with pytest.raises(NotFinite, match="No validation loss is finite, from epoch 0 to 1") as alone:
-        Fit(Spoilt(math.nan).double(), task, plan, seed=0, hooks=Silence(), **WAY).run()
+        Fit(Spoilt(math.nan).double(), task, plan, seed=0, hooks=NullHooks(), **WAY).run()
     assert isinstance(ends[1], NotFinite) and str(ends[1]) == str(alone.value)
     assert [getattr(ends[place], "epoch", None) for place in (0, 2)] == [2, 2]
 
@@ -301,7 +301,7 @@ def test_a_seed_of_a_stack_that_is_not_finite_leaves_a_failed_record_of_its_own(
 
     monkeypatch.setattr(execute_stack, "initialised", starts)
     monkeypatch.setattr(execute_stack, "trained_outcome", outcome)
-    records = perform_stack([job(seed) for seed in range(3)], Store(tmp_path), lambda job: None)
+    records = run_stack([job(seed) for seed in range(3)], Store(tmp_path), lambda job: None)
     assert [record.status for record in records] == ["succeeded", "failed", "succeeded"]
     assert records[1].failure is not None and not records[1].metrics
     said = {"training": "The training loss is nan in epoch 0", "test": "Predictions of the test set by the weights"}

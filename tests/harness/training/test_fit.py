@@ -18,9 +18,9 @@ from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training import checkpoint
 from harness.training.execute import execute, new_fit
-from harness.training.fit import LOSS, Fit, Progress
+from harness.training.fit import LOSS, Fit, FitState
 from harness.training.monitor import Monitor
-from harness.training.results import NotFinite, Outcome, Silence
+from harness.training.results import NotFinite, NullHooks, Outcome
 from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
 from tasks.nbody import NBody
@@ -66,7 +66,7 @@ def fit(
 ) -> Fit:
     protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
     return Fit(
-        model, EdgeCount({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or Silence(), path=path,
+        model, EdgeCount({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or NullHooks(), path=path,
         digest="d", checkpoint_seconds=0.0, monitor=monitor,
     )  # fmt: skip
 
@@ -106,28 +106,28 @@ def test_resumed_equals_uninterrupted(name: str, settings: dict[str, object], tm
 
 def test_a_run_killed_by_its_watcher_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     spec = particles_spec("mlp-learned")
-    expected = execute(spec, resources=Resources(), hooks=Silence())
+    expected = execute(spec, resources=Resources(), hooks=NullHooks())
     path = tmp_path / "state.pt"
     checkpoint.save(path, {"digest": "of another run"})
-    outcome = execute(spec, resources=Resources(), hooks=Silence(), checkpoint=path)
+    outcome = execute(spec, resources=Resources(), hooks=NullHooks(), checkpoint=path)
     assert without_timing(outcome) == without_timing(expected)
 
 
 @pytest.mark.parametrize("name", ["egnn", "transformer-learned", "gnn-frame", "mlp-canonical"])
 def test_same_digest_same_numbers(name: str) -> None:
     spec = particles_spec(name)
-    first = execute(spec, resources=Resources(), hooks=Silence())
+    first = execute(spec, resources=Resources(), hooks=NullHooks())
     torch.rand(17)  # whatever happened in the process before
-    again = execute(RunSpec.from_dict(spec.to_dict()), resources=Resources(), hooks=Silence())
+    again = execute(RunSpec.from_dict(spec.to_dict()), resources=Resources(), hooks=NullHooks())
     assert without_timing(again) == without_timing(first)
-    other = execute(particles_spec(name, seed=1), resources=Resources(), hooks=Silence())
+    other = execute(particles_spec(name, seed=1), resources=Resources(), hooks=NullHooks())
     assert other.metrics["mse"] != first.metrics["mse"]
 
 
 def test_chunks_are_no_part_of_the_outcome() -> None:
     spec = particles_spec("gnn-haar", train_samples=6, test_samples=8)
-    whole = execute(spec, resources=Resources(), hooks=Silence()).metrics
-    chunked = execute(spec, resources=Resources(chunk=2), hooks=Silence()).metrics
+    whole = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
+    chunked = execute(spec, resources=Resources(chunk=2), hooks=NullHooks()).metrics
     assert chunked["mse"] == pytest.approx(whole["mse"], rel=1e-4)
 
 
@@ -195,7 +195,7 @@ def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
     assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
     assert Monitor.of(task("peptides_func"), Protocol()) == Monitor("loss", "min")
     assert new_fit(particles_spec("egnn", monitor="metric"), NBody(particles_spec("egnn").task_params), CPU, None,
-                   Silence(), None).monitor == Monitor("mse", "min")  # fmt: skip
+                   NullHooks(), None).monitor == Monitor("mse", "min")  # fmt: skip
 
 
 def test_patience_ends_training() -> None:
@@ -278,7 +278,7 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(RuntimeError, match="torch sees none"):
-        execute(particles_spec("egnn"), resources=Resources(gpus=0.5), hooks=Silence())
+        execute(particles_spec("egnn"), resources=Resources(gpus=0.5), hooks=NullHooks())
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
@@ -311,15 +311,15 @@ def test_the_deviation_over_repeats_is_that_of_the_repeats_at_hand(monkeypatch: 
     told = iter([0.0, 1.0, 5.0, 4.0, 5.0])  # the validation, then plain and moved in turn
     monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(told, 0.0)})
     spec = particles_spec("egnn", epochs=1, test_repeats=2)
-    metrics = execute(spec, resources=Resources(), hooks=Silence()).metrics
+    metrics = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
     assert (metrics["mse"], metrics["mse_std"]) == (2.5, 1.5)
     assert (metrics["mse_moved"], metrics["mse_moved_std"]) == (5.0, 0.0)
 
 
 def test_moved_test_sets_show_who_has_learned_a_pose() -> None:
-    symmetric = execute(particles_spec("egnn"), resources=Resources(), hooks=Silence()).metrics
+    symmetric = execute(particles_spec("egnn"), resources=Resources(), hooks=NullHooks()).metrics
     assert symmetric["mse_moved"] == pytest.approx(symmetric["mse"], rel=1e-4)
-    posed = execute(particles_spec("mlp-identity"), resources=Resources(), hooks=Silence()).metrics
+    posed = execute(particles_spec("mlp-identity"), resources=Resources(), hooks=NullHooks()).metrics
     assert abs(posed["mse_moved"] / posed["mse"] - 1) > 1e-3
     assert math.isfinite(posed["mse_moved"])
 
@@ -341,6 +341,6 @@ def test_training_tells_how_little_the_sampled_permutations_agree(name: str, agr
 def test_patience_begins_with_the_first_weights_that_are_kept() -> None:
     """Until a validation is finite there is nothing that later epochs could be worse than."""
     protocol = Protocol(patience=2)
-    assert not Progress(epoch=9, best_epoch=-1).out_of_patience(protocol)
-    assert not Progress(epoch=2, best_epoch=0).out_of_patience(protocol)
-    assert Progress(epoch=3, best_epoch=0).out_of_patience(protocol)
+    assert not FitState(epoch=9, best_epoch=-1).out_of_patience(protocol)
+    assert not FitState(epoch=2, best_epoch=0).out_of_patience(protocol)
+    assert FitState(epoch=3, best_epoch=0).out_of_patience(protocol)

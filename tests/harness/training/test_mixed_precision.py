@@ -14,8 +14,8 @@ from harness.registry import methods, resolve, task, tasks
 from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import new_fit, new_model, problem_of
-from harness.training.fit import Fit, Progress
-from harness.training.results import Silence
+from harness.training.fit import Fit, FitState
+from harness.training.results import NullHooks
 from harness.training.stacked import StackedFit
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -48,7 +48,7 @@ def spec(task_name: str, method_name: str, **settings: object) -> RunSpec:
 
 
 def fit(run: RunSpec) -> Fit:
-    return new_fit(run, problem_of(run), CPU, None, Silence(), None)
+    return new_fit(run, problem_of(run), CPU, None, NullHooks(), None)
 
 
 def fit_on_edge_counts(method_name: str) -> Fit:
@@ -56,7 +56,7 @@ def fit_on_edge_counts(method_name: str) -> Fit:
     run, problem = spec("teacher_graph_invariant", method_name), EdgeCount({})
     torch.manual_seed(0)
     model = new_model(run, problem.signature)
-    return Fit(model, problem, run.settings, seed=0, device=CPU, dtype=torch.float32, hooks=Silence())
+    return Fit(model, problem, run.settings, seed=0, device=CPU, dtype=torch.float32, hooks=NullHooks())
 
 
 def assert_learns(training: Fit) -> None:
@@ -143,11 +143,11 @@ def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
         models.append(new_model(run, problem.signature))
     stack = StackedFit(
         copy.deepcopy(models), problem, runs[0].settings, seeds=[0, 1], device=CPU, dtype=torch.float32,
-        hooks=[Silence(), Silence()],
+        hooks=[NullHooks(), NullHooks()],
     )  # fmt: skip
     for run, model, together in zip(runs, models, stack.run(), strict=True):
-        assert isinstance(together, Progress)
-        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=Silence())
+        assert isinstance(together, FitState)
+        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=NullHooks())
         alone = training.run()
         ours, expected = ([values["validation/loss"] for _, values in one.history] for one in (together, alone))
         assert ours == pytest.approx(expected, rel=0.1)

@@ -13,8 +13,8 @@ from baselines.build import build
 from baselines.model import Model, Prediction
 from harness.registry import method
 from harness.training.evaluate import draw, predict
-from harness.training.fit import Fit, descend, optimizer
-from harness.training.results import Silence
+from harness.training.fit import Fit, optimizer, optimizer_step
+from harness.training.results import NullHooks
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount
@@ -47,7 +47,7 @@ def model(name: str, **sampler: Any) -> Model:
 def trained(network: Model, hooks: Any = None, **settings: Any) -> Model:
     protocol = Protocol(**{"epochs": 1, "batch_size": 40, "train_samples": 2, "valid_samples": 2, **settings})
     Fit(
-        network, Indifferent({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=hooks or Silence()
+        network, Indifferent({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=hooks or NullHooks()
     ).run()  # fmt: skip
     return network
 
@@ -107,7 +107,7 @@ def test_a_step_is_that_of_the_gradient_clipped_over_all_weights(clip_norm: floa
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     descent = torch.optim.SGD([first, second], lr=0.5)
     for step in (1, 2):
-        descend(descent, 3 * first.sum() + 4 * second.sum(), [first, second], clip_norm)
+        optimizer_step(descent, 3 * first.sum() + 4 * second.sum(), [first, second], clip_norm)
         moved = torch.stack([first.detach(), second.detach()])[:, 0]
         expected = -0.5 * step * norm / 5 * torch.tensor([3.0, 4.0])
         torch.testing.assert_close(moved, expected, rtol=1e-5, atol=0)
@@ -140,12 +140,12 @@ def test_what_is_logged_or_measured_holds_no_graph(name: str) -> None:
     """Else an epoch would keep everything that its steps have computed."""
     network, task = model(name), EdgeCount({})
     protocol = Protocol(epochs=1, batch_size=10, train_samples=3, valid_samples=2)
-    fit = Fit(network, task, protocol, seed=0, device=CPU, dtype=torch.float64, hooks=Silence())
+    fit = Fit(network, task, protocol, seed=0, device=CPU, dtype=torch.float64, hooks=NullHooks())
     batch, noise = fit.train[torch.arange(10)], torch.Generator().manual_seed(0)
     values = [*fit.step(batch, noise).values(), *network.train()(batch[0], 3, noise).statistics.values()]
     values += [predict(network, batch[0], 2, 4, noise), draw(network, batch[0], 2, 4, noise)]
     assert len(values) > 2 and not any(value.requires_grad for value in values)
-    stack = StackedFit([model(name)], task, protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[Silence()])
+    stack = StackedFit([model(name)], task, protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[NullHooks()])
     stacked = stack._step(torch.arange(10)[None], [noise])
     assert not any(value.requires_grad for value in (*stacked.values(), stack._predictions()))
 

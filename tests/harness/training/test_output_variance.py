@@ -20,12 +20,12 @@ from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
 from harness.training import execute as executing
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
-from harness.training.distributed import World
+from harness.training.distributed import ProcessGroup
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import Fit
 from harness.training.output_variance import repeated, variance_point, variance_points
-from harness.training.results import NotStacked, Silence
+from harness.training.results import NotStacked, NullHooks
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
 from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
@@ -212,7 +212,7 @@ def small_spec(name: str = "mlp-learned", task: str = "exp_classify", **settings
 
 
 def run(spec: RunSpec, **resources: Any) -> Any:
-    return execute(spec, resources=Resources(**resources), hooks=Silence())
+    return execute(spec, resources=Resources(**resources), hooks=NullHooks())
 
 
 def test_a_run_tells_both_stages_and_scores_as_without() -> None:
@@ -226,7 +226,7 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     without = run(replace(spec, settings=replace(spec.settings, variance_samples=())))
     assert without.output_variance == ()
     assert {name: value for name, value in outcome.metrics.items() if name not in entropies} == without.metrics
-    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[Silence()])
+    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
     assert not isinstance(stacked, Exception)
     for ours, theirs in zip(stacked.output_variance, outcome.output_variance, strict=True):
         assert ours.output_variance == pytest.approx(theirs.output_variance, rel=1e-6)
@@ -264,9 +264,9 @@ def test_what_cannot_be_measured_is_refused_before_training() -> None:
         run(resolve("graph8c", "gin", "quick", 0, settings={"analysis_epochs": [1]}))
     spec = small_spec(analysis_epochs=[1])
     with pytest.raises(ValueError, match=r"Several workers .* set resources\.workers to 1"):
-        execute(spec, resources=Resources(), hooks=Silence(), world=World(0, 2))
+        execute(spec, resources=Resources(), hooks=NullHooks(), processes=ProcessGroup(0, 2))
     with pytest.raises(NotStacked, match="one network at a time"):
-        execute_stack([spec], resources=Resources(), hooks=[Silence()])
+        execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
 
 
 @pytest.mark.parametrize(

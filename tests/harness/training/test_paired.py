@@ -17,7 +17,7 @@ from baselines.model import Model
 from harness.registry import method
 from harness.training import checkpoint, paired
 from harness.training.paired import PairedComparisons, siamese_loss
-from harness.training.results import NotFinite, Silence
+from harness.training.results import NotFinite, NullHooks
 from harness.verification.hotelling import critical_value, t_squared
 from tasks.graphs import constant_and_degree
 from tasks.protocol import Protocol
@@ -128,7 +128,7 @@ def comparisons(name: str, pairs: Mapping[str, Any], path: Path | None = None, *
 
     return PairedComparisons(
         new, FewPairs({"pairs": pairs}), group(("S_n",)), protocol, seed=0, device=CPU, dtype=torch.float64,
-        hooks=Silence(), path=path, digest="one",
+        hooks=NullHooks(), path=path, digest="one",
     )  # fmt: skip
 
 

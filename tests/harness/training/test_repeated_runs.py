@@ -13,7 +13,7 @@ from baselines.model import Model
 from harness.spec import Resources
 from harness.training import execute as execution
 from harness.training.device import deterministic
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from tasks.symmetry.structure import Structure
 from tests.harness.training.small_problems import particles_spec
 from tests.harness.training.test_no_waiting import fit
@@ -76,5 +76,5 @@ def test_a_prediction_costs_what_it_costs_for_new_structures(monkeypatch: pytest
 
     monkeypatch.setattr(Model, "prepared", remembered)
     monkeypatch.setattr(execution, "cost", measured)
-    execution.execute(particles_spec("egnn", epochs=1), resources=Resources(), hooks=Silence())
+    execution.execute(particles_spec("egnn", epochs=1), resources=Resources(), hooks=NullHooks())
     assert [batch.ranks.shape[-1] for batch in seen] == [0]

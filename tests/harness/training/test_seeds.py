@@ -14,7 +14,7 @@ from harness.spec import Resources
 from harness.training import execute as execution
 from harness.training.fit import Fit
 from harness.training.paired import PairedComparisons
-from harness.training.results import Silence
+from harness.training.results import NullHooks
 from harness.training.separation import Separation
 from harness.verification.equivariance import coordinates
 from tasks.protocol import Protocol
@@ -30,7 +30,7 @@ from tests.harness.training.witness import Pass, Witness, count, numbers
 pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
 BATCHES = 4  # of 10 examples in an epoch
-WAY: Mapping[str, Any] = {"device": CPU, "dtype": torch.float64, "hooks": Silence()}
+WAY: Mapping[str, Any] = {"device": CPU, "dtype": torch.float64, "hooks": NullHooks()}
 
 
 def trained(seed: int, epochs: int = 3) -> list[Pass]:
@@ -116,7 +116,7 @@ def executed(
     monkeypatch.setattr(execution, "new_model", lambda spec, signature: Witness(signature, seen))
     monkeypatch.setattr(execution, "group_of", lambda spec: Recording(known, drawn))
     spec = particles_spec("egnn", seed, **{"epochs": 2, "test_repeats": 3, "curve_size": 20, **settings})
-    metrics = execution.execute(spec, resources=Resources(), hooks=Silence()).metrics
+    metrics = execution.execute(spec, resources=Resources(), hooks=NullHooks()).metrics
     return seen, drawn, metrics
 
 

@@ -20,7 +20,7 @@ from harness.spec import Resources
 from harness.training.evaluate import predict
 from harness.training.execute import execute
 from harness.training.memory import peak_memory
-from harness.training.results import Hooks, Silence
+from harness.training.results import Hooks, NullHooks
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.protocol import Protocol
@@ -80,7 +80,7 @@ def separation(
     )
     return Separation(
         new, task, group(("S_n",)), protocol,
-        seed=0, device=CPU, dtype=torch.float64, hooks=hooks or Silence(), chunk=chunk,
+        seed=0, device=CPU, dtype=torch.float64, hooks=hooks or NullHooks(), chunk=chunk,
     )  # fmt: skip
 
 
@@ -290,11 +290,11 @@ def test_the_variance_of_the_curve_is_unbiased() -> None:
 def test_graph8c_end_to_end() -> None:
     """GIN is bounded by colour refinement: it cannot separate the 312 pairs that 1-WL does not (Balcilar et al.)."""
     spec = resolve("graph8c", "gin", "quick", 0, settings={"initialisations": 2, "batch_size": 2000})
-    outcome = execute(spec, resources=Resources(), hooks=Silence())
+    outcome = execute(spec, resources=Resources(), hooks=NullHooks())
     assert outcome.metrics["unseparated"] >= 312
     assert outcome.metrics["false_separations"] == 0
     assert outcome.cost["parameters"] > 0 and outcome.cost["peak_memory_bytes"] > 0
-    again = execute(spec, resources=Resources(), hooks=Silence())
+    again = execute(spec, resources=Resources(), hooks=NullHooks())
     assert dict(again.metrics) == dict(outcome.metrics)
 
 

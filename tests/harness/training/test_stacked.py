@@ -18,9 +18,9 @@ from harness.registry import method
 from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
-from harness.training.fit import LOSS, Fit, Progress
+from harness.training.fit import LOSS, Fit, FitState
 from harness.training.monitor import Monitor
-from harness.training.results import NotFinite, NotStacked, Outcome, Silence
+from harness.training.results import NotFinite, NotStacked, NullHooks, Outcome
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
@@ -72,9 +72,9 @@ def protocol(**settings: Any) -> Protocol:
 
 def alone(
     models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
-) -> tuple[list[Progress | NotFinite], list[Recorder]]:
+) -> tuple[list[FitState | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
-    ends: list[Progress | NotFinite] = []
+    ends: list[FitState | NotFinite] = []
     for one, seed, hook in zip(models, SEEDS, hooks, strict=True):
         try:
             ends.append(Fit(one, problem, settings, seed=seed, hooks=hook, monitor=monitor, **WAY).run())
@@ -85,7 +85,7 @@ def alone(
 
 def stacked(
     models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
-) -> tuple[list[Progress | NotFinite], list[Recorder]]:
+) -> tuple[list[FitState | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
     return StackedFit(models, problem, settings, seeds=SEEDS, hooks=hooks, monitor=monitor, **WAY).run(), hooks
 
@@ -136,9 +136,9 @@ def test_patience_ends_each_seed_on_its_own(monitor: Monitor) -> None:
     apart, together = ([model("gin", task, symmetry, seed) for seed in SEEDS] for _ in range(2))
     ends, expected = alone(apart, task, settings, monitor)
     found_ends, found = stacked(together, task, settings, monitor)
-    lasted = [end.epoch for end in ends if isinstance(end, Progress)]
+    lasted = [end.epoch for end in ends if isinstance(end, FitState)]
     assert len(set(lasted)) > 1
-    assert [end.epoch for end in found_ends if isinstance(end, Progress)] == lasted
+    assert [end.epoch for end in found_ends if isinstance(end, FitState)] == lasted
     for place in range(len(SEEDS)):
         assert_same_rows(found[place], expected[place])
         assert_same_weights(together[place], apart[place])
@@ -185,16 +185,16 @@ def test_every_network_draws_the_dropout_that_it_draws_alone() -> None:
         expected += [(network(x), network(x))]
     streams = Streams(CPU)
     streams.seed(SEEDS)
-    mould = with_streams(nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.2))), streams)
+    template = with_streams(nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.2))), streams)
     parameters, _ = stack_module_state(networks)
 
     def forward(weights: dict[str, Tensor]) -> Tensor:
-        out: Tensor = functional_call(mould, weights, (x,))
+        out: Tensor = functional_call(template, weights, (x,))
         return out
 
     for turn in range(2):
         torch.testing.assert_close(vmap(forward)(parameters), torch.stack([pair[turn] for pair in expected]))
-    mould.eval()
+    template.eval()
     torch.testing.assert_close(vmap(forward)(parameters)[0], networks[0].eval()(x))
 
 
@@ -240,5 +240,5 @@ def test_what_fails_midway_takes_the_stack_apart(monkeypatch: pytest.MonkeyPatch
 
 def test_a_run_that_fails_in_a_stack_leaves_the_others_alone() -> None:
     specs = [particles_spec("gnn-haar", seed, lr=1e9, epochs=5) for seed in (0, 1)]
-    results = execute_stack(specs, resources=Resources(), hooks=[Silence(), Silence()])
+    results = execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])
     assert all(isinstance(result, NotFinite) for result in results)

@@ -25,7 +25,7 @@ from harness.verification.equivariance import (
     sign_flips,
     slope,
 )
-from tasks.symmetry.element import Linear, Permutation
+from tasks.symmetry.element import LinearMap, Permutation
 from tasks.symmetry.groups import EuclideanGroup, Group, OrthogonalGroup, SymmetricGroup
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.representation import Representation
@@ -77,10 +77,10 @@ class WrongSigns(Sampler):
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
         points = x.points[..., 0]
-        return Sample(Linear(torch.linalg.eigh(points.mT @ points).eigenvectors[:, None]))
+        return Sample(LinearMap(torch.linalg.eigh(points.mT @ points).eigenvectors[:, None]))
 
 
-class Stretched(Linear):
+class Stretched(LinearMap):
     """Rotations that also double what they act on, which is no action: g h then stretches twice."""
 
     def act(self, values: Tensor, representation: Representation) -> Tensor:
@@ -89,7 +89,7 @@ class Stretched(Linear):
     def inverse(self) -> Stretched:
         return Stretched(self.matrix.mT)
 
-    def compose(self, other: Linear) -> Stretched:
+    def compose(self, other: LinearMap) -> Stretched:
         return Stretched(self.matrix @ other.matrix)
 
 
