@@ -356,7 +356,7 @@ def noise_laws(task: TaskCard) -> tuple[str, ...]:
 
 
 IDENTITY = SamplerCard(
-    name="identity",
+    name="none",
     title="no symmetrization",
     single=True,
     version="1",
@@ -368,7 +368,7 @@ IDENTITY = SamplerCard(
     meanings={"group": lambda params, task: None},
 )
 HAAR = SamplerCard(
-    name="haar",
+    name="ga",
     title="group averaging",
     version="1",
     source="Yarotsky 2018; Murphy et al. 2019",
@@ -379,7 +379,7 @@ HAAR = SamplerCard(
     uncovered=uncovered_by_haar,
 )
 FRAME = SamplerCard(
-    name="frame",
+    name="fa",
     title="frame averaging",
     version="2",
     source="Puny et al. 2022, arXiv 2110.03336",
@@ -396,7 +396,7 @@ FRAME = SamplerCard(
     uncovered=uncovered_by_frames,
 )
 MINIMAL_FRAME = SamplerCard(
-    name="minimal_frame",
+    name="mfa",
     title="minimal frame",
     version="2",
     source="Lin et al. 2024",
@@ -423,7 +423,7 @@ CANONICAL = SamplerCard(
     choices={"q": q_networks},
 )
 LEARNED = SamplerCard(
-    name="learned",
+    name="ps",
     title="probabilistic symmetrization",
     version="3",
     source=PAPER,

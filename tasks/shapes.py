@@ -24,8 +24,8 @@ from tasks.task import Dataset, Split, SupervisedTask
 class Shapes(SupervisedTask):
     """Clouds in poses from O(3), centred; targets are one-hot over the classes.
 
-    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the ``*_moved``
-    scores then say whether a model knows a shape in another pose.
+    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the
+    ``*_transformed`` scores then say whether a model knows a shape in another pose.
 
     Raises ``ValueError`` for parameters out of range.
     """

@@ -69,8 +69,8 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-learned.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-haar.")],
+    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
+    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-ga.")],
     task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="On this task only.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,

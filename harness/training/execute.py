@@ -195,8 +195,8 @@ def _test_metrics(
 
     ``*_std`` is the standard deviation of the repeats at hand (of the population, as published).
 
-    ``*_moved`` is the same metric on the test set moved by random group elements: a symmetric method scores the same,
-    one that has learned the order or the pose of its data does not.
+    ``*_transformed`` is the same metric on the test set transformed by random group elements: a symmetric method scores
+    the same, one that has learned the order or the pose of its data does not.
     """
     protocol = spec.settings
     plain = test.inputs, test.targets[:]
@@ -205,7 +205,7 @@ def _test_metrics(
     for repeat in range(protocol.test_repeats):
         noise = generator(test.targets.device, spec.seed, "test", repeat)
         rounds.append({})
-        for suffix, (inputs, targets) in (("", plain), ("_moved", moved)):
+        for suffix, (inputs, targets) in (("", plain), ("_transformed", moved)):
             predictions = predict(model, inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
             what = f"predictions of the {'moved ' if suffix else ''}test set by {weights}"
             found = problem.metrics(finite(predictions, what), targets)

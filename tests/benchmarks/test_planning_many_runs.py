@@ -23,7 +23,7 @@ protocol: quick
 seeds: {seeds}
 experiments:
   - tasks: [nbody]
-    methods: [egnn, gnn-haar, gnn-frame, gnn-learned, transformer-haar]
+    methods: [egnn, gnn-ga, gnn-fa, gnn-ps, transformer-ga]
     grid: {{settings.lr: {rates}}}
 """
 MEASURED = """

@@ -57,11 +57,11 @@ class SomeOfGraph8c(Graph8c):
 
 
 def spec_of(initialisations: int) -> RunSpec:
-    return resolve("graph8c", "mlp-learned", "paper", 0, settings={"initialisations": initialisations})
+    return resolve("graph8c", "mlp-ps", "paper", 0, settings={"initialisations": initialisations})
 
 
 def separation(initialisations: int, dtype: torch.dtype, size: int = SIZE) -> Separation:
-    spec, card, problem = spec_of(initialisations), method("mlp-learned"), SomeOfGraph8c({})
+    spec, card, problem = spec_of(initialisations), method("mlp-ps"), SomeOfGraph8c({})
     problem.size = size
 
     def new() -> Model:

@@ -68,8 +68,8 @@ def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask,
     [
         ("nbody", "egnn", 10),
         ("nbody", "egnn", 100),
-        ("nbody", "gnn-learned", 10),
-        ("exp_classify", "mlp-learned", 10),
+        ("nbody", "gnn-ps", 10),
+        ("exp_classify", "mlp-ps", 10),
     ],
 )
 def test_runs_an_hour(task_name: str, method: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:

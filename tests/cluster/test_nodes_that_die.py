@@ -78,7 +78,7 @@ def test_every_run_of_a_launch_that_loses_a_node_has_one_record(nodes: Nodes, tm
 def test_a_run_whose_node_dies_goes_on_from_its_checkpoint_to_the_same_numbers(nodes: Nodes, tmp_path: Path) -> None:
     store, jobs = (
         Store(tmp_path / "store"),
-        [Job(spec=particles_spec("gnn-learned", seed, epochs=10), suite="tests") for seed in range(3)],
+        [Job(spec=particles_spec("gnn-ps", seed, epochs=10), suite="tests") for seed in range(3)],
     )
     checkpoints = [store.checkpoint_path(job.spec.digest) for job in jobs]
     watcher = Watcher(enough=lambda: all(path.exists() for path in checkpoints), act=nodes.kill)

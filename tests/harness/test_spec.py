@@ -20,7 +20,7 @@ from tasks.protocol import Protocol
 
 ROOT = Path(registry.__file__).parents[1]
 PUBLISHED = sorted((ROOT / "results" / "published").iterdir())
-SPEC = registry.resolve("nbody", "transformer-learned", "quick", 0)
+SPEC = registry.resolve("nbody", "transformer-ps", "quick", 0)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 
@@ -139,17 +139,17 @@ def test_a_new_version_is_a_new_run(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = dict(registry.tasks())
     cards["nbody"] = replace(cards["nbody"], version="changed")
     monkeypatch.setattr(registry, "tasks", lambda: cards)
-    assert registry.resolve("nbody", "transformer-learned", "quick", 0).digest != SPEC.digest
+    assert registry.resolve("nbody", "transformer-ps", "quick", 0).digest != SPEC.digest
     monkeypatch.undo()
     methods = dict(registry.methods())
-    old = methods["transformer-learned"]
-    methods["transformer-learned"] = replace(old, base=replace(old.base, version="changed"))
+    old = methods["transformer-ps"]
+    methods["transformer-ps"] = replace(old, base=replace(old.base, version="changed"))
     monkeypatch.setattr(registry, "methods", lambda: methods)
-    assert registry.resolve("nbody", "transformer-learned", "quick", 0).digest != SPEC.digest
+    assert registry.resolve("nbody", "transformer-ps", "quick", 0).digest != SPEC.digest
 
 
 def test_resolving_writes_every_setting_out() -> None:
-    card, method = registry.task("nbody"), registry.method("transformer-learned")
+    card, method = registry.task("nbody"), registry.method("transformer-ps")
     assert method.sampler is not None
     assert SPEC.task_params.keys() == card.params.keys()
     assert SPEC.base.keys() == method.base.params.keys()

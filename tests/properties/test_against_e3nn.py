@@ -169,7 +169,7 @@ def test_the_heads_of_groups_move_with_rotations_of_e3nn(head: str, reflected: b
 def test_q_moves_with_rotations_of_e3nn(reflected: bool) -> None:
     """Vector neurons: matrices turn with input and noise, scores stay as they are."""
     x = random_particles(6, 5)
-    card = next(card for card in SAMPLERS if card.name == "learned")
+    card = next(card for card in SAMPLERS if card.name == "ps")
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     q = load(card.implementation)(group(("S_n", "O(3)")), signature, card.params).eval()
     vectors, ties, ranks = q.noise(x, 3, chance(6))

@@ -64,7 +64,7 @@ def places() -> Iterator[Place]:
         for name, default in card.params.items():
             yield Place(*pair, section, name, default, card.limits.get(name))
     for item in fields(Protocol):
-        yield Place("nbody", "mlp-haar", "settings", item.name, item.default, LIMITS.get(item.name))
+        yield Place("nbody", "mlp-ga", "settings", item.name, item.default, LIMITS.get(item.name))
 
 
 PLACES = list(places())
@@ -141,29 +141,29 @@ def test_a_value_just_outside_is_one_sentence_that_names_it(
 
 
 TOGETHER = [
-    ("nbody", "transformer-haar", "base", {"heads": 5}, "width should be a multiple of heads, unlike 64 and 5"),
+    ("nbody", "transformer-ga", "base", {"heads": 5}, "width should be a multiple of heads, unlike 64 and 5"),
     ("exp_classify", "gat", "base", {"width": 30}, "width should be a multiple of heads, unlike 30 and 8"),
     ("exp_classify", "gps", "base", {"heads": 3}, "width should be a multiple of heads, unlike 64 and 3"),
     ("nbody", "fa_gnn", "base", {"width": 64}, "width should be a multiple of 3, unlike 64"),
     ("nbody", "vector_neurons", "base", {"width": 5}, "width should be at least 6 for vector neurons, not 5"),
-    ("nbody", "mlp-learned", "sampler", {"width": 5}, "width should be at least 6 for vector neurons, not 5"),
-    ("pattern", "mlp-learned", "sampler", {"q": "transformer", "width": 30}, "width should be a multiple of heads"),
-    ("nbody", "mlp-haar", "base", {"reads": ["node_scalars", "x"]}, "'reads' should be a list, each entry one of"),
-    ("shapes_o3", "mlp-haar", "base", {"reads": ["edges"]}, "reads should name some of geometry, which shapes_o3 has"),
-    ("shapes_o3", "mlp-haar", "base", {"reads": []}, "reads should name some of geometry, which shapes_o3 has"),
-    ("pattern", "vit-haar", "base", {"patch_dropout": 0.1}, "set it to 0"),
-    ("exp_classify", "vit-haar", "base", {"weights": "in21k", "width": 24}, "cannot differ"),
-    ("nbody", "mlp-haar", "sampler", {"group": ["O(2)"]}, "O(2) acts on R^2, and points and vectors are in R^3"),
-    ("nbody", "mlp-haar", "sampler", {"group": ["U(3)"]}, "U(3) acts on R^6, and points and vectors are in R^3"),
-    ("nbody", "mlp-haar", "sampler", {"group": ["C_4"]}, "C_4 acts on R^2, and points and vectors are in R^3"),
-    ("nbody", "mlp-haar", "sampler", {"group": ["Aff(3)"]}, "Aff(3) has no Haar probability measure"),
-    ("nbody", "mlp-haar", "sampler", {"group": ["SO+(1,3)"]}, "SO+(1,3) acts on R^4"),
-    ("pattern", "mlp-haar", "sampler", {"group": ["O(3)"]}, "O(3) acts on points and vectors, and there are none"),
-    ("teacher_graph_invariant", "mlp-haar", "task_params", {"group": ["O(3)"]}, "which act on graphs, not O(3)"),
-    ("teacher_graph_invariant", "mlp-haar", "task_params", {"group": []}, "which act on graphs, not nothing"),
-    ("teacher_graph_invariant", "mlp-haar", "task_params", {"group": ["O(#)"]}, "which act on graphs, not O(#)"),
-    ("teacher_space_invariant", "mlp-haar", "task_params", {"group": ["S_n"]}, "a factor that acts on space"),
-    ("teacher_space_invariant", "mlp-haar", "task_params", {"group": ["SO(2)"]}, "set stabilised to 0"),
+    ("nbody", "mlp-ps", "sampler", {"width": 5}, "width should be at least 6 for vector neurons, not 5"),
+    ("pattern", "mlp-ps", "sampler", {"q": "transformer", "width": 30}, "width should be a multiple of heads"),
+    ("nbody", "mlp-ga", "base", {"reads": ["node_scalars", "x"]}, "'reads' should be a list, each entry one of"),
+    ("shapes_o3", "mlp-ga", "base", {"reads": ["edges"]}, "reads should name some of geometry, which shapes_o3 has"),
+    ("shapes_o3", "mlp-ga", "base", {"reads": []}, "reads should name some of geometry, which shapes_o3 has"),
+    ("pattern", "vit-ga", "base", {"patch_dropout": 0.1}, "set it to 0"),
+    ("exp_classify", "vit-ga", "base", {"weights": "in21k", "width": 24}, "cannot differ"),
+    ("nbody", "mlp-ga", "sampler", {"group": ["O(2)"]}, "O(2) acts on R^2, and points and vectors are in R^3"),
+    ("nbody", "mlp-ga", "sampler", {"group": ["U(3)"]}, "U(3) acts on R^6, and points and vectors are in R^3"),
+    ("nbody", "mlp-ga", "sampler", {"group": ["C_4"]}, "C_4 acts on R^2, and points and vectors are in R^3"),
+    ("nbody", "mlp-ga", "sampler", {"group": ["Aff(3)"]}, "Aff(3) has no Haar probability measure"),
+    ("nbody", "mlp-ga", "sampler", {"group": ["SO+(1,3)"]}, "SO+(1,3) acts on R^4"),
+    ("pattern", "mlp-ga", "sampler", {"group": ["O(3)"]}, "O(3) acts on points and vectors, and there are none"),
+    ("teacher_graph_invariant", "mlp-ga", "task_params", {"group": ["O(3)"]}, "which act on graphs, not O(3)"),
+    ("teacher_graph_invariant", "mlp-ga", "task_params", {"group": []}, "which act on graphs, not nothing"),
+    ("teacher_graph_invariant", "mlp-ga", "task_params", {"group": ["O(#)"]}, "which act on graphs, not O(#)"),
+    ("teacher_space_invariant", "mlp-ga", "task_params", {"group": ["S_n"]}, "a factor that acts on space"),
+    ("teacher_space_invariant", "mlp-ga", "task_params", {"group": ["SO(2)"]}, "set stabilised to 0"),
     ("pattern", "gin", "task_params", {"data": "official", "nodes": 100}, "the official graphs have nodes: 188"),
     ("pattern", "gin", "task_params", {"data": "official", "test": 2001}, "has 2,000 examples for test, not 2,001"),
     ("nbody", "egnn", "settings", {"train_size": 3001}, "train_size should be at most 3000, the train examples"),
@@ -243,7 +243,7 @@ def test_all_examples_that_there_are_can_be_asked_for(tmp_path: Path) -> None:
 def test_of_two_overrides_the_line_is_that_of_the_one_that_counts(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     overrides = "overrides:\n  - base: {heads: 4}\n  - base: {heads: 5}\n"
-    path.write_text(f"protocol: quick\nexperiments: [{{tasks: nbody, methods: transformer-haar}}]\n{overrides}")
+    path.write_text(f"protocol: quick\nexperiments: [{{tasks: nbody, methods: transformer-ga}}]\n{overrides}")
     with pytest.raises(SymbenchError, match=r"line 5: .*unlike 64 and 5"):
         load(path).expand()
 
@@ -256,7 +256,7 @@ def test_what_a_protocol_says_of_a_smaller_set_is_no_mistake() -> None:
 def test_a_warm_up_of_the_protocol_may_outlast_a_run_that_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "protocol: quick\nexperiments: [{tasks: [exp_classify], methods: [mlp-haar], settings: {epochs: 2}}]\n"
+        "protocol: quick\nexperiments: [{tasks: [exp_classify], methods: [mlp-ga], settings: {epochs: 2}}]\n"
     )
     assert load(path).expand().jobs[0].spec.settings.warmup_epochs > 2
 
@@ -274,19 +274,19 @@ def test_a_group_with_too_many_elements_for_a_sampler_is_a_misfit(tmp_path: Path
         return bool(jobs)
 
     for names, most, method in (
-        ('"C_#"', 1024, "mlp-frame"), ('"D_#"', 512, "mlp-frame"), ('"O(#)"', 10, "mlp-frame"),
-        ('"SO(#)"', 11, "mlp-frame"), ('"E(#)"', 10, "mlp-frame"), ('"B_#"', 4, "mlp-frame"),
-        ('"D_n", "O(#)"', 6, "mlp-frame"), ('"C_#"', 4096, "mlp-learned"), ('"D_#"', 2048, "mlp-canonical"),
-        ('"B_#"', 5, "mlp-learned"), ('"O(#)"', 20, "mlp-minimal_frame"),
+        ('"C_#"', 1024, "mlp-fa"), ('"D_#"', 512, "mlp-fa"), ('"O(#)"', 10, "mlp-fa"),
+        ('"SO(#)"', 11, "mlp-fa"), ('"E(#)"', 10, "mlp-fa"), ('"B_#"', 4, "mlp-fa"),
+        ('"D_n", "O(#)"', 6, "mlp-fa"), ('"C_#"', 4096, "mlp-ps"), ('"D_#"', 2048, "mlp-canonical"),
+        ('"B_#"', 5, "mlp-ps"), ('"O(#)"', 20, "mlp-mfa"),
     ):  # fmt: skip
         assert fits(names, most, method) and not fits(names, most + 1, method), names
-    assert fits('"C_#"', 1025, "mlp-frame", "{exact: false}") and fits('"O(#)"', 20, "mlp-frame", "{exact: false}")
-    assert not fits('"O(#)"', 21, "mlp-frame", "{exact: false}")
+    assert fits('"C_#"', 1025, "mlp-fa", "{exact: false}") and fits('"O(#)"', 20, "mlp-fa", "{exact: false}")
+    assert not fits('"O(#)"', 21, "mlp-fa", "{exact: false}")
 
 
 def test_a_search_is_held_to_the_same_limits(tmp_path: Path) -> None:
     path = tmp_path / "search.yaml"
-    search = {"task": "nbody", "method": "mlp-haar", "protocol": "quick", "trials": 2}
+    search = {"task": "nbody", "method": "mlp-ga", "protocol": "quick", "trials": 2}
     for name, choice, words in (
         ("settings.train_size", [100, 3001], "train_size should be at most 3000"),
         ("settings.batch_size", [100, 501], "drop_last leaves no batch of 501"),
@@ -305,40 +305,40 @@ def digest(task: str, method: str, protocol: str = "quick", **changes: Any) -> s
 
 
 SAME: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
-    ("nbody", "mlp-haar", {"sampler": {"group": []}}, {}),
-    ("nbody", "mlp-haar", {"sampler": {"group": None}}, {}),
-    ("nbody", "mlp-haar", {"sampler": {"group": ["S_n", "E(3)"]}}, {}),
-    ("nbody", "mlp-haar", {"sampler": {"group": ("E(3)", "S_n")}}, {}),
-    ("nbody", "gnn-haar", {"sampler": {"group": ["E(3)"]}}, {}),
-    ("nbody", "mlp-haar", {"sampler": {"group": ["O(3)", "S_n"]}}, {"sampler": {"group": ["S_n", "O(3)"]}}),
-    ("nbody", "mlp-identity", {"sampler": {"group": ["S_n"]}}, {}),
-    ("exp_classify", "mlp-haar", {"base": {"reads": None}}, {}),
-    ("exp_classify", "mlp-haar", {"base": {"reads": ["edges", "node_scalars", "edges"]}}, {}),
-    ("exp_classify", "mlp-haar", {"base": {"reads": ("edges", "geometry")}}, {"base": {"reads": ["edges"]}}),
-    ("nbody", "mlp-haar", {"base": {"reads": ["edges", "geometry", "node_scalars"]}}, {}),
-    ("graph8c", "mlp-haar", {"base": {"reads": ["geometry", "edges"]}}, {}),
-    ("nbody", "mpnn-haar", {"base": {"edge_channels": 2}}, {"base": {"edge_channels": None}}),
-    ("nbody", "mpnn-haar", {"base": {"edge_channels": 7}}, {"base": {"edge_channels": None}}),
-    ("teacher_space_equivariant", "mpnn-haar", {"base": {"edge_channels": 1}}, {}),
-    ("nbody", "gnn-learned", {"sampler": {"dropout": 0.08}}, {}),
-    ("exp_classify", "mlp-learned", {"sampler": {"dropout": 0}}, {}),
-    ("exp_classify", "mlp-learned", {"sampler": {"dropout": -0.0, "q": "gin", "noise": "uniform"}}, {}),
-    ("pattern", "mlp-learned", {"sampler": {"dropout": None}}, {"sampler": {"dropout": 0.0}}),
-    ("nbody", "gnn-learned", {"sampler": {"noise_scale": 1, "temperature": 0.1, "axis_floor": -0.0}}, {}),
-    ("pattern", "vit-haar", {"base": {"patch_dropout": 0}}, {}),
-    ("shapes_o3", "mlp-haar", {"task_params": {"noise": 1}}, {"task_params": {"noise": 1.0}}),
-    ("nbody", "mlp-haar", {"base": {"widths": (8, 4)}}, {"base": {"widths": [8, 4]}}),
-    ("nbody", "mlp-haar", {"base": {"widths": [256.0, 256.0]}}, {}),
+    ("nbody", "mlp-ga", {"sampler": {"group": []}}, {}),
+    ("nbody", "mlp-ga", {"sampler": {"group": None}}, {}),
+    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n", "E(3)"]}}, {}),
+    ("nbody", "mlp-ga", {"sampler": {"group": ("E(3)", "S_n")}}, {}),
+    ("nbody", "gnn-ga", {"sampler": {"group": ["E(3)"]}}, {}),
+    ("nbody", "mlp-ga", {"sampler": {"group": ["O(3)", "S_n"]}}, {"sampler": {"group": ["S_n", "O(3)"]}}),
+    ("nbody", "mlp-none", {"sampler": {"group": ["S_n"]}}, {}),
+    ("exp_classify", "mlp-ga", {"base": {"reads": None}}, {}),
+    ("exp_classify", "mlp-ga", {"base": {"reads": ["edges", "node_scalars", "edges"]}}, {}),
+    ("exp_classify", "mlp-ga", {"base": {"reads": ("edges", "geometry")}}, {"base": {"reads": ["edges"]}}),
+    ("nbody", "mlp-ga", {"base": {"reads": ["edges", "geometry", "node_scalars"]}}, {}),
+    ("graph8c", "mlp-ga", {"base": {"reads": ["geometry", "edges"]}}, {}),
+    ("nbody", "mpnn-ga", {"base": {"edge_channels": 2}}, {"base": {"edge_channels": None}}),
+    ("nbody", "mpnn-ga", {"base": {"edge_channels": 7}}, {"base": {"edge_channels": None}}),
+    ("teacher_space_equivariant", "mpnn-ga", {"base": {"edge_channels": 1}}, {}),
+    ("nbody", "gnn-ps", {"sampler": {"dropout": 0.08}}, {}),
+    ("exp_classify", "mlp-ps", {"sampler": {"dropout": 0}}, {}),
+    ("exp_classify", "mlp-ps", {"sampler": {"dropout": -0.0, "q": "gin", "noise": "uniform"}}, {}),
+    ("pattern", "mlp-ps", {"sampler": {"dropout": None}}, {"sampler": {"dropout": 0.0}}),
+    ("nbody", "gnn-ps", {"sampler": {"noise_scale": 1, "temperature": 0.1, "axis_floor": -0.0}}, {}),
+    ("pattern", "vit-ga", {"base": {"patch_dropout": 0}}, {}),
+    ("shapes_o3", "mlp-ga", {"task_params": {"noise": 1}}, {"task_params": {"noise": 1.0}}),
+    ("nbody", "mlp-ga", {"base": {"widths": (8, 4)}}, {"base": {"widths": [8, 4]}}),
+    ("nbody", "mlp-ga", {"base": {"widths": [256.0, 256.0]}}, {}),
     ("nbody", "tfn", {"base": {"reach": 10}}, {}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["O(3)", "S_n"], "degree": 9}}, {}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["S_n", "O(3)"]}}, {}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["O(#)"], "degree": 4}},
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(3)", "S_n"], "degree": 9}}, {}),
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "O(3)"]}}, {}),
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(#)"], "degree": 4}},
      {"task_params": {"group": ["O(4)"]}}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
      {"task_params": {"group": ["SO+(1,3)"]}}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
      {"task_params": {"group": ["SO(3)"]}}),
-    ("exp_classify", "mlp-learned", {"sampler": {"q": "gin"}}, {}),
+    ("exp_classify", "mlp-ps", {"sampler": {"q": "gin"}}, {}),
     ("nbody", "egnn", {"settings": {"weight_decay": -0.0}}, {"settings": {"weight_decay": 0}}),
     ("nbody", "egnn", {"settings": {"lr": 1, "clip_norm": 2}}, {"settings": {"lr": 1.0, "clip_norm": 2.0}}),
     ("nbody", "egnn", {"settings": {"curve_samples": [4, 1]}}, {"settings": {"curve_samples": (1, 4)}}),
@@ -355,18 +355,18 @@ def test_two_spellings_of_a_setting_are_one_run(
 
 
 DIFFERENT: list[tuple[str, str, dict[str, Any]]] = [
-    ("nbody", "mlp-haar", {"sampler": {"group": ["S_n"]}}),
-    ("nbody", "mlp-haar", {"sampler": {"group": ["S_n", "O(3)"]}}),
-    ("nbody", "mlp-haar", {"base": {"reads": ["geometry"]}}),
-    ("exp_classify", "mlp-haar", {"base": {"reads": ["edges"]}}),
-    ("nbody", "mpnn-haar", {"base": {"edge_channels": 2}}),
-    ("nbody", "gnn-learned", {"sampler": {"dropout": 0.0}}),
-    ("exp_classify", "mlp-learned", {"sampler": {"dropout": 0.08}}),
-    ("pattern", "mlp-learned", {"sampler": {"dropout": None}}),
-    ("exp_classify", "mlp-learned", {"sampler": {"q": "deepsets"}}),
-    ("nbody", "mlp-haar", {"base": {"widths": [4, 8]}}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["S_n", "SO(3)"]}}),
-    ("teacher_space_invariant", "mlp-haar", {"task_params": {"group": ["S_n", "O(4)"]}}),
+    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n"]}}),
+    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n", "O(3)"]}}),
+    ("nbody", "mlp-ga", {"base": {"reads": ["geometry"]}}),
+    ("exp_classify", "mlp-ga", {"base": {"reads": ["edges"]}}),
+    ("nbody", "mpnn-ga", {"base": {"edge_channels": 2}}),
+    ("nbody", "gnn-ps", {"sampler": {"dropout": 0.0}}),
+    ("exp_classify", "mlp-ps", {"sampler": {"dropout": 0.08}}),
+    ("pattern", "mlp-ps", {"sampler": {"dropout": None}}),
+    ("exp_classify", "mlp-ps", {"sampler": {"q": "deepsets"}}),
+    ("nbody", "mlp-ga", {"base": {"widths": [4, 8]}}),
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "SO(3)"]}}),
+    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "O(4)"]}}),
 ]
 
 
@@ -437,15 +437,15 @@ def test_without_a_limit_the_spelling_is_that_of_the_default() -> None:
 def test_every_name_of_several_is_looked_at(section: str) -> None:
     known = {"task_params": {"nodes": 5}, "base": {"widths": [8]}, "sampler": {"group": None}, "settings": {"lr": 0.1}}
     with pytest.raises(SymbenchError, match="'zzz'"):
-        resolve("nbody", "mlp-haar", "quick", 0, **{section: {**known[section], "zzz": 1}})
+        resolve("nbody", "mlp-ga", "quick", 0, **{section: {**known[section], "zzz": 1}})
 
 
 def test_a_group_that_is_chosen_is_held_to_its_own_size() -> None:
     params = {"group": ["C_4"], "nodes": 6, "stabilised": 0}
-    with pytest.raises(SymbenchError, match=r"The group of 'frame' does not work .*1025"):
-        resolve("teacher_space_invariant", "mlp-frame", "quick", 0, task_params=params, sampler={"group": ["C_1025"]})
+    with pytest.raises(SymbenchError, match=r"The group of 'fa' does not work .*1025"):
+        resolve("teacher_space_invariant", "mlp-fa", "quick", 0, task_params=params, sampler={"group": ["C_1025"]})
     chosen = resolve(
-        "teacher_space_invariant", "mlp-frame", "quick", 0,
+        "teacher_space_invariant", "mlp-fa", "quick", 0,
         task_params={**params, "group": ["C_1025"]}, sampler={"group": ["C_4"]},
     )  # fmt: skip
     assert chosen.sampler["group"] == ["C_4"]

@@ -49,12 +49,12 @@ def test_samples_in_training_are_crossed_with_samples_at_evaluation() -> None:
         trained[job.spec.task, job.spec.method, exact].add(job.spec.settings.train_samples)
     studied = {key for key, found in trained.items() if found == {1, 2, 5, 10, 20, 50}}
     assert studied == {
-        *(("exp_classify", f"mlp-{sampler}", False) for sampler in ("haar", "frame", "learned")),
-        *(("nbody", f"gnn-{sampler}", False) for sampler in ("haar", "frame", "learned")),
+        *(("exp_classify", f"mlp-{sampler}", False) for sampler in ("ga", "fa", "ps")),
+        *(("nbody", f"gnn-{sampler}", False) for sampler in ("ga", "fa", "ps")),
     }
     assert all(len(found) == 1 for key, found in trained.items() if key not in studied)
     assert {key[1] for key in trained if key not in studied} == {
-        "mlp-identity", "mlp-canonical", "gin", "gnn-identity", "gnn-frame", "gnn-canonical", "egnn",
+        "mlp-none", "mlp-canonical", "gin", "gnn-none", "gnn-fa", "gnn-canonical", "egnn",
     }  # fmt: skip
 
 
@@ -66,10 +66,10 @@ def test_groups_grow_as_far_as_time_and_memory_allow() -> None:
         family = " x ".join(params["group"]) if "group" in params else job.spec.task
         sizes[family, job.spec.method].add(params["degree"] if "degree" in params else params["nodes"])
     whole = {10, 20, 50, 100, 200, 500}
-    assert all(sizes["pattern", method] == whole for method in ("gin", "mlp-learned", "gin_id-haar", "vit-canonical"))
-    assert sizes["nbody", "gnn-learned"] == sizes["nbody", "egnn"] == {5, 10, 20, 50, 100}
-    assert sizes["O(#)", "mlp-learned"] == {2, 3, 5, 8, 16, 32}
-    assert sizes["C_#", "mlp-learned"] == {4, 16, 64, 256, 1024, 4096}
+    assert all(sizes["pattern", method] == whole for method in ("gin", "mlp-ps", "gin_id-ga", "vit-canonical"))
+    assert sizes["nbody", "gnn-ps"] == sizes["nbody", "egnn"] == {5, 10, 20, 50, 100}
+    assert sizes["O(#)", "mlp-ps"] == {2, 3, 5, 8, 16, 32}
+    assert sizes["C_#", "mlp-ps"] == {4, 16, 64, 256, 1024, 4096}
     assert len({(job.spec.settings.train_samples, job.spec.settings.max_steps) for job in jobs}) == 1
 
 
@@ -90,7 +90,7 @@ seeds: 1
 settings: {epochs: 3, validate_every: 1, train_samples: 4, curve_size: 20, curve_samples: [1, 8]}
 experiments:
   - tasks: [teacher_graph_invariant]
-    methods: [mlp-haar, mlp-learned, gin]
+    methods: [mlp-ga, mlp-ps, gin]
     task_params: {nodes: 5, train: 60, validation: 20, test: 20}
 """,
     )
@@ -115,21 +115,21 @@ seeds: 3
 settings: {epochs: 0, curve_size: 20, curve_repeats: 16, curve_samples: [1, 2, 5, 10], test_size: 20}
 experiments:
   - tasks: [teacher_space_invariant]
-    methods: [mlp-haar, mlp-frame]
+    methods: [mlp-ga, mlp-fa]
     task_params: {group: ["C_#"], stabilised: 0, train: 20, validation: 10, test: 20}
     grid: {task_params.degree: [16, 64, 256]}
 """,
     )
     tables = collate(store)
     for row in tables.sample_complexity.iter_rows(named=True):
-        if row["method"] == "mlp-haar":
+        if row["method"] == "mlp-ga":
             assert row["variance_slope"] == pytest.approx(-1, abs=0.1)
             assert row["equivariance_slope"] == pytest.approx(-0.5, abs=0.05)
         else:
             assert (row["samples_needed"], row["variance"]) == (1, 0)
             assert row["equivariance"] < 1e-4
     memory = dict(tables.scaling.select("method", "memory_exponent").iter_rows())
-    assert memory["mlp-frame"] == pytest.approx(1, abs=0.1)
-    assert memory["mlp-haar"] == pytest.approx(0, abs=0.1)
+    assert memory["mlp-fa"] == pytest.approx(1, abs=0.1)
+    assert memory["mlp-ga"] == pytest.approx(0, abs=0.1)
     ((part,),) = (task.protocols for task in size_curves(tables))
     assert len(part.table.rows) == 6

@@ -72,7 +72,7 @@ def test_graph_networks(card: object, x: Structure) -> None:
 @pytest.mark.parametrize("q", ["gin", "transformer"])
 @pytest.mark.parametrize("training", [False, True])
 def test_q(q: str, training: bool, x: Structure) -> None:
-    implementation = next(card for card in SAMPLERS if card.name == "learned").implementation
+    implementation = next(card for card in SAMPLERS if card.name == "ps").implementation
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     params = {**LEARNED.params, "q": q, "noise": "uniform", "width": 16}
     sampler = load(implementation)(group(("S_n",)), signature, params).double().train(training)

@@ -108,7 +108,7 @@ def draws_agree(model: Model, x: Structure, exact: Tensor, count: int) -> None:
 
 def test_draws_over_permutations_have_the_mean_and_variance_of_all_of_s5() -> None:
     x = random_graphs(3, 5, padded=False)
-    model = model_for("haar", x, ("S_n",))
+    model = model_for("ga", x, ("S_n",))
     assert isinstance(model, Symmetrized)
     everything = torch.tensor(list(itertools.permutations(range(5)))).expand(3, -1, -1)
     copies = x.acted(Permutation.from_images(everything))
@@ -119,7 +119,7 @@ def test_draws_over_permutations_have_the_mean_and_variance_of_all_of_s5() -> No
 def test_draws_over_padded_graphs_have_the_mean_and_variance_of_the_nodes_that_exist() -> None:
     """All orders of the three nodes that exist; the two that do not stay where they are."""
     x = random_graphs(3, 3, padded=False).padded(5)
-    model = model_for("haar", x, ("S_n",), base="gin_id")
+    model = model_for("ga", x, ("S_n",), base="gin_id")
     assert isinstance(model, Symmetrized)
     orders = torch.tensor([[*order, 3, 4] for order in itertools.permutations(range(3))]).expand(3, -1, -1)
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_draws_over_rotations_of_the_plane_have_the_mean_of_a_quadrature() -> No
     """Of a smooth function, whose quadrature with equal steps converges faster than any power."""
     x = random_particles(3, 3, dimension=2)
     x = replace(x, points=x.points - x.centroid[:, None, :, None])
-    model = model_for("haar", x, ("SO(2)",))
+    model = model_for("ga", x, ("SO(2)",))
     assert isinstance(model, Symmetrized)
     with torch.no_grad():
         exact, finer = (quadrature(model, x, angles) for angles in (128, 256))

@@ -34,7 +34,7 @@ SYMMETRIES = [
     ("S_n",), ("C_n",), ("D_n",), ("SO(3)",), ("SE(2)",), ("U(2)",), ("SU(2)",), ("C_5",), ("D_4",), ("B_3",),
     ("SO+(1,3)",), ("S_n", "E(3)"), ("C_n", "Sim(3)"), ("D_n", "Aff(2)"),
 ]  # fmt: skip
-UNCOVERED = {"haar": uncovered_by_haar, "frame": uncovered_by_frames, "minimal_frame": uncovered_by_minimal_frames}
+UNCOVERED = {"ga": uncovered_by_haar, "fa": uncovered_by_frames, "mfa": uncovered_by_minimal_frames}
 OF_Q: dict[str, dict[str, Any]] = {
     "deepsets": {"q": "deepsets"},
     "transformer": {"q": "transformer", "width": 24},
@@ -107,11 +107,11 @@ def made() -> Iterator[tuple[str, Any]]:
             yield f"{sampler.name} {sampler.version}, {' x '.join(names)}", partial(
                 of_sampler, sampler.name, names, exact
             )
-    learned = next(card for card in SAMPLERS if card.name == "learned")
+    learned = next(card for card in SAMPLERS if card.name == "ps")
     for names, settings in ((("S_n",), OF_Q), (("S_n", "SO(3)"), IN_SPACE)):
         for name, params in settings.items():
             title = f"learned {learned.version}, {' x '.join(names)}, {name}"
-            yield title, partial(of_sampler, "learned", names, params)
+            yield title, partial(of_sampler, "ps", names, params)
 
 
 MADE: Made = dict(made())

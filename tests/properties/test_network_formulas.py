@@ -155,7 +155,7 @@ def test_messages_are_of_what_a_node_hears() -> None:
 
 def test_points_of_a_graph_network_are_relative_to_the_centroid() -> None:
     x = particles()
-    model = built(GNN, "gnn-haar", x, Representation.NODE_POINTS)
+    model = built(GNN, "gnn-ga", x, Representation.NODE_POINTS)
     assert isinstance(model, GNN)
     torch.testing.assert_close(model.origin(x)[:, 0, :, 0], x.points[:, :NODES, :, 0].mean(1))
 
@@ -169,7 +169,7 @@ def test_mean_and_maximum_are_over_the_nodes_that_exist() -> None:
 @pytest.mark.parametrize("final", [False, True])
 def test_a_final_activation_is_there_where_it_is_asked_for(final: bool) -> None:
     x = particles()
-    model = built(MLP, "mlp-haar", x, Representation.GRAPH_SCALARS, activation="relu", final_activation=final)
+    model = built(MLP, "mlp-ga", x, Representation.GRAPH_SCALARS, activation="relu", final_activation=final)
     found = torch.cat([model(replace(x, points=x.points * scale)) for scale in (1.0, -3.0, 10.0, -30.0)])
     assert (found < 0).any() != final
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 4)

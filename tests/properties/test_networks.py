@@ -69,7 +69,7 @@ def test_particle_networks_respect_what_their_card_says(name: str, factor: str) 
 
 
 @pytest.mark.parametrize("name", [name for name in READS_PARTICLES if name != "egnn"])
-@pytest.mark.parametrize("sampler", ["haar", "canonical", "learned"])
+@pytest.mark.parametrize("sampler", ["ga", "canonical", "ps"])
 def test_symmetrized_particle_networks_move_with_translations(name: str, sampler: str) -> None:
     """Base models read points as they are; a group with translations takes these to the centroid."""
     x = random_particles(4, 5)
@@ -128,7 +128,7 @@ def test_points_are_displacements_from_where_they_begin(name: str, training: boo
     base = network(CARDS[name], x, Representation.NODE_POINTS)
     for parameter in base.parameters():
         torch.nn.init.zeros_(parameter)
-    haar = next(card for card in SAMPLERS if card.name == "haar")
+    haar = next(card for card in SAMPLERS if card.name == "ga")
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
     elements = load(haar.implementation)(group(("S_n", "E(3)")), signature, haar.params)
     model = Symmetrized(base, elements, Representation.NODE_POINTS).train(training)

@@ -41,9 +41,9 @@ def test_it_is_the_published_one_for_less(task: TaskCard) -> None:
 @pytest.mark.parametrize(
     ("task", "method", "passes", "validate_every"),
     [
-        ("exp_classify", "mlp-learned", 2_001, 1),
-        ("exp_classify", "gin_id-haar", 1_001, 1),
-        ("nbody", "transformer-learned", 10_001, 1),
+        ("exp_classify", "mlp-ps", 2_001, 1),
+        ("exp_classify", "gin_id-ga", 1_001, 1),
+        ("nbody", "transformer-ps", 10_001, 1),
         ("nbody", "egnn", 10_000, 5),
     ],
 )
@@ -67,6 +67,6 @@ def test_passes_over_the_data_are_those_of_the_official_loops(
 def test_what_the_vision_transformers_runs_keep_and_how_they_are_tested(
     task: str, monitor: Monitor, repeats: int, protocol: str
 ) -> None:
-    settings = registry.resolve(task, "vit-learned", protocol, 0, base={"weights": "random"}).settings
+    settings = registry.resolve(task, "vit-ps", protocol, 0, base={"weights": "random"}).settings
     assert Monitor.of(registry.task(task), settings) == monitor
     assert (settings.test_repeats, settings.drop_last, settings.batch_size) == (repeats, True, 128)

@@ -163,30 +163,30 @@ PUBLISHED_DROPOUT = {
 @pytest.mark.parametrize("task", ["graph8c", "exp", "exp_classify", "inner_symmetry"])
 def test_q_has_the_published_parameters(task: str) -> None:
     """22,022 parameters, of which the 192 of an input layer are never used."""
-    sampler = resolve(task, "mlp-learned", "paper", 0).sampler
+    sampler = resolve(task, "mlp-ps", "paper", 0).sampler
     q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), sampler)
     assert sum(parameter.numel() for parameter in q.parameters()) == 22_022 - 192
 
 
 def test_q_on_graphs_is_the_published_one() -> None:
     for task, dropout in PUBLISHED_DROPOUT.items():
-        sampler = resolve(task, "mlp-learned", "paper", 0).sampler
+        sampler = resolve(task, "mlp-ps", "paper", 0).sampler
         assert (sampler["dropout"], sampler["input_linear"], sampler["norm_padding"]) == (dropout, False, True)
 
 
 def test_the_usual_network_is_written_out() -> None:
-    assert resolve("graph8c", "mlp-learned", "quick", 0).sampler["q"] == "gin"
+    assert resolve("graph8c", "mlp-ps", "quick", 0).sampler["q"] == "gin"
     assert resolve("nbody", "mlp-canonical", "quick", 0).sampler["q"] == "vector_neurons"
-    chosen = resolve("graph8c", "mlp-learned", "quick", 0, sampler={"q": "deepsets"})
+    chosen = resolve("graph8c", "mlp-ps", "quick", 0, sampler={"q": "deepsets"})
     assert chosen.sampler["q"] == "deepsets"
-    assert chosen.digest != resolve("graph8c", "mlp-learned", "quick", 0).digest
+    assert chosen.digest != resolve("graph8c", "mlp-ps", "quick", 0).digest
 
 
 def test_a_network_that_does_not_exist_is_named() -> None:
-    with pytest.raises(SymbenchError, match=r"'q' of 'learned' should be one of gin, deepsets, .*, not 'deepset'"):
-        resolve("graph8c", "mlp-learned", "quick", 0, sampler={"q": "deepset"})
+    with pytest.raises(SymbenchError, match=r"'q' of 'ps' should be one of gin, deepsets, .*, not 'deepset'"):
+        resolve("graph8c", "mlp-ps", "quick", 0, sampler={"q": "deepset"})
     with pytest.raises(SymbenchError, match=r"no q 'gin' on the task 'nbody': known: vector_neurons"):
-        resolve("nbody", "mlp-learned", "quick", 0, sampler={"q": "gin"})
+        resolve("nbody", "mlp-ps", "quick", 0, sampler={"q": "gin"})
 
 
 def test_heads_divide_the_width_of_a_transformer() -> None:
@@ -214,7 +214,7 @@ def test_a_relaxation_that_cannot_be_is_refused(wrong: dict[str, float]) -> None
 def test_nothing_is_soft_and_nothing_is_penalised_without_gradients(names: tuple[str, ...]) -> None:
     symmetry = group(names)
     x = structures_for(symmetry)
-    sampler = symmetrized("learned", symmetry, x).sampler
+    sampler = symmetrized("ps", symmetry, x).sampler
     noise = sampler.noise(x, 2, None)
     assert sampler(x, noise).penalty is not None
     with torch.no_grad():

@@ -41,7 +41,7 @@ WHOLE = ("graph8c", "exp_classify", "nbody")
 def stands_for_others(task_name: str, method_name: str) -> bool:
     """Every pair of three tasks; of the others all samplers over one base model and all base models under one."""
     card = methods()[method_name]
-    if task_name in WHOLE or card.sampler is None or card.sampler.name == "learned":
+    if task_name in WHOLE or card.sampler is None or card.sampler.name == "ps":
         return True
     return card.base.name == ("mlp" if "shapes" not in task_name else "set_transformer")
 
@@ -108,7 +108,7 @@ def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> 
     norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
     optimizer.param_groups[0]["lr"] = 1e-3 / max(norm, 1.0)
     optimizer.step()
-    if method(method_name).sampler is None or method(method_name).sampler.name in ("identity", "haar", "frame"):
+    if method(method_name).sampler is None or method(method_name).sampler.name in ("none", "ga", "fa"):
         assert loss() < before  # a learned sampler's gradient is straight-through: no descent is promised
 
 
@@ -117,15 +117,15 @@ def test_equivariance_error(task_name: str, method_name: str) -> None:
     """Exactly symmetric, or an error that falls as 1 / sqrt(k); without symmetrization, neither."""
     model = model_for(task_name, method_name, torch.float64).eval()
     # On graphs of 8 nodes a learned law has few permutations, some of them rare: few examples would show none of these.
-    rare = task_name == "graph8c" and method_name.endswith("learned")
+    rare = task_name == "graph8c" and method_name.endswith("ps")
     # Colours that refinement leaves on EXP are no orbits: these frames have chance, and take longest.
-    slow = task_name == "exp_classify" and method_name.endswith("minimal_frame")
+    slow = task_name == "exp_classify" and method_name.endswith("mfa")
     x = structures(task_name, torch.float64, MANY_EXAMPLES if rare else 2 if slow else EXAMPLES)
     g, output = moving(task_name, x), problem(task_name).signature.output
     # What brings one element of its own is exact on all inputs but rare ones, which few draws tell as well as many.
-    few = method_name.endswith("minimal_frame") and equivariance(model, x, g, output, (1, 2), 4)
+    few = method_name.endswith("mfa") and equivariance(model, x, g, output, (1, 2), 4)
     found = few if few and few.symmetry == "exact" else equivariance(model, x, g, output, REPEATS, ROUNDS)
-    if method_name.endswith("identity"):
+    if method_name.endswith("none"):
         assert found.symmetry == "none" and found.errors[0] > 1e-6
     elif model.deterministic:
         assert found.symmetry == "exact"

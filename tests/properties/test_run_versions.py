@@ -41,11 +41,11 @@ DECAYING = {
 }  # fmt: skip
 CONSTANT = {"schedule": "constant", "warmup_epochs": 0, "clip_norm": None, "monitor": "metric", "validate_every": 1}
 RUNS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
-    "learned on graphs": ("teacher_graph_invariant", "mlp-learned", DECAYING),
-    "averaged on graphs": ("teacher_graph_invariant", "mlp-haar", CONSTANT),
+    "learned on graphs": ("teacher_graph_invariant", "mlp-ps", DECAYING),
+    "averaged on graphs": ("teacher_graph_invariant", "mlp-ga", CONSTANT),
     "equivariant on graphs": ("teacher_graph_invariant", "gin", CONSTANT),
-    "learned in space": ("teacher_space_equivariant", "mlp-learned", CONSTANT),
-    "without symmetry in space": ("teacher_space_equivariant", "mlp-identity", DECAYING),
+    "learned in space": ("teacher_space_equivariant", "mlp-ps", CONSTANT),
+    "without symmetry in space": ("teacher_space_equivariant", "mlp-none", DECAYING),
 }
 
 
@@ -100,7 +100,7 @@ def of_checks(kind: str, names: tuple[str, ...]) -> Iterator[Tensor]:
 def student(signature: Signature) -> Model:
     torch.manual_seed(0)
     params = {**MLP.params, "widths": [8]}
-    return build(method("mlp-haar"), signature, ("S_n",), params, {}).float()
+    return build(method("mlp-ga"), signature, ("S_n",), params, {}).float()
 
 
 def of_students() -> Iterator[Tensor]:
@@ -123,10 +123,10 @@ def of_seeds() -> Iterator[Tensor]:
 
 MADE: Made = {
     **{name: partial(of_run, *run) for name, run in RUNS.items()},
-    **{f"separation by {name}": partial(of_separation, name) for name in ("mlp-haar", "gin")},
-    "comparisons by mlp-haar": partial(of_comparisons, "mlp-haar"),
-    "checks on graphs": partial(of_checks, "haar", ("D_n",)),
-    "checks in space": partial(of_checks, "haar", ("S_n", "E(3)")),
+    **{f"separation by {name}": partial(of_separation, name) for name in ("mlp-ga", "gin")},
+    "comparisons by mlp-ga": partial(of_comparisons, "mlp-ga"),
+    "checks on graphs": partial(of_checks, "ga", ("D_n",)),
+    "checks in space": partial(of_checks, "ga", ("S_n", "E(3)")),
     "students": of_students,
     "seeds": of_seeds,
 }

@@ -101,16 +101,16 @@ def compare(kind: str, names: tuple[str, ...], edges: bool = True, **params: Any
 @pytest.mark.parametrize("names", SYMMETRIES, ids=" x ".join)
 def test_elements_are_those_of_each_structure_alone(kind: str, names: tuple[str, ...]) -> None:
     """Of a frame all elements and some; with edges and, where these are read, without."""
-    exact: list[dict[str, Any]] = [{}, {"exact": False}] if kind == "frame" else [{}]
-    edges = (True, False) if "frame" in kind and space_of(names) else (True,)
+    exact: list[dict[str, Any]] = [{}, {"exact": False}] if kind == "fa" else [{}]
+    edges = (True, False) if "fa" in kind and space_of(names) else (True,)
     built = [compare(kind, names, some, **params) for params in exact for some in edges]
-    assert any(built) or kind in ("frame", "minimal_frame", "haar")
+    assert any(built) or kind in ("fa", "mfa", "ga")
 
 
 @pytest.mark.parametrize("q", SCORERS)
 @pytest.mark.parametrize("name", ["S_n", "C_n", "D_n"])
 def test_every_scorer_on_every_group_of_nodes(q: str, name: str) -> None:
-    assert compare("learned", (name,), q=q)
+    assert compare("ps", (name,), q=q)
     assert compare("canonical", (name,), q=q)
 
 
@@ -125,8 +125,8 @@ def test_penalties_and_gradients_do_not_depend_on_padding(names: tuple[str, ...]
     """The entropy of what is soft, a mean over the nodes that exist, and what it and the elements send back to q."""
     nodes = SIZES[0]
     alone = inputs(names, nodes)
-    wide = sampler("learned", names, alone.padded(PADDED), **params)
-    narrow = sampler("learned", names, alone, **params)
+    wide = sampler("ps", names, alone.padded(PADDED), **params)
+    narrow = sampler("ps", names, alone, **params)
     assert wide is not None and narrow is not None
     noise = wide.noise(alone.padded(PADDED), 3, torch.Generator().manual_seed(1))
     found = []

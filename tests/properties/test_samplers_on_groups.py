@@ -91,7 +91,7 @@ def with_noise(model: Symmetrized, noise: Noise) -> Symmetrized:
 
 
 @pytest.mark.parametrize("names", SYMMETRIES)
-@pytest.mark.parametrize("kind", ["learned", "canonical"])
+@pytest.mark.parametrize("kind", ["ps", "canonical"])
 def test_a_symmetrized_network_is_equivariant_jointly_in_input_and_noise(kind: str, names: tuple[str, ...]) -> None:
     """phi(g x, g noise) = g phi(x, noise): an equivariant mean, because no g changes the law of the noise."""
     symmetry = group(names)
@@ -108,17 +108,17 @@ def test_a_symmetrized_network_is_equivariant_jointly_in_input_and_noise(kind: s
 
 @pytest.mark.parametrize("names", [names for names in SYMMETRIES if not any("Aff" in name for name in names)])
 def test_group_averaging_has_a_law_that_moves_with_the_input(names: tuple[str, ...]) -> None:
-    assert_law_moves("haar", names)
+    assert_law_moves("ga", names)
 
 
 @pytest.mark.parametrize("names", [("C_n",), ("Aff(3)",), ("U(2)",), ("B_3",), ("S_n", "SO+(1,3)")])
 def test_a_learned_law_moves_with_the_input(names: tuple[str, ...]) -> None:
-    assert_law_moves("learned", names)
+    assert_law_moves("ps", names)
 
 
 @pytest.mark.parametrize("names", WITH_FINITE_FRAMES)
 def test_a_stochastic_frame_has_a_law_that_moves_with_the_input(names: tuple[str, ...]) -> None:
-    assert_law_moves("frame", names, exact=False)
+    assert_law_moves("fa", names, exact=False)
 
 
 def assert_law_moves(kind: str, names: tuple[str, ...], **params: object) -> None:
@@ -130,8 +130,8 @@ def assert_law_moves(kind: str, names: tuple[str, ...], **params: object) -> Non
     assert found.agrees, found
 
 
-EXACT = [(kind, names) for kind in ("frame", "minimal_frame") for names in WITH_FINITE_FRAMES if names != ("S_n",)]
-EXACT = [(kind, names) for kind, names in EXACT if kind == "frame" or names in WITH_CANONICAL_FORMS]
+EXACT = [(kind, names) for kind in ("fa", "mfa") for names in WITH_FINITE_FRAMES if names != ("S_n",)]
+EXACT = [(kind, names) for kind, names in EXACT if kind == "fa" or names in WITH_CANONICAL_FORMS]
 
 
 @pytest.mark.parametrize(("kind", "names"), EXACT)
@@ -152,7 +152,7 @@ def test_an_exact_frame_is_exactly_equivariant(kind: str, names: tuple[str, ...]
 def test_a_minimal_frame_has_one_element_that_moves_exactly(names: tuple[str, ...]) -> None:
     symmetry = group(names)
     x = structures_for(symmetry, edges=False)
-    model = symmetrized("minimal_frame", symmetry, x)
+    model = symmetrized("mfa", symmetry, x)
     assert model.fixed_samples == 1
     g = symmetry.random(x, 1, torch.Generator().manual_seed(4))
     here, there = (model(y, 1, torch.Generator().manual_seed(s)).value for s, y in enumerate((x, x.acted(g))))
@@ -164,7 +164,7 @@ def test_a_minimal_frame_has_one_element_that_moves_exactly(names: tuple[str, ..
 def test_the_exact_frame_of_a_sequence_is_the_mean_over_its_group(name: str) -> None:
     """By loops over where to start and which way to go, for sequences of different lengths in one batch."""
     x = random_graphs(4, 6)
-    model = symmetrized("frame", group((name,)), x)
+    model = symmetrized("fa", group((name,)), x)
     expected = []
     for b in range(4):
         n = int(x.mask[b].sum())
@@ -188,7 +188,7 @@ def test_the_exact_frame_of_a_finite_group_is_the_mean_over_it(name: str) -> Non
     symmetry = group((name,))
     assert isinstance(symmetry, FiniteGroup)
     x = structures_for(symmetry)
-    model = symmetrized("frame", symmetry, x)
+    model = symmetrized("fa", symmetry, x)
     expected = torch.zeros(3, 5, symmetry.dimension, 1, dtype=torch.float64)
     for matrix in symmetry.matrices(x.points):
         turned = Structure.build(x.mask, points=matrix.T @ x.points, vectors=matrix.T @ x.vectors,
@@ -199,7 +199,7 @@ def test_the_exact_frame_of_a_finite_group_is_the_mean_over_it(name: str) -> Non
 
 def test_the_exact_frame_of_a_product_has_every_pair_once() -> None:
     x = structures_for(group(("D_n", "C_3")), batch=1)
-    sampler = symmetrized("frame", group(("D_n", "C_3")), x).sampler
+    sampler = symmetrized("fa", group(("D_n", "C_3")), x).sampler
     element = sampler(x, sampler.noise(x, 1, None)).element
     assert isinstance(element, Product) and sampler.fixed_samples == element.samples == 30
     turns, rotations = element.factors
@@ -219,13 +219,13 @@ def test_nodes_of_a_degenerate_cloud_are_sorted_by_chance_where_nothing_tells_th
     points = clouds[cloud].double() + torch.tensor([0.3, -2, 5], dtype=torch.float64)
     x = Structure.build(torch.ones(1, len(points), dtype=torch.bool), points=points[None, ..., None])
     symmetry = group(("S_n", "SE(3)"))
-    sampler = symmetrized("frame", symmetry, x, exact=False).sampler
+    sampler = symmetrized("fa", symmetry, x, exact=False).sampler
     g = symmetry.random(x, 1, torch.Generator().manual_seed(3))
     assert law(sampler, x, x.acted(g), g, 1000).agrees
 
 
 @pytest.mark.parametrize("names", [("C_n",), ("D_n",), ("C_5",), ("D_4",), ("B_3",), ("S_n", "B_3"), ("C_n", "SO(2)")])
-@pytest.mark.parametrize("kind", ["learned", "canonical"])
+@pytest.mark.parametrize("kind", ["ps", "canonical"])
 def test_gradients_reach_every_parameter_of_q(kind: str, names: tuple[str, ...]) -> None:
     """Through the prediction, and through the entropy that is its penalty."""
     symmetry = group(names)
@@ -247,7 +247,7 @@ def test_training_and_evaluation_pick_the_same_elements(names: tuple[str, ...]) 
     """What is soft shows in gradients only."""
     symmetry = group(names)
     x = structures_for(symmetry)
-    model = symmetrized("learned", symmetry, x)
+    model = symmetrized("ps", symmetry, x)
     noise = model.sampler.noise(x, 4, None)
     soft = x.acted(model.sampler(x, noise).element.inverse())
     with torch.no_grad():
@@ -301,13 +301,13 @@ FOUR, FIVE = (random_particles(2, 5, dimension=dimension) for dimension in (4, 5
 REFUSED: list[tuple[str, tuple[str, ...], Structure, str]] = [
     *((kind, ("SO(3)",), GRAPHS, r"SO\(3\) acts on points and vectors, and there are none") for kind in CARDS),
     *((kind, ("S_n", "SO(2)"), POINTS, r"SO\(2\) acts on R\^2, and points and vectors are in R\^3") for kind in CARDS),
-    *((kind, ("S_n",), CLOUD, "sorts nodes by their edges, and there are none") for kind in ("frame", "minimal_frame")),
-    *((kind, ("U(2)",), FOUR, r"U\(2\) has no finite frame here: take") for kind in ("frame", "minimal_frame")),
-    *((kind, ("S_n", "SO+(1,3)"), FOUR, "has no finite frame here") for kind in ("frame", "minimal_frame")),
-    ("haar", ("S_n", "Aff(3)"), POINTS, r"Aff\(3\) has no Haar probability measure.*canonicalization or a learned"),
-    ("minimal_frame", ("C_n",), GRAPHS, "C_n has no canonical form here: take frame averaging"),
-    ("minimal_frame", ("S_n", "B_3"), POINTS, "B_3 has no canonical form here"),
-    ("frame", ("B_5",), FIVE, "an exact frame of B_5 has 3,840 elements here, and at most 1,024 are taken: set exact"),
+    *((kind, ("S_n",), CLOUD, "sorts nodes by their edges, and there are none") for kind in ("fa", "mfa")),
+    *((kind, ("U(2)",), FOUR, r"U\(2\) has no finite frame here: take") for kind in ("fa", "mfa")),
+    *((kind, ("S_n", "SO+(1,3)"), FOUR, "has no finite frame here") for kind in ("fa", "mfa")),
+    ("ga", ("S_n", "Aff(3)"), POINTS, r"Aff\(3\) has no Haar probability measure.*canonicalization or a learned"),
+    ("mfa", ("C_n",), GRAPHS, "C_n has no canonical form here: take frame averaging"),
+    ("mfa", ("S_n", "B_3"), POINTS, "B_3 has no canonical form here"),
+    ("fa", ("B_5",), FIVE, "an exact frame of B_5 has 3,840 elements here, and at most 1,024 are taken: set exact"),
     *(
         (
             kind,
@@ -315,9 +315,9 @@ REFUSED: list[tuple[str, tuple[str, ...], Structure, str]] = [
             random_particles(1, 3, dimension=21),
             r"signs of at most 20 axes, and O\(21\) has more: take",
         )
-        for kind in ("frame", "minimal_frame")
+        for kind in ("fa", "mfa")
     ),
-    ("learned", ("B_7",), random_particles(1, 3, dimension=7), "B_7 has 645,120 elements .* take group averaging"),
+    ("ps", ("B_7",), random_particles(1, 3, dimension=7), "B_7 has 645,120 elements .* take group averaging"),
 ]
 
 

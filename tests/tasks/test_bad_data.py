@@ -69,8 +69,8 @@ WITHOUT_DATA: Mapping[str, tuple[str, str, dict[str, Any], str]] = {
     "peptides_func": ("peptides_func", "gin", {}, "put peptidesfunc.zip from"),
     "peptides_struct": ("peptides_struct", "gin", {}, "put peptidesstruct.zip from"),
     "pcqm_contact": ("pcqm_contact", "gin", {}, "put pcqmcontact.zip from"),
-    "shapes_o3": ("shapes_o3", "mlp-haar", {"data": "modelnet10"}, "put modelnet10-v1-points2048.npz into"),
-    "shapes_se3": ("shapes_se3", "mlp-haar", {"data": "modelnet40"}, "put modelnet40-v1-points2048.npz into"),
+    "shapes_o3": ("shapes_o3", "mlp-ga", {"data": "modelnet10"}, "put modelnet10-v1-points2048.npz into"),
+    "shapes_se3": ("shapes_se3", "mlp-ga", {"data": "modelnet40"}, "put modelnet40-v1-points2048.npz into"),
     "brec": ("brec", "gin", {}, "put brec.csv there"),
     "exp": ("exp", "gin", {"data": "official"}, "put exp.npz there"),
     "exp_classify": ("exp_classify", "gin", {"data": "official"}, "put exp.npz there"),
@@ -99,8 +99,8 @@ def test_a_sentence_about_data_is_neither_cut_nor_prefixed() -> None:
 def test_a_misspelt_set_is_never_taken_for_another(task: str) -> None:
     """Above all not for the generated one, which its records would then not be labelled as."""
     with pytest.raises(SymbenchError, match="genrated"):
-        resolve(task, "mlp-haar", "quick", 0, task_params={"data": "genrated"})
-    right = resolve(task, "mlp-haar", "quick", 0, task_params={"data": "generated"})
+        resolve(task, "mlp-ga", "quick", 0, task_params={"data": "genrated"})
+    right = resolve(task, "mlp-ga", "quick", 0, task_params={"data": "generated"})
     misspelt = replace(right, task_params={**right.task_params, "data": "genrated"})  # as from a record of others
     with pytest.raises(ValueError, match="genrated"):
         execution.problem_of(misspelt)

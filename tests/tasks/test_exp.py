@@ -78,7 +78,7 @@ def test_the_600_pairs_are_those_of_the_data() -> None:
     assert torch.equal(labels[pairs][..., 0], torch.tensor([[1.0, 0.0]]).expand(600, -1))
     degrees = graphs.node_scalars[..., 1].sort(-1).values[pairs]
     assert torch.equal(degrees[:, 0], degrees[:, 1])
-    mlp = resolve("exp", "mlp-learned", "paper", 0, task_params=GENERATED).base
+    mlp = resolve("exp", "mlp-ps", "paper", 0, task_params=GENERATED).base
     assert mlp["widths"] == [2048, 4096, 2048] and mlp["final_activation"] and mlp["activation"] == "tanh"
     assert task("exp").variant(GENERATED) == "generated variant of EXP"
 

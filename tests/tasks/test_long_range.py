@@ -242,12 +242,12 @@ def test_a_run_of_a_symmetric_network_scores_the_same_on_the_moved_test_set(task
     spec = resolve(task, "gin", "quick", 0, task_params=NODES, settings=few)
     found = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
     assert math.isfinite(found[metric])
-    assert found[f"{metric}_moved"] == pytest.approx(found[metric], rel=1e-4)
+    assert found[f"{metric}_transformed"] == pytest.approx(found[metric], rel=1e-4)
 
 
 @pytest.mark.parametrize("task", ["peptides_func", "peptides_struct", "pcqm_contact"])
 def test_the_published_method_runs(task: str) -> None:
-    spec = resolve(task, "vit-learned", "quick", 0, task_params=NODES, settings={"epochs": 1, "batch_size": 8})
+    spec = resolve(task, "vit-ps", "quick", 0, task_params=NODES, settings={"epochs": 1, "batch_size": 8})
     assert spec.base["patch_dropout"] == (0.0 if task == "pcqm_contact" else 0.5)
     outcome = execute(spec, resources=Resources(), hooks=NullHooks())
     assert all(math.isfinite(value) for name, value in outcome.metrics.items())

@@ -114,10 +114,10 @@ def quick(name: str, **settings: Any) -> dict[str, float]:
 def test_runs_and_the_moved_score() -> None:
     """A symmetric network scores the same on the moved test set, one that reads identifiers does not."""
     symmetric = quick("gin")
-    assert symmetric["accuracy_moved"] == pytest.approx(symmetric["accuracy"], abs=1e-9)
-    placed = quick("gin_id-identity")
-    assert abs(placed["accuracy_moved"] - placed["accuracy"]) > 1e-4
-    assert 0.3 < quick("mlp-haar")["accuracy"] < 0.8
+    assert symmetric["accuracy_transformed"] == pytest.approx(symmetric["accuracy"], abs=1e-9)
+    placed = quick("gin_id-none")
+    assert abs(placed["accuracy_transformed"] - placed["accuracy"]) > 1e-4
+    assert 0.3 < quick("mlp-ga")["accuracy"] < 0.8
 
 
 def test_the_card_says_which_data_it_is(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +137,7 @@ def test_the_card_says_which_data_it_is(tmp_path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_published_protocol() -> None:
-    settings = resolve("pattern", "mlp-learned", "paper", 0).settings
+    settings = resolve("pattern", "mlp-ps", "paper", 0).settings
     assert (settings.max_steps, settings.warmup_steps, settings.batch_size) == (25_000, 5_000, 128)
     assert (settings.optimizer, settings.weight_decay, settings.schedule) == ("adamw", 0.01, "linear")
     assert (settings.test_repeats, settings.drop_last) == (6, True)
@@ -149,8 +149,8 @@ def test_published_protocol() -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
-        ("vit-learned", (1, 10, 10)), ("vit-haar", (10, 10, 10)), ("vit-canonical", (1, 1, 1)),
-        ("vit-frame", (1, 1, 1)),
+        ("vit-ps", (1, 10, 10)), ("vit-ga", (10, 10, 10)), ("vit-canonical", (1, 1, 1)),
+        ("vit-fa", (1, 1, 1)),
     ],
 )  # fmt: skip
 def test_published_numbers_of_group_samples(name: str, samples: tuple[int, int, int], protocol: str) -> None:
@@ -161,4 +161,4 @@ def test_published_numbers_of_group_samples(name: str, samples: tuple[int, int, 
 
 def test_it_fits_the_methods_of_its_size() -> None:
     small = {**task("pattern").params, "nodes": 24}
-    assert method("transformer-learned").misfit(task("pattern"), small) is None
+    assert method("transformer-ps").misfit(task("pattern"), small) is None

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("generated_data")
 
 
 def built(name: str, **params: object) -> Shapes:
-    return KINDS[name](resolve(name, "mlp-haar", "quick", 0, task_params={**SMALL, **params}).task_params)
+    return KINDS[name](resolve(name, "mlp-ga", "quick", 0, task_params={**SMALL, **params}).task_params)
 
 
 def points(problem: Shapes, split: str = "train") -> Tensor:
@@ -44,7 +44,7 @@ def test_random_poses_are_those_of_the_group(name: str) -> None:
 def test_every_split_is_seen_by_chance_of_its_own(name: str) -> None:
     """The same surfaces in every split: noise, what is hidden, and poses differ all the same."""
     problem = built(name, noise=0.05)
-    surfaces = problem._surfaces(resolve(name, "mlp-haar", "quick", 0, task_params=SMALL).task_params)["test"]
+    surfaces = problem._surfaces(resolve(name, "mlp-ga", "quick", 0, task_params=SMALL).task_params)["test"]
     params = {"points": 12, "noise": 0.05, "occlusion": 0.3, "data_seed": 0}
     for poses in ("aligned", "random"):
         clouds = [problem._observed(surfaces, {**params, "poses": poses}, place).inputs.points for place in range(3)]
@@ -82,10 +82,10 @@ def test_the_same_settings_give_the_same_clouds_and_splits_differ() -> None:
 
 
 def test_generated_data_is_called_a_variant_with_its_sizes_written_out() -> None:
-    params = resolve("shapes_o3", "mlp-haar", "quick", 0).task_params
+    params = resolve("shapes_o3", "mlp-ga", "quick", 0).task_params
     assert params["data"] == "generated" and params["train"] == 2400
     assert task("shapes_o3").variant(params) == "generated shapes"
-    published = resolve("shapes_o3", "mlp-haar", "quick", 0, task_params={"data": "modelnet10"}).task_params
+    published = resolve("shapes_o3", "mlp-ga", "quick", 0, task_params={"data": "modelnet10"}).task_params
     assert task("shapes_o3").variant(published) is None and published["train"] is None
 
 
@@ -103,6 +103,6 @@ def test_bad_parameters_are_named(wrong: dict[str, object], words: str) -> None:
     """Before anything starts, and by the task itself where a run came another way."""
     with pytest.raises(SymbenchError, match=next(iter(wrong))):
         built("shapes_o3", **{"data": "generated", **wrong})
-    right = resolve("shapes_o3", "mlp-haar", "quick", 0, task_params={**SMALL, "data": "generated"}).task_params
+    right = resolve("shapes_o3", "mlp-ga", "quick", 0, task_params={**SMALL, "data": "generated"}).task_params
     with pytest.raises(ValueError, match=words):
         KINDS["shapes_o3"]({**right, **wrong})

@@ -262,10 +262,10 @@ def test_bad_parameters_are_named(kind: type[Teacher], names: Names, params: dic
 
 def test_the_group_of_a_run_is_what_its_parameters_say() -> None:
     card = task("teacher_space_invariant")
-    spec = resolve(card.name, "mlp-haar", "quick", 0, task_params={"group": ["S_n", "B_#"], "degree": 4})
+    spec = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["S_n", "B_#"], "degree": 4})
     assert card.group_of(spec.task_params) == ("S_n", "B_4")
     assert card.size is not None and card.size(spec.task_params) == 4
-    fixed = resolve(card.name, "mlp-haar", "quick", 0, task_params={"group": ["SO+(1,3)"]})
+    fixed = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["SO+(1,3)"]})
     assert fixed.task_params["degree"] is None and card.size(fixed.task_params) is None
 
 

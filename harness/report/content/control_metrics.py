@@ -80,7 +80,7 @@ def drop(row: Row, contest: Contest) -> str:
     gap, error = _gap(row, contest), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
     if not contest.on_moved_inputs:
         return UNSOUND if gap > 0 else ""
-    symmetric = row["sampler"] != "identity"
+    symmetric = row["sampler"] != "none"
     if gap <= (2 * error or 0.05 * abs(row["mean"])) or (symmetric and not error):
         return ""
     return DROPS if symmetric else NOT_SYMMETRIC

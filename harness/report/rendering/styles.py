@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-ROLES = ("identity", "haar", "frame", "minimal_frame", "canonical", "learned")
+ROLES = ("none", "ga", "fa", "mfa", "canonical", "ps")
 EQUIVARIANT = "equivariant"
 OTHER = "other"
 _DASHES = {"mlp": "solid", "gin_id": "dash", "gnn": "dot", "transformer": "dashdot", "gin": "longdash", "egnn": "solid"}

@@ -105,7 +105,7 @@ def test_no_two_examples_of_a_task_share_fixed_noise(task_name: str) -> None:
     """Not even graphs of one pair of EXP, which few rounds of colour refinement do not tell apart."""
     small = {"train": 20, "validation": 20, "test": 20}
     params = {"exp_classify": {}, "pattern": {**small, "nodes": 9}, "nbody": small}[task_name]
-    spec = resolve(task_name, "mlp-learned", "quick", 0, task_params=params)
+    spec = resolve(task_name, "mlp-ps", "quick", 0, task_params=params)
     problem = load(task(task_name).implementation)(spec.task_params)
     keys = torch.cat([problem.examples(split).inputs[:].key for split in get_args(Split)])
     assert len(keys.unique()) == len(keys)
@@ -116,7 +116,7 @@ def test_no_two_examples_of_a_task_share_fixed_noise(task_name: str) -> None:
 
 def test_a_model_with_fixed_noise_says_the_same_twice() -> None:
     x = random_graphs(3, 6)
-    card = method("mlp-learned")
+    card = method("mlp-ps")
     assert card.sampler is not None
     params = {**card.sampler.params, "fixed_noise": True}
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
@@ -173,12 +173,12 @@ def test_the_order_of_colours_follows_the_nodes(seed: int) -> None:
 
 
 def test_geometry_takes_normal_noise_only() -> None:
-    assert resolve("nbody", "mlp-learned", "quick", 0).sampler["noise"] == "normal"
-    assert resolve("graph8c", "mlp-learned", "quick", 0).sampler["noise"] == "uniform"
+    assert resolve("nbody", "mlp-ps", "quick", 0).sampler["noise"] == "normal"
+    assert resolve("graph8c", "mlp-ps", "quick", 0).sampler["noise"] == "uniform"
     with pytest.raises(SymbenchError, match=r"no noise 'uniform' on the task 'nbody': did you mean 'normal'"):
-        resolve("nbody", "mlp-learned", "quick", 0, sampler={"noise": "uniform"})
+        resolve("nbody", "mlp-ps", "quick", 0, sampler={"noise": "uniform"})
     with pytest.raises(SymbenchError, match="should be one of uniform, normal, structured, not 'structure'"):
-        resolve("graph8c", "mlp-learned", "quick", 0, sampler={"noise": "structure"})
+        resolve("graph8c", "mlp-ps", "quick", 0, sampler={"noise": "structure"})
 
 
 def test_canonicalization_has_no_noise_to_choose() -> None:

@@ -79,7 +79,7 @@ TOO_FEW = [
 def test_an_exact_frame_stays_exact_where_points_are_too_few(kind: str, name: str) -> None:
     """What lies off their span is not seen, and cancels over the signs."""
     x = structure(DEGENERATE[kind])
-    card = method("gnn-frame")
+    card = method("gnn-fa")
     assert card.sampler is not None
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
     model = build(card, signature, (name,), card.base.params, card.sampler.params).double().eval()

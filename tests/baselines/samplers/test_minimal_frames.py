@@ -100,7 +100,7 @@ def model_for(name: str, x: Structure, symmetry: tuple[str, ...]) -> Model:
 def test_graph_models_are_exactly_invariant(base: str, seed: int) -> None:
     """One sample, whatever is drawn: shared colours of graphs this small are orbits."""
     x = random_graphs(4, 7, seed=seed)
-    model = model_for(f"{base}-minimal_frame", x, ("S_n",))
+    model = model_for(f"{base}-mfa", x, ("S_n",))
     moved = x.acted(group(("S_n",)).random(x, 1, torch.Generator().manual_seed(seed)))
     one, other = (model(y, 5, torch.Generator().manual_seed(s)).value for s, y in enumerate((x, moved)))
     torch.testing.assert_close(other, one, atol=1e-10, rtol=0)
@@ -111,7 +111,7 @@ def test_graph_models_are_exactly_invariant(base: str, seed: int) -> None:
 )
 def test_particle_models_are_exactly_equivariant(base: str, symmetry: tuple[str, ...]) -> None:
     x = random_particles(4, 5)
-    model = model_for(f"{base}-minimal_frame", x, symmetry)
+    model = model_for(f"{base}-mfa", x, symmetry)
     g = group(symmetry).random(x, 1, torch.Generator().manual_seed(1))
     expected = g.act(model(x, 5, torch.Generator().manual_seed(2)).value[:, None], Representation.NODE_POINTS)[:, 0]
     moved = model(x.acted(g), 5, torch.Generator().manual_seed(3)).value
@@ -132,7 +132,7 @@ def test_distances_that_are_computed_again_give_the_same_order(base: str, dtype:
     squares = (points[:, :, None] - points[:, None]).square().sum(-1)
     moved = replace(carried, edge_scalars=torch.stack([products, squares], -1))
     assert not torch.equal(moved.edge_scalars, carried.edge_scalars)
-    model = model_for(f"{base}-minimal_frame", x, symmetry).to(dtype)
+    model = model_for(f"{base}-mfa", x, symmetry).to(dtype)
     expected = g.act(model(x, 1, torch.Generator().manual_seed(3)).value[:, None], Representation.NODE_POINTS)[:, 0]
     found = model(moved, 1, torch.Generator().manual_seed(4)).value
     torch.testing.assert_close(found, expected, atol=100 * torch.finfo(dtype).eps, rtol=0)

@@ -28,7 +28,7 @@ from harness.records.store import Store
 from tests.harness.synthetic import make_record, write
 
 OURS = [make_record(seed=seed, value=0.1 + seed) for seed in range(3)]
-FAILED = make_record(method="gnn-haar", error="It broke.")
+FAILED = make_record(method="gnn-ga", error="It broke.")
 
 
 def store_of(root: Path, *records: Record) -> Store:

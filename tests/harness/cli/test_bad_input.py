@@ -176,7 +176,7 @@ def test_an_mlflow_that_cannot_be_used(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert "cannot be used" in refused("sync", "--store", "full")
-    assert "cannot be used" in refused("compare", "gin", "mlp-identity", "--store", "full")
+    assert "cannot be used" in refused("compare", "gin", "mlp-none", "--store", "full")
     if uri.startswith("http"):
         assert "cannot be used" in refused("ui", "--port", "0", "--store", "full")
 

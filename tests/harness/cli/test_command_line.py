@@ -31,7 +31,7 @@ ROOT = Path(harness.__file__).resolve().parents[1]
 SUITE = """\
 protocol: quick
 seeds: 2
-experiments: [{tasks: [graph8c], methods: [gin, mlp-haar, egnn]}]
+experiments: [{tasks: [graph8c], methods: [gin, mlp-ga, egnn]}]
 """
 Call = Callable[..., tuple[int, str, str]]
 

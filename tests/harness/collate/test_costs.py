@@ -111,7 +111,7 @@ def test_what_no_device_changes_is_over_all_seeds(tmp_path: Path) -> None:
 
 
 def test_failed_runs_cost_nothing_and_a_setting_without_success_has_no_cost(tmp_path: Path) -> None:
-    failed = [on(CPU, "gnn-haar", seed, error="It broke.") for seed in (0, 1)]
+    failed = [on(CPU, "gnn-ga", seed, error="It broke.") for seed in (0, 1)]
     paths = write(tmp_path / "store", costing(CPU, 2.0), *failed)
     for path in paths[1:]:  # a record that somebody else wrote may hold costs of what failed
         path.write_text(json.dumps(json.loads(path.read_text()) | {"cost": {"seconds_per_example": 50.0}}))
@@ -145,7 +145,7 @@ def test_no_exponent_goes_across_devices(tmp_path: Path) -> None:
     """Linear on both devices; the second is a thousand times slower and ran the larger sizes."""
     slow = [sized(CPU, n, 1e-3 * n) for n in (16, 32, 64)]
     fast = [sized(GPU, n, 1e-6 * n) for n in (4, 8, 16)]
-    one = sized(CPU, 16, 16e-3, 1, method="gnn-haar"), sized(GPU, 4, 4e-6, 1, method="gnn-haar")
+    one = sized(CPU, 16, 16e-3, 1, method="gnn-ga"), sized(GPU, 4, 4e-6, 1, method="gnn-ga")
     found = tables_of(tmp_path, *fast[:2], *slow, *one).scaling
     rows = found.filter(pl.col("method") == "egnn")
     assert rows["device"].to_list() == ["NVIDIA H100"] * 2 + ["AMD EPYC, 2 threads"] * 3
@@ -154,7 +154,7 @@ def test_no_exponent_goes_across_devices(tmp_path: Path) -> None:
         assert rows[f"{name}_low"].to_list()[:2] == [None, None]
     growth = rows.select("device", "seconds_group_exponent").unique()
     assert growth["seconds_group_exponent"].is_between(0.4, 0.9).all() and growth.height == 2
-    lone = found.filter(pl.col("method") == "gnn-haar")
+    lone = found.filter(pl.col("method") == "gnn-ga")
     assert lone.select("seconds_exponent", "seconds_group_exponent", "memory_exponent").rows() == [(None,) * 3] * 2
 
 
@@ -183,16 +183,16 @@ def test_a_front_holds_for_one_device(tmp_path: Path) -> None:
     """The slow method is on the front of its own device, however fast others are elsewhere."""
     records = [
         costing(GPU, 1e-6, method="egnn", value=0.1),
-        costing(GPU, 1e-5, method="gnn-haar", value=0.2),
-        costing(CPU, 1e-2, method="gnn-frame", value=0.3),
-        costing(CPU, 1e-1, method="gnn-learned", value=0.4),
+        costing(GPU, 1e-5, method="gnn-ga", value=0.2),
+        costing(CPU, 1e-2, method="gnn-fa", value=0.3),
+        costing(CPU, 1e-1, method="gnn-ps", value=0.4),
         costing({"device": None}, 1e-1, method="gnn-canonical", value=0.5),
     ]
     contest = costs(tables_of(tmp_path, *records))[0].contests[0]
     titles = [column.title for column in contest.table.columns]
     for title in ("Time / example", "Memory", "Training"):
         best = {row[0].text for row in contest.table.rows if row[titles.index(title)].mark == "best"}
-        assert best == {"egnn", "gnn-frame", "gnn-canonical"}
+        assert best == {"egnn", "gnn-fa", "gnn-canonical"}
     parameters = {row[0].text for row in contest.table.rows if row[titles.index("Parameters")].mark == "best"}
     assert parameters == {"egnn"}
     assert contest.group is not None
@@ -200,22 +200,22 @@ def test_a_front_holds_for_one_device(tmp_path: Path) -> None:
         "FLOPs", "time on AMD EPYC, 2 threads", "time on NVIDIA H100", "time on device not recorded",
     ]  # fmt: skip
     time = contest.group.figures[1].spec["data"]
-    assert {trace["name"] for trace in time if "name" in trace} == {"gnn-frame", "gnn-learned"}
+    assert {trace["name"] for trace in time if "name" in trace} == {"gnn-fa", "gnn-ps"}
     assert not any("was not measured" in remark for remark in contest.group.remarks)
 
 
 def test_a_method_on_two_devices_has_a_row_for_each_and_one_name(tmp_path: Path) -> None:
-    records = [costing(CPU, 2.0), costing(GPU, 0.01, 1), costing(CPU, 1.0, method="gnn-haar")]
-    tables = tables_of(tmp_path, *records, on(CPU, "gnn-frame", error="It broke."))
+    records = [costing(CPU, 2.0), costing(GPU, 0.01, 1), costing(CPU, 1.0, method="gnn-ga")]
+    tables = tables_of(tmp_path, *records, on(CPU, "gnn-fa", error="It broke."))
     contest = costs(tables)[0].contests[0]
     assert sorted((row["Method"], row["Device"], row["Time / example"]) for row in shown(contest)) == [
         ("egnn", "AMD EPYC, 2 threads", "2.00 s"),
         ("egnn", "NVIDIA H100", "10.0 ms"),
-        ("gnn-frame", "–", "–"),  # noqa: RUF001
-        ("gnn-haar", "AMD EPYC, 2 threads", "1.00 s"),
+        ("gnn-fa", "–", "–"),  # noqa: RUF001
+        ("gnn-ga", "AMD EPYC, 2 threads", "1.00 s"),
     ]
     assert contest.group is not None
-    assert [series.name for series in contest.group.legend] == ["egnn", "gnn-haar"]
+    assert [series.name for series in contest.group.legend] == ["egnn", "gnn-ga"]
     flops = next(figure for figure in contest.group.figures if figure.name == "FLOPs")
     assert len([trace for trace in flops.spec["data"] if "name" in trace]) == 2
     assert any("a front holds for one device" in remark for remark in contest.remarks)
@@ -230,7 +230,7 @@ def test_one_device_is_not_named_in_every_row(tmp_path: Path) -> None:
 
 
 def test_stacks_on_one_device_are_told_apart_in_training_only(tmp_path: Path) -> None:
-    records = [costing(CPU, 1.0, notes=(stack_note(2),)), costing(CPU, 5.0, method="gnn-haar", value=0.6)]
+    records = [costing(CPU, 1.0, notes=(stack_note(2),)), costing(CPU, 5.0, method="gnn-ga", value=0.6)]
     contest = costs(tables_of(tmp_path, *records))[0].contests[0]
     assert {row["Device"] for row in shown(contest)} == {"AMD EPYC, 2 threads", "AMD EPYC, 2 threads, stacks of 2"}
     assert contest.group is not None

@@ -73,7 +73,7 @@ def test_incremental_equals_cold(tmp_path_factory: pytest.TempPathFactory, steps
     for number, step in enumerate(steps):
         files = sorted(folder.glob("*.json"))
         if step == "add":
-            write(store.root, make_record(method="gnn-haar", seed=number, value=number / 7))
+            write(store.root, make_record(method="gnn-ga", seed=number, value=number / 7))
         elif step == "fail":
             write(store.root, make_record(method="egnn", seed=number, error=f"Failure {number}."))
         elif step == "collate":
@@ -205,7 +205,7 @@ def test_a_damaged_or_older_cache_is_rebuilt(store: Store, monkeypatch: pytest.M
 
 
 def test_non_finite_numbers_become_null(store: Store) -> None:
-    body = make_record(method="gnn-haar").to_dict()
+    body = make_record(method="gnn-ga").to_dict()
     body["metrics"] = {"mse": float("inf"), "loss": 0.25}
     body["curve"][0] |= {"value": float("nan")}
     body["cost"] |= {"peak_memory_bytes": 1e300}

@@ -40,7 +40,7 @@ VARIANCE = ("output_variance", "loss_mean", "loss_variance")
 
 def body(**places: Any) -> dict[str, Any]:
     """The JSON of a record that has all its parts, with other values at ``places`` (dots are written as __)."""
-    record = make_record(method="gnn-haar", samples=(1, 8), output_variance=variance_points(2.0))
+    record = make_record(method="gnn-ga", samples=(1, 8), output_variance=variance_points(2.0))
     values = json.loads(json.dumps(record.to_dict()))
     values["failure"] = {"sentence": "It broke.", "traceback": ""}
     for place, value in places.items():

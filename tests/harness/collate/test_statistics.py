@@ -58,15 +58,15 @@ def test_mean_and_standard_error_are_those_of_numpy(values: list[float | None], 
 
 
 def test_the_interval_is_that_of_the_seeds_of_its_row() -> None:
-    few = [make_record(method="gnn-haar", seed=seed, value=value) for seed, value in enumerate((1.0, 2.0))]
+    few = [make_record(method="gnn-ga", seed=seed, value=value) for seed, value in enumerate((1.0, 2.0))]
     outlier = [make_record(seed=seed, value=value) for seed, value in enumerate((1.0, 2.0, 3.0, 4.0, 1e6))]
-    failed = make_record(method="gnn-frame", error="It broke.")
-    single = make_record(method="gnn-learned", value=7.0)
+    failed = make_record(method="gnn-fa", error="It broke.")
+    single = make_record(method="gnn-ps", value=7.0)
     table = collated(*few, *outlier, failed, single).accuracy
     rows = {row["method"]: (row["iqm"], row["iqm_low"], row["iqm_high"]) for row in table.iter_rows(named=True)}
-    assert rows["gnn-haar"] == (1.5, 1.0, 2.0)
-    assert rows["gnn-frame"] == (None, None, None)
-    assert rows["gnn-learned"] == (7.0, None, None)
+    assert rows["gnn-ga"] == (1.5, 1.0, 2.0)
+    assert rows["gnn-fa"] == (None, None, None)
+    assert rows["gnn-ps"] == (7.0, None, None)
     middle, low, high = rows["egnn"]
     assert middle == 3.0 and 1 <= low < 3 < high <= 1e6
     assert "values" not in table.columns
@@ -82,7 +82,7 @@ def test_the_control_is_pooled_as_the_metric_is(seeds: list[tuple[float, float |
     tables = collated(*records, make_record(seed=99, error="It broke."))
     row = tables.accuracy.row(0, named=True)
     known = np.array([control for _, control in seeds if control is not None])
-    assert (row["control_name"], row["control_seeds"]) == ("mse_moved", len(known))
+    assert (row["control_name"], row["control_seeds"]) == ("mse_transformed", len(known))
     assert tables.runs.sort("seed")["control"].to_list() == [*(control for _, control in seeds), None]
     if len(known) == 0:
         assert row["control_mean"] is None
@@ -100,7 +100,8 @@ def test_records_from_before_controls_pool_with_later_ones() -> None:
     assert tables.runs.select("control_name", "control").unique().rows() == [(None, None)]
     assert tables.accuracy.select("control_name", "control_mean", "control_seeds").row(0) == (None, None, 0)
     mixed = collated(*old, make_record(seed=2, control=0.25)).accuracy
-    assert mixed.select("seeds", "control_name", "control_mean", "control_seeds").row(0) == (3, "mse_moved", 0.25, 1)
+    row = mixed.select("seeds", "control_name", "control_mean", "control_seeds").row(0)
+    assert row == (3, "mse_transformed", 0.25, 1)
 
 
 def without_control() -> Description:
@@ -113,7 +114,7 @@ def without_control() -> Description:
 @given(st.lists(st.tuples(finite, st.floats(0, 1e3)), min_size=2, max_size=5))
 def test_curves_are_pooled_point_by_point(seeds: list[tuple[float, float]]) -> None:
     records = [
-        make_record(method="gnn-haar", seed=seed, value=value, variance=variance, samples=(1, 8))
+        make_record(method="gnn-ga", seed=seed, value=value, variance=variance, samples=(1, 8))
         for seed, (value, variance) in enumerate(seeds)
     ]
     table = collated(*records).sample_complexity
@@ -136,7 +137,7 @@ def test_every_column_of_a_curve_is_pooled_by_itself() -> None:
 
     def record(seed: int, value: float, variance: float, error: float) -> Record:
         point = CurvePoint(samples=4, value=value, value_error=9.0, variance=variance, equivariance=error)
-        return replace(make_record(method="gnn-haar", seed=seed), curve=(point,))
+        return replace(make_record(method="gnn-ga", seed=seed), curve=(point,))
 
     runs = [record(seed, *of) for seed, of in enumerate(zip(values, variances, errors, strict=True))]
     failed = replace(record(7, 100.0, 100.0, 100.0), status="failed", failure=Failure(sentence="It broke."))
@@ -198,7 +199,7 @@ def test_records_from_before_variances_were_measured_have_none(tmp_path: Path) -
 
 def test_scaling_needs_two_sizes_and_gives_log_n_factorial() -> None:
     sizes = [make_record(method="egnn", seed=seed, task_params={"nodes": n}) for n in (4, 32) for seed in (0, 1)]
-    table = collated(*sizes, make_record(method="gnn-haar"), make_record("exp_classify", "gin")).scaling
+    table = collated(*sizes, make_record(method="gnn-ga"), make_record("exp_classify", "gin")).scaling
     assert table["method"].unique().to_list() == ["egnn"]
     assert table["size"].to_list() == [4, 32]
     assert table["log_group_size"].to_list() == pytest.approx(
@@ -220,7 +221,7 @@ def test_groups_of_other_kinds_have_their_own_size() -> None:
 def test_a_degree_is_no_number_of_nodes() -> None:
     """Signed permutations of d coordinates beside permutations of 7 nodes."""
     records = [
-        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": ["S_n", "B_#"], "degree": d})
+        make_record("teacher_space_invariant", "mlp-ga", task_params={"group": ["S_n", "B_#"], "degree": d})
         for d in (2, 3)
     ]
     table = collated(*records).scaling
@@ -232,7 +233,7 @@ def test_a_degree_is_no_number_of_nodes() -> None:
 
 def test_a_method_whose_runs_all_failed_keeps_its_row() -> None:
     table = collated(
-        *(make_record(seed=seed, error="Out of memory.") for seed in (0, 1)), make_record(method="gnn-haar")
+        *(make_record(seed=seed, error="Out of memory.") for seed in (0, 1)), make_record(method="gnn-ga")
     ).accuracy
     row = table.filter(pl.col("method") == "egnn").row(0, named=True)
     assert (row["mean"], row["stderr"], row["seeds"], row["failed"]) == (None, None, 0, 2)
@@ -250,8 +251,8 @@ def test_a_method_whose_runs_all_failed_keeps_its_row() -> None:
 )
 def test_settings_that_differ_are_never_pooled_and_say_what_differs(change: dict[str, object], label: str) -> None:
     tables = collated(
-        *(make_record(method="gnn-learned", seed=seed, value=1.0) for seed in (0, 1)),
-        *(make_record(method="gnn-learned", seed=seed, value=3.0, **change) for seed in (0, 1)),
+        *(make_record(method="gnn-ps", seed=seed, value=1.0) for seed in (0, 1)),
+        *(make_record(method="gnn-ps", seed=seed, value=3.0, **change) for seed in (0, 1)),
     )
     assert sorted(tables.accuracy["mean"]) == [1.0, 3.0]
     assert tables.accuracy["seeds"].to_list() == [2, 2]
@@ -269,8 +270,8 @@ def test_protocols_are_never_pooled_and_one_setting_needs_no_label() -> None:
 
 def test_labels_that_would_read_the_same_are_written_out() -> None:
     table = collated(
-        make_record(method="gnn-learned"),
-        make_record(method="gnn-learned", base={"width": 32}, sampler={"width": 16}),
+        make_record(method="gnn-ps"),
+        make_record(method="gnn-ps", base={"width": 32}, sampler={"width": 16}),
     ).accuracy
     assert "base.width=32, sampler.width=16" in table["setting_label"].to_list()
 
@@ -287,7 +288,7 @@ def test_runs_from_before_a_setting_that_changes_nothing_are_pooled_with_those_a
         assert len(sampler) < len(record.spec.sampler)
         return replace(record, spec=replace(record.spec, sampler=sampler))
 
-    task, method = "teacher_space_equivariant", "mlp-learned"
+    task, method = "teacher_space_equivariant", "mlp-ps"
     runs = [make_record(task, method, seed=seed, task_params={"degree": d}) for seed in (0, 1) for d in (5, 8)]
     mixed = (older(run) if run.spec.seed == 0 or run.spec.task_params["degree"] == 8 else run for run in runs)
     tables = collated(*mixed)
@@ -334,7 +335,7 @@ def test_of_two_files_of_one_run_the_later_counts(tmp_path: Path, reverse: bool)
 
 
 def test_the_points_of_a_curve_may_stand_in_any_order() -> None:
-    record = make_record(method="gnn-haar", samples=(1, 10, 100, 1000))
+    record = make_record(method="gnn-ga", samples=(1, 10, 100, 1000))
     mixed = replace(record, curve=(record.curve[2], record.curve[0], record.curve[3], record.curve[1]))
     columns = ["samples", "mean", "samples_most", "limit", "samples_needed", "variance_slope"]
     straight, other = (collated(one).sample_complexity.select(columns) for one in (record, mixed))
@@ -356,7 +357,7 @@ def test_what_a_failed_run_does_not_say_is_that_of_the_others() -> None:
     failed = replace(make_record(seed=0, error="It broke."), description=without_control())
     row = collated(failed, make_record(seed=1), make_record(seed=2, error="It broke.")).accuracy.row(0, named=True)
     settings = make_record().spec.settings
-    assert (row["parameters"], row["control_name"], row["failed"]) == (208_387, "mse_moved", 2)
+    assert (row["parameters"], row["control_name"], row["failed"]) == (208_387, "mse_transformed", 2)
     assert (row["train_samples"], row["test_samples"]) == (settings.train_samples, settings.test_samples)
 
 
@@ -372,7 +373,7 @@ def test_seeds_at_a_point_are_those_with_a_value_there() -> None:
         CurvePoint(samples=2, value=value, value_error=0.0, variance=variance)
         for value, variance in zip(values, variances, strict=True)
     ]
-    runs = [replace(make_record(method="gnn-haar", seed=seed), curve=(point,)) for seed, point in enumerate(points)]
+    runs = [replace(make_record(method="gnn-ga", seed=seed), curve=(point,)) for seed, point in enumerate(points)]
     row = collated(*runs).sample_complexity.row(0, named=True)
     assert (row["seeds"], row["mean"], row["variance"], row["variance_stderr"]) == (3, 3.0, 0.5, 0.0)
 
@@ -383,10 +384,10 @@ def test_task_parameters_are_told_apart_over_all_protocols_of_a_task() -> None:
         make_record(protocol=protocol, task_params={"nodes": nodes}, settings={"lr": lr})
         for protocol, nodes, lr in (("quick", 5, 0.1), ("paper", 8, 0.2))
     ]
-    other = make_record(method="gnn-haar", protocol="quick", task_params={"nodes": 5}, settings={"lr": 0.3})
+    other = make_record(method="gnn-ga", protocol="quick", task_params={"nodes": 5}, settings={"lr": 0.3})
     table = collated(*records, other).accuracy
     assert sorted(table.select("method", "protocol", "setting_label").rows()) == [
-        ("egnn", "paper", "nodes=8"), ("egnn", "quick", "nodes=5"), ("gnn-haar", "quick", "nodes=5")
+        ("egnn", "paper", "nodes=8"), ("egnn", "quick", "nodes=5"), ("gnn-ga", "quick", "nodes=5")
     ]  # fmt: skip
 
 

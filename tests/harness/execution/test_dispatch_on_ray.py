@@ -250,7 +250,7 @@ def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, w
 
 
 def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-learned", seed, precision="float64") for seed in range(3)]
+    specs = [particles_spec("gnn-ps", seed, precision="float64") for seed in range(3)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
     result = go(jobs, store, watcher, executor=EXECUTOR)
     assert set(result.succeeded) == {spec.digest for spec in specs}
@@ -269,12 +269,12 @@ def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store
 
 
 def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("mlp-minimal_frame", seed, epochs=1) for seed in range(2)]
+    specs = [particles_spec("mlp-mfa", seed, epochs=1) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
     assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
     assert watcher.starts == {spec.digest: 2 for spec in specs}
     assert watcher.notes[0].startswith(
-        "nbody(train=40, validation=20, test=20) x mlp-minimal_frame, seeds 0, 1: one by"
+        "nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by"
     )
     for run in jobs:
         expected = execute(run.spec, resources=Resources(), hooks=NullHooks()).metrics
@@ -282,7 +282,7 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
 
 
 def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-haar", seed, epochs=1000) for seed in range(2)]
+    specs = [particles_spec("gnn-ga", seed, epochs=1000) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2, timeout=0.5)) for spec in specs]
     result = go(jobs, store, watcher, executor=EXECUTOR)
     sentence = "The run took longer than its timeout of 1 s and was ended."
@@ -290,7 +290,7 @@ def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any)
 
 
 def test_a_stack_whose_worker_dies_is_taken_apart(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-haar", seed, epochs=40) for seed in range(2)]
+    specs = [particles_spec("gnn-ga", seed, epochs=40) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
 
     class Killer(type(watcher)):  # type: ignore[misc]

@@ -33,7 +33,7 @@ def device_with_room_for(most: int, tried: list[int | None]) -> Executor:
     return run
 
 
-def particles(method: str = "gnn-haar", **settings: object) -> Job:
+def particles(method: str = "gnn-ga", **settings: object) -> Job:
     counts = {"train_samples": 8, "valid_samples": 11, "test_samples": 9, "precision": "float64"}
     return Job(spec=particles_spec(method, **{**counts, **settings}), suite="tests")
 
@@ -89,7 +89,7 @@ def test_one_sample_at_a_time_that_is_too_much_fails(
     assert record.failure.sentence == "OutOfMemoryError: out of memory"
 
 
-@pytest.mark.parametrize(("method", "settings"), [("egnn", {}), ("gnn-haar", {"epochs": 0})])
+@pytest.mark.parametrize(("method", "settings"), [("egnn", {}), ("gnn-ga", {"epochs": 0})])
 def test_nothing_starts_again_where_fewer_samples_in_training_would_change_nothing(
     tmp_path: Path, method: str, settings: dict[str, int]
 ) -> None:

@@ -27,7 +27,7 @@ from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
 
 METHODS = list(registry.methods().values())
-LEARNED = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "learned")
+LEARNED = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
 QUICK = {"quick": Protocol(epochs=1)}
 
 
@@ -132,7 +132,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         ((Recipe(method="egnn", base={"width": 0}),), "'width' of egnn, which should be a whole number, at"),
         ((Recipe(sampler={"noise_scal": 1.0}),), "sets 'noise_scal', which no sampler has: did you mean 'noise_scale'"),
         ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of learned"),
-        ((Recipe(method="learned", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
+        ((Recipe(method="ps", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
         ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is no setting of a protocol: did you mean 'epochs'?"),
         ((Recipe(settings={"batch_size": 0}),), "does not work under 'paper': batch_size must be at least 1"),
         ((Recipe(base=[]),), "should have as 'base' a mapping"),
@@ -271,7 +271,7 @@ def test_limits_that_networks_share_may_name_what_a_network_has_not() -> None:
 
 def test_a_recipe_for_several_methods_gives_each_what_it_has() -> None:
     """A parameter of some sampler is no mistake where another sampler is meant, also where only one is meant."""
-    for method in ("*", "learned", "mlp-haar", "egnn"):
+    for method in ("*", "ps", "mlp-ga", "egnn"):
         assert task_complaint(recipes=(Recipe(method=method, sampler={"noise_scale": 0.5}),)) is None
 
 

@@ -39,7 +39,7 @@ DESCRIPTION = Description(
     kind="equivariant",
     base_model="gin",
     sampler=None,
-    control="accuracy_moved",
+    control="accuracy_transformed",
 )
 
 

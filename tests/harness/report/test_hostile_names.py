@@ -56,12 +56,12 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             for method in (f"one {name}", f"other {name}"):
                 device = {**default_provenance(), "device": f"{name} {seed}", "host": name}
                 made = make_record(
-                    method="gnn-haar", seed=seed, task_params={"nodes": nodes}, provenance=device, suite=name,
+                    method="gnn-ga", seed=seed, task_params={"nodes": nodes}, provenance=device, suite=name,
                     notes=(name,),
                 )  # fmt: skip
                 made = replace(made, metrics={name: 0.5 + seed / 10})
                 records.append(renamed(made, **everywhere, metric=name, method=method))
-    failed = make_record(method="gnn-learned", error=name)
+    failed = make_record(method="gnn-ps", error=name)
     written, _ = report(tmp_path_factory.mktemp("names"), *records, failed)
     return name, Page(written)
 

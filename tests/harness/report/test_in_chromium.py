@@ -55,7 +55,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(tmp_path_factory.mktemp("page") / "results" / "store")
     nasty = [
-        renamed(make_record("graph8c", "mlp-haar", seed=seed, value=7.0, suite=LONG), method=NASTY, base_model=NASTY)
+        renamed(make_record("graph8c", "mlp-ga", seed=seed, value=7.0, suite=LONG), method=NASTY, base_model=NASTY)
         for seed in (0, 1)
     ]
     write(store.root, *demo_records(), *nasty)
@@ -203,7 +203,7 @@ def test_the_legend_hides_and_shows_a_curve_in_all_figures_of_its_group(browser:
     count = f"return [...{group}.querySelectorAll('.plot')].map(plot => plot.querySelectorAll('.trace').length)"
     before = script(browser, count)
     press_legend = (
-        f"[...{group}.querySelectorAll('.legend button')].find(b => b.textContent.includes('gin_id-haar')).click()"
+        f"[...{group}.querySelectorAll('.legend button')].find(b => b.textContent.includes('gin_id-ga')).click()"
     )
     script(browser, press_legend)
     hidden = script(browser, count)
@@ -247,7 +247,7 @@ def test_rows_are_filtered_by_all_words(browser: webdriver.Chrome, page: Path) -
     box = browser.find_element(By.CSS_SELECTOR, "#leaderboard .filter")
     box.find_element(By.TAG_NAME, "input").send_keys("Learned gin")
     rows = browser.find_element(By.CSS_SELECTOR, "#leaderboard table").find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert [row.find_element(By.TAG_NAME, "code").text for row in rows if row.is_displayed()] == ["gin_id-learned"]
+    assert [row.find_element(By.TAG_NAME, "code").text for row in rows if row.is_displayed()] == ["gin_id-ps"]
     assert box.find_element(By.TAG_NAME, "output").text == f"1 of {len(rows)} rows"
 
 
@@ -263,7 +263,7 @@ def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Pa
     store = Store(tmp_path / "results" / "store")
     records = [
         renamed(
-            make_record(method="gnn-haar", seed=seed, value=1.0 + number / 100),
+            make_record(method="gnn-ga", seed=seed, value=1.0 + number / 100),
             method=f"plugin-{number:03}",
             base_model=f"b{number % 7}",
         )

@@ -86,7 +86,7 @@ def test_every_link_of_the_contents_leads_somewhere(demo: tuple[str, str]) -> No
 def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     records = [
         renamed(
-            make_record(method="gnn-haar", seed=seed),
+            make_record(method="gnn-ga", seed=seed),
             task=NASTY,
             method=NASTY,
             base_model=NASTY,
@@ -95,7 +95,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         )
         for seed in (0, 1)
     ]
-    failed = make_record(method="gnn-learned", error=NASTY, suite=NASTY)
+    failed = make_record(method="gnn-ps", error=NASTY, suite=NASTY)
     sizes = [
         renamed(make_record(method="egnn", task_params={"nodes": n}), method=NASTY, size_name=NASTY) for n in (4, 8)
     ]

@@ -64,21 +64,21 @@ def test_the_front_of_a_metric_to_raise_has_the_highest(tmp_path: Path) -> None:
             make_record("exp_classify", method, value=value),
             cost={"flops_per_example": flops},
         )
-        for method, value, flops in (("gin", 0.6, 1e3), ("mlp-haar", 0.9, 1e6), ("mlp-frame", 0.8, 2e6))
+        for method, value, flops in (("gin", 0.6, 1e3), ("mlp-ga", 0.9, 1e6), ("mlp-fa", 0.8, 2e6))
     ]
     found = main_costs(tmp_path, *records)
     marks = {name: cell.mark for name, cell in cells(found.table, "FLOPs / example").items()}
-    assert marks == {"gin": "best", "mlp-haar": "best", "mlp-frame": ""}
+    assert marks == {"gin": "best", "mlp-ga": "best", "mlp-fa": ""}
     assert found.group is not None and [figure.name for figure in found.group.figures] == ["FLOPs"]
     named = [trace["name"] for trace in found.group.figures[0].spec["data"] if trace.get("text")]
-    assert named == ["mlp-haar", "gin"]
+    assert named == ["mlp-ga", "gin"]
 
 
 def test_records_without_a_count_have_a_dash_and_are_told(tmp_path: Path) -> None:
-    found = main_costs(tmp_path, costing("egnn", 0.1, None), costing("gnn-haar", 0.2, 5e6))
+    found = main_costs(tmp_path, costing("egnn", 0.1, None), costing("gnn-ga", 0.2, 5e6))
     shown = cells(found.table, "FLOPs / example")
     assert shown["egnn"].text == DASH and "older" in shown["egnn"].why
-    assert shown["gnn-haar"].text == "5.00 M"
+    assert shown["gnn-ga"].text == "5.00 M"
     assert found.remarks == ("No count of operations, which older records do not hold: egnn.",)
     assert found.group is not None
     assert "Not in the figure of FLOPs, which was not measured: egnn." in found.group.remarks
@@ -91,7 +91,7 @@ def test_a_mean_of_costs_leaves_out_seeds_without_one(tmp_path: Path) -> None:
 
 def test_a_hundred_methods_in_one_figure_are_the_front_and_then_the_best(tmp_path: Path) -> None:
     records = [
-        renamed(costing("gnn-haar", (2.0 if n < 10 else 3.0) - n / 100, 1e6 + n), method=f"plugin-{n:03}")
+        renamed(costing("gnn-ga", (2.0 if n < 10 else 3.0) - n / 100, 1e6 + n), method=f"plugin-{n:03}")
         for n in range(100)
     ]
     group = main_costs(tmp_path, *records).group
@@ -103,8 +103,8 @@ def test_a_hundred_methods_in_one_figure_are_the_front_and_then_the_best(tmp_pat
 
 
 def test_a_cheap_and_bad_method_of_the_front_is_drawn_before_better_ones(tmp_path: Path) -> None:
-    records = [renamed(costing("gnn-haar", n / 100, 1e6 + n), method=f"plugin-{n:03}") for n in range(MOST_POINTS + 10)]
-    cheapest = renamed(costing("gnn-haar", 9.0, 1.0), method="cheapest")
+    records = [renamed(costing("gnn-ga", n / 100, 1e6 + n), method=f"plugin-{n:03}") for n in range(MOST_POINTS + 10)]
+    cheapest = renamed(costing("gnn-ga", 9.0, 1.0), method="cheapest")
     group = main_costs(tmp_path, *records, cheapest).group
     assert group is not None and "cheapest" in {series.name for series in group.legend}
 
@@ -130,17 +130,17 @@ def test_costs_are_drawn_in_the_units_of_their_axes(tmp_path: Path) -> None:
 
 
 def test_methods_without_a_value_are_in_the_table_and_not_in_the_figure(tmp_path: Path) -> None:
-    failed = make_record(method="gnn-learned", error="out of memory")
-    found = main_costs(tmp_path, costing("egnn", 0.1, 1e6), costing("gnn-haar", None, 1e5), failed)
+    failed = make_record(method="gnn-ps", error="out of memory")
+    found = main_costs(tmp_path, costing("egnn", 0.1, 1e6), costing("gnn-ga", None, 1e5), failed)
     assert found.group is not None and [series.name for series in found.group.legend] == ["egnn"]
-    assert "Not drawn, since no score ranks them: gnn-haar, gnn-learned." in found.group.remarks
-    assert cells(found.table, "FLOPs / example")["gnn-learned"].why == "Not measured: no run succeeded"
-    assert cells(found.table, "FLOPs / example")["gnn-haar"].text == "100 k"
+    assert "Not drawn, since no score ranks them: gnn-ga, gnn-ps." in found.group.remarks
+    assert cells(found.table, "FLOPs / example")["gnn-ps"].why == "Not measured: no run succeeded"
+    assert cells(found.table, "FLOPs / example")["gnn-ga"].text == "100 k"
     assert all(cell.mark == "best" for cell in cells(found.table, "Memory").values() if cell.text != DASH and cell.mark)
 
 
 def test_where_every_run_failed_there_is_a_table_and_no_figure(tmp_path: Path) -> None:
-    found = main_costs(tmp_path, make_record(error="one"), make_record(method="gnn-haar", error="two"))
+    found = main_costs(tmp_path, make_record(error="one"), make_record(method="gnn-ga", error="two"))
     assert found.group is None and len(found.table.rows) == 2
 
 
@@ -169,11 +169,11 @@ def test_more_than_the_paper_is_better_where_the_metric_is_to_be_high(
 
 
 def test_claims_in_words_and_other_protocols_are_not_compared_as_numbers(tmp_path: Path) -> None:
-    records = [make_record("graph8c", "mlp-learned", seed=seed, value=float(seed)) for seed in (0, 1)]
+    records = [make_record("graph8c", "mlp-ps", seed=seed, value=float(seed)) for seed in (0, 1)]
     table = replication(tables_of(tmp_path, *records))
-    assert cells(table, "Paper")["mlp-learned"].text == "0 pairs"
-    assert cells(table, "Difference in SD")["mlp-learned"].text == DASH
-    assert cells(table, "Comparable")["mlp-learned"].text == (
+    assert cells(table, "Paper")["mlp-ps"].text == "0 pairs"
+    assert cells(table, "Difference in SD")["mlp-ps"].text == DASH
+    assert cells(table, "Comparable")["mlp-ps"].text == (
         "no: protocol quick, not paper; published without its k; a claim that no number of the authors confirms"
     )
 
@@ -190,14 +190,14 @@ def test_deviations_are_sentences_to_which_a_full_stop_is_added() -> None:
 
 
 def test_cards_of_what_ran(tmp_path: Path) -> None:
-    other = renamed(make_record(method="gnn-haar"), task="other-task", method="other-method", base_model="net")
-    runs = tables_of(tmp_path, make_record(method="egnn"), make_record(method="gnn-frame"), other).runs
+    other = renamed(make_record(method="gnn-ga"), task="other-task", method="other-method", base_model="net")
+    runs = tables_of(tmp_path, make_record(method="egnn"), make_record(method="gnn-fa"), other).runs
     facts = {card.name: dict(card.facts) for card in method_cards(runs)}
-    assert list(facts) == ["egnn", "gnn-frame", "other-method"]
+    assert list(facts) == ["egnn", "gnn-fa", "other-method"]
     assert facts["egnn"]["Guarantee"] == "exact" and "2102.09844" in facts["egnn"]["Base model"]
-    assert "Puny et al. 2022" in facts["gnn-frame"]["Group elements"]
-    assert facts["gnn-frame"]["Respects"] == "Sₙ"
-    assert "not equivariant on 67 of 120 graphs of EXP" in facts["gnn-frame"]["Knowingly not as published"]
+    assert "Puny et al. 2022" in facts["gnn-fa"]["Group elements"]
+    assert facts["gnn-fa"]["Respects"] == "Sₙ"
+    assert "not equivariant on 67 of 120 graphs of EXP" in facts["gnn-fa"]["Knowingly not as published"]
     assert "Knowingly not as published" not in facts["egnn"]
     assert "Guarantee" not in facts["other-method"]
     nbody, unknown = task_cards(runs)
@@ -244,7 +244,7 @@ def test_runs_of_several_commits_are_told(tmp_path: Path) -> None:
 
 def test_failed_runs_are_told_most_frequent_first_with_what_the_first_of_them_says(tmp_path: Path) -> None:
     records = [make_record(seed=seed, error="rare" if seed == 0 else "often") for seed in range(4)]
-    found = failures(tables_of(tmp_path, make_record(method="gnn-haar"), *records).runs)
+    found = failures(tables_of(tmp_path, make_record(method="gnn-ga"), *records).runs)
     assert [(one.sentence, one.count) for one in found] == [("often", "3 runs"), ("rare", "1 run")]
     assert found[1].runs == "nbody × egnn (protocol quick, seed 0)"  # noqa: RUF001
     assert found[0].log.startswith("logs/") and "often" in found[0].traceback
@@ -267,11 +267,11 @@ def test_tasks_that_nobody_registers_come_last(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_finite_score_is_marked_as_one_that_failed(tmp_path: Path) -> None:
-    records = [make_record(seed=0), make_record(seed=1, value=None), make_record(method="gnn-haar")]
+    records = [make_record(seed=0), make_record(seed=1, value=None), make_record(method="gnn-ga")]
     (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
     failed = cells(board.table, "Failed")
     assert (failed["egnn"].text, failed["egnn"].note, failed["egnn"].mark) == ("0", "1 not finite", "failed")
-    assert (failed["gnn-haar"].text, failed["gnn-haar"].mark) == ("0", "")
+    assert (failed["gnn-ga"].text, failed["gnn-ga"].mark) == ("0", "")
 
 
 def test_the_interval_stands_beside_the_mean_of_the_middle_half(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_the_interval_stands_beside_the_mean_of_the_middle_half(tmp_path: Path) 
     assert cells(board.table, "mse ↓")["egnn"].text.startswith("21 ±")
 
 
-@pytest.mark.parametrize(("task", "methods"), [("nbody", ("egnn", "gnn-haar")), ("exp_classify", ("gin", "mlp-haar"))])
+@pytest.mark.parametrize(("task", "methods"), [("nbody", ("egnn", "gnn-ga")), ("exp_classify", ("gin", "mlp-ga"))])
 def test_rows_that_are_told_apart_have_places_of_their_own_whichever_way_is_better(
     tmp_path: Path, task: str, methods: tuple[str, str]
 ) -> None:
@@ -298,21 +298,21 @@ def test_rows_that_are_told_apart_have_places_of_their_own_whichever_way_is_bett
 
 
 def test_a_failed_row_has_neither_a_device_nor_a_missing_count(tmp_path: Path) -> None:
-    found = main_costs(tmp_path, costing("egnn", 0.1, 5e6), make_record(method="gnn-haar", error="no"))
+    found = main_costs(tmp_path, costing("egnn", 0.1, 5e6), make_record(method="gnn-ga", error="no"))
     assert "Device" not in [column.title for column in found.table.columns]
     assert found.remarks == ()
 
 
 def test_the_front_is_a_staircase_that_goes_down_at_each_of_its_points(tmp_path: Path) -> None:
-    group = main_costs(tmp_path, costing("egnn", 0.3, 1e6), costing("gnn-haar", 0.1, 9e6)).group
+    group = main_costs(tmp_path, costing("egnn", 0.3, 1e6), costing("gnn-ga", 0.1, 9e6)).group
     assert group is not None
     stairs = group.figures[0].spec["data"][0]
     assert (stairs["x"], stairs["y"], stairs["line"]["shape"]) == ([1e6, 9e6], [0.3, 0.1], "hv")
 
 
 def test_versions_of_a_task_are_contests_of_their_own(tmp_path: Path) -> None:
-    old = make_record(method="gnn-haar")
+    old = make_record(method="gnn-ga")
     old = replace(old, spec=replace(old.spec, task_version="0"))
     boards = leaderboard(tables_of(tmp_path, old, make_record()))[0].boards
-    assert [[row[0].text for row in board.table.rows] for board in boards] == [["egnn"], ["gnn-haar"]]
+    assert [[row[0].text for row in board.table.rows] for board in boards] == [["egnn"], ["gnn-ga"]]
     assert "task version 0, now" in " ".join(boards[1].chips)

@@ -16,7 +16,7 @@ from harness.suites import model
 
 GOOD: dict[str, Any] = {
     "task": "nbody",
-    "method": "transformer-learned",
+    "method": "transformer-ps",
     "protocol": "quick",
     "settings": {"epochs": 6},
     "sampler": {"entropy_weight": 0.2},
@@ -43,7 +43,7 @@ def written(tmp_path: Path) -> Any:
 def test_a_trial_is_the_run_with_its_point_on_top_of_what_is_fixed(written: Any) -> None:
     job = load(written(resources={"cpus": 2, "chunk": 4})).trial(POINT)
     spec = job.spec
-    assert (spec.task, spec.method, spec.seed, job.suite) == ("nbody", "transformer-learned", 0, "search/mine")
+    assert (spec.task, spec.method, spec.seed, job.suite) == ("nbody", "transformer-ps", 0, "search/mine")
     assert (spec.settings.epochs, spec.settings.train_samples) == (6, 3)
     assert (spec.sampler["entropy_weight"], spec.sampler["noise_scale"]) == (0.2, 0.30000000000000004)
     assert spec.base["heads"] == 2
@@ -90,7 +90,7 @@ def test_a_metric_is_the_tasks_own_or_the_loss(written: Any) -> None:
 
 WRONG = [
     ({"task": "nbdy"}, "line 1: there is no task 'nbdy': did you mean 'nbody'?"),
-    ({"method": "transformr-learned"}, "line 2: there is no method 'transformr-learned': did you mean"),
+    ({"method": "transformr-ps"}, "line 2: there is no method 'transformr-ps': did you mean"),
     ({"protocol": "papr"}, "line 3: the task 'nbody' has no protocol 'papr': did you mean 'paper'?"),
     ({"sampler": {"noise_scal": 1.0}}, "nothing selected has the sampler setting 'noise_scal': did you mean 'noise_sc"),
     ({"trails": 4}, "there is no key 'trails' here: did you mean 'trials'?"),
@@ -105,7 +105,7 @@ WRONG = [
     ({"algorithm": "tpee"}, "there is no algorithm 'tpee': did you mean 'tpe'?"),
     ({"scheduler": "ahsa"}, "there is no scheduler 'ahsa': did you mean 'asha'?"),
     ({"metric": "mes"}, "there is no validation metric 'mes': did you mean 'mse'?"),
-    ({"metric": "mse_moved"}, "there is no validation metric 'mse_moved': did you mean 'mse'?"),
+    ({"metric": "mse_transformed"}, "there is no validation metric 'mse_transformed': did you mean 'mse'?"),
     ({"grace": 7}, "'grace' should be at most 6, the epochs of a trial."),
     ({"grace": 0}, "'grace' should be greater than or equal to 1, not 0"),
     ({"reduction": 1}, "'reduction' should be greater than 1, not 1"),

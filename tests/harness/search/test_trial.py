@@ -43,7 +43,7 @@ from tests.harness.search.test_searching import Watcher
 HIGH: dict[str, Any] = {
     "name": "high",
     "task": "shapes_o3",
-    "method": "set_transformer-identity",
+    "method": "set_transformer-none",
     "protocol": "quick",
     "settings": {"epochs": 8, "batch_size": 20, "validate_every": 1},
     "base": {"width": 8},

@@ -103,9 +103,9 @@ def test_equal_runs_are_merged_and_the_first_counts(loaded: Load) -> None:
 
 
 def test_a_grid_over_what_only_some_methods_have_gives_the_others_once(loaded: Load) -> None:
-    experiment = "{tasks: nbody, methods: [egnn, gnn-learned], grid: {sampler.noise_scale: [0.5, 2]}}"
+    experiment = "{tasks: nbody, methods: [egnn, gnn-ps], grid: {sampler.noise_scale: [0.5, 2]}}"
     text = f"protocol: quick\nexperiments: [{experiment}]\n"
-    assert Counter(job.spec.method for job in loaded(text).expand().jobs) == {"egnn": 1, "gnn-learned": 2}
+    assert Counter(job.spec.method for job in loaded(text).expand().jobs) == {"egnn": 1, "gnn-ps": 2}
 
 
 def test_pairs_that_do_not_fit_are_listed_with_their_reason(loaded: Load) -> None:
@@ -119,7 +119,7 @@ def test_pairs_that_do_not_fit_are_listed_with_their_reason(loaded: Load) -> Non
 
 
 def test_parameters_decide_whether_a_pair_fits(loaded: Load) -> None:
-    experiment = "{tasks: nbody, methods: transformer-haar, grid: {task_params.nodes: [32, 33]}}"
+    experiment = "{tasks: nbody, methods: transformer-ga, grid: {task_params.nodes: [32, 33]}}"
     text = f"protocol: quick\nexperiments: [{experiment}]\n"
     jobs, misfits = loaded(text).expand()
     assert [job.spec.task_params["nodes"] for job in jobs] == [32]
@@ -130,7 +130,7 @@ def test_parameters_decide_whether_a_pair_fits(loaded: Load) -> None:
 def test_spellings_of_a_number_are_one_run(loaded: Load, number: str) -> None:
     def run(lr: str, noise_scale: str) -> list[str]:
         experiment = (
-            f"{{tasks: nbody, methods: gnn-learned, settings: {{lr: {lr}}}, sampler: {{noise_scale: {noise_scale}}}}}"
+            f"{{tasks: nbody, methods: gnn-ps, settings: {{lr: {lr}}}, sampler: {{noise_scale: {noise_scale}}}}}"
         )
         return digests(loaded(f"protocol: quick\nexperiments: [{experiment}]\n").expand())
 
@@ -144,7 +144,7 @@ def test_spellings_of_a_number_are_one_run(loaded: Load, number: str) -> None:
         ("seeds=[3, 5]", "seeds: 2", "seeds: [3, 5]"),
         ("settings.epochs=2", "seeds: 2", "seeds: 2\nsettings: {epochs: 2}"),
         ("settings.lr=1e-2", "seeds: 2", "seeds: 2\nsettings: {lr: 0.01}"),
-        ("experiments.0.methods=[egnn, mlp-learned]", '[egnn, "mlp-*"]', "[egnn, mlp-learned]"),
+        ("experiments.0.methods=[egnn, mlp-ps]", '[egnn, "mlp-*"]', "[egnn, mlp-ps]"),
         ("experiments.0.grid.task_params.nodes=[5]", "[4, 8]", "[5]"),
         ("experiments.0.sampler.temperature=0.3", "0.2", "0.3"),
         ("overrides.0.settings.lr=5e-3", "2e-3", "5e-3"),
@@ -337,7 +337,7 @@ def test_quick_covers_what_the_demo_shows() -> None:
     bases = {registry.method(name).base.name for name in methods}
     assert {job.spec.task for job in jobs} == {"graph8c", "exp_classify", "pattern", "nbody"}
     assert {"gin", "egnn", "mlp", "gin_id", "gnn", "transformer"} <= bases
-    assert samplers == {"identity", "haar", "frame", "minimal_frame", "canonical", "learned"}
+    assert samplers == {"none", "ga", "fa", "mfa", "canonical", "ps"}
     assert {job.spec.task_params["nodes"] for job in jobs if job.spec.task == "nbody"} >= {4, 8, 16, 32}
     assert {job.spec.protocol for job in jobs} == {"quick"}
     assert len({job.spec.seed for job in jobs}) >= 2
@@ -382,6 +382,6 @@ def test_tasks_that_a_glob_finds_and_that_lack_the_protocol_are_misfits(loaded: 
 
 
 def test_seeds_of_an_experiment_count_for_it_alone(loaded: Load) -> None:
-    two = "  - {tasks: nbody, methods: egnn, seeds: [7]}\n  - {tasks: nbody, methods: gnn-haar}\n"
+    two = "  - {tasks: nbody, methods: egnn, seeds: [7]}\n  - {tasks: nbody, methods: gnn-ga}\n"
     jobs, _ = loaded("protocol: quick\nseeds: 2\nexperiments:\n" + two).expand()
-    assert [(job.spec.method, job.spec.seed) for job in jobs] == [("egnn", 7), ("gnn-haar", 0), ("gnn-haar", 1)]
+    assert [(job.spec.method, job.spec.seed) for job in jobs] == [("egnn", 7), ("gnn-ga", 0), ("gnn-ga", 1)]

@@ -168,20 +168,20 @@ GRAPHS = {"nodes": 4, "group": ["S_n"], "stabilised": 0.25, "data_seed": 0}
 TINY: list[dict[str, Any]] = [
     {"tasks": [task], "methods": [method], "task_params": {**params, **SIZES}, "base": base, "sampler": sampler}
     for task, params, method, base, sampler in (
-        ("teacher_space_equivariant", SPACE, "gnn-learned", WIDTH, {**Q, "fixed_noise": False}),
-        ("teacher_space_invariant", SPACE, "mlp-frame", {"widths": [8], "activation": "relu", "reads": ["geometry"]},
+        ("teacher_space_equivariant", SPACE, "gnn-ps", WIDTH, {**Q, "fixed_noise": False}),
+        ("teacher_space_invariant", SPACE, "mlp-fa", {"widths": [8], "activation": "relu", "reads": ["geometry"]},
          {"group": ["S_n", "O(3)"], "exact": True}),
         ("teacher_space_invariant", SPACE, "mlp-canonical", {"widths": [8, 8], "final_activation": False}, NO_NOISE),
-        ("teacher_space_equivariant", SPACE, "transformer-minimal_frame", {**WIDTH, "heads": 2}, {"exact": False}),
-        ("teacher_space_equivariant", SPACE, "mpnn-haar", {**WIDTH, "edge_channels": 1}, {"group": ["O(3)"]}),
+        ("teacher_space_equivariant", SPACE, "transformer-mfa", {**WIDTH, "heads": 2}, {"exact": False}),
+        ("teacher_space_equivariant", SPACE, "mpnn-ga", {**WIDTH, "edge_channels": 1}, {"group": ["O(3)"]}),
         ("teacher_space_invariant", SPACE, "vector_neurons", {**WIDTH, "neighbours": 2}, {}),
         ("teacher_space_equivariant", SPACE, "fa_gnn", WIDTH, {}),
         ("teacher_space_equivariant", SPACE, "tfn", {**WIDTH, "degree": 1, "radii": 3, "reach": 2.0}, {}),
-        ("teacher_graph_equivariant", GRAPHS, "mlp-learned", {"widths": [8], "reads": ["edges"]},
+        ("teacher_graph_equivariant", GRAPHS, "mlp-ps", {"widths": [8], "reads": ["edges"]},
          {**Q, "q": "gin", "noise": "uniform", "input_linear": True, "norm_padding": False}),
-        ("teacher_graph_invariant", GRAPHS, "transformer-learned", {**WIDTH, "heads": 2}, {**Q, "q": "transformer"}),
+        ("teacher_graph_invariant", GRAPHS, "transformer-ps", {**WIDTH, "heads": 2}, {**Q, "q": "transformer"}),
         ("teacher_graph_invariant", GRAPHS, "gin_id-canonical", {**WIDTH, "head": [4]}, {**NO_NOISE, "q": "deepsets"}),
-        ("teacher_graph_equivariant", GRAPHS, "gin_id-minimal_frame", WIDTH, {"exact": False}),
+        ("teacher_graph_equivariant", GRAPHS, "gin_id-mfa", WIDTH, {"exact": False}),
         ("teacher_graph_invariant", GRAPHS, "gps", {**WIDTH, "heads": 4, "walk_steps": 3}, {}),
         ("teacher_graph_invariant", GRAPHS, "ppgn", {"width": 8, "layers": 1, "depth": 1}, {}),
     )

@@ -108,9 +108,9 @@ def test_runs_are_estimated_by_their_settings_then_by_their_pair_and_the_longest
     egnn = [job for job in suite.expand().jobs if job.spec.method == "egnn"]
     longer = load(tmp_path / "mine.yaml", [f"settings.epochs={3 * egnn[0].spec.settings.epochs}"]).expand().jobs
     store.write(took(egnn[0], 10.0, 8.0), [])
-    store.write(took(next(job for job in longer if job.spec.method == "mlp-haar"), 300.0, 270.0), [])
-    mlp = [job for job in suite.expand().jobs if job.spec.method == "mlp-haar" and job.spec.task == "nbody"]
-    others = [job for job in suite.expand().jobs if job.spec.method == "mlp-frame"]
+    store.write(took(next(job for job in longer if job.spec.method == "mlp-ga"), 300.0, 270.0), [])
+    mlp = [job for job in suite.expand().jobs if job.spec.method == "mlp-ga" and job.spec.task == "nbody"]
+    others = [job for job in suite.expand().jobs if job.spec.method == "mlp-fa"]
     seconds = estimates([egnn[1], *mlp, *others], store)
     assert seconds[egnn[1].spec.digest] == Estimate(10.0, "settings")
     assert all(seconds[job.spec.digest] == Estimate(30.0 + 90.0, "pair") for job in mlp)
@@ -137,7 +137,7 @@ def test_only_training_takes_longer_where_there_is_more_of_it(
     """10 epochs of 1,000 trajectories with batches of 100 and 10 samples: 100 steps."""
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "protocol: quick\nexperiments: [{tasks: [nbody], methods: [mlp-haar], task_params: {train: 1000}}]\n"
+        "protocol: quick\nexperiments: [{tasks: [nbody], methods: [mlp-ga], task_params: {train: 1000}}]\n"
         "settings: {epochs: 10, batch_size: 100, train_samples: 10, train_size: null}\n"
     )
     known = record(load(path).expand().jobs[0], "succeeded")
@@ -151,7 +151,7 @@ def test_only_training_takes_longer_where_there_is_more_of_it(
 def test_a_task_that_does_not_train_takes_as_long_as_its_embeddings(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "protocol: quick\nexperiments: [{tasks: [graph8c], methods: [mlp-haar]}]\nsettings: {initialisations: 20}\n"
+        "protocol: quick\nexperiments: [{tasks: [graph8c], methods: [mlp-ga]}]\nsettings: {initialisations: 20}\n"
     )
     known = record(load(path).expand().jobs[0], "succeeded")
     cost = {"train_seconds": 0.0, "embed_seconds": 16.0}
@@ -187,7 +187,7 @@ def test_only_lets_through_what_matches(suite: Suite, only: Sequence[str], passe
     [
         ("task=nbdy", "the suite 'mine' has no task 'nbdy': did you mean 'nbody'?"),
         ("task=exp_classify", "the suite 'mine' has no task 'exp_classify': "),
-        ("method=mlp-har", "the suite 'mine' has no method 'mlp-har': did you mean 'mlp-haar'?"),
+        ("method=mlp-har", "the suite 'mine' has no method 'mlp-har': did you mean 'mlp-ga'?"),
         ("method=gnn-*", "the suite 'mine' has no method 'gnn-*': "),
         ("methd=gin", "write task=NAME, method=NAME or both: did you mean 'method'?"),
         ("nbody", "write task=NAME, method=NAME or both, for example"),

@@ -38,7 +38,7 @@ def parts() -> Iterator[tuple[str, MethodCard, BaseCard | SamplerCard]]:
     """Every base model, alone or without symmetrization, and every sampler with a base model of each kind of task."""
     methods = registry.methods()
     for card in methods.values():
-        if card.sampler is None or card.sampler.name == "identity":
+        if card.sampler is None or card.sampler.name == "none":
             yield "base", card, card.base
         if card.sampler is not None and card.base.name in ("mlp", "gnn"):
             yield "sampler", card, card.sampler
@@ -115,7 +115,7 @@ REFUSED = [
 
 def suite_with(folder: Path, name: str, value: Any) -> Path:
     section, _, key = name.partition(".")
-    experiment = {"tasks": ["nbody"], "methods": ["transformer-learned"], section: {key: value}}
+    experiment = {"tasks": ["nbody"], "methods": ["transformer-ps"], section: {key: value}}
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump({"protocol": "quick", "experiments": [experiment]}, sort_keys=False))
     return path
@@ -126,14 +126,14 @@ def test_a_suite_a_search_and_a_check_refuse_it_alike(name: str, value: Any, sen
     with pytest.raises(SymbenchError) as caught:
         load_suite(suite_with(tmp_path, name, value))
     assert "mine.yaml, line " in str(caught.value) and sentence in str(caught.value)
-    search = {"task": "nbody", "method": "transformer-learned", "protocol": "quick", "trials": 2}
+    search = {"task": "nbody", "method": "transformer-ps", "protocol": "quick", "trials": 2}
     (tmp_path / "search.yaml").write_text(yaml.safe_dump({**search, "space": {name: {"choice": [value]}}}))
     with pytest.raises(SymbenchError) as caught:
         load_search(tmp_path / "search.yaml")
     assert "search.yaml, line " in str(caught.value) and sentence in str(caught.value)
     with pytest.raises(SymbenchError) as caught:
-        verdicts.subject("transformer-learned", "nbody", [f"{name}={json.dumps(value)}"])
-    own = "learned" if name.startswith("sampler") else "transformer"
+        verdicts.subject("transformer-ps", "nbody", [f"{name}={json.dumps(value)}"])
+    own = "ps" if name.startswith("sampler") else "transformer"
     assert f"setting {sentence}".replace("' should", f"' of '{own}' should") in str(caught.value)
 
 
@@ -149,7 +149,7 @@ def test_settings_that_do_not_go_together_are_refused_before_a_run(
 ) -> None:
     with pytest.raises(SymbenchError, match=sentence):
         load_suite(suite_with(tmp_path, name, value)).expand()
-    search = {"task": "nbody", "method": "transformer-learned", "protocol": "quick", "trials": 2}
+    search = {"task": "nbody", "method": "transformer-ps", "protocol": "quick", "trials": 2}
     (tmp_path / "search.yaml").write_text(yaml.safe_dump({**search, "space": {name: {"choice": [16, value]}}}))
     with pytest.raises(SymbenchError, match=rf"search.yaml, line \d+: .*{sentence}"):
         load_search(tmp_path / "search.yaml")

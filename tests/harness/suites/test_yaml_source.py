@@ -169,10 +169,10 @@ def test_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
 def test_a_set_changes_one_of_two_places_that_share_an_alias(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     pair = "{{tasks: [nbody], methods: [{}], settings: {}}}"
-    experiments = f"[{pair.format('egnn', '&few {epochs: 3}')}, {pair.format('gnn-haar', '*few')}]"
+    experiments = f"[{pair.format('egnn', '&few {epochs: 3}')}, {pair.format('gnn-ga', '*few')}]"
     path.write_text(f"protocol: quick\nexperiments: {experiments}\n")
     jobs = load(path, ["experiments.0.settings.epochs=5"]).expand().jobs
-    assert {job.spec.method: job.spec.settings.epochs for job in jobs} == {"egnn": 5, "gnn-haar": 3}
+    assert {job.spec.method: job.spec.settings.epochs for job in jobs} == {"egnn": 5, "gnn-ga": 3}
 
 
 def test_seeds_and_settings_are_read_as_yaml_1_2(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ FIELDS = [
 @pytest.mark.parametrize(("section", "name", "value"), FIELDS)
 def test_a_boolean_and_a_word_are_never_a_number(section: str, name: str, value: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    experiment = f"  - tasks: [nbody]\n    methods: [gnn-learned]\n    {section}: {{{name}: {value}}}\n"
+    experiment = f"  - tasks: [nbody]\n    methods: [gnn-ps]\n    {section}: {{{name}: {value}}}\n"
     path.write_text(f"protocol: quick\nexperiments:\n{experiment}")
     with pytest.raises(SymbenchError) as caught:
         load(path).expand()

@@ -113,7 +113,7 @@ def test_the_report_says_what_happened_and_stays_a_page_whatever_things_are_call
 ) -> None:
     page = content.artifacts(make_record(metrics=dict.fromkeys(NASTY, 0.5), notes=("<img src=x>", "two\nlines")))
     lines = page["report.md"].splitlines()
-    assert lines[0] == "# nbody x gnn-haar, seed 0: succeeded"
+    assert lines[0] == "# nbody x gnn-ga, seed 0: succeeded"
     assert "<script>" not in page["report.md"] and "<img" not in page["report.md"]
     assert r"| a\|b c | 0.5 |" in lines
     assert "- two lines" in lines
@@ -131,8 +131,8 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_a_run_is_named_by_what_it_is(make_job: Callable[..., Job], make_record: Callable[..., Record]) -> None:
     spec, about = make_job(7).spec, make_record().description
-    assert content.run_name(spec, about) == "nbody nodes=5 gnn-haar seed=7"
-    assert content.run_name(spec, replace(about, size=None)) == "nbody gnn-haar seed=7"
+    assert content.run_name(spec, about) == "nbody nodes=5 gnn-ga seed=7"
+    assert content.run_name(spec, replace(about, size=None)) == "nbody gnn-ga seed=7"
     assert content.experiment_name("quick") == "symbench/quick"
 
 

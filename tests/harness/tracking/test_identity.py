@@ -83,7 +83,7 @@ def test_a_new_database_and_its_pages_are_those_of_the_store_that_was_named(
     [run] = mlflow_runs(store.mlflow_uri)
     with running(store.mlflow_uri, store.root, 0) as (url, process):
         asked = f"{url}/get-artifact?path=report.md&run_uuid={run.info.run_id}"
-        assert urllib.request.urlopen(asked, timeout=10).read().startswith(b"# nbody x gnn-haar")
+        assert urllib.request.urlopen(asked, timeout=10).read().startswith(b"# nbody x gnn-ga")
         assert not any("mlflow.db" in word for word in Path(f"/proc/{process.pid}/cmdline").read_text().split("\0"))
     assert inside(tmp_path) == {name}
 

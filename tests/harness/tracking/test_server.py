@@ -69,7 +69,7 @@ def test_the_pages_are_on_loopback_alone_and_all_processes_end(
             assert run.data.tags["symbench.digest"] == record.digest
             assert [run.info.experiment_id] == json.loads(query["experiments"][0])
             with urllib.request.urlopen(f"{url}/get-artifact?path=report.md&run_uuid={run_id}", timeout=10) as page:
-                assert page.read().startswith(b"# nbody x gnn-haar")
+                assert page.read().startswith(b"# nbody x gnn-ga")
 
             _is_the_same_through_the_server(url, store, make_job(7), make_record, tmp_path)
 

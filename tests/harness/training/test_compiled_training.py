@@ -40,7 +40,7 @@ def outcome(method: str, **settings: Any) -> Outcome:
 
 @pytest.mark.parametrize(
     ("method", "network"),
-    [("mlp-learned", "MLP"), ("transformer-canonical", "PairTransformer"), ("egnn", "EGNN")],
+    [("mlp-ps", "MLP"), ("transformer-canonical", "PairTransformer"), ("egnn", "EGNN")],
 )
 def test_a_compiled_network_trains_to_the_same_numbers(method: str, network: str, compiled: list[str]) -> None:
     expected = outcome(method, precision="float64")
@@ -53,12 +53,12 @@ def test_a_compiled_network_trains_to_the_same_numbers(method: str, network: str
 
 
 def test_compiling_is_part_of_what_a_run_is_and_the_digests_of_others_stay() -> None:
-    plain, compiling = particles_spec("gnn-haar"), particles_spec("gnn-haar", compile=True)
+    plain, compiling = particles_spec("gnn-ga"), particles_spec("gnn-ga", compile=True)
     assert plain.digest != compiling.digest
-    assert particles_spec("gnn-haar", compile=False).digest == plain.digest
+    assert particles_spec("gnn-ga", compile=False).digest == plain.digest
 
 
 def test_networks_of_a_stack_are_not_compiled() -> None:
-    specs = [particles_spec("gnn-haar", seed=seed, compile=True) for seed in (0, 1)]
+    specs = [particles_spec("gnn-ga", seed=seed, compile=True) for seed in (0, 1)]
     with pytest.raises(NotStacked, match="compiled one at a time"):
         execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])

@@ -103,7 +103,7 @@ def together(name: str, folder: Path, size: int = 2, **settings: Any) -> list[di
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
 
-@pytest.mark.parametrize("name", ["gin", "mlp-learned", "gin_id-canonical"])
+@pytest.mark.parametrize("name", ["gin", "mlp-ps", "gin_id-canonical"])
 def test_two_processes_end_where_one_does(name: str, tmp_path: Path) -> None:
     """With batch norms over all of a batch, penalties, odd batches that two cannot halve, clipped gradients.
 
@@ -122,12 +122,12 @@ def test_two_processes_end_where_one_does(name: str, tmp_path: Path) -> None:
 
 
 def test_two_processes_go_on_from_their_checkpoint(tmp_path: Path) -> None:
-    expected = together("mlp-haar", tmp_path)
+    expected = together("mlp-ga", tmp_path)
     resumed = tmp_path / "resumed"
     resumed.mkdir()
-    together("mlp-haar", resumed, epochs=2, warmup_epochs=1)
+    together("mlp-ga", resumed, epochs=2, warmup_epochs=1)
     assert torch.load(resumed / "state.pt", weights_only=True)["progress"]["epoch"] == 2
-    found = together("mlp-haar", resumed)
+    found = together("mlp-ga", resumed)
     for ours, whole in zip(found, expected, strict=True):
         for key, value in whole["weights"].items():
             assert torch.equal(ours["weights"][key], value)

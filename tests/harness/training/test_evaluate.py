@@ -77,10 +77,10 @@ def test_runs_measure_how_equivariant_they_are_at_every_number_of_samples() -> N
         curve = execute(spec, resources=Resources(), hooks=NullHooks()).curve
         return [point.equivariance for point in curve]
 
-    first, last = errors("gnn-haar", curve_repeats=8)
+    first, last = errors("gnn-ga", curve_repeats=8)
     assert last == pytest.approx(first / 4, rel=0.2)
-    assert errors("gnn-identity")[0] == errors("gnn-identity")[1] > first
-    for method in ("egnn", "gnn-frame"):
+    assert errors("gnn-none")[0] == errors("gnn-none")[1] > first
+    for method in ("egnn", "gnn-fa"):
         assert max(errors(method)) < 1e-4
 
 
@@ -114,7 +114,7 @@ def test_a_run_keeps_the_peak_of_its_training_on_an_accelerator(
 ) -> None:
     if peak is not None:
         monkeypatch.setattr(sys.modules[execute.__module__], "device_peak", lambda device: peak)
-    outcome = execute(particles_spec("gnn-haar", epochs=1), resources=Resources(), hooks=NullHooks())
+    outcome = execute(particles_spec("gnn-ga", epochs=1), resources=Resources(), hooks=NullHooks())
     assert outcome.cost.get("train_peak_memory_bytes") == peak
 
 

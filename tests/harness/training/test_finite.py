@@ -185,7 +185,7 @@ def test_one_number_of_an_example_is_enough(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
-@pytest.mark.parametrize("name", ["gin", "mlp-haar"])
+@pytest.mark.parametrize("name", ["gin", "mlp-ga"])
 def test_structures_without_a_finite_embedding_are_not_told_apart_nor_alike(name: str, value: float) -> None:
     """Every comparison with not-a-number is false: the pair would count as separated and no copy as fooled."""
     run = separation(name, 2)
@@ -216,7 +216,7 @@ def test_the_structure_without_a_finite_embedding_is_named() -> None:
 
 def test_a_comparison_whose_squares_overflow_has_failed() -> None:
     """The embeddings are finite, T^2 is not: neither separated nor not."""
-    counted = comparisons("gin_id-haar", EASY)
+    counted = comparisons("gin_id-ga", EASY)
     whole = counted._embed
     counted._embed = lambda *arguments: 1e200 * whole(*arguments)  # type: ignore[method-assign]
     with pytest.raises(NotFinite, match=r"T\^2 of pair 0 \(star\) is not finite"):
@@ -321,7 +321,7 @@ def spoiled(method: str, *overrides: str) -> verdicts.Subject:
 
 @pytest.mark.parametrize(
     ("method", "overrides"),
-    [("mlp-identity", ()), ("mlp-haar", ()), ("egnn", ()), ("mlp-learned", ("sampler.fixed_noise=true",))],
+    [("mlp-none", ()), ("mlp-ga", ()), ("egnn", ()), ("mlp-ps", ("sampler.fixed_noise=true",))],
 )
 def test_no_check_is_passed_by_what_is_not_finite(method: str, overrides: tuple[str, ...]) -> None:
     """Above all not by a method that is expected to be without symmetry."""
@@ -333,7 +333,7 @@ def test_no_check_is_passed_by_what_is_not_finite(method: str, overrides: tuple[
 def test_no_law_is_read_off_elements_that_are_not_finite() -> None:
     """Coordinates that are not-a-number differ by nothing that a test would see."""
     for overrides in ((), ("sampler.fixed_noise=true",)):
-        verdict = verdicts.law_verdict(spoiled("mlp-learned", *overrides), draws=8)
+        verdict = verdicts.law_verdict(spoiled("mlp-ps", *overrides), draws=8)
         assert not verdict.passed and "group elements are not finite" in verdict.sentence
 
 
@@ -342,6 +342,6 @@ def test_a_student_that_is_not_finite_shows_nothing(monkeypatch: pytest.MonkeyPa
         nn.init.constant_(next(network.parameters()), math.nan)
 
     monkeypatch.setattr(universality, "train", ruined)
-    for method in ("mlp-identity", "mlp-haar"):
+    for method in ("mlp-none", "mlp-ga"):
         verdict = verdicts.universality_verdict(verdicts.subject(method, "nbody"))
         assert not verdict.passed and "predictions are not finite" in verdict.sentence

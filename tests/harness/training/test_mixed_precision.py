@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
 EXAMPLES = {"train": 40, "validation": 40, "test": 20}
 NARROW = {name: {"layers": 1, "width": 8, "heads": 1} for name in ("transformer", "vit")}
-SAMPLERS = ("haar", "frame", "canonical", "learned", None)
+SAMPLERS = ("ga", "fa", "canonical", "ps", None)
 
 
 def families(task_name: str) -> list[str]:
@@ -90,7 +90,7 @@ class Seen(nn.Module):
         module.register_forward_pre_hook(lambda m, _: self.calls.append((m.training, torch.is_autocast_enabled("cpu"))))
 
 
-@pytest.mark.parametrize("method_name", ["mlp-learned", "gin_id-canonical", "transformer-haar"])
+@pytest.mark.parametrize("method_name", ["mlp-ps", "gin_id-canonical", "transformer-ga"])
 def test_only_the_base_network_and_only_in_training(method_name: str) -> None:
     training = fit(spec("teacher_graph_invariant", method_name, epochs=1))
     assert isinstance(training.model, Symmetrized)
@@ -102,7 +102,7 @@ def test_only_the_base_network_and_only_in_training(method_name: str) -> None:
 
 
 def test_predictions_losses_and_group_elements_are_in_single_precision() -> None:
-    training = fit(spec("teacher_graph_invariant", "mlp-learned"))
+    training = fit(spec("teacher_graph_invariant", "mlp-ps"))
     x, _ = training.train[:10]
     model = training.model.train()
     assert isinstance(model, Symmetrized)
@@ -131,7 +131,7 @@ def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]
     assert (differences < 1e-3).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("method_name", ["mlp-haar", "gin_id-learned", "gin"])
+@pytest.mark.parametrize("method_name", ["mlp-ga", "gin_id-ps", "gin"])
 def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
     """From the same start, to the rounding of bfloat16, which grows with every step; and not on frozen weights."""
     gently = spec("teacher_graph_invariant", method_name, lr=3e-5)
@@ -158,7 +158,7 @@ def test_chunks_change_nothing() -> None:
     """What is computed again in the backward pass is computed in bfloat16 again: gradients agree but for rounding."""
     gradients = []
     for chunk in (None, 1):
-        training = fit(spec("teacher_graph_invariant", "mlp-haar"))
+        training = fit(spec("teacher_graph_invariant", "mlp-ga"))
         x, targets = training.train[:10]
         value = training.model.train()(x, 4, torch.Generator().manual_seed(0), chunk).value
         training.task.loss(value, targets).backward()

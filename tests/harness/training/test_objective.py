@@ -53,7 +53,7 @@ def trained(network: Model, hooks: Any = None, **settings: Any) -> Model:
 
 
 def test_the_penalty_is_the_weight_times_the_entropy_and_is_added() -> None:
-    network = model("mlp-learned", entropy_weight=0.25).train()
+    network = model("mlp-ps", entropy_weight=0.25).train()
     x = EdgeCount({}).data("train").inputs.to(CPU, torch.float64)
     prediction = network(x, 2, torch.Generator().manual_seed(0))
     entropy, loss = prediction.statistics["entropy"], torch.tensor(3.0, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_training_lowers_the_entropy_of_what_is_soft(stack: bool) -> None:
     """With no loss to lower; alone and in a stack. A weight of 0 asks for nothing."""
 
     def entropies(weight: float) -> list[float]:
-        network, rows = model("mlp-learned", entropy_weight=weight), Rows()
+        network, rows = model("mlp-ps", entropy_weight=weight), Rows()
         settings = {"epochs": 6, "batch_size": 10, "lr": 1e-2}
         if not stack:
             trained(network, rows, **settings)
@@ -129,13 +129,13 @@ def test_the_logged_loss_is_the_mean_over_steps_of_the_loss_of_each_batch() -> N
 
     rows = Rows()
     protocol = Protocol(epochs=2, max_steps=3, batch_size=30, train_samples=2, valid_samples=2, lr=0.0625)
-    network = model("mlp-learned", entropy_weight=7.0)
+    network = model("mlp-ps", entropy_weight=7.0)
     Fit(network, Told({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=rows).run()
     assert [row["train/loss"] for row in rows.rows] == [5.0, 4.0] and rows.rows[0]["train/lr"] == 0.0625
     assert rows.rows[0]["validation/loss"] == 1.0 and math.isfinite(rows.rows[0]["validation/mse"])
 
 
-@pytest.mark.parametrize("name", ["mlp-learned", "mlp-haar", "gin"])
+@pytest.mark.parametrize("name", ["mlp-ps", "mlp-ga", "gin"])
 def test_what_is_logged_or_measured_holds_no_graph(name: str) -> None:
     """Else an epoch would keep everything that its steps have computed."""
     network, task = model(name), EdgeCount({})

@@ -144,7 +144,7 @@ def test_networks_separate_what_they_can_and_reliably(name: str, separated: set[
 def test_chance_separates_at_the_level_of_the_test() -> None:
     """One random permutation for each embedding: both tests err on isomorphic graphs as often as they may."""
     pairs = {f"copy {number}": SAME["itself"] for number in range(150)}
-    counted = comparisons("gin_id-haar", pairs, test_samples=1)
+    counted = comparisons("gin_id-ga", pairs, test_samples=1)
     found = counted.metrics()
     most = binom.isf(UNLIKELY, 150, 1.5 * LEVEL)  # of 32 embeddings that are not Gaussian
     assert found["unreliable"] <= most and found["separated"] <= most
@@ -154,7 +154,7 @@ def test_chance_separates_at_the_level_of_the_test() -> None:
 def test_what_is_memorised_separates_nothing() -> None:
     """A network without symmetry parts the copies that it is shown, of isomorphic graphs: fresh copies it does not."""
     pairs = {f"copy {number}": SAME["itself"] for number in range(20)}
-    counted = comparisons("mlp-identity", pairs, epochs=30)
+    counted = comparisons("mlp-none", pairs, epochs=30)
     pair = counted.task.pair(0).to(CPU, torch.float64)
     model = counted.model(pair, 0).eval()
 
@@ -202,10 +202,10 @@ def test_rounding_of_large_embeddings_separates_nothing(scale: float) -> None:
 
 def test_a_run_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = HARD | EASY | SAME
-    whole = comparisons("gin_id-haar", pairs, epochs=1)
+    whole = comparisons("gin_id-ga", pairs, epochs=1)
     expected = whole.metrics()
     monkeypatch.setattr(paired, "CHECKPOINT_SECONDS", 0.0)
-    cut = comparisons("gin_id-haar", pairs, tmp_path / "state", epochs=1)
+    cut = comparisons("gin_id-ga", pairs, tmp_path / "state", epochs=1)
     saved = checkpoint.save
 
     def once(path: Path, state: checkpoint.State) -> None:
@@ -216,7 +216,7 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(checkpoint, "save", once)
     with pytest.raises(KeyboardInterrupt):
         cut.metrics()
-    again = comparisons("gin_id-haar", pairs, tmp_path / "state", epochs=1)
+    again = comparisons("gin_id-ga", pairs, tmp_path / "state", epochs=1)
     assert again.metrics() == expected
     assert again.statistics == whole.statistics
     assert again.train_seconds > 0
@@ -280,9 +280,9 @@ def test_only_reliable_pairs_count_as_separated() -> None:
 def test_a_device_that_is_out_of_memory_is_so_for_all_pairs_and_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    whole = comparisons("gin_id-haar", EASY | SAME, epochs=1, test_samples=6)
+    whole = comparisons("gin_id-ga", EASY | SAME, epochs=1, test_samples=6)
     expected = whole.metrics()
-    tried, short = with_room_for(2, monkeypatch), comparisons("gin_id-haar", EASY | SAME, epochs=1, test_samples=6)
+    tried, short = with_room_for(2, monkeypatch), comparisons("gin_id-ga", EASY | SAME, epochs=1, test_samples=6)
     assert short.metrics() == expected
     assert [size for size in tried if size > 2] == [6, 3]
     assert short.chunks.notes(4) == ("out of memory in evaluation: chunk 1 instead of 4",)

@@ -39,16 +39,16 @@ def assert_equal(first: tuple[list[Any], Mapping[str, torch.Tensor]], second: An
 @pytest.mark.parametrize(
     ("task_name", "method_name"),
     [
-        ("exp_classify", "mlp-learned"),
-        ("exp_classify", "gin_id-frame"),
+        ("exp_classify", "mlp-ps"),
+        ("exp_classify", "gin_id-fa"),
         ("exp_classify", "gated_gcn"),
         ("exp_classify", "gps"),
-        ("nbody", "transformer-learned"),
+        ("nbody", "transformer-ps"),
         ("nbody", "fa_gnn"),
         ("nbody", "vector_neurons"),
-        ("peptides_func", "vit-learned"),
+        ("peptides_func", "vit-ps"),
         ("peptides_struct", "vit-canonical"),
-        ("pcqm_contact", "vit-frame"),
+        ("pcqm_contact", "vit-fa"),
     ],
 )
 def test_a_run_that_is_done_twice_ends_with_the_same_bits(task_name: str, method_name: str) -> None:
@@ -57,9 +57,9 @@ def test_a_run_that_is_done_twice_ends_with_the_same_bits(task_name: str, method
 
 @pytest.mark.parametrize("task_name", ["exp_classify", "pattern"])
 def test_ranks_that_are_known_beforehand_change_no_number(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = trained(task_name, "gin_id-frame")
+    known = trained(task_name, "gin_id-fa")
     monkeypatch.setattr("baselines.symmetrized.Symmetrized.prepared", Model.prepared)
-    assert_equal(known, trained(task_name, "gin_id-frame"))
+    assert_equal(known, trained(task_name, "gin_id-fa"))
 
 
 def test_a_prediction_costs_what_it_costs_for_new_structures(monkeypatch: pytest.MonkeyPatch) -> None:

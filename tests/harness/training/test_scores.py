@@ -72,7 +72,7 @@ def test_a_metric_that_is_not_returned_is_said_before_training(registered: With,
 
 
 def test_a_right_one_is_trained_and_looking_changes_nothing(registered: With) -> None:
-    with registered("NBODY", "control='mse_moved'"):
+    with registered("NBODY", "control='mse_transformed'"):
         spec = spec_of()
         theirs = execute(spec, resources=Resources(), hooks=NullHooks())
         assert theirs.metrics["mse"] > 0

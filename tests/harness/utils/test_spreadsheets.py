@@ -27,7 +27,7 @@ FORMULAS = [
     "=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\x00=1", "=1+1\n=2", "\tx", "-",
     "=", FORMULA, *WIDE,
 ]  # fmt: skip
-HARMLESS = ["nbody", "a=b", "", "1", "0.5", "[{}]", "'=1", "x\n=1", "gnn-haar", "5-1", "Ω"]
+HARMLESS = ["nbody", "a=b", "", "1", "0.5", "[{}]", "'=1", "x\n=1", "gnn-ga", "5-1", "Ω"]
 
 
 def cells(frame: pl.DataFrame) -> list[str]:
@@ -67,7 +67,7 @@ def test_the_tables_of_imported_runs_hold_no_formula(tmp_path: Path) -> None:
     """Names, groups, settings, labels, suites and errors are whatever somebody wrote."""
     evil = dict.fromkeys(("task", "method", "base_model", "sampler", "variant", "size_name"), FORMULA)
     other = Store(tmp_path / "theirs" / "store")
-    plain = make_record(method="gnn-haar", suite=FORMULA, notes=(FORMULA,), value=-0.25)
+    plain = make_record(method="gnn-ga", suite=FORMULA, notes=(FORMULA,), value=-0.25)
     settings = replace(plain, suite="@a", spec=replace(plain.spec, base={FORMULA: FORMULA}))
     write(other.root, renamed(plain, **evil), renamed(settings, **evil), make_record(method="egnn", error=FORMULA))
     export(other, tmp_path / "lab.zip")

@@ -22,7 +22,7 @@ from harness.report.content.by_epoch import ENTROPY, LOSS
 from harness.report.sections.sample_complexity import sample_curves
 from tests.harness.synthetic import make_record
 
-METHODS = ("mlp-haar", "mlp-learned")
+METHODS = ("mlp-ga", "mlp-ps")
 
 
 def rows_of(level: float) -> list[HistoryRow]:
@@ -90,7 +90,7 @@ def test_a_damaged_history_is_named_in_one_warning_and_the_report_is_made(
     figures = sample_curves(collate(store), store.history)[0].contests[0].group.figures  # type: ignore[union-attr]
     loss = next(figure for figure in figures if figure.title == "Validation loss by epoch")
     levels = {trace["name"]: trace["y"][0] for trace in loss.spec["data"] if "name" in trace}
-    assert levels == {"mlp-haar": 1.5, "mlp-learned": 1.0}
+    assert levels == {"mlp-ga": 1.5, "mlp-ps": 1.0}
 
 
 def test_no_damage_is_no_warning_and_several_are_one(store: Store, runs: list[Record], tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_no_damage_is_no_warning_and_several_are_one(store: Store, runs: list[Re
 
 def test_a_step_that_a_history_has_twice_is_one_value_and_one_seed(store: Store, runs: list[Record]) -> None:
     """What was trained again since a checkpoint stands there again: the later value is that of the run."""
-    again = make_record("exp_classify", "mlp-haar", seed=0)
+    again = make_record("exp_classify", "mlp-ga", seed=0)
     store.write(again, [*rows_of(100.0), *rows_of(3.0), *rows_of(1.0)])
     figures = sample_curves(collate(store), store.history)[0].contests[0].group.figures  # type: ignore[union-attr]
     loss = next(figure for figure in figures if figure.title == "Validation loss by epoch")
-    line = next(trace for trace in loss.spec["data"] if trace.get("name") == "mlp-haar")
+    line = next(trace for trace in loss.spec["data"] if trace.get("name") == "mlp-ga")
     assert line["y"] == [1.5] * 4
     band = next(trace for trace in loss.spec["data"] if trace["meta"]["series"] == line["meta"]["series"])
     assert band["y"] == pytest.approx([2.0] * 4 + [1.0] * 4)  # one standard error of 1 and 2

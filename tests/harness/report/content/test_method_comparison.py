@@ -46,12 +46,12 @@ def test_quick_is_not_paper(tmp_path: Path) -> None:
 
 def test_a_changed_setting_or_another_dataset_is_not_the_papers_either(tmp_path: Path) -> None:
     changed = make_record(method="egnn", protocol="paper", settings={"epochs": 10})
-    variant = make_record("exp_classify", "mlp-learned", "paper")
+    variant = make_record("exp_classify", "mlp-ps", "paper")
     exp, nbody = leaderboard(tables_of(tmp_path, changed, variant))
     assert cell(nbody.boards[0], "egnn", "Paper").note == "article; other settings"
     assert nbody.boards[0].changed.endswith("of paper in every row: epochs=10")
-    assert cell(exp.boards[0], "mlp-learned", "Paper").text == "1.0 / 1.0"
-    assert cell(exp.boards[0], "mlp-learned", "Paper").note == (
+    assert cell(exp.boards[0], "mlp-ps", "Paper").text == "1.0 / 1.0"
+    assert cell(exp.boards[0], "mlp-ps", "Paper").note == (
         "thread / release; trained with k = 10, k = 10 at evaluation; other data"
     )
     assert exp.boards[0].chips == ("generated variant of EXP",)
@@ -64,7 +64,7 @@ def test_the_papers_number_holds_for_five_particles_only(tmp_path: Path) -> None
 
 
 def test_sizes_are_ranked_apart_and_the_main_contest_comes_first(tmp_path: Path) -> None:
-    records = [make_record(method=method) for method in ("egnn", "gnn-haar", "gnn-frame")]
+    records = [make_record(method=method) for method in ("egnn", "gnn-ga", "gnn-fa")]
     records += [make_record(method="egnn", value=0.001, task_params={"nodes": n}) for n in (4, 8)]
     (task,) = leaderboard(tables_of(tmp_path, *records))
     assert [board.chips for board in task.boards] == [("nodes = 5",), ("nodes = 4",), ("nodes = 8",)]
@@ -73,7 +73,7 @@ def test_sizes_are_ranked_apart_and_the_main_contest_comes_first(tmp_path: Path)
 
 
 def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_path: Path) -> None:
-    def run(group: str, degree: int, method: str = "mlp-haar") -> Record:
+    def run(group: str, degree: int, method: str = "mlp-ga") -> Record:
         params = {"group": [group], "degree": degree, "stabilised": 0}
         return make_record("teacher_space_invariant", method, task_params=params)
 
@@ -81,7 +81,7 @@ def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_
         run(group, degree) for group, degree in (("O(#)", 8), ("O(#)", 3), ("C_#", 16), ("O(#)", 16), ("C_#", 4))
     ]
     store = Store(tmp_path)
-    write(store.root, *records, run("O(#)", 5), run("O(#)", 5, "mlp-frame"))
+    write(store.root, *records, run("O(#)", 5), run("O(#)", 5, "mlp-fa"))
     (task,) = leaderboard(collate(store))
     named = [board.chips[0] for board in task.boards]
     assert named == ["O(5)", "C_4", "C_16", "O(3)", "O(8)", "O(16)"]
@@ -91,14 +91,14 @@ def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_
 def test_rows_say_what_was_changed(tmp_path: Path) -> None:
     (task,) = leaderboard(
         tables_of(
-            tmp_path, make_record(method="gnn-haar"), make_record(method="gnn-haar", settings={"train_samples": 7})
+            tmp_path, make_record(method="gnn-ga"), make_record(method="gnn-ga", settings={"train_samples": 7})
         )
     )
     assert sorted(row[0].note for row in task.boards[0].table.rows) == ["", "train_samples=7"]
 
 
 def test_departures_need_a_known_method_of_the_same_version() -> None:
-    spec = make_record(method="gnn-learned", base={"width": 32}, settings={"lr": 0.5}).spec.to_dict()
+    spec = make_record(method="gnn-ps", base={"width": 32}, settings={"lr": 0.5}).spec.to_dict()
     assert departures(spec) == {"base.width": 32, "settings.lr": 0.5}
     assert departures(make_record().spec.to_dict()) == departures(make_record(seed=3).spec.to_dict()) == {}
     assert departures(spec | {"method": "unheard_of"}) is None
@@ -106,8 +106,8 @@ def test_departures_need_a_known_method_of_the_same_version() -> None:
 
 
 def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> None:
-    record = renamed(make_record(method="gnn-haar"), method="other-thing", base_model="other", sampler="thing")
-    known, other = method_cards(tables_of(tmp_path, record, make_record(method="gnn-learned")).runs)
+    record = renamed(make_record(method="gnn-ga"), method="other-thing", base_model="other", sampler="thing")
+    known, other = method_cards(tables_of(tmp_path, record, make_record(method="gnn-ps")).runs)
     assert (known.title, other.title) == ("Message-passing GNN, probabilistic symmetrization", "other-thing")
     assert dict(known.facts)["Group elements"].startswith("probabilistic symmetrization")
     assert dict(other.facts)["Group elements"] == "thing" and dict(other.facts)["Base model"] == "other"
@@ -117,8 +117,8 @@ def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> 
 def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) -> None:
     drawn = {"width": 64, "weights": "random"}
     name = "google/vit-base-patch16-224-in21k"
-    loaded = renamed(make_record("graph8c", "vit-learned", base={"weights": "in21k", **SIZES}), weights=name)
-    random = renamed(make_record("graph8c", "vit-learned", base=drawn), weights="random weights")
+    loaded = renamed(make_record("graph8c", "vit-ps", base={"weights": "in21k", **SIZES}), weights=name)
+    random = renamed(make_record("graph8c", "vit-ps", base=drawn), weights="random weights")
     tables = tables_of(tmp_path, loaded, random)
     rows = [board.table.rows for task in leaderboard(tables) for board in task.boards]
     rows += [table.rows for task in sample_curves(tables) for contest in task.contests for table in contest.tables]
@@ -129,9 +129,9 @@ def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) 
 
 def test_a_failed_method_is_last_and_says_so(tmp_path: Path) -> None:
     records = [make_record(method="egnn", seed=seed, error="It broke.") for seed in (0, 1)]
-    (task,) = leaderboard(tables_of(tmp_path, *records, make_record(method="gnn-haar")))
+    (task,) = leaderboard(tables_of(tmp_path, *records, make_record(method="gnn-ga")))
     board = task.boards[0]
-    assert [row[0].text for row in board.table.rows] == ["gnn-haar", "egnn"]
+    assert [row[0].text for row in board.table.rows] == ["gnn-ga", "egnn"]
     assert cell(board, "egnn", "mse").note == "every run failed"
     assert cell(board, "egnn", "Failed").text == "2"
 
@@ -140,7 +140,7 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
     from harness.report.report import report_contents
     from tests.harness.synthetic import demo_records
 
-    bare = make_record(method="gnn-haar", seed=9, value=None, provenance={}, cost={"parameters": float("nan")})
+    bare = make_record(method="gnn-ga", seed=9, value=None, provenance={}, cost={"parameters": float("nan")})
     contents = report_contents(tables_of(tmp_path, *demo_records(), bare), store_name="store")
     tables = [contents["overview"].table, contents["environments"], contents["reproduction"]]
     tables += [board.table for task in contents["leaderboard"] for board in task.boards]
@@ -154,15 +154,15 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
 
 
 def test_only_what_every_row_changed_is_said_once(tmp_path: Path) -> None:
-    methods = ("egnn", "gnn-haar", "gnn-frame")
+    methods = ("egnn", "gnn-ga", "gnn-fa")
     records = [
-        make_record(method=method, settings={"epochs": 2, **({"lr": 0.5} if method != "gnn-haar" else {})})
+        make_record(method=method, settings={"epochs": 2, **({"lr": 0.5} if method != "gnn-ga" else {})})
         for method in methods
     ]
     (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
     assert board.changed.endswith("in every row: epochs=2")
     assert {row[0].text: row[0].note for row in board.table.rows} == {
-        "egnn": "lr=0.5", "gnn-frame": "lr=0.5", "gnn-haar": "",
+        "egnn": "lr=0.5", "gnn-fa": "lr=0.5", "gnn-ga": "",
     }  # fmt: skip
 
 

@@ -26,36 +26,36 @@ DASH = missing("").text
 # Typed a second time from the list of numbers that could be confirmed: task, method, metric, version, k in training and
 # at evaluation, value.
 CONFIRMED = [
-    ("exp_classify", "mlp-haar", "accuracy", "thread", None, 10, 0.50),
-    ("exp_classify", "mlp-frame", "accuracy", "thread", None, 10, 1.00),
+    ("exp_classify", "mlp-ga", "accuracy", "thread", None, 10, 0.50),
+    ("exp_classify", "mlp-fa", "accuracy", "thread", None, 10, 1.00),
     ("exp_classify", "mlp-canonical", "accuracy", "thread", None, 10, 0.50),
-    ("exp_classify", "mlp-learned, soft permutations", "accuracy", "thread", None, 10, 0.50),
-    ("exp_classify", "mlp-learned", "accuracy", "thread", None, 10, 0.82),
-    ("exp_classify", "gin_id-haar", "accuracy", "puny thread", 1, 1, 0.50),
+    ("exp_classify", "mlp-ps, soft permutations", "accuracy", "thread", None, 10, 0.50),
+    ("exp_classify", "mlp-ps", "accuracy", "thread", None, 10, 0.82),
+    ("exp_classify", "gin_id-ga", "accuracy", "puny thread", 1, 1, 0.50),
     *(
-        ("exp_classify", "mlp-learned", "accuracy", version, k, 10, percent / 100)
+        ("exp_classify", "mlp-ps", "accuracy", version, k, 10, percent / 100)
         for version, percents in (
             ("thread", (98.5, 100, 100, 100, 96, 96)),
             ("release", (97.5, 99.5, 100, 100, 99, 94)),
         )
         for k, percent in zip((1, 2, 5, 10, 20, 50), percents, strict=True)
     ),
-    ("nbody", "transformer-learned", "mse", "submission", None, None, 0.00417),
+    ("nbody", "transformer-ps", "mse", "submission", None, None, 0.00417),
     ("nbody", "transformer-canonical", "mse", "submission", None, None, 0.00779),
     ("nbody", "se3_transformer", "mse", "article", None, None, 0.0244),
     ("nbody", "tfn", "mse", "article", None, None, 0.0155),
-    ("nbody", "mpnn-identity", "mse", "article", None, None, 0.0107),
+    ("nbody", "mpnn-none", "mse", "article", None, None, 0.0107),
     ("nbody", "radial_field", "mse", "article", None, None, 0.0104),
     ("nbody", "egnn", "mse", "article", None, None, 0.0071),
     ("nbody", "segnn", "mse", "article", None, None, 0.0043),
     ("nbody", "seconv", "mse", "article", None, None, 0.0116),
     ("nbody", "fa_gnn", "mse", "article", None, None, 0.0057),
-    ("pcqm_contact", "vit-learned", "hits1", "leaderboard", None, None, 0.3287),
-    ("pcqm_contact", "vit-learned", "hits3", "leaderboard", None, None, 0.6694),
-    ("pcqm_contact", "vit-learned", "hits10", "leaderboard", None, None, 0.9526),
-    ("pcqm_contact", "vit-learned", "mrr", "leaderboard", None, None, 0.5341),
-    ("peptides_func", "vit-learned", "ap", "leaderboard", None, None, 0.6575),
-    ("peptides_struct", "vit-learned", "mae", "leaderboard", None, None, 0.2559),
+    ("pcqm_contact", "vit-ps", "hits1", "leaderboard", None, None, 0.3287),
+    ("pcqm_contact", "vit-ps", "hits3", "leaderboard", None, None, 0.6694),
+    ("pcqm_contact", "vit-ps", "hits10", "leaderboard", None, None, 0.9526),
+    ("pcqm_contact", "vit-ps", "mrr", "leaderboard", None, None, 0.5341),
+    ("peptides_func", "vit-ps", "ap", "leaderboard", None, None, 0.6575),
+    ("peptides_struct", "vit-ps", "mae", "leaderboard", None, None, 0.2559),
 ]
 
 
@@ -77,7 +77,7 @@ def compared(root: Path, *records: Record) -> list[dict[str, Cell]]:
     return [dict(zip(titles, row, strict=True)) for row in table.rows]
 
 
-def on_official(seed: int, value: float, method: str = "mlp-learned", **changes: Any) -> Record:
+def on_official(seed: int, value: float, method: str = "mlp-ps", **changes: Any) -> Record:
     params = {"task_params": {"data": "official"}}
     return make_record("exp_classify", method, "paper", seed, value=value, **params, **changes)
 
@@ -94,10 +94,10 @@ def test_every_confirmed_number_is_there_and_no_other() -> None:
 def test_what_no_number_confirms_is_a_claim() -> None:
     claims = [one for one in published._load().results if one.claim]
     named = {(one.task, one.method, one.shown) for one in claims}
-    symmetrized = {f"{base}-{by}" for base in ("mlp", "gin_id") for by in ("haar", "frame", "canonical", "learned")}
+    symmetrized = {f"{base}-{by}" for base in ("mlp", "gin_id") for by in ("ga", "fa", "canonical", "ps")}
     assert named == {(task, method, "0 pairs") for task in ("graph8c", "exp") for method in symmetrized} | {
-        ("exp_classify", "gin_id-learned", "1.0"),
-        ("pattern", "vit-haar", "0.8466"),
+        ("exp_classify", "gin_id-ps", "1.0"),
+        ("pattern", "vit-ga", "0.8466"),
     }
     assert all("claim" in one.marks for one in claims)
 
@@ -122,10 +122,10 @@ def test_every_result_is_of_a_registered_task_and_method_that_fits_or_said_to_be
 def test_a_number_without_its_k_is_marked() -> None:
     unknown = {(one.task, one.method) for one in published._load().results if one.lacks_k and not one.claim}
     assert unknown == {
-        ("nbody", "transformer-learned"),
-        ("pcqm_contact", "vit-learned"),
-        ("peptides_func", "vit-learned"),
-        ("peptides_struct", "vit-learned"),
+        ("nbody", "transformer-ps"),
+        ("pcqm_contact", "vit-ps"),
+        ("peptides_func", "vit-ps"),
+        ("peptides_struct", "vit-ps"),
     }
     assert all(("k not given" in one.marks) == one.lacks_k for one in published._load().results)
 
@@ -133,7 +133,7 @@ def test_a_number_without_its_k_is_marked() -> None:
 @pytest.mark.parametrize("faulty", [{}, {"value": 1.0, "text": "all"}, {"text": "all"}, {"value": "0.5"}])
 def test_a_result_has_a_number_or_is_a_claim_in_words(faulty: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Published(task="exp", method="mlp-haar", metric="unseparated", version="article", source="kim2023", **faulty)
+        Published(task="exp", method="mlp-ga", metric="unseparated", version="article", source="kim2023", **faulty)
 
 
 def test_both_published_runs_stand_beside_a_row_of_the_same_k(tmp_path: Path) -> None:
@@ -183,23 +183,23 @@ def test_the_ablation_with_fixed_noise_is_beside_runs_with_fixed_noise_only(tmp_
 def test_another_network_is_marked_and_never_has_a_difference(tmp_path: Path) -> None:
     records = [
         make_record(method=method, protocol="paper", seed=seed, value=0.01 + seed / 1000)
-        for method in ("tfn", "transformer-learned", "egnn")
+        for method in ("tfn", "transformer-ps", "egnn")
         for seed in (0, 1)
     ]
     rows = {row["Method"].text: row for row in compared(tmp_path, *records)}
-    for method in ("tfn", "transformer-learned"):
+    for method in ("tfn", "transformer-ps"):
         assert rows[method]["Difference in SD"].text == DASH
         assert "another network: " in rows[method]["Difference in SD"].why
         assert "another network" in rows[method]["Paper"].note
     assert rows["egnn"]["Difference in SD"].text != DASH
     cells = paper_cells(board := on_board(tmp_path, *records))
     assert cells["tfn"].note == "article; another network"
-    assert cells["transformer-learned"].note == "submission; k not given; another network"
+    assert cells["transformer-ps"].note == "submission; k not given; another network"
     assert any("tfn 0.0155: another network: " in remark for remark in board.remarks)
 
 
 def test_a_difference_needs_the_published_protocol_on_the_official_data(tmp_path: Path) -> None:
-    on_generated = [make_record("exp_classify", "mlp-haar", "paper", seed, value=0.5 + seed / 100) for seed in (0, 1)]
+    on_generated = [make_record("exp_classify", "mlp-ga", "paper", seed, value=0.5 + seed / 100) for seed in (0, 1)]
     quick = [make_record(method="egnn", seed=seed, value=0.01 + seed / 1000) for seed in (0, 1)]
     changed = [
         make_record(method="egnn", protocol="paper", seed=seed, value=0.01 + seed / 1000, settings={"epochs": 10})
@@ -213,17 +213,17 @@ def test_a_difference_needs_the_published_protocol_on_the_official_data(tmp_path
 
 def test_long_range_numbers_tell_of_their_correction_and_of_other_metrics(tmp_path: Path) -> None:
     full = {"task_params": {"nodes": 444}}
-    board = on_board(tmp_path / "peptides", make_record("peptides_func", "vit-learned", "paper", **full))
-    assert paper_cells(board)["vit-learned"].note == "leaderboard; k not given; other weights"
+    board = on_board(tmp_path / "peptides", make_record("peptides_func", "vit-ps", "paper", **full))
+    assert paper_cells(board)["vit-ps"].note == "leaderboard; k not given; other weights"
     assert any("In April 2024 the authors corrected this task" in remark for remark in board.remarks)
-    contact = on_board(tmp_path / "contact", make_record("pcqm_contact", "vit-learned", "paper"))
-    assert any("vit-learned hits1 0.3287 (leaderboard, k not given)" in remark for remark in contact.remarks)
+    contact = on_board(tmp_path / "contact", make_record("pcqm_contact", "vit-ps", "paper"))
+    assert any("vit-ps hits1 0.3287 (leaderboard, k not given)" in remark for remark in contact.remarks)
 
 
 def test_methods_that_are_not_built_here_are_told_with_version_and_k(tmp_path: Path) -> None:
-    remarks = " ".join(on_board(tmp_path, on_official(0, 0.5, "mlp-haar")).remarks)
+    remarks = " ".join(on_board(tmp_path, on_official(0, 0.5, "mlp-ga")).remarks)
     assert "with soft instead of hard permutations 0.5 (thread, k = 10 at evaluation)" in remarks
-    assert "mlp-learned 0.94 (release, trained with k = 50, k = 10 at evaluation)" in remarks
+    assert "mlp-ps 0.94 (release, trained with k = 50, k = 10 at evaluation)" in remarks
 
 
 def test_a_row_from_another_checkpoint_says_so() -> None:
@@ -250,7 +250,7 @@ def test_a_result_names_a_source_and_a_version_that_are_told(field: str) -> None
 @pytest.mark.parametrize(("ours", "theirs"), [(1, 1), (3, 2), (4, 5), (15, 10), (36, 50), (60, 50), (None, 1)])
 def test_the_nearest_k_is_that_of_the_least_difference_and_of_two_the_smaller(ours: int | None, theirs: int) -> None:
     task = registry.task("exp_classify")
-    found = published.results(task.name, task.metric, {**task.params, "data": "official"})["mlp-learned"]
+    found = published.results(task.name, task.metric, {**task.params, "data": "official"})["mlp-ps"]
     changes = {"settings.train_samples": ours}
     nearest = published.closest(found, {"train_samples": ours, "test_samples": 10}, changes)
     assert [(one.version, one.train_samples) for one in nearest] == [("thread", theirs), ("release", theirs)]

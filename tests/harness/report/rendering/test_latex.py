@@ -34,11 +34,11 @@ def latex(root: Path, *records: Record) -> str:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     named = [
-        renamed(make_record(method="gnn-haar", seed=seed), task=HOSTILE, method=HOSTILE, variant=HOSTILE)
+        renamed(make_record(method="gnn-ga", seed=seed), task=HOSTILE, method=HOSTILE, variant=HOSTILE)
         for seed in (0, 1)
     ]
     return latex(
-        tmp_path_factory.mktemp("hostile"), *demo_records(2), *named, make_record(method="gnn-frame", error="no")
+        tmp_path_factory.mktemp("hostile"), *demo_records(2), *named, make_record(method="gnn-fa", error="no")
     )
 
 
@@ -87,10 +87,10 @@ def test_hostile_names_stay_names(hostile: str) -> None:
 def test_means_intervals_and_seeds_stand_in_each_table(tmp_path: Path) -> None:
     records = [make_record(method="egnn", seed=seed, value=value) for seed, value in enumerate((0.1, 0.2, 0.3))]
     text = latex(
-        tmp_path, *records, make_record(method="gnn-haar", value=0.5), make_record(method="gnn-frame", error="no")
+        tmp_path, *records, make_record(method="gnn-ga", value=0.5), make_record(method="gnn-fa", error="no")
     )
     assert r"\texttt{egnn} & 1= & \textbf{0.200 $\pm$ 0.058} &" in text
-    rows = [line for line in text.splitlines() if line.startswith(r"\texttt{gnn-frame}")]
+    rows = [line for line in text.splitlines() if line.startswith(r"\texttt{gnn-fa}")]
     assert len(rows) == 1 and "every run failed" in rows[0]
     assert re.search(r"\\texttt\{egnn\}.* 0\.2000 \[0\.1000, 0\.3000\] & .* 3 & 0 \\\\", text)
 

@@ -48,7 +48,7 @@ def point(record: Record, stage: str = "trained", samples: int = 1, **values: An
     }  # fmt: skip
 
 
-def on_exp(method: str = "mlp-learned", protocol: str = "paper", data: str = "official", **changes: Any) -> Record:
+def on_exp(method: str = "mlp-ps", protocol: str = "paper", data: str = "official", **changes: Any) -> Record:
     return make_record("exp_classify", method, protocol, task_params={"data": data}, **changes)
 
 
@@ -75,7 +75,7 @@ def test_the_grids_are_whole() -> None:
     """Both runs of three quantities, eight k at evaluation by six in training."""
     found = {(grid.quantity, grid.method, grid.version) for grid in study().trained}
     assert found == {
-        (quantity, "mlp-learned", version)
+        (quantity, "mlp-ps", version)
         for quantity in ("output_variance", "loss_variance", "loss_mean")
         for version in ("release", "thread")
     }
@@ -112,7 +112,7 @@ def test_the_grids_are_whole() -> None:
     ],
 )
 def test_numbers_of_the_grids(quantity: str, train_samples: int, samples: int, release: float, thread: float) -> None:
-    found = study().of_trained(quantity, "mlp-learned", train_samples, samples)
+    found = study().of_trained(quantity, "mlp-ps", train_samples, samples)
     assert found == {"release": release, "thread": thread}
 
 
@@ -121,7 +121,7 @@ def test_networks_as_initialised_fall_as_one_over_k_and_differ_by_the_published_
     for quantity, (first, last) in learned.items():
         haar, own = (
             [at(study().initialised, quantity, method, k)["release"] for k in EVALUATED]
-            for method in ("mlp-haar", "mlp-learned")
+            for method in ("mlp-ga", "mlp-ps")
         )
         assert (own[0], own[-1]) == (first, last)
         assert [a / b for a, b in zip(haar, own, strict=True)] == pytest.approx([1.86] * 8, rel=0.04)
@@ -138,16 +138,16 @@ def test_entropies_and_gradient_norms() -> None:
     by_epoch = {(one.quantity, one.method, one.version): one.values for one in study().by_epoch}
     epochs = (100, 500, 1000, 1500, 2000)
     assert by_epoch == {
-        ("permutation_entropy", "mlp-learned", "thread"): dict(
+        ("permutation_entropy", "mlp-ps", "thread"): dict(
             zip(epochs, (6.25, 6.04, 5.93, 5.84, 5.71), strict=True)
         ),
-        ("permutation_entropy", "mlp-haar", "thread"): dict.fromkeys(epochs, 7.03),
-        ("gradient_norm", "mlp-learned", "thread"): dict(zip(epochs, (1.13, 1.12, 0.34, 2.0, 3.4), strict=True)),
-        ("gradient_norm", "mlp-learned", "release"): dict(zip(epochs, (1.03, 0.277, 0.744, 9.54, 5.86), strict=True)),
-        ("gradient_norm", "mlp-haar", "thread"): dict(
+        ("permutation_entropy", "mlp-ga", "thread"): dict.fromkeys(epochs, 7.03),
+        ("gradient_norm", "mlp-ps", "thread"): dict(zip(epochs, (1.13, 1.12, 0.34, 2.0, 3.4), strict=True)),
+        ("gradient_norm", "mlp-ps", "release"): dict(zip(epochs, (1.03, 0.277, 0.744, 9.54, 5.86), strict=True)),
+        ("gradient_norm", "mlp-ga", "thread"): dict(
             zip(epochs, (1.35e-2, 4.27e-5, 1.74e-4, 2.44e-4, 1.65e-4), strict=True)
         ),
-        ("gradient_norm", "mlp-haar", "release"): {100: 1.49e-2},
+        ("gradient_norm", "mlp-ga", "release"): {100: 1.49e-2},
     }
 
 
@@ -164,7 +164,7 @@ def test_ours_stands_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     (part,) = shown(tmp_path, records, points)
     assert (part.protocol, part.chips) == ("paper", ())
     output, _, mean_loss = part.tables
-    assert output.caption.startswith("Output variance of mlp-learned as trained")
+    assert output.caption.startswith("Output variance of mlp-ps as trained")
     both = cell(output, "1", "trained with k = 1")
     assert (both.text, both.note) == ("0.0500 ± 0.0050", "release 0.0573, thread 0.0426")
     theirs = cell(output, "200", "trained with k = 50")
@@ -212,7 +212,7 @@ def test_imported_runs_stand_apart(tmp_path: Path) -> None:
 
 
 def test_what_was_not_trained_needs_the_published_network_only(tmp_path: Path) -> None:
-    records = [on_exp(method, settings={"epochs": 0}) for method in ("mlp-haar", "mlp-learned")]
+    records = [on_exp(method, settings={"epochs": 0}) for method in ("mlp-ga", "mlp-ps")]
     points = [
         point(record, "initialised", k, output_variance=3e-7 / k, output_variance_stderr=1e-9, repeats=50)
         for record in records
@@ -221,9 +221,9 @@ def test_what_was_not_trained_needs_the_published_network_only(tmp_path: Path) -
     (part,) = shown(tmp_path, records, points)
     (table,) = part.tables
     assert part.chips == () and table.caption.startswith("Networks as initialised")
-    assert cell(table, "mlp-haar", "k = 1").text == "3.00e-07 ± 1.0e-09"
-    assert cell(table, "mlp-haar", "k = 1").note == "release 3.07e-07"
-    assert cell(table, "mlp-learned", "k = 2").note == "release 8.09e-08"
+    assert cell(table, "mlp-ga", "k = 1").text == "3.00e-07 ± 1.0e-09"
+    assert cell(table, "mlp-ga", "k = 1").note == "release 3.07e-07"
+    assert cell(table, "mlp-ps", "k = 2").note == "release 8.09e-08"
     assert any("(variances over 50 repeats, not 100)" in remark for remark in part.remarks)
 
 
@@ -235,11 +235,11 @@ def test_entropies_and_histories_stand_beside_the_published_ones(tmp_path: Path)
     norms = pl.DataFrame({"step": [99, 499], "name": ["train/gradient_norm"] * 2, "value": [1.5, 0.5]})
     part = shown(tmp_path, records, [point(records[0])], {record.digest: norms for record in records})[0]
     tables = {table.caption.split(",")[0]: table for table in part.tables}
-    entropy = cell(tables["Entropy of the mean of 100 sampled permutations"], "mlp-learned", "trained with k = 10")
+    entropy = cell(tables["Entropy of the mean of 100 sampled permutations"], "mlp-ps", "trained with k = 10")
     assert (entropy.text, entropy.note) == ("5.650 ± 0.050", "release 5.742, thread 5.69")
-    norm = cell(tables["By epoch"], "mlp-learned", "epoch = 100")
+    norm = cell(tables["By epoch"], "mlp-ps", "epoch = 100")
     assert (norm.text, norm.note) == ("1.500 ± 0", "release 1.03, thread 1.13")
-    assert cell(tables["By epoch"], "mlp-learned", "epoch = 2000").text == DASH
+    assert cell(tables["By epoch"], "mlp-ps", "epoch = 2000").text == DASH
 
 
 def test_a_damaged_history_has_no_part_by_epoch(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_damaged_history_has_no_part_by_epoch(tmp_path: Path) -> None:
 
 
 def test_a_task_of_which_nothing_was_published_says_so(tmp_path: Path) -> None:
-    record = make_record("nbody", "transformer-learned", "paper")
+    record = make_record("nbody", "transformer-ps", "paper")
     (part,) = shown(tmp_path, [record], [point(record)])
     assert part.remarks == ("Nothing of this kind was published for this task.",)
     assert {one.note for table in part.tables for row in table.rows for one in row[1:]} == {"not published"}

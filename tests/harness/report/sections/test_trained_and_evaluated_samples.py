@@ -34,7 +34,7 @@ def study(
     return found, {table.caption: [[cell.text for cell in row] for row in table.rows] for table in found.tables}
 
 
-def trained(k: int, method: str = "gnn-haar", seed: int = 0, **changes: float) -> Record:
+def trained(k: int, method: str = "gnn-ga", seed: int = 0, **changes: float) -> Record:
     record = make_record(
         method=method, seed=seed, value=0.5, variance=2.0, samples=(1, 10, 100), settings={"train_samples": k}
     )
@@ -64,7 +64,7 @@ def test_every_k_of_training_has_its_panel_with_the_flat_references(tmp_path: Pa
         "Estimator variance at k = 1",
     ]
     names = [series.name for series in found.group.legend]
-    assert names == ["egnn", "gnn-haar"]
+    assert names == ["egnn", "gnn-ga"]
     for place in (0, 3):
         curves = [trace for trace in found.group.figures[place].spec["data"] if "marker" in trace]
         assert [trace["name"] for trace in curves] == names
@@ -75,7 +75,7 @@ def test_every_k_of_training_has_its_panel_with_the_flat_references(tmp_path: Pa
 def test_the_tables_say_with_how_many_samples_a_method_was_trained(tmp_path: Path) -> None:
     _, tables = study(tmp_path, *(trained(k, seed=seed) for k in (1, 5) for seed in (0, 1)), flat("egnn"))
     assert [row[:2] for row in tables["mse ↓ by number of group samples k"]] == [
-        ["egnn", DASH], ["gnn-haar", "1"], ["gnn-haar", "5"],
+        ["egnn", DASH], ["gnn-ga", "1"], ["gnn-ga", "5"],
     ]  # fmt: skip
     egnn, first, second = tables["How many samples are enough"]
     assert egnn[2:] == ["0.4000", "any", DASH, DASH, "1"]
@@ -86,7 +86,7 @@ def test_the_tables_say_with_how_many_samples_a_method_was_trained(tmp_path: Pat
 
 
 def test_what_was_not_reached_is_larger_than_the_largest_k(tmp_path: Path) -> None:
-    slow = make_record(method="gnn-haar", value=0.5, samples=(1, 2, 4))
+    slow = make_record(method="gnn-ga", value=0.5, samples=(1, 2, 4))
     _, tables = study(tmp_path, slow)
     assert tables["How many samples are enough"][0][2:] == ["0.5000", "> 4", "-1.00", DASH, "1"]
     assert "Equivariance error by number of group samples k" not in tables
@@ -103,14 +103,14 @@ def history(loss: float, entropy: float | None) -> pl.DataFrame:
 def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path) -> None:
     runs = {
         (method, k, seed): make_record("exp_classify", method, seed=seed, settings={"train_samples": k})
-        for method in ("mlp-haar", "mlp-learned")
+        for method in ("mlp-ga", "mlp-ps")
         for k in (2, 50)
         for seed in (0, 1)
     }
     one = make_record("exp_classify", "mlp-canonical")
     histories = {one.digest: history(0.5, None)}
     for (method, k, seed), record in runs.items():
-        histories[record.digest] = history(float(k + seed), 1.0 if method == "mlp-learned" else 4.0)
+        histories[record.digest] = history(float(k + seed), 1.0 if method == "mlp-ps" else 4.0)
     found, _ = study(tmp_path / "both", *runs.values(), one, histories=histories)
     assert found.group is not None
     loss, entropy = found.group.figures[-2:]
@@ -119,21 +119,21 @@ def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path)
     )  # fmt: skip
     for drawn, levels in ((loss, [2.5, 2.5]), (entropy, [4.0, 1.0])):
         lines = [trace for trace in drawn.spec["data"] if "name" in trace]
-        assert [trace["name"] for trace in lines] == ["mlp-haar", "mlp-learned"]
+        assert [trace["name"] for trace in lines] == ["mlp-ga", "mlp-ps"]
         assert [trace["y"][0] for trace in lines] == pytest.approx(levels)
         assert len(lines[0]["x"]) == 200
-    alone, _ = study(tmp_path / "alone", *(r for (m, *_), r in runs.items() if m == "mlp-haar"), histories=histories)
+    alone, _ = study(tmp_path / "alone", *(r for (m, *_), r in runs.items() if m == "mlp-ga"), histories=histories)
     assert alone.group is not None
     assert "epoch" not in " ".join(figure.title for figure in alone.group.figures)
 
 
 def test_a_damaged_history_is_left_out_by_epoch_and_named(tmp_path: Path) -> None:
     runs = [
-        make_record("exp_classify", method, seed=seed) for method in ("mlp-haar", "mlp-learned") for seed in (0, 1, 2)
+        make_record("exp_classify", method, seed=seed) for method in ("mlp-ga", "mlp-ps") for seed in (0, 1, 2)
     ]
     store = Store(tmp_path / "store")
     for record in runs:
-        entropy = 1.0 if record.spec.method == "mlp-learned" else 4.0
+        entropy = 1.0 if record.spec.method == "mlp-ps" else 4.0
         rows = [(step, name, value, 0.0) for step, name, value in history(float(record.spec.seed), entropy).iter_rows()]
         store.write(record, [HistoryRow(*row) for row in rows])
     damaged = store.history_path(runs[-1].digest, "succeeded")
@@ -160,7 +160,7 @@ def test_families_of_groups_stand_apart_and_say_how_cost_grows(tmp_path: Path) -
     """O(d) and C_m of one task share the name of their size, and nothing else."""
     grid = [(group, d) for group, degrees in (("O(#)", (2, 3, 5)), ("C_#", (4, 64))) for d in degrees]
     chosen = [{"group": [group], "degree": d, "stabilised": 0.0} for group, d in grid]  # C_4 moves every input
-    records = [make_record("teacher_space_invariant", "mlp-haar", task_params=one, samples=(1, 4)) for one in chosen]
+    records = [make_record("teacher_space_invariant", "mlp-ga", task_params=one, samples=(1, 4)) for one in chosen]
     write(tmp_path / "store", *records)
     (task,) = size_curves(collate(Store(tmp_path / "store")))
     of_c, of_o = task.protocols
@@ -182,7 +182,7 @@ def test_families_of_groups_stand_apart_and_say_how_cost_grows(tmp_path: Path) -
 
 
 def test_exponents_of_sizes_have_their_intervals(tmp_path: Path) -> None:
-    records = [make_record(method=name, task_params={"nodes": n}) for name in ("egnn", "gnn-haar") for n in (4, 8, 16)]
+    records = [make_record(method=name, task_params={"nodes": n}) for name in ("egnn", "gnn-ga") for n in (4, 8, 16)]
     write(tmp_path / "store", *records, make_record(task_params={"nodes": 32}, error="Out of memory."))
     (task,) = size_curves(collate(Store(tmp_path / "store")))
     (part,) = task.protocols
@@ -194,7 +194,7 @@ def test_exponents_of_sizes_have_their_intervals(tmp_path: Path) -> None:
 def test_sizes_are_drawn_in_the_units_of_their_axes_and_what_was_not_reached_is_not(tmp_path: Path) -> None:
     records = [
         make_record(
-            method="gnn-haar", seed=seed, task_params={"nodes": n}, samples=(1, 10, 100, 1000) if n < 16 else (1, 2),
+            method="gnn-ga", seed=seed, task_params={"nodes": n}, samples=(1, 10, 100, 1000) if n < 16 else (1, 2),
             cost={"seconds_per_example": 1e-3 * n * (1 + seed), "peak_memory_bytes": 2**20 * n * (1 + seed)},
         )
         for n in (4, 8, 16)
@@ -221,8 +221,8 @@ def test_long_histories_are_thinned_to_what_a_figure_can_hold() -> None:
 
 
 def test_failed_runs_are_in_no_figure_by_epoch(tmp_path: Path) -> None:
-    good = [make_record("exp_classify", method) for method in ("mlp-haar", "mlp-learned")]
-    bad = make_record("exp_classify", "mlp-haar", seed=1, error="It broke.")
+    good = [make_record("exp_classify", method) for method in ("mlp-ga", "mlp-ps")]
+    bad = make_record("exp_classify", "mlp-ga", seed=1, error="It broke.")
     histories = {record.digest: history(2.0, 1.0) for record in good} | {bad.digest: history(900.0, 1.0)}
     found, _ = study(tmp_path, *good, bad, histories=histories)
     assert found.group is not None
@@ -231,9 +231,9 @@ def test_failed_runs_are_in_no_figure_by_epoch(tmp_path: Path) -> None:
 
 
 def test_of_three_settings_of_a_method_all_but_the_first_are_hollow(tmp_path: Path) -> None:
-    records = [make_record(method="gnn-haar", settings={"lr": lr}) for lr in (0.1, 0.2, 0.3)]
-    found, _ = study(tmp_path, *records, make_record(method="gnn-frame"))
+    records = [make_record(method="gnn-ga", settings={"lr": lr}) for lr in (0.1, 0.2, 0.3)]
+    found, _ = study(tmp_path, *records, make_record(method="gnn-fa"))
     assert found.group is not None
     looks = {series.name: series.look.hollow for series in found.group.legend}
-    assert sorted(hollow for name, hollow in looks.items() if "gnn-haar" in name) == [False, True, True]
-    assert looks["gnn-frame"] is False
+    assert sorted(hollow for name, hollow in looks.items() if "gnn-ga" in name) == [False, True, True]
+    assert looks["gnn-fa"] is False
