@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import polars as pl
+
 from harness import registry
 from harness.differences import describe
 from harness.report.content.published import PROTOCOL
@@ -45,6 +47,15 @@ class Contest:
     def on_moved_inputs(self) -> bool:
         moved, _ = stricter(self.metric)
         return self.control == moved
+
+
+def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Rows by task: registered tasks first, in the registry's order."""
+    known = list(registry.tasks())
+    names = sorted(
+        frame["task"].unique(), key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
+    )
+    return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
 
 
 def contests(rows: Iterable[Row]) -> list[Contest]:

@@ -6,20 +6,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.report.content.comparison_groups import Contest, Row
+from harness.report.content.curves import Curve, is_flat
+from harness.report.content.methods import method_cell
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing, number
 from harness.report.rendering.formats import counted, estimate, plain, small
-from harness.report.sections.leaderboard import method_cell
-
-Curve = list[Row]
-"""Points of one setting, by rising k."""
 
 TRAINED = Column(title="Trained with k", why="Group samples per example in training", numeric=True)
-
-
-def is_flat(curve: Curve) -> bool:
-    """Whether a method brings its own samples, so that it has the same numbers at every k."""
-    return len(curve) > 1 and len({(row["mean"], row["variance"]) for row in curve}) == 1
 
 
 def curve_tables(id_: str, contest: Contest, curves: Sequence[Curve], labels: Mapping[str, str]) -> tuple[Table, ...]:

@@ -10,16 +10,15 @@ import polars as pl
 from harness.collate import Tables
 from harness.collate.statistics import SETTING_KEYS
 from harness.report.content import control_metrics
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import Contest, Row, by_task, contests
 from harness.report.content.devices import where
+from harness.report.content.methods import method_cell, method_series
 from harness.report.content.pareto import MEASURES, Point, fronts, pareto
 from harness.report.content.settings import Changes, changed_settings, note, shared
 from harness.report.content.titles import arrow, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number, text
 from harness.report.rendering.figures import FigureGroup
 from harness.report.rendering.formats import estimate, listed, operations
-from harness.report.sections.leaderboard import by_task, method_cell
-from harness.report.sections.sample_complexity import series_of
 
 ON_FRONT = "On the Pareto front: no other method is at least as cheap and as good, and better in one"
 BEFORE_COUNTED = "Not recorded: these runs are older than the count"
@@ -70,7 +69,7 @@ def _contest(id_: str, contest: Contest, changes: Changes) -> ContestCosts:
     rows = control_metrics.order(contest, contest.rows)
     labels = {row["setting"]: note(row, changes, common) for row in rows}
     settings = {row["setting"]: row for row in rows}
-    series = dict(zip(settings, series_of(settings.values(), labels), strict=True))
+    series = dict(zip(settings, method_series(settings.values(), labels), strict=True))
     points = [Point(series=series[row["setting"]], row=row, score=control_metrics.score(row, contest)) for row in rows]
     return ContestCosts(
         protocol=contest.protocol,

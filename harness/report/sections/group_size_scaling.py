@@ -10,20 +10,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.collate import Tables
-from harness.report.content.comparison_groups import Row, unusual
+from harness.report.content.comparison_groups import Row, by_task, unusual
 from harness.report.content.curve_tables import interval_cell, needed_cell
+from harness.report.content.curves import Curve, above_rounding
 from harness.report.content.devices import DEVICE, where
+from harness.report.content.methods import method_cell, method_series
 from harness.report.content.published import PROTOCOL
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.content.titles import arrow, better, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing, number
 from harness.report.rendering.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
 from harness.report.rendering.formats import estimate, listed, memory, seconds, small
-from harness.report.sections.leaderboard import by_task, method_cell
-from harness.report.sections.sample_complexity import above_rounding, series_of
-
-Curve = list[Row]
-"""Settings that differ in size alone, by rising size; one that ran on several devices is there once for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +99,7 @@ def _group(
     id_: str, task: str, protocol: str, chips: tuple[str, ...], curves: Sequence[Curve], labels: Mapping[str, str]
 ) -> FigureGroup:
     shown = curves[:MOST_SERIES]
-    series = series_of((curve[0] for curve in shown), labels)
+    series = method_series((curve[0] for curve in shown), labels)
     first = shown[0][0]
     measure, sizes = _group_sizes(row for curve in shown for row in curve)
     x = Axis(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from harness import registry
 from harness.collate import Tables
@@ -16,14 +15,14 @@ from harness.collate.bootstrap import Array
 from harness.collate.significance import by_seed
 from harness.collate.standings import Standings, standings
 from harness.report.content import control_metrics, published
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import Contest, Row, by_task, contests
+from harness.report.content.methods import method_cell
 from harness.report.content.notes import Notes, run_notes, told
 from harness.report.content.ranking import marks, place_text
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
-from harness.report.content.titles import arrow, better, card_id, group_title, method_title, task_title
+from harness.report.content.titles import arrow, better, card_id, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, estimate, listed
-from harness.report.rendering.styles import look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +60,6 @@ def leaderboard(tables: Tables) -> list[TaskBoards]:
         _task(number, task, rows, changes, notes, seeds)
         for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
     ]
-
-
-def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Rows by task: registered tasks first, in the registry's order."""
-    known = list(registry.tasks())
-    names = sorted(
-        frame["task"].unique(), key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
-    )
-    return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
 
 
 def _task(
@@ -161,20 +151,6 @@ def _columns(contest: Contest, with_paper: bool) -> list[Column]:
         Column(title="Seeds", why="Runs that gave a value", numeric=True),
         Column(title="Failed", why="Runs that failed", numeric=True),
     ]
-
-
-def method_cell(row: Row, note: str = "") -> Cell:
-    """The method's name with its colour and marker, and under it what a pretrained base model starts from and whose
-    runs these are where they were imported."""
-    return Cell(
-        text=row["method"],
-        sort=row["method"].lower(),
-        why=method_title(row["method"]),
-        note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
-        code=True,
-        look=look(row["sampler"], row["base_model"]),
-        link=card_id("method", row["method"]),
-    )
 
 
 def _place_cell(place: int | None, places: list[int | None], value: float) -> Cell:

@@ -19,14 +19,13 @@ from harness.differences import describe
 from harness.errors import SymbenchError
 from harness.report.content import published
 from harness.report.content.by_epoch import MOST_SEEDS
-from harness.report.content.comparison_groups import Row, unusual
+from harness.report.content.comparison_groups import Row, by_task, unusual
 from harness.report.content.histories import COLUMNS, Histories, Readable
 from harness.report.content.published_grids import ByVersion, Study, at, study_of
 from harness.report.content.settings import changed_settings
 from harness.report.content.titles import card_id, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import counted, estimate, listed
-from harness.report.sections.leaderboard import by_task
 
 NAMES = {"output_variance": "Output variance", "loss_variance": "Loss variance", "loss_mean": "Mean loss"}
 BY_EPOCH = {

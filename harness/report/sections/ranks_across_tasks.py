@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.collate import Tables
 from harness.report.content.comparison_groups import Row
+from harness.report.content.methods import method_cell
 from harness.report.content.published import PROTOCOL
 from harness.report.content.ranking import place_text
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, listed, plain
-from harness.report.sections.leaderboard import method_cell
 
 
 @dataclass(frozen=True, kw_only=True)

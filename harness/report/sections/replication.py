@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from harness.collate import Tables
 from harness.report.content import published
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import Contest, Row, by_task, contests
+from harness.report.content.methods import method_cell
 from harness.report.content.published import Published
 from harness.report.content.settings import Changes, changed_settings
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import estimate
-from harness.report.sections.leaderboard import by_task, method_cell
 
 
 def replication(tables: Tables) -> Table:

@@ -11,10 +11,12 @@ from typing import Any
 from harness import registry
 from harness.collate import Tables
 from harness.report.content.by_epoch import ByEpoch, by_epoch
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import Contest, Row, by_task, contests
 from harness.report.content.control_metrics import drop, plainly
-from harness.report.content.curve_tables import Curve, curve_tables, is_flat, span
+from harness.report.content.curve_tables import curve_tables, span
+from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat
 from harness.report.content.histories import Histories
+from harness.report.content.methods import method_series
 from harness.report.content.notes import Notes, run_notes, told
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
 from harness.report.content.titles import arrow, better, task_title
@@ -31,11 +33,6 @@ from harness.report.rendering.figures import (
     suits_log,
 )
 from harness.report.rendering.formats import listed
-from harness.report.rendering.styles import look
-from harness.report.sections.leaderboard import by_task
-
-ROUNDING = 1e-9
-"""A variance this far below the largest of a figure is of rounding errors, not of group samples."""
 
 EXACT = 1e-4
 """A relative equivariance error below this is of rounding errors in single precision."""
@@ -104,26 +101,6 @@ def sample_curves(tables: Tables, histories: Histories | None = None) -> list[Ta
         )
         for place, (task, rows) in enumerate(by_task(tables.sample_complexity).items(), start=1)
     ]
-
-
-def series_of(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series]:
-    """One per row; where a method has several, each has the label of its setting, and those after the first are
-    hollow."""
-    seen: defaultdict[str, int] = defaultdict(int)
-    found = []
-    rows = list(rows)
-    methods = [row["method"] for row in rows]
-    for row in rows:
-        label = labels[row["setting"]] if methods.count(row["method"]) > 1 else ""
-        found.append(
-            Series(
-                id=row["setting"],
-                name=f"{row['method']} ({label})" if label else row["method"],
-                look=look(row["sampler"], row["base_model"], hollow=seen[row["method"]] > 0),
-            )
-        )
-        seen[row["method"]] += 1
-    return found
 
 
 def _known(tables: Tables, histories: Histories | None) -> _Known:
@@ -208,7 +185,7 @@ def _strands(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_Strand
     grouped: defaultdict[tuple[str, str, str], list[Curve]] = defaultdict(list)
     for curve in curves:
         grouped[curve[0]["method"], labels[curve[0]["setting"]], curve[0]["source"] or ""].append(curve)
-    series = series_of((found[0][0] for found in grouped.values()), labels)
+    series = method_series((found[0][0] for found in grouped.values()), labels)
     return [_Strand(series=of, curves=found) for of, found in zip(series, grouped.values(), strict=True)]
 
 
@@ -303,12 +280,6 @@ def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, ag
 def _finite(line: Line) -> Line:
     known = [None if value is None or value == float("inf") else value for value in line.y]
     return Line(series=line.series, x=line.x, y=known, stderr=line.stderr)
-
-
-def above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
-    """The points that have a place on a logarithmic axis of the variance."""
-    floor = ROUNDING * max(row["variance"] or 0.0 for one in shown for row in one)
-    return [row for row in curve if (row["variance"] or 0.0) > floor]
 
 
 def _inexact(curve: Curve) -> Curve:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.content.curve_tables import interval_cell, is_flat, needed_cell
+from harness.report.content.curve_tables import interval_cell, needed_cell
+from harness.report.content.curves import is_flat
 from harness.report.rendering.cells import number
 from harness.report.rendering.figures import Axis, Line, Series, figure, suits_log
 from harness.report.rendering.formats import (
