@@ -9,7 +9,7 @@ from harness.report.content.comparison_groups import Row
 from harness.report.content.titles import card_id, method_title
 from harness.report.rendering.cells import Cell
 from harness.report.rendering.figures import Series
-from harness.report.rendering.styles import look
+from harness.report.rendering.styles import method_style
 
 
 def method_cell(row: Row, note: str = "") -> Cell:
@@ -23,7 +23,7 @@ def method_cell(row: Row, note: str = "") -> Cell:
         why=method_title(row["method"]),
         note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
         code=True,
-        look=look(row["sampler"], row["base_model"]),
+        style=method_style(row["sampler"], row["base_model"]),
         link=card_id("method", row["method"]),
     )
 
@@ -49,7 +49,7 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series
             Series(
                 id=row["setting"],
                 name=f"{method} ({label})" if label else method,
-                look=look(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
+                style=method_style(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
             )
         )
         drawn[method] += 1

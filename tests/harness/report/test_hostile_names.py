@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.rendering.pages import _json_script
+from harness.report.rendering.html import json_script
 from tests.harness.report.test_report import Page, report
 from tests.harness.synthetic import default_provenance, make_record, renamed
 
@@ -106,11 +106,11 @@ values = st.recursive(
 
 @given(values)
 def test_json_in_a_script_element_is_the_value_and_cannot_end_it(value: Any) -> None:
-    written = _json_script(value)
+    written = json_script(value)
     assert json.loads(written) == value
     assert not re.search(r"[<>&\u2028\u2029]", written)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_in_json_is_a_gap(value: float) -> None:
-    assert json.loads(_json_script({"y": [value, 1.0]})) == {"y": [None, 1.0]}
+    assert json.loads(json_script({"y": [value, 1.0]})) == {"y": [None, 1.0]}

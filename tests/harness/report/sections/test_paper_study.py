@@ -1,4 +1,4 @@
-"""The paper's sample complexity: its numbers are all there, and ours stand beside both published runs."""
+"""The published sample complexity: its numbers are complete, and ours are beside both published runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from harness.collate import collate
 from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.content.published_grids import Study, at, study
+from harness.report.content.published_grids import PublishedStudy, study, values_at
 from harness.report.rendering.cells import Cell, Table, missing
-from harness.report.rendering.pages import render_html, render_markdown
+from harness.report.rendering.html import render_html
+from harness.report.rendering.markdown import render_markdown
 from harness.report.report import report_contents
 from harness.report.sections.paper_study import StudyPart, paper_study
 from tests.harness.synthetic import make_record, write
@@ -120,7 +121,7 @@ def test_networks_as_initialised_fall_as_one_over_k_and_differ_by_the_published_
     learned = {"output_variance": (1.65e-7, 8.26e-10), "loss_variance": (6.87e-7, 3.42e-9)}
     for quantity, (first, last) in learned.items():
         haar, own = (
-            [at(study().initialised, quantity, method, k)["release"] for k in EVALUATED]
+            [values_at(study().initialised, quantity, method, k)["release"] for k in EVALUATED]
             for method in ("mlp-ga", "mlp-ps")
         )
         assert (own[0], own[-1]) == (first, last)
@@ -155,10 +156,10 @@ def test_a_grid_with_a_gap_is_refused() -> None:
     whole = study().model_dump()
     del whole["trained"][0]["values"][5][2]
     with pytest.raises(ValueError, match="a value for every k in training"):
-        Study.model_validate(whole)
+        PublishedStudy.model_validate(whole)
 
 
-def test_ours_stands_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
+def test_our_numbers_are_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     records = [on_exp(settings={"train_samples": k}) for k in (1, 3)]
     points = [point(record, samples=k) for record in records for k in (1, 4)]
     (part,) = shown(tmp_path, records, points)
@@ -174,10 +175,10 @@ def test_ours_stands_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     assert cell(output, "4", "trained with k = 3").note == "not published"
     assert cell(mean_loss, "1", "trained with k = 1").note == "release 0.436, thread 0.492"
     assert [row[0].text for row in output.rows] == ["1", "2", "4", "5", "10", "20", "50", "100", "200"]
-    assert not any("not the published protocol" in remark for remark in part.remarks)
+    assert not any("do not follow the published protocol" in remark for remark in part.remarks)
 
 
-def test_another_protocol_or_data_set_is_told_and_stands_apart(tmp_path: Path) -> None:
+def test_another_protocol_or_data_set_is_named_and_shown_separately(tmp_path: Path) -> None:
     records = [
         on_exp(),
         on_exp(protocol="quick"),
@@ -192,16 +193,18 @@ def test_another_protocol_or_data_set_is_told_and_stands_apart(tmp_path: Path) -
         ("paper", ("generated variant of EXP",)),
         ("quick", ()),
     ]
-    told = [next((remark for remark in part.remarks if "not the published" in remark), "") for part in parts]
+    said = "do not follow the published protocol"
+    reported = [next((remark for remark in part.remarks if said in remark), "") for part in parts]
     reasons = (
         "settings changed from the published ones",
         "generated variant of EXP, not the official set",
         "protocol quick, not paper",
     )
-    assert told[0] == "" and all(reason in remark for reason, remark in zip(reasons, told[1:], strict=True))
+    assert reported[0] == ""
+    assert all(reason in remark for reason, remark in zip(reasons, reported[1:], strict=True))
 
 
-def test_imported_runs_stand_apart(tmp_path: Path) -> None:
+def test_imported_runs_are_shown_separately(tmp_path: Path) -> None:
     record = on_exp()
     write(tmp_path / "store", record)
     write(tmp_path / "store" / "imported" / "others", record)
@@ -257,7 +260,7 @@ def test_a_damaged_history_has_no_part_by_epoch(tmp_path: Path) -> None:
 def test_a_task_of_which_nothing_was_published_says_so(tmp_path: Path) -> None:
     record = make_record("nbody", "transformer-ps", "paper")
     (part,) = shown(tmp_path, [record], [point(record)])
-    assert part.remarks == ("Nothing of this kind was published for this task.",)
+    assert part.remarks == ("No study of this kind was published for this task.",)
     assert {one.note for table in part.tables for row in table.rows for one in row[1:]} == {"not published"}
 
 
@@ -266,7 +269,7 @@ def test_the_section_is_in_page_and_text_where_there_is_something_to_show(tmp_pa
     write(tmp_path / "store", record)
     tables = collate(Store(tmp_path / "store"))
     contents = report_contents(tables, store_name="store")
-    title = "The paper's sample complexity"
+    title = "Published sample complexity"
     assert title not in render_markdown(contents)
     contents["paper_study"] = paper_study(frame(tables.runs, [point(record)]), tables.runs)
     assert f"## {title}" in render_markdown(contents)
