@@ -77,9 +77,7 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, changes: Chan
     return ComparisonGroupCosts(
         protocol=comparison_group.protocol,
         chips=comparison_group.chips,
-        figure_group=(
-            pareto_figures(f"{id_}-figures", comparison_group, points) if comparison_group.is_main else None
-        ),
+        figure_group=(pareto_figures(f"{id_}-figures", comparison_group, points) if comparison_group.is_main else None),
         table=_table(f"{id_}-table", comparison_group, points, labels),
         remarks=tuple(_remarks(rows, _devices(rows))),
     )
@@ -102,9 +100,7 @@ def _remarks(rows: Sequence[Row], devices: Sequence[str]) -> Iterable[str]:
         yield f"Operations were not counted when these records were made: {which}."
 
 
-def _table(
-    id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], labels: Mapping[str, str]
-) -> Table:
+def _table(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], labels: Mapping[str, str]) -> Table:
     several_devices = len(_devices(point.row for point in points)) > 1
     columns = [
         Column(title="Method"),

@@ -77,8 +77,7 @@ def leaderboard(tables: Tables) -> list[TaskLeaderboard]:
         scores=control_metrics.scores_by_seed(tables.runs),
     )
     return [
-        _task(number, task, rows, runs)
-        for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
+        _task(number, task, rows, runs) for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
     ]
 
 
@@ -230,9 +229,7 @@ def _paper_cell(
     nearest = published.nearest_results(found, row, changes)
     reasons: dict[str, str] = {}
     for result in nearest:
-        reasons |= published.differences_from(
-            result, row, comparison_group.protocol, comparison_group.variant, changes
-        )
+        reasons |= published.differences_from(result, row, comparison_group.protocol, comparison_group.variant, changes)
     others = [name for name in reasons if name not in published.QUALIFIED]
     qualifiers = dict.fromkeys(qualifier for result in nearest for qualifier in result.qualifiers)
     comparison = f"other {', '.join(others)}" if others else "" if reasons else "same protocol"
@@ -248,9 +245,7 @@ def _paper_cell(
     )
 
 
-def _remarks(
-    comparison_group: ComparisonGroup, papers: Mapping[str, Sequence[published.Published]]
-) -> Iterable[str]:
+def _remarks(comparison_group: ComparisonGroup, papers: Mapping[str, Sequence[published.Published]]) -> Iterable[str]:
     ran = {row["method"] for row in comparison_group.rows}
     absent = [
         f"{published.elsewhere().get(name, name)} {_with_qualifiers(result)}"

@@ -357,7 +357,7 @@ def _remarks(part: _Part) -> Iterator[str]:
         reasons["repeats"] = f"variances over {named} repeats, not {theirs.repeats}"
     if reasons:
         yield (
-            f"These runs do not follow the published protocol ({'; '.join(reasons.values())}), so the published numbers "
+            f"These runs do not follow the published protocol ({'; '.join(reasons.values())}): the published numbers "
             "below ours come from a different experiment."
         )
     versions = "; ".join(f"{name}: {published.version(name)}" for name in theirs.versions)

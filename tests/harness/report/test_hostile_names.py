@@ -56,9 +56,13 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             for method in (f"one {name}", f"other {name}"):
                 device = {**default_provenance(), "device": f"{name} {seed}", "host": name}
                 made = make_record(
-                    method="gnn-ga", seed=seed, task_params={"nodes": nodes}, provenance=device, suite=name,
+                    method="gnn-ga",
+                    seed=seed,
+                    task_params={"nodes": nodes},
+                    provenance=device,
+                    suite=name,
                     notes=(name,),
-                )  # fmt: skip
+                )
                 made = replace(made, metrics={name: 0.5 + seed / 10})
                 records.append(renamed(made, **everywhere, metric=name, method=method))
     failed = make_record(method="gnn-ps", error=name)
@@ -90,9 +94,11 @@ def test_names_come_back_as_they_are(page: tuple[str, Page]) -> None:
 def test_plotly_reads_no_markup_but_ours(page: tuple[str, Page]) -> None:
     _, found = page
     read = [
-        (key, text) for figure in figures(found) for key, text in texts(figure)
+        (key, text)
+        for figure in figures(found)
+        for key, text in texts(figure)
         if key in ("name", "text", "hovertext", "hovertemplate", "ticktext", "title", "ticksuffix")
-    ]  # fmt: skip
+    ]
     assert {"name", "hovertext", "text"} <= {key for key, _ in read}
     for key, text in read:
         assert not re.search(r"[<>]", MARKUP.sub("", text)), (key, text)

@@ -111,9 +111,12 @@ def test_a_cheap_and_bad_method_of_the_front_is_drawn_before_better_ones(tmp_pat
 
 def test_costs_are_drawn_in_the_units_of_their_axes(tmp_path: Path) -> None:
     cost = {
-        "flops_per_example": 7e3, "seconds_per_example": 0.002, "peak_memory_bytes": 3 * 2**20, "train_seconds": 90.0,
+        "flops_per_example": 7e3,
+        "seconds_per_example": 0.002,
+        "peak_memory_bytes": 3 * 2**20,
+        "train_seconds": 90.0,
         "parameters": 50,
-    }  # fmt: skip
+    }
     group = main_costs(tmp_path, make_record(cost=cost)).figure_group
     assert group is not None
     drawn = {

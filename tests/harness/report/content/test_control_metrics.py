@@ -107,13 +107,26 @@ def dropping(
     mean: float, transformed: float, errors: tuple[float | None, float | None], direction: str, sampler: str
 ) -> tuple[Row, ComparisonGroup]:
     row: Row = {
-        "mean": mean, "stderr": errors[0], "control_name": "m_transformed", "control_mean": transformed,
-        "control_stderr": errors[1], "sampler": sampler,
-    }  # fmt: skip
+        "mean": mean,
+        "stderr": errors[0],
+        "control_name": "m_transformed",
+        "control_mean": transformed,
+        "control_stderr": errors[1],
+        "sampler": sampler,
+    }
     comparison_group = ComparisonGroup(
-        task="t", protocol="quick", variant=None, metric="m", direction=direction, symmetry_group="S_n", params={},
-        chips=(), rows=(row,), is_main=True, control="m_transformed",
-    )  # fmt: skip
+        task="t",
+        protocol="quick",
+        variant=None,
+        metric="m",
+        direction=direction,
+        symmetry_group="S_n",
+        params={},
+        chips=(),
+        rows=(row,),
+        is_main=True,
+        control="m_transformed",
+    )
     return row, comparison_group
 
 
@@ -257,8 +270,9 @@ def test_a_row_is_ranked_by_the_worse_mean_and_its_error(
     found = control_metrics.score(row, comparison_group)
     assert found.mean == (max if direction == "min" else min)(mean, transformed)
     assert (found.mean, found.stderr, found.column) in (
-        (mean, stderr, "value"), (transformed, transformed_stderr, "control")
-    )  # fmt: skip
+        (mean, stderr, "value"),
+        (transformed, transformed_stderr, "control"),
+    )
     if control_metrics.drop(row, comparison_group):
         gap = transformed - mean if direction == "min" else mean - transformed
         assert gap > 2 * math.hypot(stderr or 0, transformed_stderr or 0)

@@ -90,9 +90,7 @@ def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_
 
 def test_rows_say_what_was_changed(tmp_path: Path) -> None:
     (task,) = leaderboard(
-        tables_of(
-            tmp_path, make_record(method="gnn-ga"), make_record(method="gnn-ga", settings={"train_samples": 7})
-        )
+        tables_of(tmp_path, make_record(method="gnn-ga"), make_record(method="gnn-ga", settings={"train_samples": 7}))
     )
     assert sorted(row[0].note for row in task.boards[0].table.rows) == ["", "train_samples=7"]
 
@@ -163,8 +161,10 @@ def test_only_what_every_row_changed_is_stated_once(tmp_path: Path) -> None:
     (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
     assert board.changed.endswith("in every row: epochs=2")
     assert {row[0].text: row[0].note for row in board.table.rows} == {
-        "egnn": "lr=0.5", "gnn-fa": "lr=0.5", "gnn-ga": "",
-    }  # fmt: skip
+        "egnn": "lr=0.5",
+        "gnn-fa": "lr=0.5",
+        "gnn-ga": "",
+    }
 
 
 def test_deviations_of_another_version_of_a_method_are_not_known() -> None:

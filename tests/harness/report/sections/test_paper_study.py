@@ -26,15 +26,22 @@ DASH = missing("").text
 TRAINED = (1, 2, 5, 10, 20, 50)
 EVALUATED = (1, 2, 5, 10, 20, 50, 100, 200)
 SCHEMA = {
-    "task": pl.String, "protocol": pl.String, "method": pl.String, "setting": pl.String, "variant": pl.String,
-    "train_samples": pl.Int64, "stage": pl.String, "samples": pl.Int64,
+    "task": pl.String,
+    "protocol": pl.String,
+    "method": pl.String,
+    "setting": pl.String,
+    "variant": pl.String,
+    "train_samples": pl.Int64,
+    "stage": pl.String,
+    "samples": pl.Int64,
     **{
         f"{quantity}{end}": pl.Float64
         for quantity in ("output_variance", "loss_mean", "loss_variance")
         for end in ("", "_stderr")
     },
-    "seeds": pl.Int64, "repeats": pl.Int64,
-}  # fmt: skip
+    "seeds": pl.Int64,
+    "repeats": pl.Int64,
+}
 
 
 def point(record: Record, stage: str = "trained", samples: int = 1, **values: Any) -> dict[str, Any]:
@@ -42,11 +49,20 @@ def point(record: Record, stage: str = "trained", samples: int = 1, **values: An
     spec = record.spec
     measured = {"output_variance": 0.05, "loss_mean": 0.4, "loss_variance": 0.2}
     return {
-        "task": spec.task, "protocol": spec.protocol, "method": spec.method, "setting": record.digest,
-        "variant": record.description.variant, "train_samples": spec.settings.train_samples, "stage": stage,
-        "samples": samples, "seeds": 3, "repeats": 100,
-        **measured, **{f"{name}_stderr": value / 10 for name, value in measured.items()}, **values,
-    }  # fmt: skip
+        "task": spec.task,
+        "protocol": spec.protocol,
+        "method": spec.method,
+        "setting": record.digest,
+        "variant": record.description.variant,
+        "train_samples": spec.settings.train_samples,
+        "stage": stage,
+        "samples": samples,
+        "seeds": 3,
+        "repeats": 100,
+        **measured,
+        **{f"{name}_stderr": value / 10 for name, value in measured.items()},
+        **values,
+    }
 
 
 def on_exp(method: str = "mlp-ps", protocol: str = "paper", data: str = "official", **changes: Any) -> Record:
@@ -139,9 +155,7 @@ def test_entropies_and_gradient_norms() -> None:
     by_epoch = {(one.quantity, one.method, one.version): one.values for one in study().by_epoch}
     epochs = (100, 500, 1000, 1500, 2000)
     assert by_epoch == {
-        ("permutation_entropy", "mlp-ps", "thread"): dict(
-            zip(epochs, (6.25, 6.04, 5.93, 5.84, 5.71), strict=True)
-        ),
+        ("permutation_entropy", "mlp-ps", "thread"): dict(zip(epochs, (6.25, 6.04, 5.93, 5.84, 5.71), strict=True)),
         ("permutation_entropy", "mlp-ga", "thread"): dict.fromkeys(epochs, 7.03),
         ("gradient_norm", "mlp-ps", "thread"): dict(zip(epochs, (1.13, 1.12, 0.34, 2.0, 3.4), strict=True)),
         ("gradient_norm", "mlp-ps", "release"): dict(zip(epochs, (1.03, 0.277, 0.744, 9.54, 5.86), strict=True)),
@@ -170,8 +184,10 @@ def test_our_numbers_are_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     assert (both.text, both.note) == ("0.0500 ± 0.0050", "release 0.0573, thread 0.0426")
     theirs = cell(output, "200", "trained with k = 50")
     assert (theirs.text, theirs.note, theirs.why) == (
-        DASH, "release 4.06e-06, thread 5.12e-06", "Not measured here",
-    )  # fmt: skip
+        DASH,
+        "release 4.06e-06, thread 5.12e-06",
+        "Not measured here",
+    )
     assert cell(output, "4", "trained with k = 3").note == "not published"
     assert cell(mean_loss, "1", "trained with k = 1").note == "release 0.436, thread 0.492"
     assert [row[0].text for row in output.rows] == ["1", "2", "4", "5", "10", "20", "50", "100", "200"]

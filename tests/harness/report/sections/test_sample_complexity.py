@@ -120,5 +120,9 @@ def test_curves_of_a_score_that_drops_on_transformed_inputs_say_so(tmp_path: Pat
 
 def test_a_column_of_variances_keeps_one_form() -> None:
     assert [small(value) for value in (0, 1.234e-3, 9.87e-4, 1.2345, 3e-11)] == [
-        "0", "0.00123", "9.87e-04", "1.23", "3.00e-11",
-    ]  # fmt: skip
+        "0",
+        "0.00123",
+        "9.87e-04",
+        "1.23",
+        "3.00e-11",
+    ]

@@ -75,8 +75,10 @@ def test_every_k_of_training_has_its_panel_with_the_flat_references(tmp_path: Pa
 def test_the_tables_say_with_how_many_samples_a_method_was_trained(tmp_path: Path) -> None:
     _, tables = study(tmp_path, *(trained(k, seed=seed) for k in (1, 5) for seed in (0, 1)), flat("egnn"))
     assert [row[:2] for row in tables["mse ↓ by number of group samples k"]] == [
-        ["egnn", DASH], ["gnn-ga", "1"], ["gnn-ga", "5"],
-    ]  # fmt: skip
+        ["egnn", DASH],
+        ["gnn-ga", "1"],
+        ["gnn-ga", "5"],
+    ]
     egnn, first, second = tables["How many samples are enough"]
     assert egnn[2:] == ["0.4000", "any", DASH, DASH, "1"]
     assert first[2:] == second[2:]
@@ -115,8 +117,9 @@ def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path)
     assert found.figure_group is not None
     loss, entropy = found.figure_group.figures[-2:]
     assert (loss.title, entropy.title) == (
-        "Validation loss by epoch", "Entropy of the mean sampled permutation by epoch",
-    )  # fmt: skip
+        "Validation loss by epoch",
+        "Entropy of the mean sampled permutation by epoch",
+    )
     for drawn, levels in ((loss, [2.5, 2.5]), (entropy, [4.0, 1.0])):
         lines = [trace for trace in drawn.spec["data"] if "name" in trace]
         assert [trace["name"] for trace in lines] == ["mlp-ga", "mlp-ps"]
@@ -128,9 +131,7 @@ def test_validation_loss_and_entropy_by_epoch_at_the_published_k(tmp_path: Path)
 
 
 def test_a_damaged_history_is_left_out_by_epoch_and_named(tmp_path: Path) -> None:
-    runs = [
-        make_record("exp_classify", method, seed=seed) for method in ("mlp-ga", "mlp-ps") for seed in (0, 1, 2)
-    ]
+    runs = [make_record("exp_classify", method, seed=seed) for method in ("mlp-ga", "mlp-ps") for seed in (0, 1, 2)]
     store = Store(tmp_path / "store")
     for record in runs:
         entropy = 1.0 if record.spec.method == "mlp-ps" else 4.0
@@ -170,9 +171,11 @@ def test_families_of_groups_are_separate_and_say_how_cost_grows(tmp_path: Path) 
     assert [[row[1].text for row in part.table.rows] for part in task.protocols] == [["4", "64"], ["2", "3", "5"]]
     titles = [figure.title for figure in of_o.figure_group.figures]
     assert titles == [
-        "mse against size (lower is better)", "Variance of one sample against size", "Time per example against size",
+        "mse against size (lower is better)",
+        "Variance of one sample against size",
+        "Time per example against size",
         "Memory against size",
-    ]  # fmt: skip
+    ]
     for part, ticks in ((of_c, ["4<br>1.4", "64<br>4.2"]), (of_o, ["2<br>1.0", "3<br>3.0", "5<br>10.0"])):
         assert part.figure_group.figures[0].spec["layout"]["xaxis"]["ticktext"] == ticks
     columns = [column.title for column in of_o.table.columns]
@@ -195,12 +198,15 @@ def test_exponents_of_sizes_have_their_intervals(tmp_path: Path) -> None:
 def test_sizes_are_drawn_in_the_units_of_their_axes_and_what_was_not_reached_is_not(tmp_path: Path) -> None:
     records = [
         make_record(
-            method="gnn-ga", seed=seed, task_params={"nodes": n}, samples=(1, 10, 100, 1000) if n < 16 else (1, 2),
+            method="gnn-ga",
+            seed=seed,
+            task_params={"nodes": n},
+            samples=(1, 10, 100, 1000) if n < 16 else (1, 2),
             cost={"seconds_per_example": 1e-3 * n * (1 + seed), "peak_memory_bytes": 2**20 * n * (1 + seed)},
         )
         for n in (4, 8, 16)
         for seed in (0, 1)
-    ]  # fmt: skip
+    ]
     write(tmp_path / "store", *records)
     part = group_size_scaling(collate(Store(tmp_path / "store")))[0].protocols[0]
     drawn = {figure.title: figure.spec["data"] for figure in part.figure_group.figures}
