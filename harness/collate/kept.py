@@ -14,8 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.records.record_files import FAILED
 from harness.records.segments import Segments
-from harness.records.store import FAILED, SEGMENTS, Store
+from harness.records.store import SEGMENTS, Store
 from harness.utils.atomic_files import temporary
 
 SCHEMA = pl.Schema(
