@@ -36,6 +36,6 @@ def undocumented_methods(module: ModuleType) -> Iterator[str]:
                 yield f"{class_name}.{name}"
 
 
-@pytest.mark.parametrize("name", checked_modules())
+@pytest.mark.parametrize("name", list(checked_modules()))
 def test_public_methods_have_a_docstring_or_inherit_one(name: str) -> None:
     assert list(undocumented_methods(importlib.import_module(name))) == []
