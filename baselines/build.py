@@ -1,4 +1,4 @@
-"""From a method's card and resolved parameters to a model for a task."""
+"""Builds models from the cards of methods and resolved parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.symmetry.structure import Signature
 
 
 def load(reference: str) -> Any:
-    """The object that ``module:name`` refers to."""
+    """Imports the object that a reference ``module:name`` names."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
@@ -38,10 +38,15 @@ def build(
     base: Mapping[str, Any],
     sampler: Mapping[str, Any],
 ) -> Model:
-    """A freshly initialised model (from torch's global generator) for inputs and outputs of ``signature``.
+    """Builds a model with weights initialised from torch's global generator.
 
-    ``symmetry`` names the factors to symmetrize over, those of the task that the base model lacks; the sampler's
-    ``group`` setting replaces them where it is given.
+    Args:
+        method: The card of the method.
+        signature: The shapes of the model's inputs and outputs.
+        symmetry: The factors to symmetrize over: those of the task's group that the base model does not respect. The
+            sampler's setting ``group`` replaces them if it is given.
+        base: The parameters of the base model.
+        sampler: The parameters of the sampler.
     """
     network = build_network(method.base, signature, base)
     if method.sampler is None:

@@ -140,10 +140,35 @@ def resolve(
     sampler: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RunSpec:
-    """The run with every setting written out: card defaults, then the task's recipes, then what the caller asks for.
+    """Resolves a run: card defaults, then the task's recipes, then the caller's values.
 
-    Raises :class:`SymbenchError` for an unknown name. Does not ask whether the pair fits
-    (:meth:`MethodCard.misfit` does).
+    Does not check whether the method fits the task; see :meth:`MethodCard.misfit`.
+
+    Args:
+        task_name: A registered task.
+        method_name: A registered method.
+        protocol: A protocol of the task.
+        seed: The seed of all random numbers of the run.
+        task_params: Parameters of the task that differ from the defaults.
+        base: Parameters of the base model that differ from the defaults.
+        sampler: Parameters of the sampler that differ from the defaults.
+        settings: Settings of training that differ from the protocol.
+
+    Returns:
+        The run with every setting written out.
+
+    Raises:
+        SymbenchError: There is no such name, or a value is not accepted.
+
+    Example:
+        >>> spec = resolve("nbody", "egnn", "quick", seed=0, settings={"epochs": 3})
+        >>> spec.settings.epochs, spec.task_params["nodes"]
+        (3, 5)
+        >>> spec.digest == resolve("nbody", "egnn", "quick", seed=1, settings={"epochs": 3}).digest
+        False
+        >>> resolve("nbody", "egn", "quick", seed=0)
+        Traceback (most recent call last):
+        harness.errors.SymbenchError: There is no method 'egn': did you mean 'egnn'?
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:

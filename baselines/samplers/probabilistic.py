@@ -98,6 +98,7 @@ class Relaxation:
             )
 
     def element(self, group: Group, x: Structure, output: QOutput) -> tuple[Element, Tensor | None]:
+        """The group elements for the outputs of q, and the entropy of their relaxation if there is one."""
         if isinstance(group, NodeGroup):
             assert output.scores is not None
             return self._permutation(group, x, output.scores)

@@ -1,4 +1,4 @@
-"""What the registry says of a run, copied into its record so that the tables never need the code that made it."""
+"""The facts about a run that the registry knows, copied into its record so that tables do not need the registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from harness.spec import RunSpec
 
 
 def describe(spec: RunSpec) -> Description:
-    """Raises :class:`~harness.errors.SymbenchError` where the task or the method is not registered."""
+    """Describes a run for the tables.
+
+    Raises:
+        SymbenchError: The task or the method is not registered.
+    """
     task_card, method_card = task(spec.task), method(spec.method)
     return Description(
         group=task_card.group_name(spec.task_params),
