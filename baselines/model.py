@@ -84,9 +84,13 @@ class Model(nn.Module, ABC):
         return y.to(x.edge_scalars.dtype)
 
     def _compiled(self, network: nn.Module) -> Callable[[Structure], Tensor]:
-        """Compiled once, and kept beside the network, whose weights keep their names."""
+        """Compiled once, and kept beside the network, whose weights keep their names.
+
+        A network with a method ``compiled`` says itself which parts of it are.
+        """
         if self._compilation is None or self._compilation[0] is not network:
-            self._compilation = network, torch.compile(network)
+            by_parts = getattr(network, "compiled", None)
+            self._compilation = network, by_parts() if by_parts else torch.compile(network)
         return self._compilation[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -100,8 +100,8 @@ def augmented_adjacency(x: Structure, exist: Tensor) -> Tensor:
 class GINLayer(nn.Module):
     """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm, ReLU: ``[..., R, K, W]`` to W'.
 
-    A dense ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the last row
-    stands for ``repeats``; ``drop`` is the dropout on rows.
+    A dense ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the
+    last row stands for ``repeats``; ``drop`` is the dropout on rows.
     """
 
     def __init__(self, channels: int, width: int) -> None:

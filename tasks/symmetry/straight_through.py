@@ -139,4 +139,4 @@ def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
     if left.dim() == 4:
         return left @ right.mT
     turned = left.transpose(2, 3).flatten(3) @ right.transpose(2, 3).flatten(3).mT
-    return left.flatten(3) @ right.flatten(3).mT + turned
+    return turned.add_(left.flatten(3) @ right.flatten(3).mT)
