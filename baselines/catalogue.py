@@ -356,7 +356,7 @@ def noise_laws(task: TaskCard) -> tuple[str, ...]:
 
 
 IDENTITY = SamplerCard(
-    name="identity",
+    name="none",
     title="no symmetrization",
     single=True,
     version="1",
@@ -368,22 +368,22 @@ IDENTITY = SamplerCard(
     meanings={"group": lambda params, task: None},
 )
 HAAR = SamplerCard(
-    name="haar",
+    name="ga",
     title="group averaging",
     version="1",
     source="Yarotsky 2018; Murphy et al. 2019",
-    implementation="baselines.samplers.haar:HaarSampler",
+    implementation="baselines.samplers.group_averaging:HaarSampler",
     guarantee="in expectation over group elements",
     params={"group": None},
     limits=GROUP,
     uncovered=uncovered_by_haar,
 )
 FRAME = SamplerCard(
-    name="frame",
+    name="fa",
     title="frame averaging",
     version="2",
     source="Puny et al. 2022, arXiv 2110.03336",
-    implementation="baselines.samplers.frames:FrameSampler",
+    implementation="baselines.samplers.frame_averaging:FrameSampler",
     guarantee="exact where all of the frame is averaged, else in expectation",
     deviations=(
         "A frame of S_n sorts nodes by their signature in descending order, officially in ascending order",
@@ -396,7 +396,7 @@ FRAME = SamplerCard(
     uncovered=uncovered_by_frames,
 )
 MINIMAL_FRAME = SamplerCard(
-    name="minimal_frame",
+    name="mfa",
     title="minimal frame",
     version="2",
     source="Lin et al. 2024",
@@ -413,7 +413,7 @@ CANONICAL = SamplerCard(
     single=True,
     version="3",
     source="Kaba et al. 2023, arXiv 2211.06489",
-    implementation="baselines.samplers.canonical:CanonicalSampler",
+    implementation="baselines.samplers.canonicalization:CanonicalSampler",
     guarantee="exact where nothing ties, else in expectation",
     params={name: value for name, value in LEARNED_PARAMS.items() if "noise" not in name},
     limits=Q,
@@ -423,11 +423,11 @@ CANONICAL = SamplerCard(
     choices={"q": q_networks},
 )
 LEARNED = SamplerCard(
-    name="learned",
+    name="ps",
     title="probabilistic symmetrization",
     version="3",
     source=PAPER,
-    implementation="baselines.samplers.learned:LearnedSampler",
+    implementation="baselines.samplers.probabilistic:LearnedSampler",
     guarantee="in expectation over noise",
     params=LEARNED_PARAMS,
     limits=Q,

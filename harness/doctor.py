@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from harness.errors import SymbenchError
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 PACKAGES = ("torch", "torch-geometric", "ray", "mlflow", "polars", "numpy", "pynauty", "python-sat")
 DISK_SCARCE, DISK_LOW = 1 << 30, 5 << 30

@@ -8,7 +8,7 @@ from typing import Any
 
 from baselines.cards import BaseCard, SamplerCard
 from harness.errors import SymbenchError
-from harness.words import shortened
+from harness.utils.text import shortened
 from tasks.cards import TaskCard
 from tasks.limits import Limit
 

@@ -22,7 +22,7 @@ from tasks.protocol import Protocol
 from tasks.symmetry.names import space_of
 
 if TYPE_CHECKING:
-    from harness.plugins import Plugin
+    from harness.plugins.discovery import Plugin
 
 Params = Mapping[str, Any]
 C = TypeVar("C")
@@ -38,7 +38,7 @@ class Uncovered(SymbenchError):
 def plugins() -> tuple[Plugin, ...]:
     """What other packages register, also what is left out, with its fault; nothing is said of it here."""
     from baselines.catalogue import METHODS
-    from harness.plugins import discover
+    from harness.plugins.discovery import discover
     from tasks.catalogue import TASKS
 
     return discover(TASKS, METHODS)
@@ -84,7 +84,7 @@ def check_implementations(specs: Iterable[RunSpec]) -> None:
 
     Raises :class:`SymbenchError` for the first that cannot be called, before a run fails on it.
     """
-    from harness.references import unusable
+    from harness.plugins.references import unusable
 
     for plugin in plugins_of(specs):
         for reference in plugin.implementations:

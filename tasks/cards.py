@@ -37,7 +37,7 @@ def stricter(metric: str) -> tuple[str, str]:
 
     A method is as good as the worse of the two.
     """
-    return f"{metric}_moved", f"{metric}_sound"
+    return f"{metric}_transformed", f"{metric}_sound"
 
 
 def given_examples(params: Params) -> Mapping[str, int]:

@@ -1,6 +1,6 @@
 """Shapes: what is this cloud of points sampled from, whatever its pose?
 
-ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.shapes`), seen in part and with noise.
+ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.point_clouds`), seen in part and with noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from tasks.sources.modelnet import SIZES, Surfaces
-from tasks.sources.shapes import generated, points_needed, published, random_poses, seen
+from tasks.sources.point_clouds import generated, points_needed, published, random_poses, seen
 from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -24,8 +24,8 @@ from tasks.task import Dataset, Split, SupervisedTask
 class Shapes(SupervisedTask):
     """Clouds in poses from O(3), centred; targets are one-hot over the classes.
 
-    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the ``*_moved``
-    scores then say whether a model knows a shape in another pose.
+    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the
+    ``*_transformed`` scores then say whether a model knows a shape in another pose.
 
     Raises ``ValueError`` for parameters out of range.
     """

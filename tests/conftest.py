@@ -29,10 +29,10 @@ ALONE = (
     "cluster",
     "harness/execution",
     "harness/records/test_lease.py",
-    "harness/records/test_stores_elsewhere",
-    "harness/search/test_searches_elsewhere.py",
-    "harness/search/test_searches_on_ray.py",
-    "harness/test_command_line.py",
+    "harness/records/test_remote",
+    "harness/search/test_remote_stores.py",
+    "harness/search/test_searching.py",
+    "harness/cli/test_command_line.py",
     "harness/tracking",
 )
 """Where tests start Ray or servers, or look at a clock: they are not for running beside others."""

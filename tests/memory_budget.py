@@ -25,7 +25,7 @@ from baselines.samplers import minimal_frames
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, task
 from harness.spec import Job, RunSpec
-from harness.suite import load
+from harness.suites.model import load
 from harness.training.device import DTYPES
 from harness.training.execute import new_model
 from harness.training.memory import Allocations
@@ -131,9 +131,9 @@ def experiments() -> list[Experiment]:
 def computed_by(job: Job) -> str | None:
     """The method that computes the same network on as many elements or more, where this one need not."""
     base, _, kind = job.spec.method.partition("-")
-    if base != "vit" or kind in ("haar", "learned"):
+    if base != "vit" or kind in ("ga", "ps"):
         return None
-    return f"{base}-{'learned' if kind == 'canonical' else 'haar'}"
+    return f"{base}-{'ps' if kind == 'canonical' else 'ga'}"
 
 
 def measured(job: Job) -> Experiment:
@@ -265,7 +265,7 @@ def structures(name: str, size: int, device: torch.device) -> Structure:
 def individualisation(spec: RunSpec) -> Need:
     """What minimal frames take where they look at numbers; elsewhere nothing."""
     permutes = "S_n" in method(spec.method).symmetrized_group(task(spec.task), spec.task_params)
-    if not spec.method.endswith("minimal_frame") or not permutes:
+    if not spec.method.endswith("mfa") or not permutes:
         return Need(0)
     one, two = (_individualised(spec.task, count) for count in (1, 2))
     return Need.of_many(one, two, batch_size(spec))

@@ -16,9 +16,9 @@ from torch import Tensor
 
 FILE = Path(__file__).with_name("pins.json")
 MODULES = (
-    "tests.baselines.test_versions_of_methods",
-    "tests.tasks.test_versions_of_tasks",
-    "tests.harness.training.test_versions_of_runs",
+    "tests.properties.test_method_versions",
+    "tests.properties.test_task_versions",
+    "tests.properties.test_run_versions",
 )
 TOLERANCE = 1e-5  # of the size of what is compared: numbers are in double precision
 Made = Mapping[str, Callable[[], Iterable[Tensor]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def tiny_suite(epochs: int, method: str = "gnn-identity") -> str:
+def tiny_suite(epochs: int, method: str = "gnn-none") -> str:
     """The text of a suite file."""
     return f"""
 protocol: quick

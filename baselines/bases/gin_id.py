@@ -14,9 +14,9 @@ from baselines.bases.base_model import BaseModel
 from baselines.equivariant.gin import GIN
 from baselines.layers.aggregation import Edges, aggregated
 from baselines.readout import read_out
+from tasks.symmetry.dynamic_shapes import may_follow_data
 from tasks.symmetry.element import Element
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.shapes import may_follow_data
 from tasks.symmetry.structure import Signature, Structure
 
 

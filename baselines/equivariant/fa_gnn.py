@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import MessagePassing, distinct_pairs
-from baselines.samplers.frames import chosen_signs, eigenspaces, scatter
+from baselines.samplers.frame_averaging import chosen_signs, eigenspaces, scatter
 from tasks.symmetry.eigen import eigenbasis
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import EuclideanGroup
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
 
-def whole_frame(x: Structure) -> Linear:
+def whole_frame(x: Structure) -> LinearMap:
     """The principal axes of the points about their centroid, with all 2^D choices of signs ``[B, 2^D, D, D]``.
 
     No gradient goes through them, as in the authors' code. Where eigenvalues agree, any basis of their eigenspace would
@@ -30,7 +30,7 @@ def whole_frame(x: Structure) -> Linear:
     alone = eigenspaces(values).sum(-1) == 1
     middles = (torch.arange(2**dimension, device=values.device) + 0.5) / 2**dimension
     signs = chosen_signs(middles[None], dimension)
-    return Linear(((axes * alone[:, None])[:, None] * signs[:, :, None]).to(x.points.dtype))
+    return LinearMap(((axes * alone[:, None])[:, None] * signs[:, :, None]).to(x.points.dtype))
 
 
 class FAGNN(nn.Module):
@@ -68,7 +68,7 @@ class FAGNN(nn.Module):
             h = layer(h, seen, pairs)
         return (self._averaged(self.decode(h), frame, x) + x.centroid[:, None, :, None]) * x.mask[..., None, None]
 
-    def _averaged(self, h: Tensor, frame: Linear, x: Structure) -> Tensor:
+    def _averaged(self, h: Tensor, frame: LinearMap, x: Structure) -> Tensor:
         """``[B, N, D, C]``: features ``[B * 2^D, N, C * D]`` as vectors, turned back from their frames, in the mean."""
         vectors = h.unflatten(-1, (-1, self.dimension)).mT.unflatten(0, (len(x), frame.samples))
         return frame.act(vectors, Representation.NODE_VECTORS).mean(1).to(x.points.dtype)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import batch_norm
 
-from tasks.symmetry.shapes import may_follow_data
+from tasks.symmetry.dynamic_shapes import may_follow_data
 
 Mask = Tensor | None
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from tasks.symmetry.shapes import may_follow_data
+from tasks.symmetry.dynamic_shapes import may_follow_data
 
 LEAST_WEIGHTS = 2**20  # with fewer weights, or fewer rows, the product of matrices takes less time
 LEAST_ROWS = 512

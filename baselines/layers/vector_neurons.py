@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from baselines.layers.batch_norm import BatchNorm, Mask
+from tasks.symmetry.dynamic_shapes import may_follow_data
 from tasks.symmetry.gathering import taken
-from tasks.symmetry.shapes import may_follow_data
 
 EPSILON = 1e-6
 

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
-from baselines.samplers.frames import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
+from baselines.samplers.frame_averaging import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
 from tasks.ragged import Stored
 from tasks.symmetry.element import Permutation

@@ -13,7 +13,7 @@ import typer
 from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, SuiteArgument, dashboard, local
 from harness.cli.printing import cell, print_table
 from harness.errors import SymbenchError
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.execution.jobs import JobServer
@@ -61,9 +61,9 @@ def submit(
     from harness.execution.jobs import JobServer
     from harness.execution.submission import Submission, runtime_environment, sendable, travelling
     from harness.records.plugin_code import used_by
-    from harness.search.file import FOLDER as SEARCHES
-    from harness.search.file import is_search
-    from harness.suite import locate
+    from harness.search.model import FOLDER as SEARCHES
+    from harness.search.model import is_search
+    from harness.suites.model import locate
 
     search = is_search(suite)
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
@@ -93,17 +93,17 @@ Asked = tuple[str, int, "list[RunSpec]"]
 
 
 def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
-    from harness import planning
-    from harness.suite import load
+    from harness.suites import plan
+    from harness.suites.model import load
 
     loaded = load(suite, overrides)
-    planned = planning.plan(loaded, None, only)
+    planned = plan.plan(loaded, None, only)
     planned.check_some()
     return loaded.name, len(planned.jobs), [job.spec for job in planned.jobs]
 
 
 def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
-    from harness.search.file import load
+    from harness.search.model import load
 
     if only:
         raise SymbenchError(f"--only picks runs of a suite, and {search} is a search: leave it out.")

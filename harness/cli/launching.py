@@ -26,9 +26,9 @@ from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
-    from harness.execution.watching import LaunchState
-    from harness.planning import Plan
+    from harness.execution.status import LaunchState
     from harness.records.store import Store
+    from harness.suites.plan import Plan
 
 GOES_ON = "Interrupted: every finished run has its record, and the same command goes on from there."
 
@@ -47,15 +47,15 @@ def run(
     """Execute the runs of a suite that have no record yet. Exit code 0 only if every run has succeeded."""
     from rich.console import Console
 
-    from harness import planning
     from harness.execution.progress import progress_for
     from harness.records.opening import open_store
-    from harness.suite import load
+    from harness.suites import plan
+    from harness.suites.model import load
 
     loaded = load(suite, overrides or ())
     opened = open_store(store)
     with opened.lock():
-        planned = planning.plan(loaded, opened, only or ())
+        planned = plan.plan(loaded, opened, only or ())
         planned.check_some()
         for note in planned.notes():
             typer.echo(note)
@@ -65,7 +65,7 @@ def run(
 
             progress = progress_for(Console(soft_wrap=True))
             progress.begin(len(planned.todo), len(planned.done))
-            longest_first = planning.longest_first(planned.todo, planning.estimates(planned.todo, opened))
+            longest_first = plan.longest_first(planned.todo, plan.estimates(planned.todo, opened))
             try:
                 launch(longest_first, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
                 mirrored = sync_records(opened, opened.mlflow_uri)  # what no worker lived to log
@@ -94,10 +94,10 @@ def search(
     from rich.console import Console
 
     from harness.execution.progress import progress_for
-    from harness.planning import refuse_secrets
-    from harness.search.file import load
+    from harness.search.model import load
     from harness.search.results import table, title
     from harness.search.searching import run_search
+    from harness.suites.plan import refuse_secrets
 
     loaded = load(name, overrides or ())
     refuse_secrets([loaded.example])
@@ -125,7 +125,7 @@ def status(
     """Say how far the latest launch of each suite is: runs done, running, failed and queued, pace and time left."""
     from dataclasses import asdict
 
-    from harness.execution.watching import watch
+    from harness.execution.status import watch
 
     found = watch(needed_store(store), suite)
     if as_json:

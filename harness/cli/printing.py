@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.errors import SymbenchError
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.records.store import Store

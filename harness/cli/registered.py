@@ -14,9 +14,9 @@ from harness.errors import SymbenchError
 
 if TYPE_CHECKING:
     from baselines.cards import BaseCard, SamplerCard
-    from harness.checking import Verdict
-    from harness.planning import Plan, Seconds
     from harness.spec import Job
+    from harness.suites.plan import Plan, Seconds
+    from harness.verification.verdicts import Verdict
     from tasks.cards import TaskCard
 
 app = typer.Typer()
@@ -84,12 +84,12 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
-    from harness import planning
-    from harness.suite import load
+    from harness.suites import plan
+    from harness.suites.model import load
 
     opened = found_store(store)
-    found = planning.plan(load(suite, overrides or ()), opened, only or ())
-    seconds = planning.estimates(found.todo, opened) if cost else None
+    found = plan.plan(load(suite, overrides or ()), opened, only or ())
+    seconds = plan.estimates(found.todo, opened) if cost else None
     if as_json:
         typer.echo(json.dumps(_plan_values(found, seconds), indent=1))
     else:
@@ -119,15 +119,16 @@ def check(
 
     from dataclasses import asdict
 
-    from harness import checking
+    from harness.verification import verdicts
 
-    found = checking.subject(method, task, overrides or ())
-    verdicts = checking.check(found, counts, universality)
+    found = verdicts.subject(method, task, overrides or ())
+    checks = verdicts.check(found, counts, universality)
     if as_json:
-        typer.echo(json.dumps({"method": method, "task": task, "checks": [asdict(v) for v in verdicts]}, indent=1))
+        content = {"method": method, "task": task, "checks": [asdict(check) for check in checks]}
+        typer.echo(json.dumps(content, indent=1))
     else:
-        _print_verdicts(f"{method} on {task}", verdicts)
-    if not all(verdict.passed for verdict in verdicts):
+        _print_verdicts(f"{method} on {task}", checks)
+    if not all(check.passed for check in checks):
         raise typer.Exit(1)
 
 

@@ -11,12 +11,12 @@ import typer
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import SymbenchError
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from harness.report.against import Against
+    from harness.report.sections.regression import Against
 
 app = typer.Typer()
 
@@ -69,8 +69,8 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-learned.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-haar.")],
+    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
+    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-ga.")],
     task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="On this task only.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
@@ -78,7 +78,7 @@ def compare(
     """Hold two methods against each other on the seeds that both ran, with 95 % bootstrap intervals."""
     from harness.collate import collate as collate_tables
     from harness.collate.comparison import compare as compare_runs
-    from harness.report.comparing import as_values, sentences, table
+    from harness.report.content.method_comparison import as_values, sentences, table
     from harness.tracking.connection import is_server
     from harness.tracking.server import HOST, PORT, compare_url_of
 
@@ -111,7 +111,7 @@ def export(
     ] = None,
 ) -> None:
     """Write the store's own records and their tables as a bundle that others can check and import."""
-    from harness.exchange.exporting import export as export_bundle
+    from harness.bundles.exporting import export as export_bundle
 
     manifest = export_bundle(needed_store(store), out, suites=suites or (), name=name)
     typer.echo(f"Bundle: {shown(out)} ({manifest.runs:,} runs, {manifest.source})")
@@ -125,7 +125,7 @@ def import_(
     store: StoreOption = STORE,
 ) -> None:
     """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
-    from harness.exchange.importing import checked_bundle, import_bundle
+    from harness.bundles.importing import checked_bundle, import_bundle
     from harness.records.opening import open_store
 
     checked = checked_bundle(bundle)
@@ -177,9 +177,9 @@ def sync(store: StoreOption = STORE) -> None:
 
 def _moved(runs: pl.DataFrame, path: Path) -> Against:
     """What moved since the results at ``path``, printed."""
+    from harness.bundles.reference import reference_runs
     from harness.collate.regression import regression
-    from harness.exchange.reference import reference_runs
-    from harness.report.against import against
+    from harness.report.sections.regression import against
 
     found = against(regression(runs, reference_runs(path)), str(path))
     if found.table.rows:

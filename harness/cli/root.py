@@ -13,10 +13,10 @@ from typer.core import TyperGroup
 
 from harness.cli import jobs, launching, registered, results
 from harness.cli.options import INTERRUPTED, MISTAKE
-from harness.entry_points import read_past_damage
 from harness.errors import SymbenchError
-from harness.interrupts import interruptible
-from harness.redaction import redacted
+from harness.plugins.entry_points import read_past_damage
+from harness.utils.interrupts import interruptible
+from harness.utils.redaction import redacted
 
 _UsageError: Any = typer.BadParameter.__base__
 """Typer does not export it."""

@@ -14,9 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
-from harness.durable import temporary
 from harness.records.segments import Segments
 from harness.records.store import FAILED, SEGMENTS, Store
+from harness.utils.atomic_files import temporary
 
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}

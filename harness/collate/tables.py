@@ -15,7 +15,7 @@ from harness.collate.incremental import LeftOut, cache_metadata
 from harness.collate.reading import POINTS
 from harness.errors import SymbenchError
 from harness.records.record import SCHEMA
-from harness.spreadsheets import inert
+from harness.utils.spreadsheets import inert
 
 NAMES = ("accuracy", "costs", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
 """``runs`` is written last: it is the cache that says what the others were made from."""

@@ -28,7 +28,7 @@ import harness
 from harness.errors import SymbenchError
 from harness.execution.address import check_address
 from harness.execution.placement import Shape
-from harness.interrupts import uninterrupted
+from harness.utils.interrupts import uninterrupted
 
 # The launch itself says what became of every run, also of those whose answers it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
@@ -41,7 +41,7 @@ SAID_CHARACTERS = 300
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
 
-LAST_WORDS = (
+MESSAGE_IF_KILLED = (
     "symbench was ended midway: Ray does that where the cluster's head, or its raylet on this machine, has died. "
     "Once the cluster is up again, the same command does what is left."
 )
@@ -68,22 +68,22 @@ def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterato
     say of it. Raises :class:`SymbenchError` where nothing answers there. Environment and current folder are as before
     when this ends, and no process is left.
     """
-    with _last_words(), _local(preload) if address is None else _joined(address) as caveat:
+    with _message_if_killed(), _local(preload) if address is None else _joined(address) as caveat:
         yield caveat
 
 
 @contextlib.contextmanager
-def _last_words() -> Iterator[None]:
+def _message_if_killed() -> Iterator[None]:
     """Where this process ends before the context does, a shell that sees its pipe close says so.
 
     Ray ends a process that it cannot serve any more from threads of its own: no exception, no handler.
     """
-    words = ["sh", "-c", 'read -r all_is_well || echo "$0" >&2', LAST_WORDS]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as heir:
+    words = ["sh", "-c", 'read -r all_is_well || echo "$0" >&2', MESSAGE_IF_KILLED]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as shell:
         try:
             yield
         finally:
-            heir.communicate(b"\n")
+            shell.communicate(b"\n")
 
 
 @contextlib.contextmanager

@@ -19,17 +19,16 @@ from ray.util.placement_group import PlacementGroup
 
 from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
-from harness.execution.perform import failed_record, sentence_of
 from harness.execution.placement import Shape, fits, misfit, most_at_once
-from harness.execution.progress import Ending as Status
-from harness.execution.progress import Progress, label
+from harness.execution.progress import Progress, RunStatus, label
+from harness.execution.run_job import failed_record, sentence_of
 from harness.execution.stacks import Stack, stacks
-from harness.execution.worker import Briefing, Ending, Greeting, Worker, greeting, strangeness
+from harness.execution.worker import RunResult, Worker, WorkerConfig, WorkerInfo, code_mismatch, worker_info
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
 from harness.training.device_errors import DeviceFailed
-from harness.training.outcome import NotStacked
+from harness.training.results import NotStacked
 
 TRIES = 3
 FALSE_STARTS = 3
@@ -93,18 +92,18 @@ class _Slot:
 def dispatch(
     jobs: Sequence[Job],
     store: Store,
-    briefing: Briefing,
+    config: WorkerConfig,
     progress: Progress,
     *,
     slots: int | None = None,
-    on_end: Callable[[str, Status, str | None], None],
+    on_end: Callable[[str, RunStatus, str | None], None],
 ) -> None:
     """Runs every job on the Ray that is up, at most ``slots`` at once; calls ``on_end`` once for each digest.
 
     Raises :class:`SymbenchError` where no worker can serve, a failure cannot be recorded or another launch has taken
     the store: going on would only waste the other runs. What is finished has its record, and no actor is left.
     """
-    dispatcher = _Dispatcher(store, briefing, progress, slots, on_end)
+    dispatcher = _Dispatcher(store, config, progress, slots, on_end)
     try:
         dispatcher.run(jobs)
     finally:
@@ -115,13 +114,13 @@ class _Dispatcher:
     def __init__(
         self,
         store: Store,
-        briefing: Briefing,
+        config: WorkerConfig,
         progress: Progress,
         slots: int | None,
-        on_end: Callable[[str, Status, str | None], None],
+        on_end: Callable[[str, RunStatus, str | None], None],
     ) -> None:
         self._store, self._progress, self._most, self._on_end = store, progress, slots, on_end
-        self._briefing, self._driver = ray.put(briefing), briefing.driver or greeting()
+        self._config, self._driver = ray.put(config), config.driver or worker_info()
         self._pending: dict[Shape, deque[_Try]] = {}
         self._slots: list[_Slot] = []
         self._false_starts: list[float] = []
@@ -235,8 +234,8 @@ class _Dispatcher:
             resources["memory"] = int(shape.memory)
         if shape.processes > 1:  # what is counted here is taken by the processes that it starts
             resources = {"num_cpus": 0}
-        actor: Any = ray.remote(Worker).options(**resources, max_restarts=0, max_task_retries=0).remote(self._briefing)
-        self._slots.append(_Slot(actor, shape, actor.greet.remote(), since=time.monotonic()))
+        actor: Any = ray.remote(Worker).options(**resources, max_restarts=0, max_task_retries=0).remote(self._config)
+        self._slots.append(_Slot(actor, shape, actor.start.remote(), since=time.monotonic()))
 
     def _send(self, slot: _Slot, work: _Try) -> None:
         slot.work, slot.since = work, time.monotonic()
@@ -280,7 +279,7 @@ class _Dispatcher:
         work, answer = slot.work, slot.answer
         slot.work = slot.answer = None
         try:
-            value: Greeting | list[Ending] = ray.get(answer)
+            value: WorkerInfo | list[RunResult] = ray.get(answer)
         except RayTaskError as error:
             self._raised(slot, work, error)
         except RayError as error:
@@ -288,15 +287,15 @@ class _Dispatcher:
             self._died(work, error)
         else:
             self._false_starts.clear()
-            if isinstance(value, Greeting):
+            if isinstance(value, WorkerInfo):
                 self._welcome(value)
             elif work is not None:
                 for job, ending in zip(work.jobs, value, strict=True):
                     self._end(job, ending.status, ending.sentence)
 
-    def _welcome(self, theirs: Greeting) -> None:
+    def _welcome(self, theirs: WorkerInfo) -> None:
         self._start_seconds = START_SECONDS
-        if reason := strangeness(theirs, self._driver):
+        if reason := code_mismatch(theirs, self._driver):
             raise SymbenchError(reason)
 
     def _raised(self, slot: _Slot, work: _Try | None, error: RayTaskError) -> None:
@@ -376,6 +375,6 @@ class _Dispatcher:
             self._store.write(failed_record(job, failure), [])
             self._end(job, "failed", failure.sentence)
 
-    def _end(self, job: Job, status: Status, sentence: str | None) -> None:
+    def _end(self, job: Job, status: RunStatus, sentence: str | None) -> None:
         self._progress.finished(job, status, sentence)
         self._on_end(job.spec.digest, status, sentence)

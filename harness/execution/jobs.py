@@ -17,7 +17,7 @@ from typing import Any
 from harness.errors import SymbenchError
 from harness.execution.cluster import environment
 from harness.tracking.connection import within
-from harness.words import first_line
+from harness.utils.text import first_line
 
 ANSWER_SECONDS = 20.0
 UPLOAD_SECONDS = 600.0

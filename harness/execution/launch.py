@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, usage
-from harness.execution.progress import Ending, Progress
-from harness.execution.worker import Briefing, greeting
+from harness.execution.heartbeat import Heartbeat
+from harness.execution.progress import Progress, RunStatus
+from harness.execution.worker import WorkerConfig, worker_info
 from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.spec import Job
@@ -32,7 +32,7 @@ class LaunchResult:
     succeeded: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def add(self, digest: str, status: Ending, sentence: str | None) -> None:
+    def add(self, digest: str, status: RunStatus, sentence: str | None) -> None:
         if status == "succeeded":
             self.succeeded.append(digest)
         else:
@@ -89,12 +89,12 @@ def launch_here(
         "mlflow_parent": tracker.handle.parent_run_id if tracker else None,
     }
     store.write_launch(result.launch_id, account | {"status": "running"})
-    briefing = Briefing(
+    config = WorkerConfig(
         root=store.address,
         launch_id=result.launch_id,
         executor=executor,
         command=command_line(),
-        driver=greeting(job.spec for job in unique),
+        driver=worker_info(job.spec for job in unique),
         tracker=tracker.handle if tracker else None,
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
@@ -103,8 +103,8 @@ def launch_here(
         store.write_launch(result.launch_id, account | {"status": "running", "progress": progress})
 
     try:
-        with Beacon(progress, tell, usage) as beacon:
-            dispatch(unique, store, briefing, beacon, slots=slots, on_end=result.add)
+        with Heartbeat(progress, tell, usage) as heartbeat:
+            dispatch(unique, store, config, heartbeat, slots=slots, on_end=result.add)
         status = "failed" if result.failed else "succeeded"
     finally:
         ended = {"status": status, "finished": _now(), "succeeded": len(result.succeeded), "failed": result.failed}

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from baselines.out_of_memory import free_accelerator, is_out_of_memory
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import Outcome
+from harness.training.results import Outcome
 
 _log = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from harness.redaction import redacted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.spec import Job, RunSpec
 
-Ending = Literal["succeeded", "failed"]
+RunStatus = Literal["succeeded", "failed"]
 PLAIN_SECONDS = 5.0
 
 
@@ -66,7 +66,7 @@ class _Tally:
             self.since = time.monotonic()  # what it took to get ready says nothing of the runs
         self.running.add(job.spec.digest)
 
-    def finish(self, job: Job, status: Ending) -> None:
+    def finish(self, job: Job, status: RunStatus) -> None:
         self.running.discard(job.spec.digest)
         if status == "succeeded":
             self.succeeded += 1
@@ -121,7 +121,7 @@ class PlainProgress:
         if self._tally.ended:
             self._count()
 
-    def finished(self, job: Job, status: Ending, sentence: str | None) -> None:
+    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
         self._tally.finish(job, status)
         if status == "failed":
             self._say(f"failed: {label(job)}: {sentence}")
@@ -164,7 +164,7 @@ class LiveProgress:
         self._tally.start(job)
         self._draw()
 
-    def finished(self, job: Job, status: Ending, sentence: str | None) -> None:
+    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
         self._tally.finish(job, status)
         if status == "failed":
             self.note(f"failed: {label(job)}: {sentence}")

@@ -19,7 +19,7 @@ import harness
 from harness.errors import SymbenchError
 from harness.records.plugin_code import PluginCode, plugin_code
 from harness.records.provenance import ORIGIN, git_state
-from harness.suite_yaml import Unusable, parse
+from harness.suites.yaml_source import Unusable, parse
 
 CODE = ("harness", "baselines", "tasks", "ray_configs", "pyproject.toml", "constraints.txt")
 """Of the checkout or of an installation, as far as they are there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.perform import Executor, RunTracker, perform, perform_stack
+from harness.execution.run_job import Executor, RunTracker, run_job, run_stack
 from harness.records.opening import existing_store, open_store
 from harness.records.plugin_code import PluginCode, plugin_code, used_by
 from harness.records.provenance import code_digest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Greeting:
+class WorkerInfo:
     """Where a process is, and whose code it runs: ``code`` is :func:`~harness.records.provenance.code_digest`."""
 
     pid: int
@@ -36,7 +36,7 @@ class Greeting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Briefing:
+class WorkerConfig:
     """What every worker of a launch is told. ``executor`` is ``module:function``, ``root`` the store's address, and
     ``driver`` greets with the plug-ins that the launch's runs use."""
 
@@ -44,12 +44,12 @@ class Briefing:
     launch_id: str
     executor: str
     command: Sequence[str]
-    driver: Greeting | None = None
+    driver: WorkerInfo | None = None
     tracker: TrackerHandle | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class RunResult:
     """All that the driver needs to know of a run: its record is in the store."""
 
     status: Literal["succeeded", "failed"]
@@ -59,15 +59,15 @@ class Ending:
 class Worker:
     """Runs jobs in this process."""
 
-    def __init__(self, briefing: Briefing) -> None:
-        self._briefing = briefing
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
 
-    def greet(self) -> Greeting:
+    def start(self) -> WorkerInfo:
         """Imports what the runs need. Raises :class:`SymbenchError` where this process cannot serve the launch."""
-        root = self._briefing.root
+        root = self._config.root
         try:
             store = existing_store(root)
-            if store is None or not store.has_launch(self._briefing.launch_id):
+            if store is None or not store.has_launch(self._config.launch_id):
                 raise SymbenchError(
                     f"The store {root} is not seen: "
                     "put it where all nodes of the cluster see it under the same path (--store)."
@@ -80,59 +80,59 @@ class Worker:
         self._store = store
         _ = self.execute
         keep_freed_memory()
-        return greeting()
+        return worker_info()
 
-    def run(self, jobs: Sequence[Job]) -> list[Ending]:
+    def run(self, jobs: Sequence[Job]) -> list[RunResult]:
         """One ending for each job. Several differ by their seed alone and are trained at once.
 
-        Raises :class:`~harness.training.outcome.NotStacked` where several have to go one by one.
+        Raises :class:`~harness.training.results.NotStacked` where several have to go one by one.
         """
         from baselines.out_of_memory import free_accelerator
 
-        command = self._briefing.command
+        command = self._config.command
         try:
             if jobs[0].resources.workers > 1:
-                from harness.execution.together import perform_together
+                from harness.execution.data_parallel import run_data_parallel
 
-                records = [perform_together(jobs[0], self._briefing, self._store)]
+                records = [run_data_parallel(jobs[0], self._config, self._store)]
             elif len(jobs) > 1:
-                records = perform_stack(jobs, self._store, self._tracker, command=command)
+                records = run_stack(jobs, self._store, self._tracker, command=command)
             else:
-                records = [self.perform(jobs[0], self.execute)]
+                records = [self.run_job(jobs[0], self.execute)]
         finally:
             free_accelerator()
-        return [Ending(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
+        return [RunResult(status=one.status, sentence=one.failure.sentence if one.failure else None) for one in records]
 
-    def perform(self, job: Job, execute: Executor) -> Record:
+    def run_job(self, job: Job, execute: Executor) -> Record:
         """One job, mirrored."""
-        return perform(job, self._store, self._tracker(job), execute=execute, command=self._briefing.command)
+        return run_job(job, self._store, self._tracker(job), execute=execute, command=self._config.command)
 
     @cached_property
     def _store(self) -> Store:
-        return open_store(self._briefing.root)
+        return open_store(self._config.root)
 
     @cached_property
     def execute(self) -> Executor:
         """What runs a spec in this launch."""
-        module, _, name = self._briefing.executor.partition(":")
+        module, _, name = self._config.executor.partition(":")
         executor: Executor = getattr(importlib.import_module(module), name)
         return executor
 
     def _tracker(self, job: Job) -> RunTracker | None:
-        if self._briefing.tracker is None:
+        if self._config.tracker is None:
             return None
         from harness.records.description import describe
         from harness.tracking import RunTracker as MlflowRun
 
-        tracker: RunTracker = MlflowRun(self._briefing.tracker, job, describe(job.spec))
+        tracker: RunTracker = MlflowRun(self._config.tracker, job, describe(job.spec))
         return tracker
 
 
-def greeting(specs: Iterable[RunSpec] | None = None) -> Greeting:
+def worker_info(specs: Iterable[RunSpec] | None = None) -> WorkerInfo:
     """That of this process, with the plug-ins that these runs use (``None``: all that there are)."""
     import tasks
 
-    return Greeting(
+    return WorkerInfo(
         pid=os.getpid(),
         host=socket.gethostname(),
         tasks_file=os.path.realpath(tasks.__file__),
@@ -141,7 +141,7 @@ def greeting(specs: Iterable[RunSpec] | None = None) -> Greeting:
     )
 
 
-def strangeness(theirs: Greeting, ours: Greeting) -> str | None:
+def code_mismatch(theirs: WorkerInfo, ours: WorkerInfo) -> str | None:
     """Why the process that greets so must not work for this one: it runs other code. ``None`` where it does not.
 
     Of plug-ins those in ``ours`` count. On this machine the same files are the same code, also where somebody edits
@@ -153,7 +153,7 @@ def strangeness(theirs: Greeting, ours: Greeting) -> str | None:
     return next(filter(None, reasons), None)
 
 
-def _other_code(theirs: Greeting, ours: Greeting) -> str:
+def _other_code(theirs: WorkerInfo, ours: WorkerInfo) -> str:
     if theirs.host != ours.host:
         return (
             f"The node {theirs.host} has other code in {theirs.tasks_file} than this process in {ours.tasks_file}: "
@@ -165,7 +165,7 @@ def _other_code(theirs: Greeting, ours: Greeting) -> str:
     )
 
 
-def _other_plugin(name: str, theirs: Greeting, ours: Greeting) -> str | None:
+def _other_plugin(name: str, theirs: WorkerInfo, ours: WorkerInfo) -> str | None:
     mine, found = ours.plugins[name], theirs.plugins.get(name)
     here = theirs.host == ours.host
     where = "A worker on this machine" if here else f"The node {theirs.host}"

@@ -15,9 +15,9 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from harness.durable import move, sync
 from harness.errors import SymbenchError
-from harness.words import first_line
+from harness.utils.atomic_files import move, sync
+from harness.utils.text import first_line
 
 T = TypeVar("T")
 

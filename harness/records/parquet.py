@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness.words import first_line
+from harness.utils.text import first_line
 
 BATCH = 1024
 """Rows that are decoded at once."""

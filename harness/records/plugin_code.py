@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.plugins import Plugin
+from harness.plugins.discovery import Plugin
 from harness.spec import RunSpec
 
 OURS = frozenset({"harness", "baselines", "tasks"})

@@ -23,8 +23,8 @@ import baselines
 import harness
 import tasks
 from harness.records.plugin_code import described
-from harness.redaction import redacted_words
 from harness.spec import Job
+from harness.utils.redaction import redacted_words
 
 PACKAGES = (
     "torch", "torch_geometric", "numpy", "scipy", "networkx", "pynauty", "python-sat", "ray", "mlflow", "polars",

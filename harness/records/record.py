@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from harness.redaction import redacted_values
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint, VariancePoint
+from harness.training.results import CurvePoint, VariancePoint
+from harness.utils.redaction import redacted_values
 
 SCHEMA = 1
 

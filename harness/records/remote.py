@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.durable import make_folder, move_folder, temporary
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.lease import Lease
@@ -32,7 +31,8 @@ from harness.records.objects import Objects, patiently
 from harness.records.record import Record
 from harness.records.remote_segments import SegmentsElsewhere
 from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Status, Store, run_of
-from harness.redaction import redacted
+from harness.utils.atomic_files import make_folder, move_folder, temporary
+from harness.utils.redaction import redacted
 
 CHECKPOINT_SECONDS = 5.0
 WAITS = (1.0, 3.0)

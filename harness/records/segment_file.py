@@ -12,9 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.durable import replacing
 from harness.errors import SymbenchError
-from harness.words import first_line
+from harness.utils.atomic_files import replacing
+from harness.utils.text import first_line
 
 T = TypeVar("T")
 

@@ -22,13 +22,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.durable import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.mlflow_uri import mlflow_uri
 from harness.records.record import SCHEMA, Record
 from harness.records.segments import Segments, Status
-from harness.redaction import redacted_values
+from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
+from harness.utils.redaction import redacted_values
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.records.store import Store
-from harness.search.file import Search
+from harness.search.model import Search
 from harness.search.space import Values
-from harness.search.training import STOPPED, Report, reports
+from harness.search.trial_training import STOPPED, Report, reports
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +54,7 @@ class SearchResult:
 
 def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchResult:
     """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` into the search's store."""
-    from harness.spreadsheets import inert
+    from harness.utils.spreadsheets import inert
 
     ended = [_result(search, store, number, values) for number, values in enumerate(points)]
     trials = sorted((trial for trial in ended if trial is not None), key=lambda trial: _rank(search, trial))

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import SymbenchError
-from harness.execution.beacon import Beacon
 from harness.execution.cluster import cluster, environment, living_nodes, usage
+from harness.execution.heartbeat import Heartbeat
 from harness.execution.launch import new_launch_id
-from harness.execution.perform import now
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
-from harness.execution.worker import greeting
+from harness.execution.run_job import now
+from harness.execution.worker import worker_info
 from harness.records.opening import open_store
 from harness.records.provenance import command_line
 from harness.records.store import Store
-from harness.search.file import Search
 from harness.search.journal import Journal
+from harness.search.model import Search
 from harness.search.results import SearchResult, conclude
 from harness.tracking import LaunchTracker, sync
 from tasks.sources.cache import DataError
@@ -48,7 +48,7 @@ def run_search(
     :class:`SymbenchError` where something cannot serve, and ``KeyboardInterrupt`` when interrupted: either way the same
     call goes on from there.
     """
-    from harness.search.training import trained_task
+    from harness.search.trial_training import trained_task
 
     if importlib.util.find_spec("optuna") is None:
         raise SymbenchError("A search needs Optuna: pip install -c constraints.txt optuna.")
@@ -107,8 +107,8 @@ def _tune(
 
     write("running")
     try:
-        with Beacon(progress, partial(write, "running"), usage) as beacon:
-            _fit(search, own, journal, beacon, tracker=tracker, since=account["started"], slots=slots)
+        with Heartbeat(progress, partial(write, "running"), usage) as heartbeat:
+            _fit(search, own, journal, heartbeat, tracker=tracker, since=account["started"], slots=slots)
         status = "succeeded"
     finally:
         with suppress(SymbenchError):  # a full disk here must not hide why the search ended
@@ -129,15 +129,15 @@ def _fit(
     from ray import tune
     from ray.tune.error import TuneError
 
+    from harness.search.callbacks import Watch
     from harness.search.strategy import strategy
-    from harness.search.trial import Briefing, Trial
-    from harness.search.watch import Watch
+    from harness.search.trial import Trial, TrialConfig
 
-    briefing = Briefing(
+    config = TrialConfig(
         search=search,
         store=own.address,
         since=since,
-        driver=greeting([search.example.spec]),
+        driver=worker_info([search.example.spec]),
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
     )
@@ -145,7 +145,7 @@ def _fit(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(Trial, briefing=briefing), _grants(search)),
+            tune.with_resources(tune.with_parameters(Trial, trial_config=config), _grants(search)),
             tune_config=strategy(search, journal.points, slots),
             run_config=tune.RunConfig(
                 name=folder.name,

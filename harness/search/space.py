@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.suite_fields import Model, Number, Whole
+from harness.suites.fields import Number, StrictModel, Whole
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -34,7 +34,7 @@ Floats = Annotated[list[Number], AfterValidator(_rising)]
 Integers = Annotated[list[Whole], AfterValidator(_rising)]
 
 
-class Dimension(Model):
+class Dimension(StrictModel):
     """One of these: a range (both ends belong to it), or a list of anything that YAML can say."""
 
     uniform: Floats | None = None

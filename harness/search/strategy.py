@@ -8,7 +8,7 @@ from typing import Any
 
 from ray import tune
 
-from harness.search.file import Search
+from harness.search.model import Search
 from harness.search.space import Values
 
 SCORE, TIME = "score", "epochs"

@@ -12,27 +12,27 @@ from ray import tune
 
 from baselines.out_of_memory import free_accelerator
 from harness.errors import SymbenchError
-from harness.execution.perform import RunTracker, failed_record, perform
-from harness.execution.worker import Greeting, greeting, strangeness
+from harness.execution.run_job import RunTracker, failed_record, run_job
+from harness.execution.worker import WorkerInfo, code_mismatch, worker_info
 from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure
-from harness.search.exchange import Exchange, Tell
-from harness.search.file import Search
-from harness.search.training import Report, TrialRun, reports
+from harness.search.model import Search
+from harness.search.stepwise_thread import Exchange, Tell
+from harness.search.trial_training import Report, TrialRun, reports
 from harness.spec import Job
 from harness.tracking import RunTracker as MlflowRun
 from harness.tracking import TrackerHandle
 
 
 @dataclass(frozen=True, kw_only=True)
-class Briefing:
+class TrialConfig:
     """What every trial of a search is told: where its ``store`` is, and ``since`` when it goes on, ISO 8601 in UTC."""
 
     search: Search
     store: str
     since: str
-    driver: Greeting
+    driver: WorkerInfo
     command: Sequence[str]
     tracker: TrackerHandle | None = None
 
@@ -47,14 +47,14 @@ class Trial(tune.Trainable):
     _exchange: Exchange[Report]
     _last: Report
 
-    def setup(self, config: dict[str, Any], briefing: Briefing | None = None) -> None:
+    def setup(self, config: dict[str, Any], trial_config: TrialConfig | None = None) -> None:
         from harness.training.memory import keep_freed_memory
 
-        assert briefing is not None
-        if reason := strangeness(greeting(), briefing.driver):
+        assert trial_config is not None
+        if reason := code_mismatch(worker_info(), trial_config.driver):
             raise SymbenchError(reason)
         keep_freed_memory()
-        self._briefing, self._store = briefing, open_store(briefing.store)
+        self._config, self._store = trial_config, open_store(trial_config.store)
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -82,7 +82,7 @@ class Trial(tune.Trainable):
         free_accelerator()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        search = self._briefing.search
+        search = self._config.search
         self._job = search.trial(search.points.values(config))
         self._since = time.monotonic()
         self._last = Report(0, math.nan)
@@ -90,16 +90,16 @@ class Trial(tune.Trainable):
 
     def _run(self, tell: Tell[Report]) -> None:
         """Trains, unless there is a record: then the search hears what it says."""
-        job, briefing = self._job, self._briefing
+        job, config = self._job, self._config
         record = self._store.read(job.spec.digest)
-        if record is None or (record.status == "failed" and record.finished < briefing.since):
-            run = TrialRun(briefing.search.scored, tell)
-            record = perform(job, self._store, self._tracker(job), execute=run, command=briefing.command)
+        if record is None or (record.status == "failed" and record.finished < config.since):
+            run = TrialRun(config.search.scored, tell)
+            record = run_job(job, self._store, self._tracker(job), execute=run, command=config.command)
         else:
             all(map(tell, reports(self._store, job.spec.digest)))
         if record.failure is not None:
             raise TrialFailed(record.failure.sentence)
 
     def _tracker(self, job: Job) -> RunTracker | None:
-        handle = self._briefing.tracker
+        handle = self._config.tracker
         return None if handle is None else MlflowRun(handle, job, describe(job.spec))

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from harness.records.mlflow_uri import sqlite_file
-from harness.redaction import redacted
 from harness.tracking.artifacts import artifact_root, follow_move
 from harness.tracking.content import experiment_name
-from harness.words import first_line
+from harness.utils.redaction import redacted
+from harness.utils.text import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from harness.records.record import Description, Record
-from harness.redaction import redacted
 from harness.spec import Job, RunSpec
 from harness.tracking.report import report
+from harness.utils.redaction import redacted
 
 MAX_NAME = 250
 MAX_VALUE = 500

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.redaction import redacted
 from harness.tracking.content import STORE, STORE_ID
+from harness.utils.redaction import redacted
 
 FILE = "mlflow.store.json"
 _DIGITS = 16

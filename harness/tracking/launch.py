@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.redaction import redacted
 from harness.tracking import content
 from harness.tracking.connection import connect, experiment, is_server, reason, within
 from harness.tracking.content import Home
 from harness.tracking.identity import origin, store_id
 from harness.tracking.writing import end_unfinished
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,7 +12,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from harness.records.record import Description, Record
-from harness.redaction import redacted
 from harness.spec import Job
 from harness.tracking import content
 from harness.tracking.batches import MOST_TOGETHER
@@ -20,6 +19,7 @@ from harness.tracking.connection import connect, is_local_file, load, outages, r
 from harness.tracking.launch import TrackerHandle
 from harness.tracking.machine import Machine
 from harness.tracking.writing import close_run, open_run, send
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -23,12 +23,12 @@ from urllib.parse import quote
 import psutil
 
 from harness.errors import SymbenchError
-from harness.interrupts import uninterrupted
 from harness.records.store import Store
-from harness.redaction import redacted
 from harness.tracking import content
 from harness.tracking.artifacts import artifact_root, follow_move
 from harness.tracking.connection import SETTINGS, connect, is_server, reason
+from harness.utils.interrupts import uninterrupted
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

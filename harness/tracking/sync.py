@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.redaction import redacted
 from harness.spec import Job
 from harness.tracking import content
 from harness.tracking.connection import connect, experiment, is_server, reason
@@ -24,6 +23,7 @@ from harness.tracking.content import Home
 from harness.tracking.identity import is_of, origin, store_id
 from harness.tracking.launch import open_parent
 from harness.tracking.writing import PAGE, close_run, end_unfinished, open_run
+from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

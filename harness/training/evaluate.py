@@ -11,10 +11,10 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.device import synchronize
+from harness.training.distributed import SINGLE_PROCESS, ProcessGroup
 from harness.training.flops import flops
 from harness.training.memory import peak_memory
-from harness.training.outcome import CurvePoint
-from harness.training.world import LONE, World
+from harness.training.results import CurvePoint
 from tasks.symmetry.structure import Structure, Structures
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -33,17 +33,17 @@ def predict(
     batch_size: int,
     generator: torch.Generator,
     chunk: int | None = None,
-    world: World = LONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
-    """Predictions ``[M, ...]`` in evaluation mode, made by all processes of a ``world``."""
+    """Predictions ``[M, ...]`` in evaluation mode, computed by all ``processes``."""
     model.eval()
     own = []
     for place, part in enumerate(batches(len(inputs), batch_size)):
         x = inputs[part]
         noise = model.noise(x, samples, generator)
-        if place % world.size == world.rank:
+        if place % processes.size == processes.rank:
             own.append(model.from_noise(x, noise, samples, chunk).value)
-    return torch.cat(world.in_turn(own, generator.device))
+    return torch.cat(processes.in_turn(own, generator.device))
 
 
 @torch.no_grad()

@@ -14,40 +14,45 @@ from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
 from harness.training.analysis import entropy_of_mean_permutation
-from harness.training.checks import cast
 from harness.training.device import DTYPES, deterministic, device_for
+from harness.training.distributed import SINGLE_PROCESS, ProcessGroup
 from harness.training.evaluate import cost, curve, draw, equivariance_errors, predict
 from harness.training.examples import check_examples, prepared
 from harness.training.finite import finite
-from harness.training.fit import Fit, Progress
+from harness.training.fit import Fit, FitState
 from harness.training.memory import device_peak, reset_device_peak
 from harness.training.monitor import Monitor
-from harness.training.outcome import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.output_variance import variance_points
 from harness.training.paired import PairedComparisons
+from harness.training.results import CurvePoint, Hooks, Outcome, Stage, VariancePoint
 from harness.training.scores import check_scores
 from harness.training.seeds import derive, generator
 from harness.training.separation import Separation
-from harness.training.world import LONE, World
+from harness.verification.equivariance import cast
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature, Structures
 from tasks.task import Dataset, PairedTask, Probabilistic, SeparationTask, SupervisedTask
 
 
 def execute(
-    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None = None, world: World = LONE
+    spec: RunSpec,
+    *,
+    resources: Resources,
+    hooks: Hooks,
+    checkpoint: Path | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Outcome:
     """Runs ``spec`` with ``resources``; goes on from ``checkpoint`` where that file holds the run's state.
 
-    All processes of a ``world`` train; the outcome of the first one is the run's, the others have none. Raises whatever
-    the task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
+    All ``processes`` train; the first one returns the outcome of the run, the others return none. Raises whatever the
+    task, the method or the loop raises. The checkpoint stays: whoever keeps the outcome removes it.
     """
     device = device_for(resources.gpus)
     with deterministic(device):
         problem = problem_of(spec)
-        if not world.alone and isinstance(problem, PairedTask | SeparationTask):
+        if not processes.alone and isinstance(problem, PairedTask | SeparationTask):
             raise ValueError(f"Several workers cannot share a run on {spec.task}: set resources.workers to 1.")
-        if not world.alone and spec.settings.analysis_epochs:
+        if not processes.alone and spec.settings.analysis_epochs:
             raise ValueError("Several workers cannot share a run with analysis_epochs: set resources.workers to 1.")
         if not isinstance(problem, SupervisedTask):
             check_scores(spec, problem, device)
@@ -55,7 +60,7 @@ def execute(
             return _compare(spec, problem, device, resources.chunk, hooks, checkpoint)
         if isinstance(problem, SeparationTask):
             return _separate(spec, problem, device, resources.chunk, hooks, checkpoint)
-        return _train(spec, problem, device, resources.chunk, hooks, checkpoint, world)
+        return _train(spec, problem, device, resources.chunk, hooks, checkpoint, processes)
 
 
 def problem_of(spec: RunSpec) -> SupervisedTask | SeparationTask | PairedTask:
@@ -95,14 +100,14 @@ def new_model(spec: RunSpec, signature: Signature) -> Model:
 
 def _train(
     spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None,
-    world: World,
+    processes: ProcessGroup,
 ) -> Outcome:  # fmt: skip
-    fit = new_fit(spec, problem, device, chunk, hooks, path, world)
+    fit = new_fit(spec, problem, device, chunk, hooks, path, processes)
     check_scores(spec, problem, device, fit.model)
     reset_device_peak(device)
     progress = fit.run()
     peak = device_peak(device)
-    if world.rank > 0:
+    if processes.rank > 0:
         return Outcome(metrics={})
     outcome = trained_outcome(spec, problem, fit.model, progress, fit.trained_steps, device, chunk)
     return outcome if peak is None else replace(outcome, cost={**outcome.cost, "train_peak_memory_bytes": float(peak)})
@@ -110,14 +115,14 @@ def _train(
 
 def new_fit(
     spec: RunSpec, problem: SupervisedTask, device: torch.device, chunk: int | None, hooks: Hooks, path: Path | None,
-    world: World = LONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Fit:  # fmt: skip
     """The training that ``spec`` asks for, before its first epoch."""
     dtype = DTYPES[spec.settings.precision]
     model = initialised(spec, problem).to(device, dtype)
     return Fit(
         model, problem, spec.settings, seed=spec.seed, device=device, dtype=dtype, hooks=hooks,
-        monitor=monitor_of(spec), chunk=chunk, path=path, digest=spec.digest, world=world,
+        monitor=monitor_of(spec), chunk=chunk, path=path, digest=spec.digest, processes=processes,
     )  # fmt: skip
 
 
@@ -128,12 +133,12 @@ def initialised(spec: RunSpec, problem: SupervisedTask) -> Model:
 
 
 def trained_outcome(
-    spec: RunSpec, problem: SupervisedTask, model: Model, progress: Progress, steps: int, device: torch.device,
+    spec: RunSpec, problem: SupervisedTask, model: Model, progress: FitState, steps: int, device: torch.device,
     chunk: int | None,
 ) -> Outcome:  # fmt: skip
     """What a model is worth that was trained for ``steps``.
 
-    Raises :class:`~harness.training.outcome.NotFinite` where it predicts what is not finite.
+    Raises :class:`~harness.training.results.NotFinite` where it predicts what is not finite.
     """
     protocol = spec.settings
     test = prepared(problem, "test", protocol.test_size, model, device, DTYPES[protocol.precision])
@@ -190,8 +195,8 @@ def _test_metrics(
 
     ``*_std`` is the standard deviation of the repeats at hand (of the population, as published).
 
-    ``*_moved`` is the same metric on the test set moved by random group elements: a symmetric method scores the same,
-    one that has learned the order or the pose of its data does not.
+    ``*_transformed`` is the same metric on the test set transformed by random group elements: a symmetric method scores
+    the same, one that has learned the order or the pose of its data does not.
     """
     protocol = spec.settings
     plain = test.inputs, test.targets[:]
@@ -200,7 +205,7 @@ def _test_metrics(
     for repeat in range(protocol.test_repeats):
         noise = generator(test.targets.device, spec.seed, "test", repeat)
         rounds.append({})
-        for suffix, (inputs, targets) in (("", plain), ("_moved", moved)):
+        for suffix, (inputs, targets) in (("", plain), ("_transformed", moved)):
             predictions = predict(model, inputs, protocol.test_samples, protocol.batch_size, noise, chunk)
             what = f"predictions of the {'moved ' if suffix else ''}test set by {weights}"
             found = problem.metrics(finite(predictions, what), targets)

@@ -9,12 +9,12 @@ from harness.spec import Resources, RunSpec
 from harness.training.device import DTYPES, deterministic, device_for
 from harness.training.device_errors import is_device_failure
 from harness.training.execute import initialised, monitor_of, problem_of, trained_outcome
-from harness.training.fit import Progress
-from harness.training.outcome import Hooks, NotFinite, NotStacked, Outcome
+from harness.training.fit import FitState
+from harness.training.results import Hooks, NotFinite, NotStacked, Outcome
 from harness.training.scores import check_scores
 from harness.training.stack_note import stack_note
 from harness.training.stacked import StackedFit
-from harness.words import first_line
+from harness.utils.text import first_line
 from tasks.task import PairedTask, SeparationTask
 
 
@@ -55,7 +55,7 @@ def execute_stack(
             raise NotStacked(first_line(error)) from error
         note = stack_note(len(specs))
 
-        def result(place: int, end: Progress | NotFinite) -> Outcome | Exception:
+        def result(place: int, end: FitState | NotFinite) -> Outcome | Exception:
             if isinstance(end, NotFinite):
                 return end
             steps = fit.budget.steps_before(end.epoch)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from harness.training.outcome import NotFinite
+from harness.training.results import NotFinite
 
 REMEDY = "try a lower lr, a clip_norm or precision float64"
 

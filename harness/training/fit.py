@@ -16,14 +16,14 @@ from torch.nn.utils import clip_grad_norm_
 from baselines.model import Model
 from harness.training import checkpoint
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
-from harness.training.budget import Budget
+from harness.training.distributed import SINGLE_PROCESS, ProcessGroup
 from harness.training.evaluate import batches, predict
 from harness.training.examples import prepared
 from harness.training.finite import training_fault, validation_fault
 from harness.training.monitor import Monitor
-from harness.training.outcome import Hooks
+from harness.training.results import Hooks
+from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator, reseed
-from harness.training.world import LONE, World
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator
 from tasks.symmetry.structure import Structure
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Progress:
+class FitState:
     """What a run carries from epoch to epoch beside the weights."""
 
     epoch: int = 0
@@ -81,26 +81,26 @@ class Fit:
         path: Path | None = None,
         digest: str = "",
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        world: World = LONE,
+        processes: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         self.model, self.task, self.protocol = model, task, protocol
         self.seed, self.device, self.hooks, self.monitor, self.chunk = seed, device, hooks, monitor, chunk
         self.path, self.digest, self.checkpoint_seconds = path, digest, checkpoint_seconds
         self.train = prepared(task, "train", protocol.train_size, model, device, dtype)
         self.validation = prepared(task, "validation", protocol.valid_size, model, device, dtype)
-        self.world = world
-        world.check(len(self.train), protocol.batch_size)
-        world.prepare(model)
+        self.processes = processes
+        processes.check(len(self.train), protocol.batch_size)
+        processes.prepare(model)
         self.budget = Budget(protocol, len(self.train))
         self.optimizer = optimizer(model.parameters(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
-        self.progress = Progress()
+        self.progress = FitState()
         self.stopped = False
 
-    def run(self) -> Progress:
+    def run(self) -> FitState:
         """Trains to the end (or to where patience ends) and leaves the best weights in the model.
 
-        Raises :class:`~harness.training.outcome.NotFinite` where training leaves the finite numbers, or validation
+        Raises :class:`~harness.training.results.NotFinite` where training leaves the finite numbers, or validation
         never sees them.
         """
         self._resume()
@@ -109,7 +109,7 @@ class Fit:
         while not (self.stopped or self.finished):
             self._epoch()
             self.progress.epoch += 1
-            if self.path and self.world.rank == 0 and time.monotonic() - saved > self.checkpoint_seconds:
+            if self.path and self.processes.rank == 0 and time.monotonic() - saved > self.checkpoint_seconds:
                 checkpoint.save(self.path, self._state())
                 saved = time.monotonic()
         if fault := validation_fault(self.progress.history, self.monitor.name):
@@ -165,7 +165,7 @@ class Fit:
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         self.model.train()
-        torch.manual_seed(derive(self.seed, "dropout", epoch, *([] if self.world.alone else [self.world.rank])))
+        torch.manual_seed(derive(self.seed, "dropout", epoch, *([] if self.processes.alone else [self.processes.rank])))
         noise = reseed(self.noise, self.seed, "noise", epoch)
         order = epoch_order(len(self.train), self.seed, epoch).to(self.device)
         steps = self.budget.steps_in(epoch)
@@ -181,14 +181,15 @@ class Fit:
     def step(self, batch: tuple[Structure, torch.Tensor], noise: Generator) -> dict[str, torch.Tensor]:
         """One step of the optimiser; nothing in it waits for the device."""
         inputs, targets = batch
-        samples, world = self.protocol.train_samples, self.world
-        drawn, share = self.model.noise(inputs, samples, noise), world.share(len(targets))
+        samples, processes = self.protocol.train_samples, self.processes
+        drawn, share = self.model.noise(inputs, samples, noise), processes.share(len(targets))
         prediction = self.model.from_noise(inputs[share], tuple(part[share] for part in drawn), samples, self.chunk)
-        loss = self.task.loss(world.whole(prediction.value, len(targets)), targets)
+        loss = self.task.loss(processes.all_gather(prediction.value, len(targets)), targets)
         weighted = prediction.weighted((share.stop - share.start) / len(targets))
-        descend(self.optimizer, weighted.objective(loss), self.model.parameters(), self.protocol.clip_norm, world)
+        objective = weighted.objective(loss)
+        optimizer_step(self.optimizer, objective, self.model.parameters(), self.protocol.clip_norm, processes)
         self.schedule.step()
-        return {"loss": loss.detach()} | {name: world.total(value) for name, value in weighted.statistics.items()}
+        return {"loss": loss.detach()} | {name: processes.total(value) for name, value in weighted.statistics.items()}
 
     def _validate(self, epoch: int) -> dict[str, float]:
         """Validation draws the same group elements at every epoch, so that epochs compare by weights alone."""
@@ -196,10 +197,10 @@ class Fit:
         noise = reseed(self.noise, self.seed, "validation")
         inputs, targets = self.validation.inputs, self.validation.targets[:]
         predictions = predict(
-            self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.world
+            self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.processes
         )
         values = {"loss": self.task.loss(predictions, targets).item()} | self.task.metrics(predictions, targets)
-        score = self.world.agreed(values[self.monitor.name])
+        score = self.processes.broadcast(values[self.monitor.name])
         if self.monitor.better(score, self.progress.best_score):
             weights = {name: value.clone() for name, value in self.model.state_dict().items()}
             self.progress.keep(score, epoch, weights)
@@ -216,13 +217,13 @@ class Fit:
 
     def _resume(self) -> None:
         state = checkpoint.load(self.path, self.digest) if self.path else None
-        state = self.world.agreed(state)
+        state = self.processes.broadcast(state)
         if state is None:
             return
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
-        self.progress = Progress(**state["progress"])
+        self.progress = FitState(**state["progress"])
         _log.info("resumed at epoch %d", self.progress.epoch)
         for epoch, values in self.progress.history:
             self.hooks.log(epoch, values)
@@ -233,18 +234,18 @@ def epoch_order(size: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(size, generator=generator(torch.device("cpu"), seed, "order", epoch))
 
 
-def descend(
+def optimizer_step(
     optimizer: torch.optim.Optimizer,
     objective: torch.Tensor,
     parameters: Iterable[torch.Tensor],
     clip_norm: float | None,
-    world: World = LONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """One step of ``optimizer`` down the gradient of ``objective``, of at most this norm over all ``parameters``."""
     parameters = list(parameters)
     optimizer.zero_grad(set_to_none=True)
     objective.backward()
-    world.add_gradients(parameters)
+    processes.add_gradients(parameters)
     if clip_norm is not None:
         clip_grad_norm_(parameters, clip_norm)
     optimizer.step()

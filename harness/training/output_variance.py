@@ -13,7 +13,7 @@ from torch import Tensor
 from baselines.model import Model
 from harness.training.evaluate import batches
 from harness.training.finite import finite
-from harness.training.outcome import Stage, VariancePoint
+from harness.training.results import Stage, VariancePoint
 from tasks.protocol import Protocol
 from tasks.symmetry.structure import Structure
 from tasks.task import Dataset, Probabilistic
@@ -48,7 +48,7 @@ def variance_points(
     """One point for each of the protocol's ``variance_samples``, of ``data`` in evaluation mode and double precision.
 
     Only numbers of examples are held for all repeats, so memory does not grow with the number of samples. Raises
-    :class:`~harness.training.outcome.NotFinite` where some are not finite.
+    :class:`~harness.training.results.NotFinite` where some are not finite.
     """
     counts = protocol.variance_samples
     repeats = 1 if model.deterministic else protocol.variance_repeats

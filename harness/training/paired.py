@@ -24,10 +24,10 @@ from harness.training import checkpoint
 from harness.training.device import synchronize
 from harness.training.evaluate import batches, predict
 from harness.training.finite import REMEDY, finite
-from harness.training.fit import CHECKPOINT_SECONDS, descend, optimizer
-from harness.training.hotelling import critical_value, t_squared
-from harness.training.outcome import Hooks, NotFinite
+from harness.training.fit import CHECKPOINT_SECONDS, optimizer, optimizer_step
+from harness.training.results import Hooks, NotFinite
 from harness.training.seeds import derive, generator
+from harness.verification.hotelling import critical_value, t_squared
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature, Structure
@@ -81,7 +81,7 @@ class PairedComparisons:
     def statistics_of(self, index: int) -> tuple[float, float]:
         """T^2 of the two structures of a pair, and of the first with itself.
 
-        Raises :class:`~harness.training.outcome.NotFinite` where these, or embeddings, are not finite.
+        Raises :class:`~harness.training.results.NotFinite` where these, or embeddings, are not finite.
         """
         pair = self.task.pair(index).to(self.device, self.dtype)
         model = self.model(pair, index)
@@ -118,7 +118,7 @@ class PairedComparisons:
                 both = Structure.cat([first[part], second[part]])
                 prediction = model(both, protocol.train_samples, noise, self.chunk)
                 loss = siamese_loss(prediction.value)
-                descend(descent, prediction.objective(loss), model.parameters(), protocol.clip_norm)
+                optimizer_step(descent, prediction.objective(loss), model.parameters(), protocol.clip_norm)
 
     def _copies(self, structure: Structure, index: int, purpose: str) -> Structure:
         chance = generator(self.device, self.seed, "relabelling", purpose, index)

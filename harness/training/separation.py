@@ -16,7 +16,7 @@ from baselines.model import Model
 from baselines.out_of_memory import Chunks
 from harness.training.evaluate import batches, draw, estimates
 from harness.training.finite import finite
-from harness.training.outcome import CurvePoint, Hooks
+from harness.training.results import CurvePoint, Hooks
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import Group
@@ -132,7 +132,7 @@ class Separation:
         """``unseparated`` pairs, ``false_separations`` and ``unseparated_sound``, after all initialisations.
 
         What is separated stays so: only structures that can still change a count are embedded. Raises
-        :class:`~harness.training.outcome.NotFinite` where an embedding is not finite.
+        :class:`~harness.training.results.NotFinite` where an embedding is not finite.
         """
         every, left = (self._unseparated(len(self.structures)) for _ in range(2))
         fooled = torch.zeros(len(self.structures), dtype=torch.bool, device=self.device)
@@ -191,7 +191,7 @@ class Separation:
         return CurvePoint(samples=samples, value=values.mean().item(), value_error=error, variance=variance)
 
     def _check(self, embeddings: Tensor, purpose: str, initialisation: int) -> None:
-        """Raises :class:`~harness.training.outcome.NotFinite`: no distance from not-a-number exceeds a threshold."""
+        """Raises :class:`~harness.training.results.NotFinite`: no distance from not-a-number exceeds a threshold."""
         finite(embeddings, f"embeddings ({purpose}) of initialisation {initialisation}", "try precision float64")
 
     @torch.no_grad()

@@ -18,13 +18,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from baselines.model import Model
 from harness.training.attention import without_fast_attention
-from harness.training.budget import Budget
 from harness.training.evaluate import batches
 from harness.training.examples import prepared
 from harness.training.finite import training_fault, validation_fault
-from harness.training.fit import LOSS, Progress, epoch_order, optimizer
+from harness.training.fit import LOSS, FitState, epoch_order, optimizer
 from harness.training.monitor import Monitor
-from harness.training.outcome import Hooks, NotFinite
+from harness.training.results import Hooks, NotFinite
+from harness.training.schedule import Budget
 from harness.training.seeds import derive, reseed
 from harness.training.stacked_dropout import Streams, with_streams
 from tasks.protocol import Protocol
@@ -62,15 +62,15 @@ class StackedFit:
         self.validation = prepared(task, "validation", protocol.valid_size, models[0], device, dtype)
         self.budget = Budget(protocol, len(self.train))
         self.streams = Streams(device)
-        self.mould = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
+        self.template = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
         self.parameters, self.buffers = stack_module_state([_FromNoise(model) for model in models])
         self.optimizer = optimizer(self.parameters.values(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
-        self.progress = [Progress() for _ in seeds]
+        self.progress = [FitState() for _ in seeds]
         self.noises = [torch.Generator(device) for _ in seeds]
         self.failures: dict[int, NotFinite] = {}
 
-    def run(self) -> list[Progress | NotFinite]:
+    def run(self) -> list[FitState | NotFinite]:
         """Trains until every seed has ended and leaves its best weights in each model; one result for each seed."""
         epoch = 0
         while running := self._running():
@@ -110,7 +110,7 @@ class StackedFit:
             progress.epoch += 1
 
     def _train_epoch(self, epoch: int) -> dict[str, list[float]]:
-        self.mould.train()
+        self.template.train()
         self.streams.seed([derive(seed, "dropout", epoch) for seed in self.seeds])
         noises = self._noise_for("noise", epoch)
         orders = torch.stack([epoch_order(len(self.train), seed, epoch) for seed in self.seeds]).to(self.device)
@@ -143,7 +143,7 @@ class StackedFit:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What one seed minimises, and its numbers worth logging."""
         samples = self.protocol.train_samples
-        prediction = functional_call(self.mould, (parameters, buffers), (Structure(*arrays), noise, samples))
+        prediction = functional_call(self.template, (parameters, buffers), (Structure(*arrays), noise, samples))
         loss = self.task.loss(prediction.value, targets)
         return prediction.objective(loss), {"loss": loss.detach(), **prediction.statistics}
 
@@ -167,7 +167,7 @@ class StackedFit:
     @torch.no_grad()
     def _predictions(self) -> Tensor:
         """``[S, M, ...]`` on the validation set."""
-        self.mould.eval()
+        self.template.eval()
         samples = self.protocol.valid_samples
         noises = self._noise_for("validation")
 
@@ -175,7 +175,7 @@ class StackedFit:
             parameters: dict[str, Tensor], buffers: dict[str, Tensor], arrays: Arrays, noise: Noise
         ) -> Tensor:
             state = (parameters, buffers)
-            value: Tensor = functional_call(self.mould, state, (Structure(*arrays), noise, samples)).value
+            value: Tensor = functional_call(self.template, state, (Structure(*arrays), noise, samples)).value
             return value
 
         parts = []

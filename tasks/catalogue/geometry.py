@@ -20,7 +20,7 @@ NBODY = TaskCard(
     output="node_points",
     metric="mse",
     direction="min",
-    control="mse_moved",
+    control="mse_transformed",
     version="2",
     source=f"Kipf et al. 2018; Satorras et al. 2021; {PAPER}, section 4.2",
     implementation="tasks.nbody:NBody",
@@ -73,7 +73,7 @@ GENERATED_SHAPES = {"train": 2400, "validation": 600, "test": 1200}
 
 def _shapes_data(params: Mapping[str, Any]) -> dict[str, Any]:
     """``auto`` becomes the larger ModelNet in a data folder, else ``generated``, whose sizes are then written out."""
-    from tasks.sources.shapes import available
+    from tasks.sources.point_clouds import available
 
     data = available() if params["data"] == "auto" else params["data"]
     sizes = {split: size if params[split] is None else params[split] for split, size in GENERATED_SHAPES.items()}
@@ -90,7 +90,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         output="graph_scalars",
         metric="accuracy",
         direction="max",
-        control="accuracy_moved",
+        control="accuracy_transformed",
         version="2",
         source="Wu et al. 2015 (ModelNet); protocol and generated shapes are symbench's own",
         implementation=implementation,

@@ -54,7 +54,7 @@ PEPTIDES_FUNC = TaskCard(
     output="graph_scalars",
     metric="ap",
     direction="max",
-    control="ap_moved",
+    control="ap_transformed",
     deviations=(
         PATCHES_IN_TRAINING,
         "Functions that are not known are left out of the average precision, where the official evaluator fails",
@@ -82,7 +82,7 @@ PEPTIDES_STRUCT = TaskCard(
     output="graph_scalars",
     metric="mae",
     direction="min",
-    control="mae_moved",
+    control="mae_transformed",
     deviations=(PATCHES_IN_TRAINING,),
     version="2",
     source=f"{LRGB}; {PAPER}, section 4.4",
@@ -107,7 +107,7 @@ PCQM_CONTACT = TaskCard(
     output="edge_scalars",
     metric="mrr",
     direction="max",
-    control="mrr_moved",
+    control="mrr_transformed",
     deviations=(
         "Of equal scores half count as higher; officially a sort ranks the contact among them, nearly always first",
         "A molecule without contacts scores 0, where the official evaluator fails",

@@ -24,8 +24,8 @@ PATTERN_NODES = 188
 PATTERN_SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
 # The published k in training, validation and test of the samplers that do not take 1, 10 and 10.
 SAMPLES = {
-    "haar": {"train_samples": 10},
-    "frame": {"valid_samples": 1, "test_samples": 1},
+    "ga": {"train_samples": 10},
+    "fa": {"valid_samples": 1, "test_samples": 1},
     "canonical": {"valid_samples": 1, "test_samples": 1},
 }
 
@@ -61,7 +61,7 @@ PATTERN = TaskCard(
     output="node_scalars",
     metric="accuracy",
     direction="max",
-    control="accuracy_moved",
+    control="accuracy_transformed",
     deviations=(VALIDATION_LOSS,),
     version="2",
     source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",

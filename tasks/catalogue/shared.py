@@ -17,7 +17,7 @@ PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entro
 
 def with_q(sampler: Params, protocol: str = "*") -> tuple[Recipe, ...]:
     """The settings of the samplers that have a network q."""
-    return tuple(Recipe(method=name, protocol=protocol, sampler=sampler) for name in ("learned", "canonical"))
+    return tuple(Recipe(method=name, protocol=protocol, sampler=sampler) for name in ("ps", "canonical"))
 
 
 QUICK_VIT = Recipe(

@@ -95,7 +95,7 @@ class Permutation(Element):
 
 
 @dataclass(frozen=True)
-class Linear(Element):
+class LinearMap(Element):
     """Orthogonal matrices ``[B, K, D, D]`` acting on points and vectors about the origin."""
 
     matrix: Tensor

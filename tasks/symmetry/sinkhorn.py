@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.symmetry.dynamic_shapes import by_size, put_together
 from tasks.symmetry.line_kernel import LARGEST_SPREAD, LineKernel
-from tasks.symmetry.shapes import by_size, put_together
 
 ON_CPU = range(24, 129)  # numbers of nodes for which a CPU multiplies by matrices sooner, in single precision
 ELSEWHERE = range(257)  # along the line there are eight times as many operators, which an accelerator has to start

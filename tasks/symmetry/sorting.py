@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.symmetry.shapes import by_size, put_together
+from tasks.symmetry.dynamic_shapes import by_size, put_together
 
 ENTRY_FLOOR = 1e-12
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.symmetry.shapes import may_follow_data
+from tasks.symmetry.dynamic_shapes import may_follow_data
 
 PAIRS_AT_ONCE = 1 << 24  # of nodes; their places, in 64 bits, take 128 MiB
 

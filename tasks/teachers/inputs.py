@@ -28,7 +28,7 @@ from tasks.symmetry.groups import (
     node_and_space,
 )
 from tasks.symmetry.noise import Generator
-from tasks.symmetry.orthogonal import plane_rotation
+from tasks.symmetry.orthogonalization import plane_rotation
 from tasks.symmetry.structure import Structure
 
 AnyElement = TypeVar("AnyElement", bound=Element)

@@ -56,7 +56,7 @@ print(json.dumps(times))
 
 def texts(records: int) -> Iterator[tuple[str, str, float, Record]]:
     """Tasks of five sizes, 40 methods and 20 seeds each: digest, JSON, score and template of every record."""
-    templates = [make_record(method="gnn-haar", task_params={"nodes": nodes}) for nodes in SIZES]
+    templates = [make_record(method="gnn-ga", task_params={"nodes": nodes}) for nodes in SIZES]
     texts = [json.dumps(one.to_dict() | {"digest": "@"}, indent=1) for one in templates]
     for number in range(records):
         rest, seed = divmod(number, SEEDS)
@@ -67,9 +67,9 @@ def texts(records: int) -> Iterator[tuple[str, str, float, Record]]:
             '"@"': f'"{digest}"',
             '"seed": 0': f'"seed": {seed}',
             '"task": "nbody"': f'"task": "task-{task:02d}"',
-            '"method": "gnn-haar"': f'"method": "method-{method:02d}"',
+            '"method": "gnn-ga"': f'"method": "method-{method:02d}"',
             '"mse": 0.5': f'"mse": {value}',
-            '"mse_moved": 0.5': f'"mse_moved": {value}',
+            '"mse_transformed": 0.5': f'"mse_transformed": {value}',
         }
         text = texts[size]
         for old, new in changes.items():
@@ -157,7 +157,7 @@ def mirror(database: Path, experiment: str, runs: list[tuple[str, float, Record]
         )
         connection.executemany(
             "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, 1, 0, 0, ?)",
-            [(key, value, digest) for digest, value, _ in runs for key in ("mse", "mse_moved")],
+            [(key, value, digest) for digest, value, _ in runs for key in ("mse", "mse_transformed")],
         )
         connection.executemany(
             "INSERT INTO tags (key, value, run_uuid) VALUES ('mlflow.runName', ?, ?)",

@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from harness.execution.launch import launch
-from harness.planning import plan
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
-from harness.suite import load
+from harness.suites.model import load
+from harness.suites.plan import plan
 from tasks.protocol import Protocol
 from tests.cluster.nodes import EXECUTORS, several_nodes
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.samplers.learned import Relaxation
+from baselines.samplers.probabilistic import Relaxation
 from harness.training.memory import peak_memory
 from tasks.symmetry.groups import SymmetricGroup
 from tasks.symmetry.sorting import sort_descending

@@ -23,18 +23,18 @@ protocol: quick
 seeds: {seeds}
 experiments:
   - tasks: [nbody]
-    methods: [egnn, gnn-haar, gnn-frame, gnn-learned, transformer-haar]
+    methods: [egnn, gnn-ga, gnn-fa, gnn-ps, transformer-ga]
     grid: {{settings.lr: {rates}}}
 """
 MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
-from harness import planning
+from harness.suites import plan
 from harness.records.store import Store
-from harness.suite import load
+from harness.suites.model import load
 
 begin = time.process_time()
-plan = planning.plan(load(sys.argv[1], ()), Store(Path(sys.argv[2])))
+plan = plan.plan(load(sys.argv[1], ()), Store(Path(sys.argv[2])))
 seconds, begin = time.process_time() - begin, time.process_time()
 lines = len(plan.lines())
 found = {"seconds": seconds, "shown": time.process_time() - begin, "runs": len(plan.jobs), "lines": lines}

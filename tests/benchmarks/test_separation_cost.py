@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from baselines.bases.mlp import MLP
 from baselines.build import build
 from baselines.model import Model
-from baselines.samplers.gin_scorer import GINScorer
-from baselines.samplers.learned import TIE_NOISE, GraphQ, LearnedSampler
+from baselines.q_networks.gin import GINScorer
+from baselines.samplers.probabilistic import TIE_NOISE, GraphQ, LearnedSampler
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve, task
 from harness.spec import RunSpec
 from harness.training.memory import keep_freed_memory, peak_memory
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.graph8c import Graph8c
@@ -57,18 +57,18 @@ class SomeOfGraph8c(Graph8c):
 
 
 def spec_of(initialisations: int) -> RunSpec:
-    return resolve("graph8c", "mlp-learned", "paper", 0, settings={"initialisations": initialisations})
+    return resolve("graph8c", "mlp-ps", "paper", 0, settings={"initialisations": initialisations})
 
 
 def separation(initialisations: int, dtype: torch.dtype, size: int = SIZE) -> Separation:
-    spec, card, problem = spec_of(initialisations), method("mlp-learned"), SomeOfGraph8c({})
+    spec, card, problem = spec_of(initialisations), method("mlp-ps"), SomeOfGraph8c({})
     problem.size = size
 
     def new() -> Model:
         return build(card, problem.signature, task("graph8c").group, spec.base, spec.sampler)
 
     return Separation(
-        new, problem, group(("S_n",)), spec.settings, seed=0, device=CPU, dtype=dtype, hooks=Silence()
+        new, problem, group(("S_n",)), spec.settings, seed=0, device=CPU, dtype=dtype, hooks=NullHooks()
     )  # fmt: skip
 
 

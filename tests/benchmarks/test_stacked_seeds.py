@@ -21,7 +21,7 @@ from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import initialised
 from harness.training.fit import Fit
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from harness.training.stacked import StackedFit
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
@@ -55,11 +55,11 @@ def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask,
         if stacked:
             StackedFit(
                 networks, problem, settings, seeds=range(SEEDS), device=DEVICE, dtype=torch.float32,
-                hooks=[Silence()] * SEEDS,
+                hooks=[NullHooks()] * SEEDS,
             ).run()  # fmt: skip
         else:
             for seed, network in enumerate(networks):
-                Fit(network, problem, settings, seed=seed, device=DEVICE, dtype=torch.float32, hooks=Silence()).run()
+                Fit(network, problem, settings, seed=seed, device=DEVICE, dtype=torch.float32, hooks=NullHooks()).run()
     return time.perf_counter() - start  # both end by reading numbers off the device
 
 
@@ -68,8 +68,8 @@ def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask,
     [
         ("nbody", "egnn", 10),
         ("nbody", "egnn", 100),
-        ("nbody", "gnn-learned", 10),
-        ("exp_classify", "mlp-learned", 10),
+        ("nbody", "gnn-ps", 10),
+        ("exp_classify", "mlp-ps", 10),
     ],
 )
 def test_runs_an_hour(task_name: str, method: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:

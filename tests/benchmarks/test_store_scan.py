@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.execution.perform import perform
+from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import CurvePoint, Hooks, Outcome
+from harness.training.results import CurvePoint, Hooks, Outcome
 
 pytestmark = pytest.mark.benchmark
 RECORDS = 20_000
@@ -26,7 +26,7 @@ def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
 
 def test_statuses_of_many_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
-    record = perform(Job(spec=resolve("nbody", "egnn", "quick", 0), suite="s"), store, None, execute=run)
+    record = run_job(Job(spec=resolve("nbody", "egnn", "quick", 0), suite="s"), store, None, execute=run)
     body = store.record_path(record.digest, "succeeded").read_bytes()
     for index in range(RECORDS - 1):
         digest = f"{index:016x}"

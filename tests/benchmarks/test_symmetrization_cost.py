@@ -42,7 +42,7 @@ def seconds(step: Callable[[], None], other: Callable[[], None]) -> tuple[float,
 
 @pytest.mark.parametrize(
     ("task_name", "method_name", "samples"),
-    [("exp_classify", "mlp-learned", 10), ("nbody", "transformer-learned", 20)],
+    [("exp_classify", "mlp-ps", 10), ("nbody", "transformer-ps", 20)],
 )
 def test_a_training_step_against_the_bare_base_models(
     task_name: str, method_name: str, samples: int, capsys: pytest.CaptureFixture[str]

@@ -49,7 +49,7 @@ seeds: {list(range(RUNS))}
 settings: {{epochs: {EPOCHS}, batch_size: 10, train_samples: 1, valid_samples: 1, test_samples: 1, test_repeats: 1,
            validate_every: 50, curve_size: 4, curve_samples: [1]}}
 experiments:
-  - {{tasks: [nbody], methods: [gnn-identity], task_params: {{nodes: 4, train: 20, validation: 10, test: 10}}}}
+  - {{tasks: [nbody], methods: [gnn-none], task_params: {{nodes: 4, train: 20, validation: 10, test: 10}}}}
 """
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.spec import Resources, RunSpec
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 
 FOLDER = Path(os.environ["SYMBENCH_CHAOS"])
 START, MIDDLE, RECORD = "start", "middle", "record"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.execution.launch import launch
-from harness.execution.perform import perform
+from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from tasks.protocol import Protocol
@@ -78,7 +78,7 @@ def test_every_run_of_a_launch_that_loses_a_node_has_one_record(nodes: Nodes, tm
 def test_a_run_whose_node_dies_goes_on_from_its_checkpoint_to_the_same_numbers(nodes: Nodes, tmp_path: Path) -> None:
     store, jobs = (
         Store(tmp_path / "store"),
-        [Job(spec=particles_spec("gnn-learned", seed, epochs=10), suite="tests") for seed in range(3)],
+        [Job(spec=particles_spec("gnn-ps", seed, epochs=10), suite="tests") for seed in range(3)],
     )
     checkpoints = [store.checkpoint_path(job.spec.digest) for job in jobs]
     watcher = Watcher(enough=lambda: all(path.exists() for path in checkpoints), act=nodes.kill)
@@ -91,7 +91,7 @@ def test_a_run_whose_node_dies_goes_on_from_its_checkpoint_to_the_same_numbers(n
     threads = torch.get_num_threads()
     try:
         for job in jobs:
-            expected = perform(job, Store(tmp_path / "quiet"), None)
+            expected = run_job(job, Store(tmp_path / "quiet"), None)
             record = store.read(job.spec.digest)
             assert record is not None and record.metrics == expected.metrics and record.curve == expected.curve
             columns = ["step", "name", "value"]

@@ -14,7 +14,7 @@ import torch
 
 from harness.execution.cluster import cluster
 from harness.execution.launch import LaunchResult, launch_here
-from harness.execution.perform import perform
+from harness.execution.run_job import run_job
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
@@ -48,7 +48,7 @@ def go(job: Job, store: Store, executor: str = CAREFUL) -> LaunchResult:
 def assert_as_alone(job: Job, record: Record | None, folder: Path) -> None:
     threads = torch.get_num_threads()
     try:
-        expected = perform(Job(spec=job.spec, suite="tests"), Store(folder), None)
+        expected = run_job(Job(spec=job.spec, suite="tests"), Store(folder), None)
     finally:
         torch.set_num_threads(threads)
     assert record is not None and record.failure is None
@@ -82,7 +82,7 @@ def test_a_run_whose_second_process_dies_goes_on_to_the_numbers_of_one(store: St
 
 
 def test_what_fails_in_every_process_is_one_failed_record(store: Store) -> None:
-    job = Job(spec=particles_spec("gnn-haar", batch_size=13), suite="tests", resources=TOGETHER)
+    job = Job(spec=particles_spec("gnn-ga", batch_size=13), suite="tests", resources=TOGETHER)
     says = "ValueError: A batch of 1 examples cannot be shared by 2 workers"
     assert go(job, store).failed[job.spec.digest].startswith(says)
     record = store.read(job.spec.digest)
@@ -90,7 +90,7 @@ def test_what_fails_in_every_process_is_one_failed_record(store: Store) -> None:
 
 
 def test_memory_that_is_full_in_one_process_is_said(store: Store) -> None:
-    spec = particles_spec("gnn-haar", epochs=1)
+    spec = particles_spec("gnn-ga", epochs=1)
     job = Job(spec=replace(spec, base={**spec.base, "full": 1}), suite="tests", resources=TOGETHER)
     said = go(job, store, "symbench_cluster_executors:full").failed[job.spec.digest]
     assert said == "The device's memory is full: set resources.chunk, or halve it."

@@ -30,7 +30,7 @@ NAMESPACES = ["unshare", "--pid", "--net", "--mount", "--fork", "--kill-child", 
 ALONE = 'ip link set lo up; mount -t tmpfs tmpfs /dev/shm; exec bash "$0" 1 1'
 
 SEARCH = """
-{task: nbody, method: gnn-identity, protocol: quick, task_params: {nodes: 4, train: 20, validation: 10, test: 10},
+{task: nbody, method: gnn-none, protocol: quick, task_params: {nodes: 4, train: 20, validation: 10, test: 10},
  settings: {epochs: 2, batch_size: 10}, space: {settings.lr: {loguniform: [1.0e-3, 1.0e-2]}}, trials: 2,
  algorithm: random}
 """

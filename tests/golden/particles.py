@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from baselines.bases.base_model import BaseModel
 from baselines.catalogue import LEARNED
-from baselines.samplers.learned import LearnedSampler
+from baselines.samplers.probabilistic import LearnedSampler
 from baselines.samplers.sampler import Sample
 from baselines.symmetrized import Symmetrized
 from tasks.nbody import charged_particles

@@ -15,7 +15,7 @@ from torch.nn.functional import mse_loss
 
 from baselines.catalogue import FRAME
 from baselines.equivariant.fa_gnn import FAGNN
-from baselines.samplers.frames import FrameSampler, sorting_frame
+from baselines.samplers.frame_averaging import FrameSampler, sorting_frame
 from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.element import Rigid
 from tasks.symmetry.groups import group

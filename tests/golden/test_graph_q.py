@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.samplers.learned import TIE_NOISE, LearnedSampler
+from baselines.samplers.probabilistic import TIE_NOISE, LearnedSampler
 from baselines.samplers.sampler import Sample
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.representation import Representation

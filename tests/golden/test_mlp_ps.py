@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from baselines.bases.mlp import MLP
 from baselines.model import Prediction
 from baselines.symmetrized import Symmetrized
-from harness.training.budget import Budget
 from harness.training.fit import optimizer
+from harness.training.schedule import Budget
 from tasks.protocol import Protocol
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from harness.registry import resolve
-from harness.training.budget import Budget
+from harness.training.schedule import Budget
 from tasks.protocol import Protocol
 
 FOUND = np.load(Path(__file__).with_name("schedule.npz"))
 EXAMPLES = {"exp_classify": 800, "pattern": 10_000, "peptides_func": 10_873, "peptides_struct": 10_873,
             "pcqm_contact": 90_736}  # fmt: skip
 RUNS = [
-    ("exp_classify.mlp", "exp_classify", "mlp-learned"),
-    ("exp_classify.gin_id", "exp_classify", "gin_id-learned"),
-    *((task, task, "vit-learned") for task in EXAMPLES if task != "exp_classify"),
+    ("exp_classify.mlp", "exp_classify", "mlp-ps"),
+    ("exp_classify.gin_id", "exp_classify", "gin_id-ps"),
+    *((task, task, "vit-ps") for task in EXAMPLES if task != "exp_classify"),
 ]
 
 

@@ -46,7 +46,7 @@ class GivenDropout(nn.Module):
 
 def problem(**q: Any) -> tuple[Symmetrized, Structure]:
     """The network of the task's recipe under the protocol ``paper``, and small."""
-    recipe = resolve("pattern", "vit-learned", "paper", 0, base={"weights": "random"}).base
+    recipe = resolve("pattern", "vit-ps", "paper", 0, base={"weights": "random"}).base
     x = graphs(FOUND, FOUND["adjacency"][..., None])
     return network(x, Representation.NODE_SCALARS, FOUND, recipe, **q), x
 

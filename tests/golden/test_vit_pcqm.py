@@ -29,7 +29,7 @@ NOISE = FOUND["noise.features"], FOUND["noise.ties"]
 
 def problem() -> tuple[Symmetrized, Structure]:
     """The network of the task's recipe under the protocol ``paper``, and small."""
-    recipe = resolve("pcqm_contact", "vit-learned", "paper", 0, base={"weights": "random"}).base
+    recipe = resolve("pcqm_contact", "vit-ps", "paper", 0, base={"weights": "random"}).base
     x = graphs(FOUND, FOUND["edge_features"])
     return network(x, Representation.EDGE_SCALARS, FOUND, recipe), x
 

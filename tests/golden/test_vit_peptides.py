@@ -38,7 +38,7 @@ pytestmark = pytest.mark.parametrize("name", TASKS)
 
 def problem(name: str) -> tuple[Symmetrized, Structure]:
     """The network of the task's recipe under the protocol ``paper``, without patch dropout, and small."""
-    recipe = resolve(f"peptides_{name}", "vit-learned", "paper", 0, base={"weights": "random"}).base
+    recipe = resolve(f"peptides_{name}", "vit-ps", "paper", 0, base={"weights": "random"}).base
     x = graphs(FOUND, FOUND["edge_features"])
     return network(x, Representation.GRAPH_SCALARS, with_head(name), {**recipe, "patch_dropout_drawn": False}), x
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.catalogue import LEARNED
-from baselines.samplers.learned import LearnedSampler
+from baselines.samplers.probabilistic import LearnedSampler
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Signature, Structure

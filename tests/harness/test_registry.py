@@ -13,7 +13,7 @@ import pytest
 
 from harness import registry
 from harness.errors import SymbenchError
-from harness.suite import load
+from harness.suites.model import load
 from tests.distributions import both, found_in, put
 
 ROOT = Path(registry.__file__).parents[1]
@@ -134,10 +134,10 @@ def test_a_suite_that_names_what_is_left_out_is_told_why(damaged: Path, command:
 def test_another_package_adds_a_task_and_a_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "other", both("other"))
     suite = tmp_path / "both.yaml"
-    suite.write_text(SUITE.replace("TASK", "other_nbody").replace("METHOD", "other_egnn, egnn, mlp-haar"))
+    suite.write_text(SUITE.replace("TASK", "other_nbody").replace("METHOD", "other_egnn, egnn, mlp-ga"))
     with found_in(tmp_path, monkeypatch):
         jobs, misfits = load(suite).expand()
-    assert [job.spec.method for job in jobs] == ["other_egnn", "egnn", "mlp-haar"]
+    assert [job.spec.method for job in jobs] == ["other_egnn", "egnn", "mlp-ga"]
     assert {job.spec.task for job in jobs} == {"other_nbody"}
     assert misfits == []
 
@@ -220,7 +220,7 @@ def test_methods_are_the_product_of_base_models_and_samplers() -> None:
     samplers = {card.sampler.name for card in symmetrized if card.sampler}
     assert {card.name for card in symmetrized} == {f"{base}-{sampler}" for base in bases for sampler in samplers}
     assert {"mlp", "gin_id", "gnn", "transformer"} <= bases
-    assert {"identity", "haar", "frame", "canonical", "learned"} <= samplers
+    assert {"none", "ga", "fa", "canonical", "ps"} <= samplers
     assert {"gin", "egnn"} <= {card.name for card in cards if card.kind == "equivariant"}
 
 
@@ -238,7 +238,7 @@ def test_every_method_fits_a_task_and_every_task_has_a_method() -> None:
 def test_unknown_names_bring_the_nearest_one() -> None:
     with pytest.raises(SymbenchError, match=r"'nbdy': did you mean 'nbody'\?"):
         registry.task("nbdy")
-    with pytest.raises(SymbenchError, match=r"'mlp-har': did you mean 'mlp-haar'\?"):
+    with pytest.raises(SymbenchError, match=r"'mlp-har': did you mean 'mlp-ga'\?"):
         registry.method("mlp-har")
     with pytest.raises(SymbenchError, match=r"'quik': did you mean 'quick'\?"):
         registry.resolve("nbody", "egnn", "quik", 0)
@@ -249,10 +249,10 @@ def test_unknown_names_bring_the_nearest_one() -> None:
 
 
 def test_recipes_are_layered_and_the_caller_wins() -> None:
-    quick = registry.resolve("exp_classify", "mlp-haar", "quick", 0)
-    paper = registry.resolve("exp_classify", "mlp-haar", "paper", 0)
+    quick = registry.resolve("exp_classify", "mlp-ga", "quick", 0)
+    paper = registry.resolve("exp_classify", "mlp-ga", "paper", 0)
     assert quick.base["widths"] != paper.base["widths"]
-    chosen = registry.resolve("exp_classify", "mlp-haar", "quick", 0, base={"widths": [7]}, settings={"epochs": 9})
+    chosen = registry.resolve("exp_classify", "mlp-ga", "quick", 0, base={"widths": [7]}, settings={"epochs": 9})
     assert chosen.base == {**quick.base, "widths": [7]}
     assert chosen.settings.epochs == 9
 
@@ -264,16 +264,16 @@ def test_the_code_of_every_part_of_a_method_is_looked_for_before_a_run(
     text = (
         "from dataclasses import replace\nfrom baselines.cards import MethodCard\n"
         "from baselines.catalogue import METHODS\n"
-        "haar = next(card for card in METHODS if card.name == 'mlp-haar')\n"
+        "haar = next(card for card in METHODS if card.name == 'mlp-ga')\n"
         f"parts = {{'base': haar.base, 'sampler': haar.sampler}}\nname = parts['{part}'].name\n"
         f"parts['{part}'] = replace(parts['{part}'], name='other', implementation='other_code:Part')\n"
         "METHOD = MethodCard(**parts)\n"
     )
     sources = {"other_cards.py": text, "other_code.py": "import no_such_package\nclass Part: pass\n"}
     put(tmp_path, "other", "[symbench.methods]\nm = other_cards:METHOD\n", sources)
-    name = "other-haar" if part == "base" else "mlp-other"
+    name = "other-ga" if part == "base" else "mlp-other"
     with found_in(tmp_path, monkeypatch):
-        registry.check_implementations([registry.resolve("nbody", "mlp-haar", "quick", 0)])
+        registry.check_implementations([registry.resolve("nbody", "mlp-ga", "quick", 0)])
         with pytest.raises(SymbenchError, match=r"plug-in other 1\.0, .*: the module other_code cannot be imported"):
             registry.check_implementations([registry.resolve("nbody", name, "quick", 0)])
 

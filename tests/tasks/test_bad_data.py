@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import SymbenchError
-from harness.execution.perform import perform, sentence_of
+from harness.execution.run_job import run_job, sentence_of
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, Resources
@@ -28,7 +28,7 @@ from tasks.graphs import typed_graphs
 from tasks.nbody import NBody
 from tasks.peptides import PeptidesFunc
 from tasks.ragged import RaggedPairs, Segments
-from tasks.sources import cache, lrgb, modelnet, pattern, shapes
+from tasks.sources import cache, lrgb, modelnet, pattern, point_clouds
 from tasks.symmetry.structure import Structure
 from tasks.task import Dataset, Split, SupervisedTask
 from tests.harness.training.small_problems import particles_spec
@@ -69,8 +69,8 @@ WITHOUT_DATA: Mapping[str, tuple[str, str, dict[str, Any], str]] = {
     "peptides_func": ("peptides_func", "gin", {}, "put peptidesfunc.zip from"),
     "peptides_struct": ("peptides_struct", "gin", {}, "put peptidesstruct.zip from"),
     "pcqm_contact": ("pcqm_contact", "gin", {}, "put pcqmcontact.zip from"),
-    "shapes_o3": ("shapes_o3", "mlp-haar", {"data": "modelnet10"}, "put modelnet10-v1-points2048.npz into"),
-    "shapes_se3": ("shapes_se3", "mlp-haar", {"data": "modelnet40"}, "put modelnet40-v1-points2048.npz into"),
+    "shapes_o3": ("shapes_o3", "mlp-ga", {"data": "modelnet10"}, "put modelnet10-v1-points2048.npz into"),
+    "shapes_se3": ("shapes_se3", "mlp-ga", {"data": "modelnet40"}, "put modelnet40-v1-points2048.npz into"),
     "brec": ("brec", "gin", {}, "put brec.csv there"),
     "exp": ("exp", "gin", {"data": "official"}, "put exp.npz there"),
     "exp_classify": ("exp_classify", "gin", {"data": "official"}, "put exp.npz there"),
@@ -82,7 +82,7 @@ WITHOUT_DATA: Mapping[str, tuple[str, str, dict[str, Any], str]] = {
 def test_a_run_without_its_data_fails_with_what_to_do(case: str, tmp_path: Path, data_folder: Path) -> None:
     task, method, params, remedy = WITHOUT_DATA[case]
     job = Job(spec=resolve(task, method, "quick", 0, task_params=params), resources=Resources(), suite="a test")
-    record = perform(job, Store(tmp_path / "store"), None)
+    record = run_job(job, Store(tmp_path / "store"), None)
     assert record.status == "failed" and record.failure is not None
     sentence = record.failure.sentence
     assert remedy in sentence and str(data_folder) in sentence
@@ -99,8 +99,8 @@ def test_a_sentence_about_data_is_neither_cut_nor_prefixed() -> None:
 def test_a_misspelt_set_is_never_taken_for_another(task: str) -> None:
     """Above all not for the generated one, which its records would then not be labelled as."""
     with pytest.raises(SymbenchError, match="genrated"):
-        resolve(task, "mlp-haar", "quick", 0, task_params={"data": "genrated"})
-    right = resolve(task, "mlp-haar", "quick", 0, task_params={"data": "generated"})
+        resolve(task, "mlp-ga", "quick", 0, task_params={"data": "genrated"})
+    right = resolve(task, "mlp-ga", "quick", 0, task_params={"data": "generated"})
     misspelt = replace(right, task_params={**right.task_params, "data": "genrated"})  # as from a record of others
     with pytest.raises(ValueError, match="genrated"):
         execution.problem_of(misspelt)
@@ -137,11 +137,11 @@ def test_points_that_are_not_modelnets_are_named(
     data_folder.mkdir()
     path = data_folder / modelnet.file_name("modelnet10")
     cache.save(path, small_modelnet)
-    assert len(shapes.published("modelnet10")["test"].label) == 2
+    assert len(point_clouds.published("modelnet10")["test"].label) == 2
     change(small_modelnet)
     cache.save(path, small_modelnet)
     with pytest.raises(cache.DataError, match=rf"modelnet10-v1-points7\.npz does not hold .*{fault}.*; replace it"):
-        shapes.published("modelnet10")
+        point_clouds.published("modelnet10")
 
 
 @pytest.mark.parametrize("label", [2.0, 0.5, -1.0, np.inf])
@@ -243,7 +243,7 @@ def test_a_run_with_a_target_that_is_not_a_number_fails_before_it_trains(
     monkeypatch.setattr(NBody, "data", gap)
     job = Job(spec=particles_spec("egnn"), resources=Resources(), suite="a test")
     store = Store(tmp_path / "store")
-    failure = perform(job, store, None).failure
+    failure = run_job(job, store, None).failure
     assert failure is not None
     sentence = "Example 3 of the test split has targets that are not finite: repair it or leave it out."
     assert failure.sentence == sentence
@@ -275,7 +275,7 @@ def test_a_run_without_examples_fails_with_what_to_do(split: str, tmp_path: Path
         resolve("pattern", "gin", "quick", 0, task_params={**params, split: 0})
     spec = resolve("pattern", "gin", "quick", 0, task_params=params)
     job = Job(spec=replace(spec, task_params={**spec.task_params, split: 0}), resources=Resources(), suite="a test")
-    failure = perform(job, Store(tmp_path / "store"), None).failure
+    failure = run_job(job, Store(tmp_path / "store"), None).failure
     assert failure is not None and failure.sentence == f"The {split} split has no examples: ask for at least one."
 
 

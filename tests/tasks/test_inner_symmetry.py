@@ -12,7 +12,7 @@ from networkx.algorithms.isomorphism import GraphMatcher
 from harness.registry import resolve
 from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.outcome import Outcome, Silence
+from harness.training.results import NullHooks, Outcome
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
 from tasks.sources.small_graphs import EXAMPLES, orbits
 
@@ -62,23 +62,23 @@ def test_chance_gives_one_and_orbit_functions_give_zero(seed: int) -> None:
 def executed(method: str, **settings: object) -> Outcome:
     given = {"test_repeats": 4, "curve_samples": (1, 16, 256), **settings}
     spec = resolve("inner_symmetry", method, "quick", 0, settings=given)
-    return execute(spec, resources=Resources(chunk=64), hooks=Silence())
+    return execute(spec, resources=Resources(chunk=64), hooks=NullHooks())
 
 
 def test_learned_symmetrization_gives_equal_values_within_orbits_as_samples_grow() -> None:
-    curve = [point.value for point in executed("mlp-learned").curve]
+    curve = [point.value for point in executed("mlp-ps").curve]
     assert curve[0] > 0.5 and curve[2] < 0.1
     assert curve[2] / curve[1] == pytest.approx(1 / 4, rel=0.3)  # 16 times the samples: a quarter of the spread
 
 
 def test_group_averaging_is_symmetric_but_tells_no_orbits_apart() -> None:
     """An untrained network sees next to nothing of a graph in random order: both spreads are chance and fall alike."""
-    few, many = (executed("mlp-haar", test_samples=k).metrics for k in (4, 256))
+    few, many = (executed("mlp-ga", test_samples=k).metrics for k in (4, 256))
     assert many["spread_within_orbits"] / few["spread_within_orbits"] == pytest.approx(1 / 8, rel=0.3)
     assert many["spread_ratio"] > 0.5
 
 
-@pytest.mark.parametrize("method", ["mlp-identity", "mlp-canonical"])
+@pytest.mark.parametrize("method", ["mlp-none", "mlp-canonical"])
 def test_one_element_breaks_the_orbits_whatever_the_samples(method: str) -> None:
     found = executed(method)
     assert found.metrics["spread_ratio"] > 0.5 and min(point.value for point in found.curve) > 0.5

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.registry import resolve, task
 from tasks.graphs import typed_graphs
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import FAMILIES, SINGLE, group, node_and_space
 from tasks.symmetry.names import dimension, family, log_order
 from tasks.symmetry.structure import Structure
@@ -92,7 +92,7 @@ def test_targets_of_a_group_without_reflections_change_under_one(kind: type[Teac
     x = fresh(problem)
     mirror = torch.ones(x.points.shape[2], dtype=torch.float64)
     mirror[-1] = -1
-    g = Linear(torch.diag(mirror).expand(len(x), 1, -1, -1))
+    g = LinearMap(torch.diag(mirror).expand(len(x), 1, -1, -1))
     expected = g.act(problem.targets(x)[:, None], problem.output)[:, 0]
     gap = (problem.targets(x.acted(g)) - expected).square().mean() / spread(expected)
     assert gap.sqrt() > 0.05
@@ -262,10 +262,10 @@ def test_bad_parameters_are_named(kind: type[Teacher], names: Names, params: dic
 
 def test_the_group_of_a_run_is_what_its_parameters_say() -> None:
     card = task("teacher_space_invariant")
-    spec = resolve(card.name, "mlp-haar", "quick", 0, task_params={"group": ["S_n", "B_#"], "degree": 4})
+    spec = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["S_n", "B_#"], "degree": 4})
     assert card.group_of(spec.task_params) == ("S_n", "B_4")
     assert card.size is not None and card.size(spec.task_params) == 4
-    fixed = resolve(card.name, "mlp-haar", "quick", 0, task_params={"group": ["SO+(1,3)"]})
+    fixed = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["SO+(1,3)"]})
     assert fixed.task_params["degree"] is None and card.size(fixed.task_params) is None
 
 

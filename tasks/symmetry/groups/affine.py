@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Affine, Linear
+from tasks.symmetry.element import Affine, LinearMap
 from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
 from tasks.symmetry.names import no_haar_measure
@@ -46,11 +46,11 @@ class AffineGroup(GeometricGroup):
         root = torch.linalg.cholesky_ex(moments + torch.diag_embed(ridge[:, None].expand(-1, self.dimension))).L
         return Affine(root[:, None], x.centroid[:, None])
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         """By QR: with :meth:`head`, that of a d-frame in the metric which the second moments of ``x`` are."""
         return self.rotations.compact_head(frame)
 
-    def from_rest(self, x: Structure, compact: Linear) -> Affine:
+    def from_rest(self, x: Structure, compact: LinearMap) -> Affine:
         return self.rest_frame(x).compose(Affine(compact.matrix, torch.zeros_like(compact.matrix[..., 0])))
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:

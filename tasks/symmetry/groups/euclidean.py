@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tasks.symmetry.element import Linear, Rigid
+from tasks.symmetry.element import LinearMap, Rigid
 from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
 from tasks.symmetry.noise import Generator, normal
@@ -34,10 +34,10 @@ class EuclideanGroup(GeometricGroup):
     def geometry_at_rest(self, x: Structure) -> Tensor:
         return x.geometry
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         return self.rotations.compact_head(frame)
 
-    def from_rest(self, x: Structure, compact: Linear) -> Rigid:
+    def from_rest(self, x: Structure, compact: LinearMap) -> Rigid:
         return about_centroid(compact, x)
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Rigid:
@@ -45,6 +45,6 @@ class EuclideanGroup(GeometricGroup):
         return Rigid(rotation.matrix, normal((len(x), samples, self.dimension), x.points, generator))
 
 
-def about_centroid(rotation: Linear, x: Structure) -> Rigid:
+def about_centroid(rotation: LinearMap, x: Structure) -> Rigid:
     """The isometry that takes the origin to the centroid of ``x`` after rotating: its inverse centres ``x``."""
     return Rigid(rotation.matrix, x.centroid[:, None].expand(-1, rotation.samples, -1))

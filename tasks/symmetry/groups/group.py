@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Element, Linear, Permutation
+from tasks.symmetry.element import Element, LinearMap, Permutation
 from tasks.symmetry.names import nothing_to_act_on
 from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.representation import Representation
@@ -100,11 +100,11 @@ class GeometricGroup(Group):
             raise ValueError(f"{self.name} moves points, and there are only vectors: take a group about the origin")
 
     @abstractmethod
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         """The k in K that a matrix ``[B, K, D, D]`` of columns stands for, equivariant under K."""
 
     @abstractmethod
-    def from_rest(self, x: Structure, compact: Linear) -> Element:
+    def from_rest(self, x: Structure, compact: LinearMap) -> Element:
         """h(x) k."""
 
     def rest_frame(self, x: Structure) -> Element:
@@ -148,7 +148,7 @@ class GeometricGroup(Group):
 class CompactGroup(GeometricGroup):
     """A group of orthogonal matrices."""
 
-    def from_rest(self, x: Structure, compact: Linear) -> Linear:
+    def from_rest(self, x: Structure, compact: LinearMap) -> LinearMap:
         return compact
 
     def geometry_at_rest(self, x: Structure) -> Tensor:
@@ -171,7 +171,7 @@ class FiniteGroup(CompactGroup):
     def landmark(self, like: Tensor) -> Tensor:
         """A unit vector w ``[D]`` such that :meth:`compact_head` is the g with g w nearest to the first column."""
 
-    def relaxed_compact_head(self, frame: Tensor, temperature: float) -> tuple[Linear, Tensor]:
+    def relaxed_compact_head(self, frame: Tensor, temperature: float) -> tuple[LinearMap, Tensor]:
         """The same, straight-through, and the law ``[B, K, size]`` over all elements that gradients flow to.
 
         That is a softmax of the cosines between the first column and every g w; the soft matrix is its mean.
@@ -180,7 +180,7 @@ class FiniteGroup(CompactGroup):
         column = frame[..., 0] / frame[..., 0].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(frame.dtype).tiny)
         law = (column @ (matrices @ self.landmark(frame)).mT / temperature).softmax(-1)
         soft = torch.tensordot(law, matrices, 1)
-        return Linear(self.compact_head(frame.detach()).matrix + (soft - soft.detach())), law
+        return LinearMap(self.compact_head(frame.detach()).matrix + (soft - soft.detach())), law
 
 
 def identity_matrix(x: Structure, dimension: int) -> Tensor:

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
 from tasks.symmetry.structure import Structure
 
@@ -24,16 +24,16 @@ class HyperoctahedralGroup(FiniteGroup):
     def name(self) -> str:
         return f"B_{self.dimension}"
 
-    def identity(self, x: Structure) -> Linear:
-        return Linear(identity_matrix(x, self.dimension))
+    def identity(self, x: Structure) -> LinearMap:
+        return LinearMap(identity_matrix(x, self.dimension))
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         """g whose inverse makes the first column positive and descending, unique where no sizes are tied or zero."""
         column = frame[..., 0]
         order = column.abs().argsort(dim=-1, descending=True, stable=True)
         signs = torch.where(column.gather(-1, order) < 0, -1.0, 1.0).to(frame.dtype)
         places = torch.arange(self.dimension, device=order.device)
-        return Linear((order[..., None, :] == places[:, None]) * signs[..., None, :])
+        return LinearMap((order[..., None, :] == places[:, None]) * signs[..., None, :])
 
     def matrices(self, like: Tensor) -> Tensor:
         orders = torch.tensor(list(itertools.permutations(range(self.dimension))), device=like.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups.group import GeometricGroup, identity_matrix
 from tasks.symmetry.groups.orthogonal import OrthogonalGroup
 from tasks.symmetry.noise import Generator, normal
@@ -15,7 +15,7 @@ from tasks.symmetry.structure import Structure
 
 
 @dataclass(frozen=True)
-class LorentzTransformation(Linear):
+class LorentzTransformation(LinearMap):
     """Matrices L ``[B, K, 4, 4]`` with L^T eta L = eta = diag(1, -1, -1, -1): time is the first coordinate."""
 
     @property
@@ -51,7 +51,7 @@ class LorentzGroup(GeometricGroup):
         """Of the first three columns: with :meth:`head`, Minkowski-Gram-Schmidt after the total momentum."""
         return _rotation(self.rotations.compact_head(frame[..., 1:, :3]))
 
-    def from_rest(self, x: Structure, compact: Linear) -> LorentzTransformation:
+    def from_rest(self, x: Structure, compact: LinearMap) -> LorentzTransformation:
         return self.rest_frame(x).compose(LorentzTransformation(compact.matrix))
 
     def covariants(self, vectors: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def _boost(velocity: Tensor) -> LorentzTransformation:
     return LorentzTransformation(torch.cat([first[..., None], rest], -1))
 
 
-def _rotation(rotation: Linear) -> LorentzTransformation:
+def _rotation(rotation: LinearMap) -> LorentzTransformation:
     """Of space alone."""
     matrix = torch.nn.functional.pad(rotation.matrix, (1, 0, 1, 0))
     time = matrix.new_zeros(4)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups.group import CompactGroup, identity_matrix
-from tasks.symmetry.orthogonal import gram_schmidt
+from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.structure import Structure
 
 
@@ -21,8 +21,8 @@ class OrthogonalGroup(CompactGroup):
     def name(self) -> str:
         return f"{'SO' if self.special else 'O'}({self.dimension})"
 
-    def identity(self, x: Structure) -> Linear:
-        return Linear(identity_matrix(x, self.dimension))
+    def identity(self, x: Structure) -> LinearMap:
+        return LinearMap(identity_matrix(x, self.dimension))
 
-    def compact_head(self, frame: Tensor) -> Linear:
-        return Linear(gram_schmidt(frame, self.special))
+    def compact_head(self, frame: Tensor) -> LinearMap:
+        return LinearMap(gram_schmidt(frame, self.special))

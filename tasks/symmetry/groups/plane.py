@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups.group import FiniteGroup, identity_matrix
-from tasks.symmetry.orthogonal import plane_rotation
+from tasks.symmetry.orthogonalization import plane_rotation
 from tasks.symmetry.structure import Structure
 
 
@@ -30,10 +30,10 @@ class PlaneGroup(FiniteGroup):
     def name(self) -> str:
         return f"{'D' if self.reflections else 'C'}_{self.order}"
 
-    def identity(self, x: Structure) -> Linear:
-        return Linear(identity_matrix(x, self.dimension))
+    def identity(self, x: Structure) -> LinearMap:
+        return LinearMap(identity_matrix(x, self.dimension))
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         """g that takes a wedge between the first axis and the next one of its kind to where the first column lies.
 
         The wedge is 2 pi / m wide for C_m and pi / m for D_m: as wide as makes g unique.
@@ -42,11 +42,11 @@ class PlaneGroup(FiniteGroup):
         angle = torch.atan2(frame[..., 1, 0], frame[..., 0, 0])
         steps = (angle / turn).floor()
         if not self.reflections:
-            return Linear(plane_rotation(steps * turn))
+            return LinearMap(plane_rotation(steps * turn))
         flip = angle - steps * turn > turn / 2
         rotation = plane_rotation((steps + flip) * turn)
         sign = torch.where(flip, -1.0, 1.0).to(frame.dtype)
-        return Linear(torch.cat([rotation[..., :1], rotation[..., 1:] * sign[..., None, None]], -1))
+        return LinearMap(torch.cat([rotation[..., :1], rotation[..., 1:] * sign[..., None, None]], -1))
 
     def matrices(self, like: Tensor) -> Tensor:
         turns = torch.arange(self.order, dtype=like.dtype, device=like.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Affine, Linear
+from tasks.symmetry.element import Affine, LinearMap
 from tasks.symmetry.groups.euclidean import EuclideanGroup
 from tasks.symmetry.groups.group import GeometricGroup
 from tasks.symmetry.noise import Generator, normal
@@ -36,10 +36,10 @@ class SimilarityGroup(GeometricGroup):
     def rest_frame(self, x: Structure) -> Affine:
         return _scaled(self.isometries.rest_frame(x), _size(x))
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         return self.isometries.compact_head(frame)
 
-    def from_rest(self, x: Structure, compact: Linear) -> Affine:
+    def from_rest(self, x: Structure, compact: LinearMap) -> Affine:
         return _scaled(self.isometries.from_rest(x, compact), _size(x))
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Affine:

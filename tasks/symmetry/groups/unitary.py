@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Linear
+from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups.group import CompactGroup, identity_matrix
-from tasks.symmetry.orthogonal import gram_schmidt
+from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.structure import Structure
 
 
@@ -26,16 +26,16 @@ class UnitaryGroup(CompactGroup):
     def name(self) -> str:
         return f"{'SU' if self.special else 'U'}({self.complex_dimension})"
 
-    def identity(self, x: Structure) -> Linear:
-        return Linear(identity_matrix(x, self.dimension))
+    def identity(self, x: Structure) -> LinearMap:
+        return LinearMap(identity_matrix(x, self.dimension))
 
-    def compact_head(self, frame: Tensor) -> Linear:
+    def compact_head(self, frame: Tensor) -> LinearMap:
         """Of the first d columns, as complex vectors."""
         real, imaginary = frame[..., : self.complex_dimension].chunk(2, -2)
         unitary = gram_schmidt(torch.complex(real, imaginary), self.special)
         top = torch.cat([unitary.real, -unitary.imag], -1)
         bottom = torch.cat([unitary.imag, unitary.real], -1)
-        return Linear(torch.cat([top, bottom], -2))
+        return LinearMap(torch.cat([top, bottom], -2))
 
     def covariants(self, vectors: Tensor) -> Tensor:
         """With i times each."""

@@ -16,7 +16,7 @@ from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seed
 from harness.collate.convergence import convergence, limits, log_slope, needed, settled
 from harness.collate.power_law import exponents
 from harness.collate.reading import CURVE
-from tests.harness.collate.test_collate_statistics import collated
+from tests.harness.collate.test_statistics import collated
 from tests.harness.synthetic import make_record
 
 K = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500], dtype=float)
@@ -176,16 +176,16 @@ def test_tables_carry_the_study() -> None:
     """Training with another k is another setting, named in its own column; failed runs and missing numbers are null."""
     records = [
         make_record(
-            method="gnn-haar", seed=seed, value=0.5, variance=2.0, samples=(1, 10, 100, 1000),
+            method="gnn-ga", seed=seed, value=0.5, variance=2.0, samples=(1, 10, 100, 1000),
             settings={"train_samples": k},
         )
         for k in (1, 5)
         for seed in (0, 1)
     ]  # fmt: skip
-    alone = make_record(method="gnn-frame", samples=(1, 10))
-    failed = [make_record(method="gnn-learned", seed=seed, error="It broke.") for seed in (0, 1)]
+    alone = make_record(method="gnn-fa", samples=(1, 10))
+    failed = [make_record(method="gnn-ps", seed=seed, error="It broke.") for seed in (0, 1)]
     found = collated(*records, alone, make_record(method="egnn", value=None), *failed).sample_complexity
-    rows = found.filter(pl.col("method") == "gnn-haar")
+    rows = found.filter(pl.col("method") == "gnn-ga")
     assert rows["train_samples"].to_list() == [1] * 4 + [5] * 4 or rows["train_samples"].to_list() == [5] * 4 + [1] * 4
     assert rows["setting"].n_unique() == 2
     assert rows["limit"].to_list() == pytest.approx([0.5] * 8)
@@ -193,10 +193,10 @@ def test_tables_carry_the_study() -> None:
     assert rows["variance_slope_low"].to_list() == pytest.approx([-1.0] * 8)
     assert rows["equivariance"].to_list() == [None] * 8  # not measured, as in old records
     assert rows["equivariance_slope"].to_list() == [None] * 8
-    single = found.filter(pl.col("method") == "gnn-frame").row(0, named=True)
+    single = found.filter(pl.col("method") == "gnn-fa").row(0, named=True)
     assert single["variance_slope"] == pytest.approx(-1)
     assert single["variance_slope_low"] is None
-    assert not found["method"].is_in(["egnn", "gnn-learned"]).any()
+    assert not found["method"].is_in(["egnn", "gnn-ps"]).any()
 
 
 def test_exponents_of_power_laws() -> None:
@@ -230,16 +230,16 @@ def test_exponents_are_found_with_the_right_coverage() -> None:
 def test_the_scaling_table_says_how_cost_and_samples_grow() -> None:
     """Time goes as n^2 in these records, memory as well; a size at which all runs failed is left out."""
     records = [
-        make_record(method="gnn-haar", seed=seed, variance=n, task_params={"nodes": n}, samples=(1, 100))
+        make_record(method="gnn-ga", seed=seed, variance=n, task_params={"nodes": n}, samples=(1, 100))
         for n in (4, 8, 16, 32)
         for seed in (0, 1)
     ]
-    failed = make_record(method="gnn-haar", task_params={"nodes": 64}, error="Out of memory.")
+    failed = make_record(method="gnn-ga", task_params={"nodes": 64}, error="Out of memory.")
     costless = [
         make_record(method="egnn", task_params={"nodes": n}, cost={"seconds_per_example": math.nan}) for n in (4, 8)
     ]
     found = collated(*records, failed, *costless).scaling
-    rows = found.filter(pl.col("method") == "gnn-haar")
+    rows = found.filter(pl.col("method") == "gnn-ga")
     assert rows["variance"].to_list() == pytest.approx([4, 8, 16, 32])
     assert rows["samples_needed"].to_list() == [100.0] * 4
     for name in ("seconds_exponent", "memory_exponent"):
@@ -337,7 +337,7 @@ def test_cost_grows_with_the_dimension_of_a_group_whose_finite_part_does_not_gro
     """Seven nodes in d dimensions: a Lie group grows in dimension, a finite one in the logarithm of its order."""
     degrees = (2, 3, 4, 5)
     records = [
-        make_record("teacher_space_invariant", "mlp-haar", task_params={"group": ["S_n", group], "degree": d})
+        make_record("teacher_space_invariant", "mlp-ga", task_params={"group": ["S_n", group], "degree": d})
         for d in degrees
     ]
     found = collated(*records).scaling

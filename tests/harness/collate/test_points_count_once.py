@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from harness.bundles.exporting import export
+from harness.bundles.importing import checked_bundle, import_bundle
 from harness.collate import Tables, collate
-from harness.exchange.exporting import export
-from harness.exchange.importing import checked_bundle, import_bundle
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.training.outcome import CurvePoint
-from tests.harness.collate.test_collate_statistics import collated, variance_points
+from harness.training.results import CurvePoint
+from tests.harness.collate.test_statistics import collated, variance_points
 from tests.harness.synthetic import make_record, write
 
 
@@ -34,14 +34,14 @@ def curve_of(record: Record, samples: Sequence[int]) -> Record:
 
 
 def test_a_repeated_point_is_one_seed_without_a_standard_error() -> None:
-    table = collated(curve_of(make_record(method="gnn-haar"), [2, 2, 1])).sample_complexity
+    table = collated(curve_of(make_record(method="gnn-ga"), [2, 2, 1])).sample_complexity
     found = table.select("samples", "seeds", "mean", "stderr", "variance", "variance_stderr")
     assert found.rows() == [(1, 1, 2.02, None, 3.0, None), (2, 1, 1.5, None, 0.5, None)]
 
 
 @given(st.lists(st.lists(st.sampled_from([1, 2, 5, 10]), max_size=6), min_size=1, max_size=4))
 def test_seeds_at_a_point_are_the_runs_that_have_it(curves: list[list[int]]) -> None:
-    records = [curve_of(make_record(method="gnn-haar", seed=seed), ks) for seed, ks in enumerate(curves)]
+    records = [curve_of(make_record(method="gnn-ga", seed=seed), ks) for seed, ks in enumerate(curves)]
     table = collated(*records).sample_complexity
     assert dict(table.select("samples", "seeds").rows()) == {
         k: sum(k in ks for ks in curves) for k in {k for ks in curves for k in ks}
@@ -53,7 +53,7 @@ def test_seeds_at_a_point_are_the_runs_that_have_it(curves: list[list[int]]) -> 
 def test_how_a_curve_converges_does_not_depend_on_repeated_points() -> None:
     samples = [1, 10, 100, 1000]
     plain, repeated = (
-        collated(*(curve_of(make_record(method="gnn-haar", seed=seed), ks) for seed in (0, 1))).sample_complexity
+        collated(*(curve_of(make_record(method="gnn-ga", seed=seed), ks) for seed in (0, 1))).sample_complexity
         for ks in (samples, [*samples, 10, 1000, 1])
     )
     assert_frame_equal(plain, repeated)

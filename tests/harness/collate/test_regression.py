@@ -12,13 +12,13 @@ import polars as pl
 import pytest
 from scipy.stats import binom, ttest_rel
 
+from harness.bundles.exporting import export
+from harness.bundles.reference import reference_runs
 from harness.collate.regression import regression
 from harness.errors import SymbenchError
-from harness.exchange.exporting import export
-from harness.exchange.reference import reference_runs
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.against import against
+from harness.report.sections.regression import against
 from harness.spec import NEUTRAL
 from tests.harness.synthetic import make_record, renamed, write
 
@@ -299,7 +299,7 @@ def test_a_setting_that_one_side_did_not_know_yet_is_no_change_where_it_changes_
         return replace(record, spec=replace(record.spec, sampler=sampler))
 
     now, before = (
-        make_record("teacher_space_equivariant", "mlp-learned", task_params={"degree": 5}, settings={"lr": lr})
+        make_record("teacher_space_equivariant", "mlp-ps", task_params={"degree": 5}, settings={"lr": lr})
         for lr in (0.5, 0.25)
     )
     assert [row["why"] for row in moved(tmp_path, [now], [older(before)])] == ["there lr=0.5", "there lr=0.25"]

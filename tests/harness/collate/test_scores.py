@@ -11,17 +11,17 @@ from harness.collate.statistics import score
 @pytest.mark.parametrize(
     ("direction", "control_name", "value", "control", "expected"),
     [
-        ("max", "m_moved", 0.9, 0.5, 0.5),
-        ("max", "m_moved", 0.5, 0.9, 0.5),
-        ("min", "m_moved", 0.9, 0.5, 0.9),
+        ("max", "m_transformed", 0.9, 0.5, 0.5),
+        ("max", "m_transformed", 0.5, 0.9, 0.5),
+        ("min", "m_transformed", 0.9, 0.5, 0.9),
         ("min", "m_sound", 0.5, 0.9, 0.9),
         ("max", "unreliable", 0.9, 0.5, 0.9),  # of another unit: how many pairs a test could not judge
         ("min", "unreliable", 0.9, 5.0, 0.9),
-        ("max", "other_moved", 0.9, 0.5, 0.9),
+        ("max", "other_transformed", 0.9, 0.5, 0.9),
         ("max", None, 0.9, None, 0.9),
-        ("max", "m_moved", 0.9, None, 0.9),
-        ("max", "m_moved", None, 0.5, None),
-        ("min", "m_moved", None, 0.5, None),
+        ("max", "m_transformed", 0.9, None, 0.9),
+        ("max", "m_transformed", None, 0.5, None),
+        ("min", "m_transformed", None, 0.5, None),
         ("max", None, None, None, None),
     ],
 )

@@ -13,13 +13,13 @@ from ray.exceptions import ActorDiedError
 from harness.execution import dispatch as dispatching
 from harness.execution.dispatch import dispatch
 from harness.execution.placement import Shape
-from harness.execution.worker import Briefing, Ending, greeting
+from harness.execution.worker import RunResult, WorkerConfig, worker_info
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from tasks.protocol import Protocol
 
 MakeJob = Callable[..., Job]
-SUCCEEDED = Ending(status="succeeded", sentence=None)
+SUCCEEDED = RunResult(status="succeeded", sentence=None)
 FOREVER = object()
 """What a worker says that never answers."""
 
@@ -35,7 +35,7 @@ class Actor:
     alive: bool = True
 
     @property
-    def greet(self) -> Any:
+    def start(self) -> Any:
         return Method(lambda: self.ray.greets())
 
     @property
@@ -55,7 +55,7 @@ class Method:
 class Starter:
     ray: PlayedRay
 
-    def remote(self, briefing: Any) -> Actor:
+    def remote(self, config: Any) -> Actor:
         return self.ray.start()
 
 
@@ -64,7 +64,7 @@ class PlayedRay:
     """As much of Ray as the dispatcher uses. Each wait for nothing takes a second of the played time."""
 
     works: Callable[[Sequence[Job]], Any]
-    greets: Callable[[], Any] = greeting
+    greets: Callable[[], Any] = worker_info
     nodes: list[Shape] = field(default_factory=lambda: [Shape(0, 2)])
     head: Callable[[], bool] = lambda: True
     now: float = 1000.0
@@ -126,9 +126,9 @@ class Launch:
             patch.setattr(dispatching, "head_answers", lambda: ray.head())
             patch.setattr(dispatching.time, "monotonic", lambda: ray.now)
             patch.setattr(dispatching.time, "sleep", lambda seconds: ray.wait([], seconds))
-            briefing = Briefing(root=self.store.root, launch_id="one", executor="x:y", command=["symbench"])
+            config = WorkerConfig(root=self.store.root, launch_id="one", executor="x:y", command=["symbench"])
             try:
-                dispatch(jobs, self.store, briefing, self.watcher, slots=slots, on_end=self._end)
+                dispatch(jobs, self.store, config, self.watcher, slots=slots, on_end=self._end)
             finally:
                 assert not any(actor.alive for actor in ray.actors)
         assert sorted(self.ends) == sorted(self.watcher.ends)
@@ -149,7 +149,7 @@ def in_a_stack(job: MakeJob, count: int, **resources: Any) -> list[Job]:
     return [replace(one, spec=replace(one.spec, settings=Protocol(epochs=3))) for one in made]
 
 
-def succeeding(jobs: Sequence[Job]) -> list[Ending]:
+def succeeding(jobs: Sequence[Job]) -> list[RunResult]:
     return [SUCCEEDED] * len(jobs)
 
 

@@ -15,7 +15,7 @@ sys.path.remove(str(Path(__file__).parent))  # workers must find the executors w
 
 import psutil
 
-from harness.execution import beacon, dispatch
+from harness.execution import dispatch, heartbeat
 from harness.execution.launch import launch
 from harness.execution.progress import PlainProgress
 from harness.records.store import Store
@@ -44,7 +44,7 @@ def main() -> None:
     jobs = [make_job(*job) for job in wish["jobs"]]
     done = store.statuses()
     todo = [job for job in jobs if done.get(job.spec.digest) != "succeeded"]
-    beacon.PERIOD_SECONDS = wish.get("period", beacon.PERIOD_SECONDS)
+    heartbeat.PERIOD_SECONDS = wish.get("period", heartbeat.PERIOD_SECONDS)
     dispatch.HEAD_SECONDS = wish.get("patience", dispatch.HEAD_SECONDS)
     ray_before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     folder = os.getcwd()

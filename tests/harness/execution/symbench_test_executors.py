@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 import tasks
-from harness.execution.perform import perform
+from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 
 
 def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
@@ -32,7 +32,7 @@ def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
         case "device_fails_once":
             assert checkpoint.read_text() != str(os.getpid()), "the process whose device failed"
         case "write_and_die":
-            perform(Job(spec=spec, suite="tests"), Store(checkpoint.parents[1]), None, execute=nothing)
+            run_job(Job(spec=spec, suite="tests"), Store(checkpoint.parents[1]), None, execute=nothing)
             os.kill(os.getpid(), signal.SIGKILL)
         case "no_json":
             return Outcome(metrics={"unseparated": object()})  # type: ignore[dict-item]

@@ -19,12 +19,12 @@ from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
 from harness.execution.dispatch import FALSE_STARTS, _Dispatcher, dispatch
 from harness.execution.launch import EXECUTOR, LaunchResult
-from harness.execution.worker import Briefing
+from harness.execution.worker import WorkerConfig
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from harness.training.execute import execute
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from tests.harness.training.small_problems import particles_spec
 
 MakeJob = Callable[..., Job]
@@ -61,8 +61,8 @@ def go(
     """A launch without its MLflow side, which costs each new worker seconds."""
     result = LaunchResult(launch_id="one")
     store.write_launch("one", {})
-    briefing = Briefing(root=store.root, launch_id="one", executor=executor, command=["symbench"])
-    dispatch(jobs, store, briefing, watcher, slots=slots, on_end=result.add)
+    config = WorkerConfig(root=store.root, launch_id="one", executor=executor, command=["symbench"])
+    dispatch(jobs, store, config, watcher, slots=slots, on_end=result.add)
     return result
 
 
@@ -250,7 +250,7 @@ def test_a_store_that_cannot_be_written_any_more_ends_the_launch(store: Store, w
 
 
 def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-learned", seed, precision="float64") for seed in range(3)]
+    specs = [particles_spec("gnn-ps", seed, precision="float64") for seed in range(3)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
     result = go(jobs, store, watcher, executor=EXECUTOR)
     assert set(result.succeeded) == {spec.digest for spec in specs}
@@ -269,20 +269,20 @@ def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store
 
 
 def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("mlp-minimal_frame", seed, epochs=1) for seed in range(2)]
+    specs = [particles_spec("mlp-mfa", seed, epochs=1) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
     assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
     assert watcher.starts == {spec.digest: 2 for spec in specs}
     assert watcher.notes[0].startswith(
-        "nbody(train=40, validation=20, test=20) x mlp-minimal_frame, seeds 0, 1: one by"
+        "nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by"
     )
     for run in jobs:
-        expected = execute(run.spec, resources=Resources(), hooks=Silence()).metrics
+        expected = execute(run.spec, resources=Resources(), hooks=NullHooks()).metrics
         assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads
 
 
 def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-haar", seed, epochs=1000) for seed in range(2)]
+    specs = [particles_spec("gnn-ga", seed, epochs=1000) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2, timeout=0.5)) for spec in specs]
     result = go(jobs, store, watcher, executor=EXECUTOR)
     sentence = "The run took longer than its timeout of 1 s and was ended."
@@ -290,7 +290,7 @@ def test_a_stack_may_take_its_runs_timeouts_together(store: Store, watcher: Any)
 
 
 def test_a_stack_whose_worker_dies_is_taken_apart(store: Store, watcher: Any) -> None:
-    specs = [particles_spec("gnn-haar", seed, epochs=40) for seed in range(2)]
+    specs = [particles_spec("gnn-ga", seed, epochs=40) for seed in range(2)]
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=2)) for spec in specs]
 
     class Killer(type(watcher)):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError
 from harness.errors import SymbenchError
 from harness.execution.dispatch import GRACE_SECONDS, HEAD_SECONDS, NODES_SECONDS, START_SECONDS
 from harness.execution.placement import Shape
-from harness.execution.worker import greeting
+from harness.execution.worker import worker_info
 from harness.spec import Job, Resources
 from tests.harness.execution.played_ray import (
     FOREVER,
@@ -122,7 +122,7 @@ def test_a_worker_that_hangs_is_ended_before_another_takes_its_place(launch: Lau
 
 def test_a_worker_that_does_not_come_is_asked_for_again_each_time_later(launch: Launch, job: MakeJob) -> None:
     """And as soon as before once one has come."""
-    replies = iter([FOREVER, FOREVER, greeting(), FOREVER, greeting()])
+    replies = iter([FOREVER, FOREVER, worker_info(), FOREVER, worker_info()])
     ray = TimedRay(dying({0: 1}))
     ray.greets = lambda: next(replies)
     launch.go(ray, [job(seed=0)], slots=1)
@@ -142,7 +142,7 @@ def test_each_loss_of_a_node_has_a_while_of_its_own(launch: Launch, job: MakeJob
         now = ray.now - 1000.0
         ray.nodes = [Shape(0, 1), *([] if any(begin < now < end for begin, end in gone) else [Shape(1, 1)])]
         if now > gone[1][1] + 10:
-            ray.answer(greeting())
+            ray.answer(worker_info())
 
     ray = TimedRay(succeeding, happens)
     ray.nodes = [Shape(1, 1)]

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from harness.cli import root
-from harness.interrupts import SAME_SECONDS, interruptible, uninterrupted
 from harness.records.store import Store
+from harness.utils.interrupts import SAME_SECONDS, interruptible, uninterrupted
 from tests.tiny_suite import tiny_suite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -117,7 +117,7 @@ def test_the_pages_end_with_the_code_of_their_signal(pages: subprocess.Popen[str
 
 STUBBORN = """
 import subprocess, sys, time
-from harness.interrupts import interruptible, uninterrupted
+from harness.utils.interrupts import interruptible, uninterrupted
 with interruptible():
     child = subprocess.Popen(["sh", "-c", "sleep 300 & echo $!; wait"], start_new_session=True, stdout=subprocess.PIPE)
     try:
@@ -216,17 +216,17 @@ def ended(number: signal.Signals) -> Callable[..., Any]:
         (["collate"], "harness.collate.collate"),
         (["report"], "harness.collate.collate"),
         (["compare", "gin", "gcn"], "harness.collate.collate"),
-        (["export", "x.zip"], "harness.exchange.exporting.export"),
+        (["export", "x.zip"], "harness.bundles.exporting.export"),
         (["sync"], "harness.tracking.sync"),
         (["ui"], "harness.tracking.server.running"),
-        (["plan", "quick"], "harness.planning.plan"),
+        (["plan", "quick"], "harness.suites.plan.plan"),
         (["run", "quick"], "harness.execution.launch.launch"),
-        (["run", "quick"], "harness.planning.plan"),
+        (["run", "quick"], "harness.suites.plan.plan"),
         (["search", "nbody_egnn"], "harness.search.searching.run_search"),
-        (["search", "nbody_egnn"], "harness.search.file.load"),
+        (["search", "nbody_egnn"], "harness.search.model.load"),
         (["jobs", "--address", SERVER, "logs", "x", "--follow"], "harness.execution.jobs.JobServer.follow"),
-        (["status"], "harness.execution.watching.watch"),
-        (["check", "gin", "--task", "graph8c"], "harness.checking.subject"),
+        (["status"], "harness.execution.status.watch"),
+        (["check", "gin", "--task", "graph8c"], "harness.verification.verdicts.subject"),
         (["doctor"], "harness.doctor.examine"),
     ],
 )

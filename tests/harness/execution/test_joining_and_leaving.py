@@ -97,9 +97,9 @@ def test_a_process_that_does_not_go_by_itself_is_ended(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(("ending", "said"), [("os._exit(1)", True), ("os.kill(os.getpid(), 9)", True), ("0", False)])
 def test_a_process_that_is_ended_midway_has_last_words(ending: str, said: bool) -> None:
-    code = f"import os; from harness.execution.cluster import _last_words\nwith _last_words(): {ending}"
+    code = f"import os; from harness.execution.cluster import _message_if_killed\nwith _message_if_killed(): {ending}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stderr == (f"{module.LAST_WORDS}\n" if said else "")
+    assert done.stderr == (f"{module.MESSAGE_IF_KILLED}\n" if said else "")
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class Tracker:
 def tracker(monkeypatch: pytest.MonkeyPatch) -> Tracker:
     made = Tracker()
     monkeypatch.setattr(launching, "_tracker", lambda *words: made)
-    monkeypatch.setattr("harness.execution.beacon.PERIOD_SECONDS", 0.02)
+    monkeypatch.setattr("harness.execution.heartbeat.PERIOD_SECONDS", 0.02)
     monkeypatch.setattr(launching, "usage", lambda: {"nodes": 1})
     return made
 
@@ -50,9 +50,9 @@ def dispatched(monkeypatch: pytest.MonkeyPatch, work: Callable[..., None]) -> li
     """The jobs that were handed to a dispatcher that does ``work``."""
     handed = []
 
-    def dispatch(jobs: Sequence[Job], store: Store, briefing: Any, progress: Any, **options: Any) -> None:
+    def dispatch(jobs: Sequence[Job], store: Store, config: Any, progress: Any, **options: Any) -> None:
         handed.append(list(jobs))
-        assert briefing.root == store.address and briefing.tracker is not None
+        assert config.root == store.address and config.tracker is not None
         assert account(store)["status"] == "running"
         work(jobs, store, progress, options["on_end"])
 
@@ -138,8 +138,8 @@ def test_a_launch_hands_on_all_that_it_is_told(
 ) -> None:
     told: dict[str, Any] = {}
 
-    def dispatch(jobs: Sequence[Job], store: Store, briefing: Any, progress: Any, **options: Any) -> None:
-        told.update(options, executor=briefing.executor, jobs=list(jobs), launch=briefing.launch_id)
+    def dispatch(jobs: Sequence[Job], store: Store, config: Any, progress: Any, **options: Any) -> None:
+        told.update(options, executor=config.executor, jobs=list(jobs), launch=config.launch_id)
 
     monkeypatch.setattr("harness.execution.dispatch.dispatch", dispatch)
     monkeypatch.setattr(launching, "cluster", lambda address: nullcontext(f"beware of {address}"))

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from harness.cli import root
 from harness.errors import SymbenchError
-from harness.execution.perform import _failure, perform
 from harness.execution.progress import PlainProgress
+from harness.execution.run_job import _failure, run_job
 from harness.records import provenance
 from harness.records.provenance import command_line
 from harness.records.store import Store
@@ -26,7 +26,7 @@ from harness.spec import Resources, RunSpec
 from harness.tracking import sync
 from harness.tracking.connection import connect
 from harness.tracking.server import running
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 from tests.harness.execution.conftest import make_job
 from tests.tiny_suite import tiny_suite
 
@@ -102,7 +102,7 @@ def test_a_secret_typed_anywhere_is_in_no_file_no_mlflow_and_no_line(
         patch.setattr(sys, "argv", words)
         patch.setenv("AWS_SECRET_ACCESS_KEY", f"{secret}|of|the|environment")
         jobs = [make_job(seed=seed) for seed in range(2)]
-        records = [perform(job, store, None, execute=execute) for job in jobs]
+        records = [run_job(job, store, None, execute=execute) for job in jobs]
         sentences = {record.digest: record.failure.sentence for record in records if record.failure}
         store.write_launch("one", {"address": address, "command": command_line(), "failed": {"0": f"{query} is gone"}})
         progress = PlainProgress(Console(width=500))

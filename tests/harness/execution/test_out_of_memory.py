@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.execution.perform import Executor, perform
+from harness.execution.run_job import Executor, run_job
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
 from harness.training.execute import execute
-from harness.training.outcome import Hooks, Outcome
+from harness.training.results import Hooks, Outcome
 from tests.harness.training.small_device import with_room_for
 from tests.harness.training.small_problems import particles_spec
 
@@ -33,7 +33,7 @@ def device_with_room_for(most: int, tried: list[int | None]) -> Executor:
     return run
 
 
-def particles(method: str = "gnn-haar", **settings: object) -> Job:
+def particles(method: str = "gnn-ga", **settings: object) -> Job:
     counts = {"train_samples": 8, "valid_samples": 11, "test_samples": 9, "precision": "float64"}
     return Job(spec=particles_spec(method, **{**counts, **settings}), suite="tests")
 
@@ -42,8 +42,8 @@ def particles(method: str = "gnn-haar", **settings: object) -> Job:
 def test_training_starts_again_with_half_its_samples_until_it_fits_and_the_numbers_stay(tmp_path: Path) -> None:
     job, tried = particles(), []
     store, reference = Store(tmp_path / "small"), Store(tmp_path / "large")
-    found = perform(job, store, None, execute=device_with_room_for(2, tried))
-    expected = perform(job, reference, None)
+    found = run_job(job, store, None, execute=device_with_room_for(2, tried))
+    expected = run_job(job, reference, None)
     assert tried == [None, 4, 2]  # whatever number evaluation takes
     assert found.notes == ("out of memory in training: chunk 2 instead of all samples",)
     assert found.metrics == pytest.approx(dict(expected.metrics), rel=1e-9)
@@ -64,13 +64,13 @@ def test_evaluation_goes_on_with_fewer_samples_and_nothing_is_trained_twice(
         starts.append(resources.chunk)
         return execute(spec, resources=resources, hooks=hooks, checkpoint=checkpoint)
 
-    found = perform(job, store, None, execute=once)
+    found = run_job(job, store, None, execute=once)
     assert starts == [None]
     assert [size for size in evaluated if size > 3] == [11, 5]  # what was too much once is not tried again
     assert found.notes == ("out of memory in evaluation: chunk 2 instead of all samples",)
     assert "evaluation goes on with 2 group samples at a time" in store.log_path(job.spec.digest).read_text()
     monkeypatch.undo()
-    expected = perform(job, Store(tmp_path / "large"), None)
+    expected = run_job(job, Store(tmp_path / "large"), None)
     assert found.metrics == pytest.approx(dict(expected.metrics), rel=1e-9)
     assert [point.value for point in found.curve] == pytest.approx([p.value for p in expected.curve], rel=1e-9)
 
@@ -83,18 +83,18 @@ def test_one_sample_at_a_time_that_is_too_much_fails(
 ) -> None:
     tried: list[int | None] = []
     run = Job(spec=particles(**settings).spec, suite="tests", resources=Resources(chunk=chunk))
-    record = perform(run, Store(tmp_path), None, execute=device_with_room_for(0, tried))
+    record = run_job(run, Store(tmp_path), None, execute=device_with_room_for(0, tried))
     assert tried == tries
     assert record.failure is not None
     assert record.failure.sentence == "OutOfMemoryError: out of memory"
 
 
-@pytest.mark.parametrize(("method", "settings"), [("egnn", {}), ("gnn-haar", {"epochs": 0})])
+@pytest.mark.parametrize(("method", "settings"), [("egnn", {}), ("gnn-ga", {"epochs": 0})])
 def test_nothing_starts_again_where_fewer_samples_in_training_would_change_nothing(
     tmp_path: Path, method: str, settings: dict[str, int]
 ) -> None:
     tried: list[int | None] = []
-    assert perform(particles(method, **settings), Store(tmp_path), None, execute=device_with_room_for(0, tried)).failure
+    assert run_job(particles(method, **settings), Store(tmp_path), None, execute=device_with_room_for(0, tried)).failure
     assert tried == [None]
 
 
@@ -106,7 +106,7 @@ def test_a_batch_of_evaluation_that_is_too_much_fails_at_once(tmp_path: Path, mo
         starts.append(resources.chunk)
         return execute(spec, resources=resources, hooks=hooks, checkpoint=checkpoint)
 
-    record = perform(particles(epochs=1), Store(tmp_path), None, execute=once)
+    record = run_job(particles(epochs=1), Store(tmp_path), None, execute=once)
     assert record.failure is not None
     assert "a batch of evaluation does not fit into the device's memory" in record.failure.sentence
     assert starts == [None] and tried == [11, 5, 2, 1]

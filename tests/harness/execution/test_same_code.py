@@ -14,7 +14,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from harness.errors import SymbenchError
 from harness.execution.dispatch import _Dispatcher
-from harness.execution.worker import Briefing, Greeting, greeting
+from harness.execution.worker import WorkerConfig, WorkerInfo, worker_info
 from harness.records.plugin_code import PluginCode, Root
 from harness.records.provenance import code_digest
 from harness.registry import resolve
@@ -46,14 +46,14 @@ def test_a_copy_is_the_same_code_until_a_line_of_it_changes(tmp_path: Path) -> N
     assert digest_in(moved) != same
 
 
-def welcome(theirs: Greeting, ours: Greeting | None = None) -> None:
+def welcome(theirs: WorkerInfo, ours: WorkerInfo | None = None) -> None:
     dispatcher = _Dispatcher.__new__(_Dispatcher)
-    dispatcher._driver = ours or greeting()
+    dispatcher._driver = ours or worker_info()
     dispatcher._welcome(theirs)
 
 
 def test_who_is_welcome() -> None:
-    ours = greeting()
+    ours = worker_info()
     assert ours.code == code_digest()
     welcome(ours)
     welcome(replace(ours, tasks_file="/elsewhere/tasks/__init__.py"))  # a copy, as each node has of a job's code
@@ -72,7 +72,7 @@ UNUSED = replace(OTHER, distribution="unused")
 
 @pytest.mark.parametrize("host", ["here", "n2"])
 def test_the_plug_ins_that_runs_use_are_the_drivers_too(host: str) -> None:
-    ours = replace(greeting(), host="here", plugins={"other": OTHER})
+    ours = replace(worker_info(), host="here", plugins={"other": OTHER})
     theirs = replace(ours, host=host, plugins={"other": replace(OTHER, roots=()), "unused": UNUSED})
     where = "A worker on this machine" if host == "here" else "The node n2"
     welcome(theirs, ours)  # the same code, though it lies elsewhere, and one more that no run uses
@@ -96,28 +96,28 @@ def test_a_process_greets_with_all_and_a_driver_with_those_of_its_runs(
     for name in ("other", "third"):
         put(tmp_path, name, both(name))
     with found_in(tmp_path, monkeypatch):
-        assert greeting().plugins.keys() == {"other", "third"}
-        assert greeting([resolve("nbody", "third_egnn", "quick", 0)]).plugins.keys() == {"third"}
-        assert greeting([resolve("nbody", "egnn", "quick", 0)]).plugins == {}
+        assert worker_info().plugins.keys() == {"other", "third"}
+        assert worker_info([resolve("nbody", "third_egnn", "quick", 0)]).plugins.keys() == {"third"}
+        assert worker_info([resolve("nbody", "egnn", "quick", 0)]).plugins == {}
 
 
 def test_a_process_of_a_run_with_several_is_checked_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.execution import together
+    from harness.execution import data_parallel
 
-    driver = replace(greeting(), host="n1", plugins={"other": OTHER})
-    briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[], driver=driver)
-    monkeypatch.setattr(together.World, "of_this_process", lambda: None)
+    driver = replace(worker_info(), host="n1", plugins={"other": OTHER})
+    config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[], driver=driver)
+    monkeypatch.setattr(data_parallel.ProcessGroup, "current", lambda: None)
     job = Job(spec=resolve("nbody", "egnn", "quick", 0), suite="s")
     with pytest.raises(SymbenchError, match="lacks the plug-in other") as raised:
-        together._take_part({"job": job, "briefing": briefing})
+        data_parallel._take_part({"job": job, "config": config})
     wrapped = UserExceptionWithTraceback(raised.value, "a stack")
-    assert together._sentence(wrapped) is raised.value
-    assert together._sentence(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
+    assert data_parallel._sentence(wrapped) is raised.value
+    assert data_parallel._sentence(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
 
 
 @pytest.mark.parametrize("error", [DeviceFailed("CUDA error: unspecified launch failure"), MemoryFull("It is full.")])
 def test_what_one_of_several_processes_says_of_its_device_is_the_sentence(error: Exception) -> None:
-    from harness.execution import together
+    from harness.execution import data_parallel
 
-    said = together._sentence(UserExceptionWithTraceback(error, "a stack"))
+    said = data_parallel._sentence(UserExceptionWithTraceback(error, "a stack"))
     assert isinstance(said, SymbenchError) and str(said) == str(error)

@@ -13,13 +13,13 @@ def job(method: str, seed: int, stack: int = 3, epochs: int = 2, suite: str = "t
 
 
 def test_runs_that_differ_by_their_seed_alone_go_together_in_their_order() -> None:
-    jobs = [job(method, seed) for seed in range(5) for method in ("egnn", "gnn-haar")]
+    jobs = [job(method, seed) for seed in range(5) for method in ("egnn", "gnn-ga")]
     found = stacks(jobs)
     assert [[(one.spec.method, one.spec.seed) for one in stack] for stack in found] == [
         [("egnn", 0), ("egnn", 1), ("egnn", 2)],
         [("egnn", 3), ("egnn", 4)],
-        [("gnn-haar", 0), ("gnn-haar", 1), ("gnn-haar", 2)],
-        [("gnn-haar", 3), ("gnn-haar", 4)],
+        [("gnn-ga", 0), ("gnn-ga", 1), ("gnn-ga", 2)],
+        [("gnn-ga", 3), ("gnn-ga", 4)],
     ]
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.execution import together
+from harness.execution import data_parallel
 from harness.execution import worker as working
-from harness.execution.perform import failed_record
-from harness.execution.worker import Briefing, Ending, Worker
+from harness.execution.run_job import failed_record
+from harness.execution.worker import RunResult, Worker, WorkerConfig
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
@@ -41,13 +41,13 @@ def test_jobs_that_are_handed_out_together_are_trained_together(
         calls.append(("stacked", len(jobs)))
         return [ended(one, "It broke." if one.spec.seed == 0 else None) for one in jobs]
 
-    monkeypatch.setattr(working, "perform", alone)
-    monkeypatch.setattr(working, "perform_stack", stacked)
-    briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=["symbench"])
-    endings = Worker(briefing).run([job(seed=seed) for seed in reversed(range(count))])
+    monkeypatch.setattr(working, "run_job", alone)
+    monkeypatch.setattr(working, "run_stack", stacked)
+    config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=["symbench"])
+    endings = Worker(config).run([job(seed=seed) for seed in reversed(range(count))])
     assert calls == [("alone", 1) if count == 1 else ("stacked", count)]
-    assert endings[-1] == Ending(status="failed", sentence="It broke.")
-    assert endings[:-1] == [Ending(status="succeeded", sentence=None)] * (count - 1)
+    assert endings[-1] == RunResult(status="failed", sentence="It broke.")
+    assert endings[:-1] == [RunResult(status="succeeded", sentence=None)] * (count - 1)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
             store.write(ended(run), [])
 
     monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
-    briefing = Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[])
-    assert together.perform_together(run, briefing, store).status == "succeeded"
+    config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[])
+    assert data_parallel.run_data_parallel(run, config, store).status == "succeeded"
     scaling = told["scaling_config"]
     assert (scaling.num_workers, scaling.use_gpu) == (granted.workers, granted.gpus > 0)
     assert scaling.resources_per_worker == each and told["torch_config"].backend == backend
-    assert told["train_loop_config"] == {"job": run, "briefing": briefing}
-    assert told["run_config"].failure_config.max_failures == together.RESTARTS == 2
+    assert told["train_loop_config"] == {"job": run, "config": config}
+    assert told["run_config"].failure_config.max_failures == data_parallel.RESTARTS == 2
 
 
 def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(
@@ -92,7 +92,7 @@ def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", frees_nothing)
-    monkeypatch.setattr(Worker, "perform", fails)
-    worker = Worker(Briefing(root=tmp_path, launch_id="one", executor="json:loads", command=[]))
+    monkeypatch.setattr(Worker, "run_job", fails)
+    worker = Worker(WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[]))
     with pytest.raises(DeviceFailed):
         worker.run([job()])

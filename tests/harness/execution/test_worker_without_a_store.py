@@ -12,24 +12,24 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SymbenchError
-from harness.execution.worker import Briefing, Worker
+from harness.execution.worker import Worker, WorkerConfig
 from harness.records.store import Store
 
 GREET = """
 import sys
-from harness.execution.worker import Briefing, Worker
-briefing = Briefing(root=sys.argv[1], launch_id="one", executor="json:loads", command=["symbench"])
-print(Worker(briefing).greet().host)
+from harness.execution.worker import WorkerConfig, Worker
+config = WorkerConfig(root=sys.argv[1], launch_id="one", executor="json:loads", command=["symbench"])
+print(Worker(config).start().host)
 """
 READ_ONLY = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"'
 
 
 def test_a_node_that_does_not_see_the_store(tmp_path: Path) -> None:
-    briefing = Briefing(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
+    config = WorkerConfig(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
     with pytest.raises(
         SymbenchError, match=f"On the node {socket.gethostname()}: The store {tmp_path}/store is not seen"
     ):
-        Worker(briefing).greet()
+        Worker(config).start()
 
 
 @pytest.mark.skipif(shutil.which("unshare") is None or os.geteuid() != 0, reason="needs a mount namespace of its own")
@@ -48,9 +48,9 @@ def test_a_node_that_sees_the_store_and_cannot_write_to_it(tmp_path: Path) -> No
 
 def test_a_node_that_sees_another_store_under_the_path(tmp_path: Path) -> None:
     Store(tmp_path / "store").write_launch("another", {})
-    briefing = Briefing(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
+    config = WorkerConfig(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
     with pytest.raises(SymbenchError, match="is not seen: put it where all nodes of the cluster see it"):
-        Worker(briefing).greet()
+        Worker(config).start()
 
 
 def test_a_node_that_cannot_write_what_it_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +59,6 @@ def test_a_node_that_cannot_write_what_it_can_read(tmp_path: Path, monkeypatch: 
 
     Store(tmp_path / "store").write_launch("one", {})
     monkeypatch.setattr(Store, "try_writing", full)
-    briefing = Briefing(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
+    config = WorkerConfig(root=tmp_path / "store", launch_id="one", executor="json:loads", command=["symbench"])
     with pytest.raises(SymbenchError, match=r"On the node .*: The disk is full"):
-        Worker(briefing).greet()
+        Worker(config).start()

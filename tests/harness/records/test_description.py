@@ -12,8 +12,8 @@ from harness.records.description import describe
     ("task", "method", "control"),
     [
         ("graph8c", "gin", "unseparated_sound"),
-        ("exp_classify", "mlp-haar", "accuracy_moved"),
-        ("nbody", "egnn", "mse_moved"),
+        ("exp_classify", "mlp-ga", "accuracy_transformed"),
+        ("nbody", "egnn", "mse_transformed"),
     ],
 )
 def test_a_record_names_the_control_of_its_task(task: str, method: str, control: str) -> None:

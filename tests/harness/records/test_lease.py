@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness.errors import SymbenchError
-from harness.execution import beacon, watching
+from harness.execution import heartbeat, status
 from harness.records import lease, process
 from harness.records.lease import Lease
 from harness.records.objects import Objects
@@ -275,7 +275,7 @@ def test_a_store_that_refuses_the_claim_says_why(nearby: Machine) -> None:
 def test_a_launch_beats_more_often_than_others_take_it_for_dead() -> None:
     assert 5 * HEARTBEAT_SECONDS <= SILENT_SECONDS
     assert POLL_SECONDS <= HEARTBEAT_SECONDS
-    assert 5 * beacon.PERIOD_SECONDS <= watching.SILENT_SECONDS
+    assert 5 * heartbeat.PERIOD_SECONDS <= status.SILENT_SECONDS
 
 
 @pytest.mark.alone

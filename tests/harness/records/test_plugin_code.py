@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness import planning, registry
+from harness import registry
 from harness.errors import SymbenchError
 from harness.records.description import describe
 from harness.records.plugin_code import PluginCode, others_of, plugin_code, used_by
@@ -20,7 +20,8 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, RunSpec
-from harness.suite import load
+from harness.suites import plan
+from harness.suites.model import load
 from tests.distributions import CARDS, both, found_in, put
 
 HERE = CARDS.replace("NAME", "other")
@@ -137,7 +138,7 @@ def test_a_plan_says_which_records_other_code_made(two: Path, monkeypatch: pytes
     for job in loaded.expand().jobs:
         if job.spec.seed < len(changes):
             recorded(store, job.spec, changes[job.spec.seed])  # type: ignore[arg-type]
-    planned = planning.plan(loaded, store)
+    planned = plan.plan(loaded, store)
     assert {name: [job.spec.seed for job in jobs] for name, jobs in planned.by_other_code.items()} == {
         "other": [1, 2, 3, 4],
         "third": [3, 4],
@@ -147,7 +148,7 @@ def test_a_plan_says_which_records_other_code_made(two: Path, monkeypatch: pytes
     assert "the plug-in other than today's" in first and "nbody x other_egnn, seeds 1, 2, 3, 4" in first
     assert "4 records" in first and "raise the version of its card" in first and "\n" not in first
     assert "nbody x third_egnn, seeds 3, 4" in second
-    assert planning.plan(loaded, None).notes() == []
+    assert plan.plan(loaded, None).notes() == []
 
 
 def test_a_record_without_plug_ins_is_whole_where_none_is_used() -> None:
@@ -166,9 +167,9 @@ def test_what_cannot_be_imported_is_said_before_anything_starts(
     suite.write_text("protocol: quick\nexperiments: [{tasks: [other_nbody], methods: [egnn]}]\n")
     with found_in(tmp_path, monkeypatch):
         with pytest.raises(SymbenchError, match=r"plug-in other 1\.0, .*: the module other_task cannot be imported"):
-            planning.plan(load(suite), None)
+            plan.plan(load(suite), None)
         suite.write_text(suite.read_text().replace("other_nbody", "nbody"))
-        assert len(planning.plan(load(suite), None).jobs) == 1
+        assert len(plan.plan(load(suite), None).jobs) == 1
 
 
 def test_a_moved_copy_is_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

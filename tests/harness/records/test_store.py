@@ -28,7 +28,7 @@ from harness.records.opening import existing_store, open_store
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import RunSpec
-from harness.training.outcome import CurvePoint, VariancePoint
+from harness.training.results import CurvePoint, VariancePoint
 from tasks.protocol import Protocol
 
 ROWS = [HistoryRow(0, "loss", 1.5, 0.1), HistoryRow(1, "loss", float("nan"), 0.2)]
@@ -39,7 +39,7 @@ DESCRIPTION = Description(
     kind="equivariant",
     base_model="gin",
     sampler=None,
-    control="accuracy_moved",
+    control="accuracy_transformed",
 )
 
 

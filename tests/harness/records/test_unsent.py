@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import durable
+from harness.bundles.exporting import export
+from harness.bundles.importing import checked_bundle, import_bundle
 from harness.collate import collate
-from harness.durable import make_folder
 from harness.errors import SymbenchError
-from harness.exchange.exporting import export
-from harness.exchange.importing import checked_bundle, import_bundle
 from harness.records import remote
 from harness.records.history import HistoryRow
 from harness.records.ledger import Ledger
 from harness.records.record import Record
 from harness.records.remote import RemoteStore
 from harness.records.store import IMPORTED, Store
+from harness.utils import atomic_files
+from harness.utils.atomic_files import make_folder
 from tests.harness.records.conftest import Broken, Machine, objects
 from tests.harness.synthetic import make_record
 
@@ -203,7 +203,7 @@ def test_a_mark_that_another_process_ends_too_soon_is_made_again(
     """It sends the account of before, since the new one is not yet in place."""
     here = nearby("here")
     here.write_launch("one", {"status": "running"})
-    publish = durable.publish
+    publish = atomic_files.publish
 
     def interrupted(files: Mapping[Path, bytes]) -> None:
         nearby("here")

@@ -17,12 +17,12 @@ from harness.records.store import Store
 from harness.spec import Job, RunSpec
 from harness.tracking import LaunchTracker, RunTracker, TrackerHandle, run
 from harness.tracking.connection import Outages, connect
-from harness.training.outcome import CurvePoint
+from harness.training.results import CurvePoint
 from tasks.protocol import Protocol
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DESCRIPTION = Description(
-    group="S_n x E(3)", metric="mse", direction="min", kind="symmetrized", base_model="gnn", sampler="haar",
+    group="S_n x E(3)", metric="mse", direction="min", kind="symmetrized", base_model="gnn", sampler="ga",
     size_name="nodes", size=5,
 )  # fmt: skip
 
@@ -75,7 +75,7 @@ def store(tmp_path: Path, new_database: Path) -> Store:
 def make_job() -> Callable[..., Job]:
     def make(seed: int = 0, *, suite: str = "quick", **changes: Any) -> Job:
         values = {
-            "task": "nbody", "task_version": "1", "task_params": {"nodes": 5}, "method": "gnn-haar",
+            "task": "nbody", "task_version": "1", "task_params": {"nodes": 5}, "method": "gnn-ga",
             "method_version": "1+1", "base": {"width": 64}, "sampler": {"scale": 0.5}, "seed": seed,
             "protocol": "quick", "settings": Protocol(epochs=3),
         }  # fmt: skip

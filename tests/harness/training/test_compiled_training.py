@@ -11,7 +11,7 @@ import torch
 from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
-from harness.training.outcome import NotStacked, Outcome, Silence
+from harness.training.results import NotStacked, NullHooks, Outcome
 from tests.harness.training.small_problems import particles_spec
 
 pytestmark = pytest.mark.usefixtures("generated_data")
@@ -35,12 +35,12 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def outcome(method: str, **settings: Any) -> Outcome:
     spec = particles_spec(method, epochs=2, **settings)
     nothing_dropped = {"dropout": 0.0} if "dropout" in spec.base else {}  # masks would be others
-    return execute(replace(spec, base={**spec.base, **nothing_dropped}), resources=Resources(), hooks=Silence())
+    return execute(replace(spec, base={**spec.base, **nothing_dropped}), resources=Resources(), hooks=NullHooks())
 
 
 @pytest.mark.parametrize(
     ("method", "network"),
-    [("mlp-learned", "MLP"), ("transformer-canonical", "PairTransformer"), ("egnn", "EGNN")],
+    [("mlp-ps", "MLP"), ("transformer-canonical", "PairTransformer"), ("egnn", "EGNN")],
 )
 def test_a_compiled_network_trains_to_the_same_numbers(method: str, network: str, compiled: list[str]) -> None:
     expected = outcome(method, precision="float64")
@@ -53,12 +53,12 @@ def test_a_compiled_network_trains_to_the_same_numbers(method: str, network: str
 
 
 def test_compiling_is_part_of_what_a_run_is_and_the_digests_of_others_stay() -> None:
-    plain, compiling = particles_spec("gnn-haar"), particles_spec("gnn-haar", compile=True)
+    plain, compiling = particles_spec("gnn-ga"), particles_spec("gnn-ga", compile=True)
     assert plain.digest != compiling.digest
-    assert particles_spec("gnn-haar", compile=False).digest == plain.digest
+    assert particles_spec("gnn-ga", compile=False).digest == plain.digest
 
 
 def test_networks_of_a_stack_are_not_compiled() -> None:
-    specs = [particles_spec("gnn-haar", seed=seed, compile=True) for seed in (0, 1)]
+    specs = [particles_spec("gnn-ga", seed=seed, compile=True) for seed in (0, 1)]
     with pytest.raises(NotStacked, match="compiled one at a time"):
-        execute_stack(specs, resources=Resources(), hooks=[Silence(), Silence()])
+        execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])

@@ -14,13 +14,13 @@ sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))  # importing any of th
 from harness.registry import resolve
 from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 
 small = {"epochs": 1, "batch_size": 10, "train_samples": 1, "test_samples": 2, "curve_samples": [1, 2]}
 few = {"train": 20, "validation": 10, "test": 10}
-for method in ("egnn", "transformer-learned", "mlp-frame"):
+for method in ("egnn", "transformer-ps", "mlp-fa"):
     spec = resolve("nbody", method, "quick", 0, task_params=few, settings=small)
-    print(execute(spec, resources=Resources(), hooks=Silence()).metrics["mse"])
+    print(execute(spec, resources=Resources(), hooks=NullHooks()).metrics["mse"])
 """
 
 

@@ -14,11 +14,11 @@ from harness.spec import Resources, RunSpec
 from harness.training import evaluate, paired, separation
 from harness.training import execute as execution
 from harness.training.execute import initialised
-from harness.training.outcome import Outcome, Silence
+from harness.training.results import NullHooks, Outcome
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount
-from tests.harness.training.test_paired_comparisons import EASY, HARD, FewPairs
+from tests.harness.training.test_paired import EASY, HARD, FewPairs
 from tests.harness.training.test_separation import FewGraphs
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ def spec_of(task: str, method: str, **settings: Any) -> RunSpec:
 
 def outcome(spec: RunSpec, problem: object, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     monkeypatch.setattr(execution, "problem_of", lambda spec: problem)
-    return execution.execute(spec, resources=Resources(), hooks=Silence())
+    return execution.execute(spec, resources=Resources(), hooks=NullHooks())
 
 
 def test_training_alone_is_timed_and_the_rate_is_of_its_examples(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +97,7 @@ def test_seeds_of_a_stack_share_the_time_that_it_takes(clock: Clock) -> None:
     models = [initialised(spec_of("teacher_graph_invariant", "gin"), problem).double() for _ in range(3)]
     protocol = Protocol(epochs=4, batch_size=10, lr=1e-12, train_samples=1, valid_samples=1)
     fit = StackedFit(
-        models, problem, protocol, seeds=(0, 1, 2), device=CPU, dtype=torch.float64, hooks=[Silence()] * 3
+        models, problem, protocol, seeds=(0, 1, 2), device=CPU, dtype=torch.float64, hooks=[NullHooks()] * 3
     )  # fmt: skip
     running = iter([[0, 1, 2], [0, 1, 2], [1, 2], [2], []])
     fit._running = lambda: next(running)  # type: ignore[method-assign]

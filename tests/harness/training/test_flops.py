@@ -13,7 +13,7 @@ from harness.spec import Resources
 from harness.training.evaluate import cost
 from harness.training.execute import execute, new_model
 from harness.training.flops import flops
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from tasks.nbody import NBody
 from tests.harness.training.small_problems import EdgeCount, particles_spec
 from tests.harness.training.test_no_waiting import small_model
@@ -52,10 +52,10 @@ def flops_of(method: str, samples: int) -> float:
 
 @pytest.mark.usefixtures("generated_data")
 def test_operations_grow_in_proportion_to_the_group_samples() -> None:
-    assert flops_of("mlp-haar", 1) > 0
-    assert flops_of("mlp-haar", 12) == 12 * flops_of("mlp-haar", 1)
-    assert flops_of("mlp-identity", 12) == flops_of("mlp-identity", 1)
-    single, many = (flops_of("mlp-learned", k) for k in (1, 12))
+    assert flops_of("mlp-ga", 1) > 0
+    assert flops_of("mlp-ga", 12) == 12 * flops_of("mlp-ga", 1)
+    assert flops_of("mlp-none", 12) == flops_of("mlp-none", 1)
+    single, many = (flops_of("mlp-ps", k) for k in (1, 12))
     assert single < many < 12 * single + 1
 
 
@@ -72,7 +72,7 @@ def test_every_method_is_counted_and_as_much_whatever_the_batch(method: str) -> 
     assert one > 0 and several == pytest.approx(one, rel=1e-6)
 
 
-@pytest.mark.parametrize("method", ["mlp-learned", "gin_id-learned", "vit-canonical", "gin"])
+@pytest.mark.parametrize("method", ["mlp-ps", "gin_id-ps", "vit-canonical", "gin"])
 def test_padding_changes_no_count(method: str) -> None:
     """On the CPU some networks compute as many nodes as the largest graph has, on an accelerator all of them."""
     graphs = EdgeCount({}).data("test").inputs
@@ -88,5 +88,5 @@ def test_padding_changes_no_count(method: str) -> None:
 
 @pytest.mark.usefixtures("generated_data")
 def test_a_run_keeps_its_count() -> None:
-    outcome = execute(particles_spec("gnn-frame", epochs=1), resources=Resources(), hooks=Silence())
+    outcome = execute(particles_spec("gnn-fa", epochs=1), resources=Resources(), hooks=NullHooks())
     assert outcome.cost["flops_per_example"] > 0

@@ -10,7 +10,7 @@ import torch
 
 from baselines.build import load
 from harness.registry import resolve, task
-from harness.suite import load as load_suite
+from harness.suites.model import load as load_suite
 from tests.memory_budget import (
     CPU,
     LISTS_OF_EDGES,
@@ -57,7 +57,7 @@ def test_every_experiment_is_there(found: list[Experiment]) -> None:
 
 
 def test_without_its_chunk_evaluation_on_peptides_would_not_fit() -> None:
-    job = jobs()["paper", "peptides_func", "vit-haar"]
+    job = jobs()["paper", "peptides_func", "vit-ga"]
     assert job.resources.chunk == 10
     whole = measured(replace(job, resources=replace(job.resources, chunk=None)))
     assert whole.evaluation.memory > MOST
@@ -106,13 +106,13 @@ def _numbers(line: str) -> list[float]:
     return [0.0 if step == "-" else float(step), float(evaluation), float(index) / 100]
 
 
-@pytest.mark.parametrize("name", ["gcn", "mlp-haar", "gin_id-learned"])
+@pytest.mark.parametrize("name", ["gcn", "mlp-ga", "gin_id-ps"])
 def test_what_is_counted_without_numbers_is_what_a_real_batch_takes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the shapes of an accelerator, which do not follow the data."""
-    monkeypatch.setattr("baselines.samplers.gin_scorer.may_follow_data", lambda values: False)
-    spec = resolve("exp_classify", name, "paper", 0, base={"widths": [64, 10]} if name == "mlp-haar" else {})
+    monkeypatch.setattr("baselines.q_networks.gin.may_follow_data", lambda values: False)
+    spec = resolve("exp_classify", name, "paper", 0, base={"widths": [64, 10]} if name == "mlp-ga" else {})
     spec = replace(spec, settings=replace(spec.settings, train_samples=2, test_samples=2, curve_samples=(1,)))
     for need in (Batch.step, Batch.evaluation):
         counted, taken = (need(Batch(spec, None, 10, device)) for device in (META, CPU))

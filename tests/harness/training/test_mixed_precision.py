@@ -14,8 +14,8 @@ from harness.registry import methods, resolve, task, tasks
 from harness.spec import RunSpec
 from harness.training.device import deterministic
 from harness.training.execute import new_fit, new_model, problem_of
-from harness.training.fit import Fit, Progress
-from harness.training.outcome import Silence
+from harness.training.fit import Fit, FitState
+from harness.training.results import NullHooks
 from harness.training.stacked import StackedFit
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
 EXAMPLES = {"train": 40, "validation": 40, "test": 20}
 NARROW = {name: {"layers": 1, "width": 8, "heads": 1} for name in ("transformer", "vit")}
-SAMPLERS = ("haar", "frame", "canonical", "learned", None)
+SAMPLERS = ("ga", "fa", "canonical", "ps", None)
 
 
 def families(task_name: str) -> list[str]:
@@ -48,7 +48,7 @@ def spec(task_name: str, method_name: str, **settings: object) -> RunSpec:
 
 
 def fit(run: RunSpec) -> Fit:
-    return new_fit(run, problem_of(run), CPU, None, Silence(), None)
+    return new_fit(run, problem_of(run), CPU, None, NullHooks(), None)
 
 
 def fit_on_edge_counts(method_name: str) -> Fit:
@@ -56,7 +56,7 @@ def fit_on_edge_counts(method_name: str) -> Fit:
     run, problem = spec("teacher_graph_invariant", method_name), EdgeCount({})
     torch.manual_seed(0)
     model = new_model(run, problem.signature)
-    return Fit(model, problem, run.settings, seed=0, device=CPU, dtype=torch.float32, hooks=Silence())
+    return Fit(model, problem, run.settings, seed=0, device=CPU, dtype=torch.float32, hooks=NullHooks())
 
 
 def assert_learns(training: Fit) -> None:
@@ -90,7 +90,7 @@ class Seen(nn.Module):
         module.register_forward_pre_hook(lambda m, _: self.calls.append((m.training, torch.is_autocast_enabled("cpu"))))
 
 
-@pytest.mark.parametrize("method_name", ["mlp-learned", "gin_id-canonical", "transformer-haar"])
+@pytest.mark.parametrize("method_name", ["mlp-ps", "gin_id-canonical", "transformer-ga"])
 def test_only_the_base_network_and_only_in_training(method_name: str) -> None:
     training = fit(spec("teacher_graph_invariant", method_name, epochs=1))
     assert isinstance(training.model, Symmetrized)
@@ -102,7 +102,7 @@ def test_only_the_base_network_and_only_in_training(method_name: str) -> None:
 
 
 def test_predictions_losses_and_group_elements_are_in_single_precision() -> None:
-    training = fit(spec("teacher_graph_invariant", "mlp-learned"))
+    training = fit(spec("teacher_graph_invariant", "mlp-ps"))
     x, _ = training.train[:10]
     model = training.model.train()
     assert isinstance(model, Symmetrized)
@@ -131,7 +131,7 @@ def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]
     assert (differences < 1e-3).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("method_name", ["mlp-haar", "gin_id-learned", "gin"])
+@pytest.mark.parametrize("method_name", ["mlp-ga", "gin_id-ps", "gin"])
 def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
     """From the same start, to the rounding of bfloat16, which grows with every step; and not on frozen weights."""
     gently = spec("teacher_graph_invariant", method_name, lr=3e-5)
@@ -143,11 +143,11 @@ def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
         models.append(new_model(run, problem.signature))
     stack = StackedFit(
         copy.deepcopy(models), problem, runs[0].settings, seeds=[0, 1], device=CPU, dtype=torch.float32,
-        hooks=[Silence(), Silence()],
+        hooks=[NullHooks(), NullHooks()],
     )  # fmt: skip
     for run, model, together in zip(runs, models, stack.run(), strict=True):
-        assert isinstance(together, Progress)
-        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=Silence())
+        assert isinstance(together, FitState)
+        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=NullHooks())
         alone = training.run()
         ours, expected = ([values["validation/loss"] for _, values in one.history] for one in (together, alone))
         assert ours == pytest.approx(expected, rel=0.1)
@@ -158,7 +158,7 @@ def test_chunks_change_nothing() -> None:
     """What is computed again in the backward pass is computed in bfloat16 again: gradients agree but for rounding."""
     gradients = []
     for chunk in (None, 1):
-        training = fit(spec("teacher_graph_invariant", "mlp-haar"))
+        training = fit(spec("teacher_graph_invariant", "mlp-ga"))
         x, targets = training.train[:10]
         value = training.model.train()(x, 4, torch.Generator().manual_seed(0), chunk).value
         training.task.loss(value, targets).backward()

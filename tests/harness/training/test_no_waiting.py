@@ -21,9 +21,9 @@ from torch.utils._pytree import tree_leaves
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task
-from harness.suite import load as load_suite
+from harness.suites.model import load as load_suite
 from harness.training.fit import Fit
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from tasks.nbody import NBody
 from tasks.pattern import PatternTask
 from tasks.pcqm_contact import PCQMContact
@@ -35,7 +35,7 @@ from tests.harness.training.small_problems import EdgeCount
 
 META = torch.device("meta")
 WAITING = {
-    "minimal_frame": "colours are refined until they are stable: a fixed number of rounds costs more than waiting",
+    "mfa": "colours are refined until they are stable: a fixed number of rounds costs more than waiting",
     "gated_gcn": "lists of edges are as long as there are edges",
     "gps": "lists of edges are as long as there are edges",
 }
@@ -102,7 +102,7 @@ def fit(task_name: str, method_name: str, device: torch.device, **settings: Any)
     problem = TASKS[task_name]()
     model = small_model(task_name, problem, method_name).to(device).train()
     protocol = Protocol(**{"epochs": 2, "batch_size": 4, "train_samples": 2, "clip_norm": 0.1, **settings})
-    return Fit(model, problem, protocol, seed=0, device=device, dtype=torch.float32, hooks=Silence())
+    return Fit(model, problem, protocol, seed=0, device=device, dtype=torch.float32, hooks=NullHooks())
 
 
 class Watch(TorchDispatchMode):
@@ -142,10 +142,10 @@ def test_a_step_does_not_look_at_numbers(task_name: str, method_name: str) -> No
     [
         ("exp_classify", "gated_gcn"),
         ("exp_classify", "gps"),
-        ("exp_classify", "gin_id-minimal_frame"),
-        ("nbody", "transformer-minimal_frame"),
+        ("exp_classify", "gin_id-mfa"),
+        ("nbody", "transformer-mfa"),
         ("pattern", "gps"),
-        ("pcqm_contact", "vit-minimal_frame"),
+        ("pcqm_contact", "vit-mfa"),
     ],
 )
 def test_what_waits_is_deterministic_without_sorting(
@@ -165,7 +165,7 @@ def test_what_waits_is_deterministic_without_sorting(
 @pytest.mark.parametrize("task_name", TASKS)
 def test_metrics_have_deterministic_kernels(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to where they are copied to the host. What has none would raise on CUDA, after the first epoch."""
-    method_name = next(m for name, m in sorted(PUBLISHED) if name == task_name and m.endswith("haar"))
+    method_name = next(m for name, m in sorted(PUBLISHED) if name == task_name and m.endswith("ga"))
     ready = fit(task_name, method_name, torch.device("cpu"))
     inputs, targets = ready.validation[:4]
     predictions = ready.model.eval()(inputs, 2).value.detach()
@@ -231,7 +231,7 @@ class Items(TorchDispatchMode):
 def test_an_epoch_waits_once_whatever_the_number_of_its_steps() -> None:
     counts = {}
     for batch in (4, 20):
-        ready = fit("exp_classify", "mlp-learned", torch.device("cpu"), batch_size=batch)
+        ready = fit("exp_classify", "mlp-ps", torch.device("cpu"), batch_size=batch)
         ready.step = lambda *_: {"loss": torch.ones(()), "entropy": torch.ones(())}  # type: ignore[method-assign]
         with Items() as items:
             ready._train_epoch(0)
@@ -242,10 +242,10 @@ def test_an_epoch_waits_once_whatever_the_number_of_its_steps() -> None:
 @pytest.mark.parametrize(
     ("task_name", "method_name", "backend"),
     [
-        ("exp_classify", "mlp-learned", "aot_eager"),
-        ("exp_classify", "gin_id-learned", "eager"),
-        ("nbody", "transformer-learned", "eager"),
-        ("nbody", "gnn-learned", "aot_eager"),
+        ("exp_classify", "mlp-ps", "aot_eager"),
+        ("exp_classify", "gin_id-ps", "eager"),
+        ("nbody", "transformer-ps", "eager"),
+        ("nbody", "gnn-ps", "aot_eager"),
         ("nbody", "egnn", "aot_eager"),
         ("nbody", "fa_gnn", "eager"),
     ],

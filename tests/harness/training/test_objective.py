@@ -13,8 +13,8 @@ from baselines.build import build
 from baselines.model import Model, Prediction
 from harness.registry import method
 from harness.training.evaluate import draw, predict
-from harness.training.fit import Fit, descend, optimizer
-from harness.training.outcome import Silence
+from harness.training.fit import Fit, optimizer, optimizer_step
+from harness.training.results import NullHooks
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount
@@ -47,13 +47,13 @@ def model(name: str, **sampler: Any) -> Model:
 def trained(network: Model, hooks: Any = None, **settings: Any) -> Model:
     protocol = Protocol(**{"epochs": 1, "batch_size": 40, "train_samples": 2, "valid_samples": 2, **settings})
     Fit(
-        network, Indifferent({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=hooks or Silence()
+        network, Indifferent({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=hooks or NullHooks()
     ).run()  # fmt: skip
     return network
 
 
 def test_the_penalty_is_the_weight_times_the_entropy_and_is_added() -> None:
-    network = model("mlp-learned", entropy_weight=0.25).train()
+    network = model("mlp-ps", entropy_weight=0.25).train()
     x = EdgeCount({}).data("train").inputs.to(CPU, torch.float64)
     prediction = network(x, 2, torch.Generator().manual_seed(0))
     entropy, loss = prediction.statistics["entropy"], torch.tensor(3.0, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_training_lowers_the_entropy_of_what_is_soft(stack: bool) -> None:
     """With no loss to lower; alone and in a stack. A weight of 0 asks for nothing."""
 
     def entropies(weight: float) -> list[float]:
-        network, rows = model("mlp-learned", entropy_weight=weight), Rows()
+        network, rows = model("mlp-ps", entropy_weight=weight), Rows()
         settings = {"epochs": 6, "batch_size": 10, "lr": 1e-2}
         if not stack:
             trained(network, rows, **settings)
@@ -107,7 +107,7 @@ def test_a_step_is_that_of_the_gradient_clipped_over_all_weights(clip_norm: floa
     first, second = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
     descent = torch.optim.SGD([first, second], lr=0.5)
     for step in (1, 2):
-        descend(descent, 3 * first.sum() + 4 * second.sum(), [first, second], clip_norm)
+        optimizer_step(descent, 3 * first.sum() + 4 * second.sum(), [first, second], clip_norm)
         moved = torch.stack([first.detach(), second.detach()])[:, 0]
         expected = -0.5 * step * norm / 5 * torch.tensor([3.0, 4.0])
         torch.testing.assert_close(moved, expected, rtol=1e-5, atol=0)
@@ -129,23 +129,23 @@ def test_the_logged_loss_is_the_mean_over_steps_of_the_loss_of_each_batch() -> N
 
     rows = Rows()
     protocol = Protocol(epochs=2, max_steps=3, batch_size=30, train_samples=2, valid_samples=2, lr=0.0625)
-    network = model("mlp-learned", entropy_weight=7.0)
+    network = model("mlp-ps", entropy_weight=7.0)
     Fit(network, Told({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=rows).run()
     assert [row["train/loss"] for row in rows.rows] == [5.0, 4.0] and rows.rows[0]["train/lr"] == 0.0625
     assert rows.rows[0]["validation/loss"] == 1.0 and math.isfinite(rows.rows[0]["validation/mse"])
 
 
-@pytest.mark.parametrize("name", ["mlp-learned", "mlp-haar", "gin"])
+@pytest.mark.parametrize("name", ["mlp-ps", "mlp-ga", "gin"])
 def test_what_is_logged_or_measured_holds_no_graph(name: str) -> None:
     """Else an epoch would keep everything that its steps have computed."""
     network, task = model(name), EdgeCount({})
     protocol = Protocol(epochs=1, batch_size=10, train_samples=3, valid_samples=2)
-    fit = Fit(network, task, protocol, seed=0, device=CPU, dtype=torch.float64, hooks=Silence())
+    fit = Fit(network, task, protocol, seed=0, device=CPU, dtype=torch.float64, hooks=NullHooks())
     batch, noise = fit.train[torch.arange(10)], torch.Generator().manual_seed(0)
     values = [*fit.step(batch, noise).values(), *network.train()(batch[0], 3, noise).statistics.values()]
     values += [predict(network, batch[0], 2, 4, noise), draw(network, batch[0], 2, 4, noise)]
     assert len(values) > 2 and not any(value.requires_grad for value in values)
-    stack = StackedFit([model(name)], task, protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[Silence()])
+    stack = StackedFit([model(name)], task, protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[NullHooks()])
     stacked = stack._step(torch.arange(10)[None], [noise])
     assert not any(value.requires_grad for value in (*stacked.values(), stack._predictions()))
 

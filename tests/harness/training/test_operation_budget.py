@@ -26,10 +26,10 @@ from tests.structures import random_graphs
 
 META = torch.device("meta")
 BUDGETS = {
-    ("exp_classify", "mlp-learned"): 540,
-    ("exp_classify", "gin_id-learned"): 580,
-    ("nbody", "transformer-learned"): 1480,
-    ("nbody", "gnn-learned"): 535,
+    ("exp_classify", "mlp-ps"): 540,
+    ("exp_classify", "gin_id-ps"): 580,
+    ("nbody", "transformer-ps"): 1480,
+    ("nbody", "gnn-ps"): 535,
 }
 
 pytestmark = pytest.mark.usefixtures("generated_data")
@@ -78,6 +78,6 @@ def test_a_training_step_starts_no_more_operators_than_its_budget(task_name: str
 
 
 def test_the_count_sees_what_matrices_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = ("exp_classify", "mlp-learned")
+    pair = ("exp_classify", "mlp-ps")
     monkeypatch.setattr(sinkhorn, "ELSEWHERE", range(0))
     assert operators(*pair) > 3 * BUDGETS[pair]

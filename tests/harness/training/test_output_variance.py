@@ -20,13 +20,13 @@ from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
 from harness.training import execute as executing
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
+from harness.training.distributed import ProcessGroup
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
 from harness.training.fit import Fit
-from harness.training.outcome import NotStacked, Silence
 from harness.training.output_variance import repeated, variance_point, variance_points
+from harness.training.results import NotStacked, NullHooks
 from harness.training.seeds import generator
-from harness.training.world import World
 from tasks.protocol import Protocol
 from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
 from tests.harness.training.small_problems import EdgeCount, particles_spec
@@ -73,7 +73,7 @@ def part(size: int = 20) -> Dataset:
 
 def test_repeats_are_means_of_disjoint_draws() -> None:
     """Of the draws of a repeat the first k are taken, in chunks as at once; every repeat has draws of its own."""
-    model, x = network("mlp-learned").eval(), part().inputs[:4]
+    model, x = network("mlp-ps").eval(), part().inputs[:4]
     stream = noise()
     draws = [model.draws(x, max(COUNTS), stream) for _ in range(3)]
     expected = torch.stack([torch.stack([one[:, :k].mean(1) for k in COUNTS]) for one in draws]).detach()
@@ -84,7 +84,7 @@ def test_repeats_are_means_of_disjoint_draws() -> None:
 
 
 def test_a_repeat_is_the_model_s_own_prediction() -> None:
-    model, x = network("mlp-haar").eval(), part().inputs[:4]
+    model, x = network("mlp-ga").eval(), part().inputs[:4]
     (found,) = repeated(model, x, (7,), 1, noise(), None)
     torch.testing.assert_close(found[0], model(x, 7, noise()).value.detach(), atol=1e-13, rtol=0)
 
@@ -102,7 +102,7 @@ def test_the_published_variance_is_the_square_of_a_mean_deviation() -> None:
 
 def test_variance_falls_as_one_over_k() -> None:
     protocol = Protocol(batch_size=8, variance_samples=(1, 4, 16), variance_repeats=400)
-    points = variance_points("initialised", network("mlp-haar"), Counted({}), part(), protocol, noise())
+    points = variance_points("initialised", network("mlp-ga"), Counted({}), part(), protocol, noise())
     assert [(point.stage, point.samples, point.repeats) for point in points] == [
         ("initialised", k, 400) for k in (1, 4, 16)
     ]
@@ -111,7 +111,7 @@ def test_variance_falls_as_one_over_k() -> None:
         assert point.loss_variance > 0
 
 
-@pytest.mark.parametrize("name", ["gin", "mlp-identity"])
+@pytest.mark.parametrize("name", ["gin", "mlp-none"])
 def test_what_does_not_depend_on_chance_does_not_vary(name: str) -> None:
     model, data, task = network(name), part(), Counted({})
     protocol = Protocol(variance_samples=(1, 5), variance_repeats=3)
@@ -123,7 +123,7 @@ def test_what_does_not_depend_on_chance_does_not_vary(name: str) -> None:
 
 def test_entropy_is_of_the_mean_matrix_of_each_graph() -> None:
     """Against the definition, graph by graph; chunks and batches of other sizes draw and say the same."""
-    model, data = network("mlp-learned").eval(), part(6)
+    model, data = network("mlp-ps").eval(), part(6)
     assert isinstance(model, Symmetrized)
     expected = []
     with torch.no_grad():
@@ -139,12 +139,12 @@ def test_entropy_is_of_the_mean_matrix_of_each_graph() -> None:
     assert entropy_of_mean_permutation(model, data.inputs, 6, noise(), chunk=7) == pytest.approx(found, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["gin", "mlp-identity", "mlp-canonical"])
+@pytest.mark.parametrize("name", ["gin", "mlp-none", "mlp-canonical"])
 def test_entropy_is_of_methods_that_sample_permutations(name: str) -> None:
     assert entropy_of_mean_permutation(network(name), part().inputs, 10, noise()) is None
 
 
-@pytest.mark.parametrize("name", ["mlp-learned", "mlp-haar", "gin"])
+@pytest.mark.parametrize("name", ["mlp-ps", "mlp-ga", "gin"])
 def test_the_mean_gradient_is_the_mean_of_examples_gradients(name: str) -> None:
     """In training mode one example at a time, base network only; the model is left as it was."""
     model, data, task = network(name).eval(), part(5), Counted({})
@@ -168,14 +168,14 @@ def test_the_mean_gradient_is_measured_in_full_precision() -> None:
     data = Counted({}).data("validation").first(5)
     norms = []
     for mixed in (False, True):
-        model = network("mlp-haar").float()
+        model = network("mlp-ga").float()
         model.mixed_precision = mixed
         norms.append(mean_gradient_norm(model, Counted({}), data, 2, 0))
     assert norms[0] == norms[1] > 0
 
 
 def trained(hooks: Recorder, path: Path | None = None, model: Model | None = None, **settings: Any) -> Model:
-    model = model or network("mlp-learned", dropout=0.1).float()
+    model = model or network("mlp-ps", dropout=0.1).float()
     protocol = Protocol(epochs=4, batch_size=16, train_samples=2, valid_samples=2, **settings)
     Fit(
         model, Counted({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks, path=path, digest="d",
@@ -197,11 +197,11 @@ def test_measuring_by_epoch_changes_no_weight(tmp_path: Path) -> None:
     assert all(value > 0 for _, values in found for value in values.values())
     rest = [{key: value for key, value in values.items() if key not in names} for _, values in measured.rows[1:]]
     assert rest == [values for _, values in plain.rows]
-    trained(again, path, model=network("mlp-learned").float(), analysis_epochs=epochs)
+    trained(again, path, model=network("mlp-ps").float(), analysis_epochs=epochs)
     assert again.rows == measured.rows
 
 
-def small_spec(name: str = "mlp-learned", task: str = "exp_classify", **settings: Any) -> RunSpec:
+def small_spec(name: str = "mlp-ps", task: str = "exp_classify", **settings: Any) -> RunSpec:
     small = {
         "epochs": 2, "train_size": 20, "valid_size": 6, "test_size": 6, "curve_samples": [1], "curve_size": 4,
         "batch_size": 10, "train_samples": 1, "valid_samples": 1, "test_samples": 1, "validate_every": 1,
@@ -212,7 +212,7 @@ def small_spec(name: str = "mlp-learned", task: str = "exp_classify", **settings
 
 
 def run(spec: RunSpec, **resources: Any) -> Any:
-    return execute(spec, resources=Resources(**resources), hooks=Silence())
+    return execute(spec, resources=Resources(**resources), hooks=NullHooks())
 
 
 def test_a_run_tells_both_stages_and_scores_as_without() -> None:
@@ -226,7 +226,7 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     without = run(replace(spec, settings=replace(spec.settings, variance_samples=())))
     assert without.output_variance == ()
     assert {name: value for name, value in outcome.metrics.items() if name not in entropies} == without.metrics
-    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[Silence()])
+    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
     assert not isinstance(stacked, Exception)
     for ours, theirs in zip(stacked.output_variance, outcome.output_variance, strict=True):
         assert ours.output_variance == pytest.approx(theirs.output_variance, rel=1e-6)
@@ -264,9 +264,9 @@ def test_what_cannot_be_measured_is_refused_before_training() -> None:
         run(resolve("graph8c", "gin", "quick", 0, settings={"analysis_epochs": [1]}))
     spec = small_spec(analysis_epochs=[1])
     with pytest.raises(ValueError, match=r"Several workers .* set resources\.workers to 1"):
-        execute(spec, resources=Resources(), hooks=Silence(), world=World(0, 2))
+        execute(spec, resources=Resources(), hooks=NullHooks(), processes=ProcessGroup(0, 2))
     with pytest.raises(NotStacked, match="one network at a time"):
-        execute_stack([spec], resources=Resources(), hooks=[Silence()])
+        execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
 
 
 @pytest.mark.parametrize(

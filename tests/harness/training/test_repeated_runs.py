@@ -13,7 +13,7 @@ from baselines.model import Model
 from harness.spec import Resources
 from harness.training import execute as execution
 from harness.training.device import deterministic
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from tasks.symmetry.structure import Structure
 from tests.harness.training.small_problems import particles_spec
 from tests.harness.training.test_no_waiting import fit
@@ -39,16 +39,16 @@ def assert_equal(first: tuple[list[Any], Mapping[str, torch.Tensor]], second: An
 @pytest.mark.parametrize(
     ("task_name", "method_name"),
     [
-        ("exp_classify", "mlp-learned"),
-        ("exp_classify", "gin_id-frame"),
+        ("exp_classify", "mlp-ps"),
+        ("exp_classify", "gin_id-fa"),
         ("exp_classify", "gated_gcn"),
         ("exp_classify", "gps"),
-        ("nbody", "transformer-learned"),
+        ("nbody", "transformer-ps"),
         ("nbody", "fa_gnn"),
         ("nbody", "vector_neurons"),
-        ("peptides_func", "vit-learned"),
+        ("peptides_func", "vit-ps"),
         ("peptides_struct", "vit-canonical"),
-        ("pcqm_contact", "vit-frame"),
+        ("pcqm_contact", "vit-fa"),
     ],
 )
 def test_a_run_that_is_done_twice_ends_with_the_same_bits(task_name: str, method_name: str) -> None:
@@ -57,9 +57,9 @@ def test_a_run_that_is_done_twice_ends_with_the_same_bits(task_name: str, method
 
 @pytest.mark.parametrize("task_name", ["exp_classify", "pattern"])
 def test_ranks_that_are_known_beforehand_change_no_number(task_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = trained(task_name, "gin_id-frame")
+    known = trained(task_name, "gin_id-fa")
     monkeypatch.setattr("baselines.symmetrized.Symmetrized.prepared", Model.prepared)
-    assert_equal(known, trained(task_name, "gin_id-frame"))
+    assert_equal(known, trained(task_name, "gin_id-fa"))
 
 
 def test_a_prediction_costs_what_it_costs_for_new_structures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,5 +76,5 @@ def test_a_prediction_costs_what_it_costs_for_new_structures(monkeypatch: pytest
 
     monkeypatch.setattr(Model, "prepared", remembered)
     monkeypatch.setattr(execution, "cost", measured)
-    execution.execute(particles_spec("egnn", epochs=1), resources=Resources(), hooks=Silence())
+    execution.execute(particles_spec("egnn", epochs=1), resources=Resources(), hooks=NullHooks())
     assert [batch.ranks.shape[-1] for batch in seen] == [0]

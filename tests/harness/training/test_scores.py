@@ -15,7 +15,7 @@ from harness.registry import resolve
 from harness.spec import Resources, RunSpec
 from harness.training.execute import execute, initialised, problem_of
 from harness.training.execute_stack import execute_stack
-from harness.training.outcome import Silence
+from harness.training.results import NullHooks
 from harness.training.scores import PAIRS, SEPARATION, check_scores
 from tasks.catalogue import BREC, GRAPH8C
 from tasks.task import PairedTask, SeparationTask
@@ -50,7 +50,7 @@ def spec_of() -> RunSpec:
     return resolve("theirs", "egnn", "quick", 0, task_params=SMALL, settings=SETTINGS)
 
 
-class Refusing(Silence):
+class Refusing(NullHooks):
     def log(self, *_: object) -> None:
         pytest.fail("it was trained")
 
@@ -72,11 +72,11 @@ def test_a_metric_that_is_not_returned_is_said_before_training(registered: With,
 
 
 def test_a_right_one_is_trained_and_looking_changes_nothing(registered: With) -> None:
-    with registered("NBODY", "control='mse_moved'"):
+    with registered("NBODY", "control='mse_transformed'"):
         spec = spec_of()
-        theirs = execute(spec, resources=Resources(), hooks=Silence())
+        theirs = execute(spec, resources=Resources(), hooks=NullHooks())
         assert theirs.metrics["mse"] > 0
-    ours = execute(resolve("nbody", "egnn", "quick", 0, task_params=SMALL, settings=SETTINGS), resources=Resources(), hooks=Silence())  # noqa: E501
+    ours = execute(resolve("nbody", "egnn", "quick", 0, task_params=SMALL, settings=SETTINGS), resources=Resources(), hooks=NullHooks())  # noqa: E501
     assert ours.metrics == theirs.metrics
 
 

@@ -18,9 +18,9 @@ from harness.registry import method
 from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.execute_stack import execute_stack
-from harness.training.fit import LOSS, Fit, Progress
+from harness.training.fit import LOSS, Fit, FitState
 from harness.training.monitor import Monitor
-from harness.training.outcome import NotFinite, NotStacked, Outcome, Silence
+from harness.training.results import NotFinite, NotStacked, NullHooks, Outcome
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
@@ -72,9 +72,9 @@ def protocol(**settings: Any) -> Protocol:
 
 def alone(
     models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
-) -> tuple[list[Progress | NotFinite], list[Recorder]]:
+) -> tuple[list[FitState | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
-    ends: list[Progress | NotFinite] = []
+    ends: list[FitState | NotFinite] = []
     for one, seed, hook in zip(models, SEEDS, hooks, strict=True):
         try:
             ends.append(Fit(one, problem, settings, seed=seed, hooks=hook, monitor=monitor, **WAY).run())
@@ -85,7 +85,7 @@ def alone(
 
 def stacked(
     models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
-) -> tuple[list[Progress | NotFinite], list[Recorder]]:
+) -> tuple[list[FitState | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
     return StackedFit(models, problem, settings, seeds=SEEDS, hooks=hooks, monitor=monitor, **WAY).run(), hooks
 
@@ -105,15 +105,15 @@ def assert_same_weights(ours: Model, expected: Model) -> None:
     ("problem", "name", "sampler"),
     [
         (graphs, "gin", {}),
-        (graphs, "mlp-learned", {}),  # batch norms on padded graphs, permutations with soft ones behind
-        (graphs, "mlp-learned", {"dropout": 0.4, "input_linear": False}),  # dropout on padded graphs
-        (graphs, "gin_id-learned", {"fixed_noise": True}),  # a noise of its own in the weights of each seed
-        (graphs, "mlp-haar", {}),
-        (graphs, "vit-learned", {}),
+        (graphs, "mlp-ps", {}),  # batch norms on padded graphs, permutations with soft ones behind
+        (graphs, "mlp-ps", {"dropout": 0.4, "input_linear": False}),  # dropout on padded graphs
+        (graphs, "gin_id-ps", {"fixed_noise": True}),  # a noise of its own in the weights of each seed
+        (graphs, "mlp-ga", {}),
+        (graphs, "vit-ps", {}),
         (particles, "egnn", {}),
         (particles, "fa_gnn", {}),  # eigenvectors
-        (particles, "gnn-learned", {}),  # dropout
-        (particles, "transformer-learned", {}),
+        (particles, "gnn-ps", {}),  # dropout
+        (particles, "transformer-ps", {}),
     ],
 )
 def test_every_seed_has_the_history_and_the_weights_that_it_has_alone(
@@ -136,9 +136,9 @@ def test_patience_ends_each_seed_on_its_own(monitor: Monitor) -> None:
     apart, together = ([model("gin", task, symmetry, seed) for seed in SEEDS] for _ in range(2))
     ends, expected = alone(apart, task, settings, monitor)
     found_ends, found = stacked(together, task, settings, monitor)
-    lasted = [end.epoch for end in ends if isinstance(end, Progress)]
+    lasted = [end.epoch for end in ends if isinstance(end, FitState)]
     assert len(set(lasted)) > 1
-    assert [end.epoch for end in found_ends if isinstance(end, Progress)] == lasted
+    assert [end.epoch for end in found_ends if isinstance(end, FitState)] == lasted
     for place in range(len(SEEDS)):
         assert_same_rows(found[place], expected[place])
         assert_same_weights(together[place], apart[place])
@@ -146,7 +146,7 @@ def test_patience_ends_each_seed_on_its_own(monitor: Monitor) -> None:
 
 def test_a_seed_that_is_not_finite_fails_alone() -> None:
     task, symmetry = graphs()
-    apart, together = ([model("mlp-learned", task, symmetry, seed) for seed in SEEDS] for _ in range(2))
+    apart, together = ([model("mlp-ps", task, symmetry, seed) for seed in SEEDS] for _ in range(2))
     for models in (apart, together):
         with torch.no_grad():
             next(models[1].parameters()).fill_(math.nan)
@@ -185,20 +185,20 @@ def test_every_network_draws_the_dropout_that_it_draws_alone() -> None:
         expected += [(network(x), network(x))]
     streams = Streams(CPU)
     streams.seed(SEEDS)
-    mould = with_streams(nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.2))), streams)
+    template = with_streams(nn.Sequential(nn.Linear(6, 40), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.2))), streams)
     parameters, _ = stack_module_state(networks)
 
     def forward(weights: dict[str, Tensor]) -> Tensor:
-        out: Tensor = functional_call(mould, weights, (x,))
+        out: Tensor = functional_call(template, weights, (x,))
         return out
 
     for turn in range(2):
         torch.testing.assert_close(vmap(forward)(parameters), torch.stack([pair[turn] for pair in expected]))
-    mould.eval()
+    template.eval()
     torch.testing.assert_close(vmap(forward)(parameters)[0], networks[0].eval()(x))
 
 
-@pytest.mark.parametrize("name", ["gnn-learned", "transformer-haar"])
+@pytest.mark.parametrize("name", ["gnn-ps", "transformer-ga"])
 def test_a_stack_has_the_outcomes_of_its_runs(name: str) -> None:
     specs = [particles_spec(name, seed, precision="float64", patience=1, validate_every=2) for seed in (0, 1)]
     hooks = [Recorder() for _ in specs]
@@ -215,7 +215,7 @@ def test_a_stack_has_the_outcomes_of_its_runs(name: str) -> None:
 
 def test_what_torch_cannot_stack_is_refused_before_anything_is_logged() -> None:
     """Minimal frames look at their input to know when they are done."""
-    specs = [particles_spec("mlp-minimal_frame", seed, epochs=1) for seed in (0, 1)]
+    specs = [particles_spec("mlp-mfa", seed, epochs=1) for seed in (0, 1)]
     hooks = [Recorder() for _ in specs]
     with pytest.raises(NotStacked, match=r"^vmap"):
         execute_stack(specs, resources=Resources(), hooks=hooks)
@@ -239,6 +239,6 @@ def test_what_fails_midway_takes_the_stack_apart(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_run_that_fails_in_a_stack_leaves_the_others_alone() -> None:
-    specs = [particles_spec("gnn-haar", seed, lr=1e9, epochs=5) for seed in (0, 1)]
-    results = execute_stack(specs, resources=Resources(), hooks=[Silence(), Silence()])
+    specs = [particles_spec("gnn-ga", seed, lr=1e9, epochs=5) for seed in (0, 1)]
+    results = execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])
     assert all(isinstance(result, NotFinite) for result in results)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from tasks.sources import exp, graph8c, pattern, shapes
+from tasks.sources import exp, graph8c, pattern, point_clouds
 from tasks.sources.splits import SPLITS
 
 FEW = {"train": 14, "validation": 4, "test": 4}
@@ -62,7 +62,7 @@ def test_a_version_always_makes_the_same(
 
 def test_shapes_of_a_version_agree_to_rounding() -> None:
     """Of coordinates, which rounding may move: their means when they are multiplied by a fixed wave."""
-    found = shapes.generated(FEW, points=12, handed=True, seed=3)
+    found = point_clouds.generated(FEW, points=12, handed=True, seed=3)
     assert [found[split].label.tolist() for split in SPLITS] == [list(range(14)), [0, 1, 2, 3], [0, 1, 2, 3]]
     waves = [(found[split].points.ravel() * np.sin(np.arange(found[split].points.size))).mean() for split in SPLITS]
-    assert waves == pytest.approx([-0.0142746, 0.037083, -0.0594291], abs=1e-6) and shapes.GENERATOR_VERSION == 1
+    assert waves == pytest.approx([-0.0142746, 0.037083, -0.0594291], abs=1e-6) and point_clouds.GENERATOR_VERSION == 1

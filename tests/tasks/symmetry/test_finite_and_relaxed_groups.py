@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.symmetry.element import Linear, Permutation
+from tasks.symmetry.element import LinearMap, Permutation
 from tasks.symmetry.groups import FiniteGroup, GeometricGroup, NodeGroup, SequenceGroup, group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -39,7 +39,7 @@ def test_all_matrices_of_a_finite_group(name: str) -> None:
     assert torch.cdist(products, flat).amin(1).max() < 1e-9
     x = random_particles(1, 3, dimension=symmetry.dimension)
     random = symmetry.random(x, 200, torch.Generator().manual_seed(0))
-    assert isinstance(random, Linear)
+    assert isinstance(random, LinearMap)
     assert torch.cdist(random.matrix[0].flatten(1), flat).amin(1).max() < 1e-9
 
 

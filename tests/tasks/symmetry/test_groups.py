@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.symmetry.element import Affine, Element, Linear, Permutation, Product, Rigid
+from tasks.symmetry.element import Affine, Element, LinearMap, Permutation, Product, Rigid
 from tasks.symmetry.groups import (
     GeometricGroup,
     Group,
@@ -62,7 +62,7 @@ def parts(element: Element) -> list[Tensor]:
         return [element.images.double()]
     if isinstance(element, Affine):
         return [element.matrix, element.translation]
-    assert isinstance(element, Linear)
+    assert isinstance(element, LinearMap)
     return [element.matrix]
 
 

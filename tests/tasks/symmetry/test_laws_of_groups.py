@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.symmetry.element import Affine, Element, Linear, Permutation, Product
+from tasks.symmetry.element import Affine, Element, LinearMap, Permutation, Product
 from tasks.symmetry.groups import GeometricGroup, Group, factors, group
 from tasks.symmetry.groups.lorentz import LorentzGroup, LorentzTransformation
 from tasks.symmetry.structure import Structure
@@ -58,7 +58,7 @@ def structure(symmetry: Group, batch: int = 1) -> Structure:
 
 
 def matrix(element: Element) -> Tensor:
-    assert isinstance(element, Linear | Affine)
+    assert isinstance(element, LinearMap | Affine)
     return element.matrix
 
 

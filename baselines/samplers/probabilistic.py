@@ -1,0 +1,218 @@
+"""Probabilistic symmetrization: an equivariant network q maps noise and input to group elements (Kim et al. 2023)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from baselines.layers.vector_neurons import EdgeBlock
+from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
+from baselines.q_networks.gin import GINScorer
+from baselines.q_networks.graph_noise import NOISE
+from baselines.q_networks.noise_sources import FixedNoise, NoiseSource, SampledNoise
+from baselines.q_networks.sets import DeepSetsScorer, TransformerScorer
+from baselines.q_networks.vector_neurons import PermutationHead, RotationHead
+from baselines.samplers.sampler import Sample, Sampler
+from tasks.symmetry.element import Element, Permutation, Product
+from tasks.symmetry.groups import FiniteGroup, GeometricGroup, Group, NodeGroup, factors, node_and_space
+from tasks.symmetry.noise import Generator, Noise
+from tasks.symmetry.orthogonalization import spanning
+from tasks.symmetry.sorting import permutation_entropy
+from tasks.symmetry.structure import Signature, Structure
+
+TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
+RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
+NORM_FLOOR = 1e-6
+SCORERS: Mapping[str, type[nn.Module]] = {
+    "gin": GINScorer,
+    "deepsets": DeepSetsScorer,
+    "transformer": TransformerScorer,
+}
+
+
+class LearnedSampler(Sampler):
+    """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant.
+
+    On any group: what is not compact is left to the rest frame, and q sees the structure from there (see
+    :class:`~tasks.symmetry.groups.GeometricGroup`). Raises ``ValueError`` for a finite group too large to train q on.
+
+    With ``fixed_noise`` an example has the same noise at every epoch and in evaluation: a function of its key, which no
+    group element changes, and of a seed that is drawn with the weights (see :class:`FixedNoise`). Then the law moves
+    with the input over the draw of that seed only.
+    """
+
+    noise_seed: Tensor
+
+    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__(group, signature)
+        for factor in factors(group):
+            if isinstance(factor, FiniteGroup) and factor.size > MOST_SOFT_ELEMENTS:
+                raise ValueError(
+                    f"{factor.name} has {factor.size:,} elements and q is trained through the mean over at most "
+                    f"{MOST_SOFT_ELEMENTS:,}: take group averaging or a smaller group"
+                )
+        self.noise_scale = float(params["noise_scale"])
+        self.network = _network(group, signature, params)
+        self.deterministic = bool(params["fixed_noise"])
+        if self.deterministic:
+            self.register_buffer("noise_seed", torch.randint(2**62, ()))
+        self.relaxation = Relaxation(params)
+
+    def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
+        chance = FixedNoise(x, self.noise_seed) if self.deterministic else SampledNoise(generator)
+        return self.network.noise(x, samples, chance)
+
+    def forward(self, x: Structure, noise: Noise) -> Sample:
+        output = self.network(x, noise, self.noise_scale)
+        parts = [self.relaxation.element(factor, x, output) for factor in factors(self.group)]
+        elements = tuple(element for element, _ in parts)
+        element = elements[0] if len(elements) == 1 else Product(elements)
+        entropies = [entropy for _, entropy in parts if entropy is not None]
+        if not entropies:
+            return Sample(element)
+        entropy = torch.stack(entropies).sum()
+        return Sample(
+            element, penalty=self.relaxation.entropy_weight * entropy, statistics={"entropy": entropy.detach()}
+        )
+
+
+class Relaxation:
+    """From q's output to group elements, with soft ones behind discrete ones where gradients are wanted.
+
+    Beside an element stands the entropy of what is soft, where there is any.
+    """
+
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        self.temperature = float(params["temperature"])
+        self.steps = int(params["sinkhorn_steps"])
+        self.entropy_weight = float(params["entropy_weight"])
+        if self.temperature <= 0 or self.steps < 1:
+            raise ValueError(
+                "temperature must be positive and sinkhorn_steps at least 1, unlike "
+                f"{self.temperature:g} and {self.steps}"
+            )
+
+    def element(self, group: Group, x: Structure, output: QOutput) -> tuple[Element, Tensor | None]:
+        if isinstance(group, NodeGroup):
+            assert output.scores is not None
+            return self._permutation(group, x, output.scores)
+        assert isinstance(group, GeometricGroup) and output.matrix is not None
+        if isinstance(group, FiniteGroup) and torch.is_grad_enabled():
+            compact, law = group.relaxed_compact_head(output.matrix, self.temperature)
+            return group.from_rest(x, compact), torch.special.entr(law).sum(-1).mean()
+        return group.head_at_rest(x, output.matrix), None
+
+    def permutation(self, group: NodeGroup, x: Structure, scores: Tensor) -> Permutation:
+        """Of ``scores`` ``[B, K, N]``, scaled to unit norm."""
+        scores = scores * x.mask[:, None]
+        scores = scores / scores.norm(dim=-1, keepdim=True).clamp_min(NORM_FLOOR)
+        if not torch.is_grad_enabled():
+            return group.head(x, scores)
+        return group.relaxed_head(x, scores, self.temperature, self.steps)
+
+    def _permutation(self, group: NodeGroup, x: Structure, scores: Tensor) -> tuple[Permutation, Tensor | None]:
+        permutation = self.permutation(group, x, scores)
+        soft = permutation.relaxation
+        if soft is None:
+            return permutation, None
+        return permutation, permutation_entropy(soft.flatten(0, 1), x.mask.repeat_interleave(soft.shape[1], 0))
+
+
+@dataclass(frozen=True)
+class QOutput:
+    """What a q network puts out: node scores ``[B, K, N]``, a matrix ``[B, K, D, D]``, or both."""
+
+    scores: Tensor | None = None
+    matrix: Tensor | None = None
+
+
+class QNetwork(nn.Module, ABC):
+    """An equivariant network on an input and noise; ``scale`` multiplies the noise (the paper's eta)."""
+
+    @abstractmethod
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
+        """Noise of scale 1, that which breaks ties included."""
+
+    @abstractmethod
+    def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
+        """One output for every sample of noise."""
+
+
+class GraphQ(QNetwork):
+    """q for S_n, C_n and D_n on graphs: a scorer by the name ``q`` with the law ``noise`` on the nodes' features."""
+
+    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+        super().__init__()
+        q = params["q"] or "gin"
+        own = ("input_linear", "norm_padding") if q == "gin" else ()
+        size = (signature.node_scalars, params["width"], params["layers"])
+        self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **{name: bool(params[name]) for name in own})
+        self.features = NOISE[params["noise"] or "uniform"]
+
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
+        features = self.features(x, samples, chance)
+        return features, chance.uniform((len(x), samples, x.nodes), x.node_scalars)
+
+    def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
+        features, ties = noise
+        return QOutput(scores=self.scorer(x, scale * features) + TIE_NOISE * ties)
+
+
+class GeometricQ(QNetwork):
+    """q for groups in ``space``, and for permutations with them or alone, on points and vectors; normal noise on both.
+
+    It is equivariant under O(D), and reads what the group allows beyond that (``covariants``), from the rest frame.
+
+    Absent nodes are nobody's neighbours and count nowhere; where the task has none the mask is not looked at.
+
+    With ``dropout_unit: vector`` both blocks drop whole vectors. As published (``coordinate``) the second one alone
+    drops, single coordinates, so that matrices never see dropout.
+    """
+
+    def __init__(
+        self, signature: Signature, params: Mapping[str, Any], permutes: bool, space: GeometricGroup | None
+    ) -> None:
+        super().__init__()
+        width, neighbours = params["width"], params["neighbours"]
+        dropout = VECTOR_DROPOUT if params["dropout"] is None else params["dropout"]
+        self.space = space
+        channels = self._read(torch.zeros(signature.dimension, signature.geometry)).shape[-1]
+        drops_coordinates = params["dropout_unit"] == "coordinate"
+        self.trunk = EdgeBlock(channels, width // 3, neighbours, 0.0 if drops_coordinates else dropout)
+        self.permutation = PermutationHead(width, neighbours, dropout, drops_coordinates) if permutes else None
+        self.rotation = RotationHead(width, signature.dimension) if space else None
+        self.padded = signature.padded
+        self.axis_floor = float(params["axis_floor"])
+
+    def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
+        lead = (len(x), samples)
+        vectors = chance.normal((*lead, *x.geometry.shape[1:]), x.points)
+        ties = chance.uniform((*lead, x.nodes), x.points)
+        ranks = chance.normal((*lead, x.points.shape[2], x.points.shape[2]), x.points)
+        return vectors, ties, ranks
+
+    def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
+        vectors, ties, ranks = noise
+        mask = x.mask.repeat_interleave(vectors.shape[1], 0) if self.padded else None
+        geometry = self.space.geometry_at_rest(x) if self.space else x.geometry
+        features = self.trunk(self._read(geometry[:, None] + scale * vectors).flatten(0, 1), mask)
+        scores = self.permutation(features, mask).view_as(ties) + TIE_NOISE * ties if self.permutation else None
+        matrix = self.rotation(features, mask).reshape(ranks.shape) + RANK_NOISE * ranks if self.rotation else None
+        if matrix is not None and self.axis_floor:
+            matrix = spanning(matrix, ranks, self.axis_floor)
+        return QOutput(scores, matrix)
+
+    def _read(self, vectors: Tensor) -> Tensor:
+        return self.space.covariants(vectors) if self.space else vectors
+
+
+def _network(group: Group, signature: Signature, params: Mapping[str, Any]) -> QNetwork:
+    if signature.geometry == 0:
+        return GraphQ(signature, params)
+    nodes, space = node_and_space(group)
+    return GeometricQ(signature, params, nodes is not None, space)

@@ -1,0 +1,95 @@
+"""From a store to a bundle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from harness.bundles.bundle import MANIFEST, NAME, RECORDS, Manifest, manifest_bytes, manifest_of
+from harness.collate.collating import collate, frames_of
+from harness.collate.incremental import STAMP
+from harness.doctor import symbench_version
+from harness.errors import SymbenchError
+from harness.records.store import Status, Store
+
+
+def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | None = None) -> Manifest:
+    """Writes the store's own runs (of ``suites`` only, where there are any) to ``out``, a folder or a .zip.
+
+    What the store imported stays out: it is to be had from those who ran it. ``name`` is what others see beside these
+    runs, by default that of the file. Raises :class:`SymbenchError` where nothing is to be exported or ``out`` exists.
+    """
+    name = out.name.removesuffix(".zip") if name is None else name
+    if not NAME.fullmatch(name):
+        raise SymbenchError(f"A bundle cannot be called '{name}': choose --name of letters, digits, '.', '_' and '-'.")
+    if out.exists():
+        raise SymbenchError(f"{out} exists already: choose another place for the bundle.")
+    runs = collate(store).runs.filter(pl.col("source").is_null())
+    if suites:
+        runs = _of_suites(runs, suites)
+    if runs.is_empty():
+        raise SymbenchError(f"The store {store.root} has no run of its own to export.")
+    files = {f"tables/{key}.parquet": _parquet(frame) for key, frame in frames_of(runs.drop(*STAMP)).items()}
+    files[RECORDS] = _parquet(_records(store, runs))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    manifest = manifest_of(files, name=name, created=created, version=symbench_version(), runs=runs.height)
+    try:
+        _write(out, {**files, MANIFEST: manifest_bytes(manifest)})
+    except OSError as error:
+        raise SymbenchError(f"The bundle cannot be written to {out} ({error.strerror or error}).") from error
+    return manifest
+
+
+def _of_suites(runs: pl.DataFrame, suites: Sequence[str]) -> pl.DataFrame:
+    if unknown := sorted({*suites} - {*runs["suite"]}):
+        known = ", ".join(sorted({*runs["suite"]}))
+        raise SymbenchError(f"No run of the suite '{unknown[0]}' is in this store; it has {known or 'none'}.")
+    return runs.filter(pl.col("suite").is_in(suites))
+
+
+def _records(store: Store, runs: pl.DataFrame) -> pl.DataFrame:
+    ordered = runs.sort("digest", "status").select("digest", "status", "file")
+    bodies = [_body(store, *row) for row in ordered.iter_rows()]
+    return ordered.select("digest", pl.Series("record", bodies, dtype=pl.String))
+
+
+def _body(store: Store, digest: str, status: Status, file: str) -> str | None:
+    """The JSON of a record that may have gone into a segment since it was collated."""
+    try:
+        return (store.root / file).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return store.segments.find(digest, status)
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    """The whole bundle or nothing."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        if out.suffix == ".zip":
+            with zipfile.ZipFile(staged, "w") as archive:  # parquet is compressed already
+                for name, body in sorted(files.items()):
+                    archive.writestr(zipfile.ZipInfo(name), body)
+        else:
+            for name, body in files.items():
+                (staged / name).parent.mkdir(parents=True, exist_ok=True)
+                (staged / name).write_bytes(body)
+        staged.rename(out)
+    finally:
+        if staged.is_dir():
+            shutil.rmtree(staged)
+        else:
+            staged.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""From others' bundles into a store, beside its own runs and never among them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
+from harness.collate.reading import Unreadable, read_row
+from harness.errors import SymbenchError
+from harness.records.parquet import read_parquet
+from harness.records.store import IMPORTED, Status, Store
+from harness.spec import digest_of
+from harness.utils.atomic_files import make_folder, move_folder, temporary
+
+MOST_RECORD_BYTES = 1 << 22
+_LEAST_RECORD_BYTES = 256
+_RECORDS = pa.schema({"digest": pa.large_string(), "record": pa.large_string()})
+_NUMBERS = ("status", "metrics", "curve", "output_variance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """``added`` runs are in the store now; of these ``repeated`` were there with the same numbers from another time or
+    place, and ``differing`` with others. ``known`` were there already, word for word, and were not added."""
+
+    source: str
+    added: int
+    known: int
+    repeated: int
+    differing: int
+
+    def sentences(self) -> Iterator[str]:
+        yield f"{self.source}: {self.added:,} runs imported, {self.known:,} were here already."
+        if self.repeated:
+            yield f"{self.repeated:,} of them had been run here too, with the same numbers."
+        if self.differing:
+            yield (
+                f"{self.differing:,} of them have a run here with other numbers: both are kept, and tables name the "
+                "source of each."
+            )
+
+
+class Bundle(NamedTuple):
+    """A bundle in which everything is as it was written: JSON of every record by digest and status."""
+
+    manifest: Manifest
+    records: Mapping[tuple[str, Status], bytes]
+
+
+def import_bundle(store: Store, bundle: Bundle) -> Imported:
+    """Puts a bundle's records into ``imported/<source>/`` of the store.
+
+    Raises :class:`SymbenchError`, and changes nothing, where that is there or cannot be written.
+    """
+    store.refresh()
+    source = bundle.manifest.source
+    target = store.root / IMPORTED / source
+    if target.exists():
+        raise SymbenchError(f"The bundle {source} was imported before: delete {target} to import it again.")
+    fresh, known, repeated, differing = {}, 0, 0, 0
+    for (digest, status), body in bundle.records.items():
+        name = store.record_path(digest, status).name
+        values = json.loads(body)
+        others = list(_others(store, digest, status))
+        if values in others:
+            known += 1
+            continue
+        fresh[name] = body
+        same = [all(other.get(key, []) == values.get(key, []) for key in _NUMBERS) for other in others]
+        repeated += any(same)
+        differing += bool(same) and not all(same)
+    if fresh:
+        with store.sharing(target):
+            _write(target, bundle.manifest, fresh)
+    return Imported(source=source, added=len(fresh), known=known, repeated=repeated, differing=differing)
+
+
+def checked_bundle(path: Path) -> Bundle:
+    """The bundle at ``path``, every checksum and every digest computed again.
+
+    Raises :class:`SymbenchError` for a wrong checksum, more than a bundle of its size holds, a record that cannot be
+    read, and one whose digest is not that of its settings.
+    """
+    manifest, files = read_bundle(path)
+    most = min(most_bytes(path), MOST_RATIO * sum(map(len, files.values())))
+    try:
+        rows = min(manifest.runs, most // _LEAST_RECORD_BYTES)
+        table = read_parquet(files[RECORDS], _RECORDS, most_rows=rows, most_bytes=most)
+    except ValueError as error:
+        raise SymbenchError(f"{RECORDS} of the bundle {path} cannot be read ({error}): not imported.") from error
+    found = {}
+    for digest, text in table.iter_rows():
+        body = (text or "").encode()
+        row = _row(path, digest, body)
+        found[row["digest"], row["status"]] = body
+    if len(found) != manifest.runs:
+        raise SymbenchError(f"The bundle {path} has {len(found)} records, not {manifest.runs}: not imported.")
+    return Bundle(manifest, found)
+
+
+def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
+    name = repr(digest)[:40]  # it may be any text
+    if len(body) > MOST_RECORD_BYTES:
+        raise SymbenchError(f"Record {name} of the bundle {path} is far longer than records are: not imported.")
+    try:
+        row, computed = read_row(body), digest_of(json.loads(body)["spec"])
+    except Unreadable as error:
+        cure = ": update symbench to read it" if error.newer else ": not imported"
+        raise SymbenchError(f"Record {name} of the bundle {path} cannot be read ({error}){cure}.") from error
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise SymbenchError(f"Record {name} of the bundle {path} has settings of no run: not imported.") from error
+    if not row["digest"] == digest == computed:
+        raise SymbenchError(f"Record {name} of the bundle {path} is not of the settings it names: not imported.")
+    return row
+
+
+def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
+    """The records of this run and status that the store has; a damaged one is none, as collating says."""
+    own = store.record_path(digest, status)
+    paths = [folder / own.name for folder in (own.parent, *(store.root / IMPORTED).glob("[!.]*/records"))]
+    found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
+    if not own.is_file() and (kept := store.segments.find(digest, status)) is not None:
+        found.append(kept)
+    for body in found:
+        with contextlib.suppress(ValueError):
+            yield json.loads(body)
+
+
+def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:
+    """The whole folder, synced to disk, or nothing."""
+    staged = temporary(target)
+    try:
+        make_folder(staged / "records")
+        (staged / MANIFEST).write_bytes(manifest_bytes(manifest))
+        for name, body in records.items():
+            (staged / "records" / name).write_bytes(body)
+        move_folder(staged, target)
+    except OSError as error:
+        raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it holds other bundles, or this one
+            target.parent.rmdir()

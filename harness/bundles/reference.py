@@ -1,0 +1,29 @@
+"""The runs that others are held against: of a store, of a folder of stores, or of a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from harness.bundles.bundle import is_bundle
+from harness.bundles.importing import checked_bundle
+from harness.collate.incremental import ROWS, read_rows
+from harness.collate.reading import COLUMNS, frame, read_row
+from harness.collate.runs import runs
+from harness.errors import SymbenchError
+
+
+def reference_runs(path: Path) -> pl.DataFrame:
+    """The table ``runs`` of what is at ``path``; of a store without what it imported.
+
+    Raises :class:`SymbenchError` where there is neither a store nor a bundle, or a bundle is not whole.
+    """
+    if is_bundle(path):
+        rows = [read_row(body) for body in checked_bundle(path).records.values()]
+        stamps = [pl.lit(None, dtype).alias(name) for name, dtype in ROWS.items() if name not in COLUMNS]
+        return runs(frame(rows, pl.Schema(COLUMNS)).with_columns(stamps))
+    stores = [folder.parent for folder in (path / "records", *sorted(path.glob("*/records"))) if folder.is_dir()]
+    if not stores:
+        raise SymbenchError(f"There is neither a store nor a bundle at {path}: name one that holds earlier results.")
+    return runs(pl.concat([read_rows(store, None).frame for store in stores]).filter(pl.col("source").is_null()))

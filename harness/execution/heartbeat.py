@@ -1,0 +1,117 @@
+"""What a launch lets others see of itself as it goes: its account in the store, written anew every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from harness.errors import SymbenchError
+from harness.execution.progress import Progress, RunStatus, label
+from harness.spec import Job
+
+PERIOD_SECONDS = 5.0
+LEAVE_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Hands on what it is told to ``progress``, and writes every :data:`PERIOD_SECONDS` how far the launch is.
+
+    ``write`` takes what there is to say and ``usage`` asks the cluster what is in use; each is called by a thread of
+    its own, which never disturbs the launch: one whose cluster is slow to answer must not look lost. Nothing is written
+    once the ``with`` block is left.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        write: Callable[[Mapping[str, Any]], None],
+        usage: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._progress, self._write, self._usage = progress, write, usage
+        self._lock, self._left = threading.Lock(), threading.Event()
+        self._running: dict[str, dict[str, Any]] = {}
+        self._succeeded = self._failed = 0
+        self._began: float | None = None
+        self._in_use: Mapping[str, Any] = {}
+        self._threads = [
+            threading.Thread(target=work, name="heartbeat", daemon=True)
+            for work in (self._poll_usage, self._write_periodically)
+        ]
+
+    def __enter__(self) -> Heartbeat:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._left.set()
+        until = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def begin(self, todo: int, done: int) -> None:
+        self._progress.begin(todo, done)
+
+    def started(self, job: Job) -> None:
+        with self._lock:
+            self._began = self._began or time.time()
+            self._running[job.spec.digest] = {"run": label(job), "since": _moment(time.time())}
+        self._progress.started(job)
+
+    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
+        with self._lock:
+            self._running.pop(job.spec.digest, None)
+            if status == "succeeded":
+                self._succeeded += 1
+            else:
+                self._failed += 1
+        self._progress.finished(job, status, sentence)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def end(self) -> None:
+        self._progress.end()
+
+    def _poll_usage(self) -> None:
+        while not self._left.is_set():
+            try:
+                self._in_use = self._usage()
+            except Exception:  # a cluster that does not answer is none of the launch's business here
+                self._in_use = {}
+                _log.debug("the cluster does not say what is in use", exc_info=True)
+            self._left.wait(PERIOD_SECONDS)
+
+    def _write_periodically(self) -> None:
+        while not self._left.wait(PERIOD_SECONDS):
+            with self._lock, suppress(SymbenchError):  # a full disk is said by the runs themselves
+                if not self._left.is_set():
+                    self._write(self._state() | {"usage": self._in_use})
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "updated": _moment(time.time()),
+            "began": _moment(self._began) if self._began else None,
+            "succeeded": self._succeeded,
+            "failed": self._failed,
+            "running": self._running,
+        }
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

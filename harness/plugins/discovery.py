@@ -1,0 +1,180 @@
+"""Tasks and methods that other packages register by entry point, and why some of them are left out (no torch).
+
+An entry point that cannot serve is kept with its fault: what is built in, and every other plug-in, stays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from importlib.metadata import Distribution, EntryPoint
+from pathlib import Path
+from typing import Any
+
+from baselines.cards import MethodCard
+from harness.plugins.card_checks import method_fault, task_fault
+from harness.plugins.card_functions import guarded, said
+from tasks.cards import TaskCard
+
+Card = TaskCard | MethodCard
+
+TASKS, METHODS = "symbench.tasks", "symbench.methods"
+KINDS: Mapping[str, type[TaskCard] | type[MethodCard]] = {TASKS: TaskCard, METHODS: MethodCard}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """One entry point. ``fault`` says in one clause why it is left out (``None``: it is not).
+
+    ``card`` is ``None`` where it could not be had; one with a fault may be there, for its name.
+    """
+
+    distribution: str
+    version: str
+    group: str
+    entry: str
+    value: str
+    card: Card | None = None
+    fault: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """Its distribution and its entry point, for the eye."""
+        return f"{self.distribution} {self.version}, entry point {self.entry} = {self.value} ({self.group})"
+
+    @property
+    def warning(self) -> str:
+        """What is said where it is left out."""
+        return f"The plug-in {self.origin} is left out: {self.fault}."
+
+    @property
+    def name(self) -> str | None:
+        """The name that it registers, as far as it is known."""
+        name = getattr(self.card, "name", None)
+        return name if isinstance(name, str) else None
+
+    @property
+    def implementations(self) -> list[str]:
+        """What its card says is imported for a run."""
+        match self.card:
+            case TaskCard():
+                return [self.card.implementation]
+            case MethodCard():
+                return [part.implementation for part in (self.card.base, self.card.sampler) if part]
+            case _:
+                return []
+
+
+def discover(tasks: Sequence[TaskCard], methods: Sequence[MethodCard]) -> tuple[Plugin, ...]:
+    """Every entry point of the packages that Python finds, beside the built-in ``tasks`` and ``methods``.
+
+    Raises nothing for what is wrong with one: that is its ``fault``.
+    """
+    found = [plugin for distribution in _installed() for plugin in _registered(distribution)]
+    of_methods = [plugin for plugin in found if plugin.group == METHODS]
+    others = [plugin for plugin in found if plugin.group != METHODS]
+    of_methods = _undoubled([_checked(plugin, method_fault) for plugin in of_methods], methods)
+    usable = [*methods, *(plugin.card for plugin in of_methods if isinstance(plugin.card, MethodCard))]
+    left_out = [name for plugin in of_methods if plugin.fault for name in (plugin.entry, plugin.name) if name]
+
+    def fault(card: Any) -> str | None:
+        return task_fault(card, usable, left_out)
+
+    return (*_undoubled([_checked(plugin, fault) for plugin in others], tasks), *of_methods)
+
+
+def _installed() -> Iterator[Distribution]:
+    """Those that register something. Of two with one name the first on Python's path counts, as for an import.
+
+    A folder may be on that path twice.
+    """
+    seen: set[tuple[str, Path]] = set()
+    for distribution in filter(_mentions_us, metadata.distributions()):
+        name = _stated(distribution, "Name")
+        known = name, _place(distribution)
+        if not (_hidden(name, known[1]) or known in seen):
+            seen.add(known)
+            yield distribution
+
+
+def _mentions_us(distribution: Distribution) -> bool:
+    try:
+        text = distribution.read_text("entry_points.txt") or ""
+    except Exception:  # no text at all, so that nobody can say
+        return True
+    return any(group in text for group in KINDS)
+
+
+def _hidden(name: str, place: Path) -> bool:
+    try:
+        return _place(metadata.distribution(name)) != place
+    except metadata.PackageNotFoundError:  # the name is missing, or not that of its folder
+        return False
+
+
+def _place(distribution: Distribution) -> Path:
+    return Path(str(distribution.locate_file(""))).resolve()
+
+
+def _stated(distribution: Distribution, key: str) -> str:
+    try:
+        return distribution.metadata[key] or f"(no {key.lower()})"
+    except Exception:  # whatever damaged metadata makes of it
+        return f"(no {key.lower()})"
+
+
+def _registered(distribution: Distribution) -> Iterator[Plugin]:
+    name, version = _stated(distribution, "Name"), _stated(distribution, "Version")
+    try:
+        points = [point for point in distribution.entry_points if point.group in KINDS]
+    except Exception as error:  # one malformed line makes the whole file unreadable
+        fault = f"entry_points.txt of {name} cannot be read ({said(error)})"
+        yield Plugin(distribution=name, version=version, group="symbench.*", entry="?", value="?", fault=fault)
+        return
+    for point in dict.fromkeys(points):
+        plugin = Plugin(distribution=name, version=version, group=point.group, entry=point.name, value=point.value)
+        yield _loaded(plugin, point)
+
+
+def _loaded(plugin: Plugin, point: EntryPoint) -> Plugin:
+    try:
+        card = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may raise anything while it is imported, SystemExit too
+        return replace(plugin, fault=f"it cannot be imported ({said(error)})")
+    kind = KINDS[plugin.group]
+    if not isinstance(card, kind):
+        return replace(plugin, fault=f"it is no {kind.__name__}, but of the type {type(card).__name__}")
+    return replace(plugin, card=card)
+
+
+def _checked(plugin: Plugin, fault_of: Callable[[Any], str | None]) -> Plugin:
+    """With a card whose functions raise sentences, or with the card's fault."""
+    if plugin.card is None:
+        return plugin
+    card = guarded(plugin.card, plugin.distribution)
+    return replace(plugin, card=card, fault=fault_of(card))
+
+
+def _undoubled(plugins: Sequence[Plugin], built_in: Iterable[Card]) -> list[Plugin]:
+    """With a fault for each whose name is built in, or registered by another one too.
+
+    Neither of two plug-ins serves: which one Python finds first must not decide what a number means.
+    """
+    taken = {card.name for card in built_in}
+    counts = Counter(plugin.name for plugin in plugins if not plugin.fault)
+
+    def fault(plugin: Plugin) -> str | None:
+        if plugin.fault or plugin.name is None:
+            return plugin.fault
+        if plugin.name in taken:
+            return f"it registers the name {plugin.name}, which is built in"
+        if counts[plugin.name] > 1:
+            others = [one.origin for one in plugins if one.name == plugin.name and one != plugin and not one.fault]
+            return f"the name {plugin.name} is registered twice, also by {'; '.join(others)}: uninstall one of them"
+        return None
+
+    return [replace(plugin, fault=fault(plugin)) for plugin in plugins]

@@ -1,0 +1,137 @@
+"""What ran, when and where, and what a reader must know before believing a number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from harness.collate import Tables
+from harness.report.content.published import PROTOCOL
+from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.formats import counted, duration, listed, moment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """One number of the page's head."""
+
+    value: str
+    word: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """``period`` is when the runs started and ended; ``warnings`` come before everything else."""
+
+    facts: tuple[Fact, ...]
+    period: str
+    machines: str
+    warnings: tuple[str, ...]
+    table: Table
+
+
+def overview(tables: Tables) -> Overview:
+    runs = tables.runs
+    failed = runs.filter(pl.col("status") == "failed").height
+    facts = (
+        _fact(runs.height - failed, "run succeeded", "runs succeeded"),
+        _fact(failed, "run failed", "runs failed"),
+        _fact(runs["task"].n_unique(), "task", "tasks"),
+        _fact(runs["method"].n_unique(), "method", "methods"),
+        _fact(runs["seed"].n_unique(), "seed", "seeds"),
+        Fact(value=duration(float(runs["wall_seconds"].sum())), word="of computing"),
+    )
+    period = f"{moment(runs['started'].min())} to {moment(runs['finished'].max())}" if runs.height else ""  # type: ignore[arg-type]
+    return Overview(
+        facts=facts, period=period, machines=_machines(runs), warnings=tuple(_warnings(tables)), table=_table(runs)
+    )
+
+
+def _fact(n: int, one: str, many: str) -> Fact:
+    return Fact(value=f"{n:,}", word=one if n == 1 else many)
+
+
+def _warnings(tables: Tables) -> Iterable[str]:
+    runs = tables.runs
+    protocols = sorted(set(runs["protocol"]) - {PROTOCOL})
+    if protocols:
+        yield (
+            f"{'Protocols' if len(protocols) > 1 else 'Protocol'} {listed(protocols)}: these runs do not follow the "
+            "published settings, so their numbers are not the paper's and prove nothing about it."
+        )
+    for variant, names in sorted(_variants(runs).items()):
+        yield f"Data of {listed(names)}: {variant}, not the official set."
+    if dirty := runs["git_dirty"].fill_null(False).sum():
+        yield f"{counted(int(dirty), 'run')} used code that differs from its commit: git alone cannot reproduce that."
+    if (commits := runs["git_commit"].drop_nulls().n_unique()) > 1:
+        yield (
+            f"The runs are of {commits} commits of the code (see Provenance): a row pools runs of the same versions of "
+            "task and method, whatever their commit."
+        )
+    if (devices := runs.filter(pl.col("status") == "succeeded")["device"].n_unique()) > 1:
+        yield f"The runs used {devices} kinds of device: their times and memory stand apart, by device."
+    yield from tables.warnings()
+
+
+def _variants(runs: pl.DataFrame) -> dict[str, list[str]]:
+    rows = runs.filter(pl.col("variant").is_not_null()).group_by("variant").agg(pl.col("task").unique().sort())
+    return dict(rows.iter_rows())
+
+
+def _table(runs: pl.DataFrame) -> Table:
+    grouped = (
+        runs.group_by("suite", "protocol", "task", maintain_order=True)
+        .agg(
+            pl.len(),
+            (pl.col("status") == "failed").sum().alias("failed"),
+            pl.col("method").n_unique().alias("methods"),
+            pl.col("seed").unique().sort().cast(pl.String).alias("seeds"),
+            pl.col("started").min(),
+            pl.col("finished").max(),
+            pl.col("wall_seconds").sum(),
+        )
+        .sort("suite", "protocol", "task")
+    )
+    rows = [
+        [
+            Cell(text=row["suite"], sort=row["suite"].lower()),
+            Cell(text=row["protocol"], sort=row["protocol"]),
+            Cell(text=row["task"], sort=row["task"], code=True),
+            Cell(text=f"{row['len']:,}", sort=row["len"]),
+            Cell(text=f"{row['failed']:,}", sort=row["failed"], mark="failed" if row["failed"] else ""),
+            Cell(text=f"{row['methods']:,}", sort=row["methods"]),
+            Cell(text=listed(row["seeds"], 5)),
+            Cell(text=duration(row["wall_seconds"]), sort=row["wall_seconds"])
+            if row["wall_seconds"]
+            else missing("Wall time was not recorded"),
+            Cell(text=moment(row["started"]), sort=row["started"]),
+            Cell(text=moment(row["finished"]), sort=row["finished"]),
+        ]
+        for row in grouped.iter_rows(named=True)
+    ]
+    columns = [
+        Column(title="Suite"),
+        Column(title="Protocol"),
+        Column(title="Task"),
+        Column(title="Runs", numeric=True),
+        Column(title="Failed", numeric=True),
+        Column(title="Methods", numeric=True),
+        Column(title="Seeds"),
+        Column(title="Time", why="Wall time, summed over runs", numeric=True),
+        Column(title="First start"),
+        Column(title="Last end"),
+    ]
+    return Table(id="what-ran", caption="What ran", columns=columns, rows=rows)
+
+
+def _machines(runs: pl.DataFrame) -> str:
+    """Host, device and CPUs of every machine that ran something."""
+    found = set()
+    for provenance in runs["provenance"].unique():
+        values = json.loads(provenance)
+        cpus = f", {values['cpus']} CPUs" if values.get("cpus") else ""
+        found.add(f"{values.get('host') or 'unknown host'}: {values.get('device') or 'unknown device'}{cpus}")
+    return listed(sorted(found), 3)

@@ -1,0 +1,343 @@
+"""The paper's study of sample complexity beside ours: variance, loss and entropy by k in training and at evaluation.
+
+Definitions of Kim et al. 2023 (appendix); two published runs of one protocol show what another run of theirs gives.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from harness.differences import describe
+from harness.errors import SymbenchError
+from harness.report.content import published
+from harness.report.content.by_epoch import MOST_SEEDS
+from harness.report.content.comparison_groups import Row, unusual
+from harness.report.content.histories import COLUMNS, Histories, Readable
+from harness.report.content.published_grids import ByVersion, Study, at, study_of
+from harness.report.content.settings import changed_settings
+from harness.report.content.titles import card_id, task_title
+from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.formats import counted, estimate, listed
+from harness.report.sections.leaderboard import by_task
+
+NAMES = {"output_variance": "Output variance", "loss_variance": "Loss variance", "loss_mean": "Mean loss"}
+BY_EPOCH = {
+    "permutation_entropy": ("validation/permutation_entropy", "Entropy of the mean permutation"),
+    "gradient_norm": ("train/gradient_norm", "Norm of the mean gradient"),
+}
+TRAINED_ENTROPY = "permutation_entropy_trained"
+"""A test metric of runs that measured it."""
+MEASURING = ("settings.test_", "settings.curve_", "settings.variance_", "settings.analysis_", "settings.train_samples")
+"""Settings that change no number of a trained network here, or have a column of their own."""
+AS_INITIALISED = ("base.", "sampler.", "settings.valid_size", "settings.precision", "task_params.")
+"""The only settings that change the numbers of a network that was not trained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPart:
+    """One task, protocol, data set and settings: what was measured here beside what was published."""
+
+    title: str
+    protocol: str
+    chips: tuple[str, ...]
+    tables: tuple[Table, ...]
+    remarks: tuple[str, ...]
+
+
+class _Ours(NamedTuple):
+    """Over seeds. The mean is ``None`` where no run gave a finite value."""
+
+    mean: float | None
+    stderr: float | None
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The rows of one part, all of whose settings depart alike. ``changes`` of ``None`` are unknown.
+
+    ``source`` is where runs were imported from.
+    """
+
+    task: str
+    protocol: str
+    variant: str | None
+    source: str | None
+    changes: Mapping[str, Any] | None
+    rows: Sequence[Row]
+
+    @property
+    def theirs(self) -> Study | None:
+        return study_of(self.task)
+
+    @property
+    def methods(self) -> list[str]:
+        return sorted({row["method"] for row in self.rows})
+
+    def of(self, stage: str, method: str) -> list[Row]:
+        return [row for row in self.rows if (row["stage"], row["method"]) == (stage, method)]
+
+
+def paper_study(points: pl.DataFrame, runs: pl.DataFrame, histories: Histories | None = None) -> list[StudyPart]:
+    """One entry for each task, protocol and data of the table ``output_variance``; none where it has no row.
+
+    ``histories`` of the table ``runs`` add what was measured by epoch.
+    """
+    return [_shown(f"study-{place}", part, runs, histories) for place, part in enumerate(_parts(points, runs), start=1)]
+
+
+def _parts(points: pl.DataFrame, runs: pl.DataFrame) -> Iterator[_Part]:
+    """By task, then the protocol of the paper first."""
+    changes = _changes(runs)
+    sources = dict(runs.select("setting", "source").iter_rows())
+    for task, rows in by_task(points).items():
+        grouped: defaultdict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
+        for row in rows:
+            own = _that_matter(row, changes)
+            label = row["setting"] if own is None else describe(own)
+            grouped[row["protocol"], sources[row["setting"]] or "", row["variant"] or "", label].append(row)
+        for key in sorted(grouped, key=lambda key: (key[0] != published.PROTOCOL, key)):
+            protocol, source, variant, _ = key
+            yield _Part(
+                task=task,
+                protocol=protocol,
+                variant=variant or None,
+                source=source or None,
+                changes=_that_matter(grouped[key][0], changes),
+                rows=grouped[key],
+            )
+
+
+def _changes(runs: pl.DataFrame) -> Mapping[str, Mapping[str, Any] | None]:
+    """By setting what departs from what is published, parameters of the task too."""
+    changes = changed_settings(runs)
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for setting, task, params in runs.unique("setting").select("setting", "task", "task_params").iter_rows():
+        own, other = changes[setting], unusual(task, json.loads(params))
+        found[setting] = None if own is None else {**own, **{f"task_params.{name}": other[name] for name in other}}
+    return found
+
+
+def _that_matter(row: Row, changes: Mapping[str, Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    own = changes[row["setting"]]
+    if own is None:
+        return None
+    if row["stage"] == "initialised":
+        return {name: value for name, value in own.items() if name.startswith(AS_INITIALISED)}
+    return {name: value for name, value in own.items() if not name.startswith(MEASURING)}
+
+
+def _shown(id_: str, part: _Part, runs: pl.DataFrame, histories: Histories | None) -> StudyPart:
+    tables = [
+        *(_grid(part, method, quantity) for method in part.methods for quantity in NAMES if part.of("trained", method)),
+        *_initialised(part),
+        *_entropies(part, runs),
+        *_epochs(part, runs, histories),
+    ]
+    return StudyPart(
+        title=task_title(part.task),
+        protocol=part.protocol,
+        chips=tuple(_chips(part)),
+        tables=tuple(replace(table, id=f"{id_}-{place}") for place, table in enumerate(tables, start=1)),
+        remarks=tuple(_remarks(part)),
+    )
+
+
+def _chips(part: _Part) -> Iterator[str]:
+    if part.source:
+        yield f"run by {part.source}"
+    if part.variant:
+        yield part.variant
+    if part.changes:
+        yield describe(part.changes)
+
+
+def _grid(part: _Part, method: str, quantity: str) -> Table:
+    """By k at evaluation (rows) and in training (columns)."""
+    rows, theirs = part.of("trained", method), part.theirs
+    grids = [grid for grid in theirs.trained if (grid.quantity, grid.method) == (quantity, method)] if theirs else []
+    trained = sorted({*(row["train_samples"] for row in rows), *(k for grid in grids for k in grid.train_samples)})
+    evaluated = sorted({*(row["samples"] for row in rows), *(k for grid in grids for k in grid.values)})
+    ours = {(row["train_samples"], row["samples"]): _of(row, quantity) for row in rows}
+
+    def cell(train_samples: int, samples: int) -> Cell:
+        beside = theirs.of_trained(quantity, method, train_samples, samples) if theirs else {}
+        return _beside(ours.get((train_samples, samples)), beside)
+
+    return Table(
+        id="",
+        caption=f"{NAMES[quantity]} of {method} as trained, by k in training (columns) and at evaluation (rows)",
+        columns=[
+            Column(title="k at evaluation", numeric=True),
+            *(Column(title=f"trained with k = {k}", why="Ours, and what was published", numeric=True) for k in trained),
+        ],
+        rows=[[Cell(text=str(k), sort=k), *(cell(column, k) for column in trained)] for k in evaluated],
+    )
+
+
+def _initialised(part: _Part) -> Iterator[Table]:
+    """Variances of networks that were not trained, by k at evaluation."""
+    rows = [row for row in part.rows if row["stage"] == "initialised"]
+    if not rows:
+        return
+    series = part.theirs.initialised if part.theirs else []
+    evaluated = sorted({*(row["samples"] for row in rows), *(k for one in series for k in one.values)})
+    methods = sorted({row["method"] for row in rows})
+    ours = {(row["method"], row["samples"]): row for row in rows}
+    yield Table(
+        id="",
+        caption="Networks as initialised, by k at evaluation",
+        columns=[Column(title="Method"), Column(title="Quantity"), *_columns("k", evaluated)],
+        rows=[
+            [
+                *_head(method, NAMES[quantity]),
+                *(
+                    _beside(
+                        _of(ours[method, k], quantity) if (method, k) in ours else None,
+                        at(series, quantity, method, k),
+                    )
+                    for k in evaluated
+                ),
+            ]
+            for method in methods
+            for quantity in ("output_variance", "loss_variance")
+        ],
+    )
+
+
+def _entropies(part: _Part, runs: pl.DataFrame) -> Iterator[Table]:
+    """The entropy of the mean permutation of the trained network, by k in training."""
+    measured = {
+        (method, k): _pooled(_metric(runs, {row["setting"] for row in rows}))
+        for method in part.methods
+        for k, rows in _by_training(part.of("trained", method)).items()
+    }
+    ours = {place: one for place, one in measured.items() if one.seeds}
+    if not ours:
+        return
+    series = part.theirs.by_training if part.theirs else []
+    trained = sorted({*(k for _, k in ours), *(k for one in series for k in one.values)})
+    yield Table(
+        id="",
+        caption="Entropy of the mean of 100 sampled permutations, by k in training",
+        columns=[Column(title="Method"), *_columns("trained with k", trained)],
+        rows=[
+            [
+                _method(method),
+                *(_beside(ours.get((method, k)), at(series, "permutation_entropy", method, k)) for k in trained),
+            ]
+            for method in sorted({method for method, _ in ours})
+        ],
+    )
+
+
+def _epochs(part: _Part, runs: pl.DataFrame, histories: Histories | None) -> Iterator[Table]:
+    """What was measured in training at the published epochs, with the published k."""
+    theirs = part.theirs
+    if theirs is None or histories is None:
+        return
+    epochs = sorted({epoch for one in theirs.by_epoch for epoch in one.values})
+    rows = []
+    for method in part.methods:
+        settings = {row["setting"] for row in _by_training(part.of("trained", method)).get(theirs.train_samples, ())}
+        logged = _logged(runs, settings, histories)
+        for quantity, (name, title) in BY_EPOCH.items():
+            found = logged.filter(name=name)
+            # Epochs are counted from 0: what follows the first of them has the step 0.
+            ours = [_pooled(found.filter(step=epoch - 1)["value"].to_list()) for epoch in epochs]
+            beside = [at(theirs.by_epoch, quantity, method, epoch) for epoch in epochs]
+            if any(one.seeds for one in ours):
+                rows.append([*_head(method, title), *map(_beside, ours, beside)])
+    if rows:
+        columns = [Column(title="Method"), Column(title="Quantity"), *_columns("epoch", epochs)]
+        yield Table(id="", caption=f"By epoch, with k = {theirs.train_samples}", columns=columns, rows=rows)
+
+
+def _logged(runs: pl.DataFrame, settings: set[str], histories: Histories) -> pl.DataFrame:
+    """The histories of some settings' runs, as far as they can be read (others are named beside the curves)."""
+    histories = Readable(histories)
+    found = [pl.DataFrame(schema=COLUMNS)]
+    for digest in _succeeded(runs, settings)["digest"].to_list()[:MOST_SEEDS]:
+        try:
+            found.append(histories(digest))
+        except SymbenchError:
+            continue
+    return pl.concat(found).filter(pl.col("name").is_in([name for name, _ in BY_EPOCH.values()]))
+
+
+def _metric(runs: pl.DataFrame, settings: set[str]) -> list[float]:
+    found = (json.loads(metrics).get(TRAINED_ENTROPY) for metrics in _succeeded(runs, settings)["metrics"])
+    return [value for value in found if value is not None]
+
+
+def _succeeded(runs: pl.DataFrame, settings: set[str]) -> pl.DataFrame:
+    return runs.filter(pl.col("setting").is_in(list(settings)), status="succeeded")
+
+
+def _by_training(rows: Iterable[Row]) -> Mapping[int, list[Row]]:
+    grouped: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row["train_samples"]].append(row)
+    return grouped
+
+
+def _of(row: Row, quantity: str) -> _Ours:
+    return _Ours(row[quantity], row[f"{quantity}_stderr"], row["seeds"])
+
+
+def _pooled(values: Sequence[float]) -> _Ours:
+    """Mean and standard error, that of one value not known."""
+    if not values:
+        return _Ours(None, None, 0)
+    return _Ours(fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None, len(values))
+
+
+def _beside(ours: _Ours | None, theirs: ByVersion) -> Cell:
+    """Ours, and under it every published run."""
+    note = ", ".join(f"{name} {value:.4g}" for name, value in sorted(theirs.items())) or "not published"
+    if ours is None or ours.mean is None:
+        why = "Not measured here" if ours is None or not ours.seeds else "No run gave a finite value"
+        return replace(missing(why), note=note)
+    return Cell(text=estimate(ours.mean, ours.stderr), sort=ours.mean, why=counted(ours.seeds, "seed"), note=note)
+
+
+def _head(method: str, quantity: str) -> list[Cell]:
+    return [_method(method), Cell(text=quantity, sort=quantity)]
+
+
+def _method(name: str) -> Cell:
+    return Cell(text=name, sort=name, code=True, link=card_id("method", name))
+
+
+def _columns(what: str, values: Iterable[int]) -> list[Column]:
+    return [Column(title=f"{what} = {value}", why="Ours, and what was published", numeric=True) for value in values]
+
+
+def _remarks(part: _Part) -> Iterator[str]:
+    reasons = published.differences(part.protocol, part.variant, part.changes)
+    theirs = part.theirs
+    if theirs is None:
+        yield "Nothing of this kind was published for this task."
+        return
+    repeats = {row["repeats"] for row in part.rows} - {1}  # 1: without chance, nothing is repeated
+    if repeats - {theirs.repeats}:
+        named = listed([str(count) for count in sorted(repeats)])
+        reasons["repeats"] = f"variances over {named} repeats, not {theirs.repeats}"
+    if reasons:
+        yield (
+            f"These runs are not the published protocol ({'; '.join(reasons.values())}): the numbers under ours are of "
+            "another experiment."
+        )
+    named = "; ".join(f"{name}: {published.version(name)}" for name in theirs.versions)
+    yield f"Under ours the published runs, of one protocol: their difference is what another run gives ({named})."
+    yield f"The entropy of uniform permutations is {theirs.uniform_entropy} on the official data."
+    if any(row["seeds"] == 1 for row in part.rows):
+        yield "Where there is one seed there is no standard error."

@@ -1,0 +1,132 @@
+"""Where every number comes from, and the command that makes it again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from harness.report.rendering.cells import Cell, Column, Table, missing, text
+from harness.report.rendering.formats import listed
+from harness.utils.redaction import redacted_words
+
+_OWN = ("--only", "--store", "--address")
+"""Options of a launch that say where it ran or what part of it, not what it computed."""
+
+
+def environments(runs: pl.DataFrame) -> Table:
+    """One row per distinct code, packages and device."""
+    counts = Counter(_environment(json.loads(provenance)) for provenance in runs["provenance"])
+    columns = [
+        Column(title="Commit"),
+        Column(title="Runs", numeric=True),
+        Column(title="symbench"),
+        Column(title="Code", why="Whether the code differed from its commit"),
+        Column(title="Device"),
+        Column(title="Host"),
+        Column(title="Python"),
+        Column(title="Packages", wrap=True),
+    ]
+    rows = [_environment_cells(n, *values) for values, n in counts.most_common()]
+    return Table(id="environments", caption="Code, packages and machines", columns=columns, rows=rows)
+
+
+def reproduction(runs: pl.DataFrame) -> Table:
+    """One row per task x method x command that ran it: every row of the leaderboard is in one."""
+    grouped = (
+        runs.with_columns(pl.col("provenance").str.json_path_match("$.command").alias("launched"))
+        .group_by("task", "method", "suite", "launched")
+        .agg(
+            pl.len(),
+            pl.col("protocol", "seed").unique().sort().cast(pl.String),
+            pl.col("setting_label", "source").drop_nulls().unique().sort(),
+        )
+        .sort("task", "method", "suite", "launched", nulls_last=True)
+    )
+    rows = [_reproduction_cells(row) for row in grouped.iter_rows(named=True)]
+    columns = [
+        Column(title="Method"),
+        Column(title="Task"),
+        Column(title="Suite"),
+        Column(title="Protocol"),
+        Column(title="Settings", why="What tells them from other settings of the method", wrap=True),
+        Column(title="Seeds"),
+        Column(title="Runs", numeric=True),
+        Column(title="Command", why="Runs what has no record yet; add --store DIR with a new folder to run it anew"),
+    ]
+    return Table(id="commands", caption="The command behind each row", columns=columns, rows=rows)
+
+
+def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
+    suite, task, method, launched = row["suite"], row["task"], row["method"], row["launched"]
+    words = json.loads(launched) if launched and launched.startswith("[") else launched
+    return [
+        Cell(text=method, sort=method, note=f"from {listed(row['source'])}" if row["source"] else "", code=True),
+        Cell(text=task, sort=task, code=True),
+        Cell(text=suite, sort=suite.lower()),
+        Cell(text=", ".join(row["protocol"])),
+        text(listed(row["setting_label"], 4), why_missing="In one setting only"),
+        Cell(text=listed(row["seed"], 5)),
+        Cell(text=f"{row['len']:,}", sort=row["len"]),
+        Cell(text=command(suite, task, method, words), code=True),
+    ]
+
+
+def command(suite: str, task: str, method: str, launched: Any) -> str:
+    """``symbench run SUITE --only task=...,method=...``, with the suite and changes as ``launched`` named them."""
+    words = shlex.split(launched) if isinstance(launched, str) else launched if isinstance(launched, list) else []
+    words = list(redacted_words(str(word) for word in words))  # of records from before, too
+    chosen = list(_kept(words[words.index("run") + 1 :])) if "run" in words else []
+    only = f"task={task},method={method}"
+    return shlex.join(["symbench", "run", *(chosen or [suite]), "--only", only])
+
+
+def _kept(words: Sequence[str]) -> Iterable[str]:
+    skip = False
+    for word in words:
+        if skip or word.split("=", 1)[0] in _OWN:
+            skip = not skip and word in _OWN
+            continue
+        yield word
+
+
+def _environment(values: dict[str, Any]) -> tuple[Any, ...]:
+    packages = values.get("packages")
+    shown = (
+        ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
+        if isinstance(packages, dict)
+        else ""
+    )
+    kinds = {"symbench_version": str, "git_commit": str, "git_dirty": bool, "device": str, "host": str, "python": str}
+    known = (value if isinstance(value := values.get(name), kind) else None for name, kind in kinds.items())
+    return (*known, shown)
+
+
+def _environment_cells(
+    runs: int,
+    version: str | None,
+    commit: str | None,
+    dirty: bool | None,
+    device: str | None,
+    host: str | None,
+    python: str | None,
+    packages: str,
+) -> list[Cell]:
+    no_checkout = "Not recorded: the code was in no git checkout"
+    state = missing(no_checkout)
+    if dirty is not None:
+        state = Cell(text="changed" if dirty else "as committed", sort=int(dirty), mark="failed" if dirty else "")
+    return [
+        Cell(text=commit[:10], sort=commit, why=commit, code=True) if commit else missing(no_checkout),
+        Cell(text=f"{runs:,}", sort=runs),
+        text(version, why_missing="Not recorded: symbench was not installed as a package"),
+        state,
+        text(device, why_missing="Not recorded"),
+        text(host, why_missing="Not recorded"),
+        text(python, why_missing="Not recorded"),
+        text(packages, why_missing="Not recorded"),
+    ]

@@ -1,0 +1,123 @@
+"""What moved since earlier results, as a section of the report and on the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from harness.collate.bootstrap import LEVEL
+from harness.collate.regression import REGRESSIONS
+from harness.collate.significance import LEAST_SEEDS
+from harness.report.content.comparison_groups import Row
+from harness.report.content.titles import arrow
+from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.formats import between, counted, plain
+
+_QUIET = ("within noise", "same")
+MOST_ROWS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """``name`` is what the runs were held against; ``table`` leaves out what did not move."""
+
+    name: str
+    table: Table
+    sentences: tuple[str, ...]
+    regressed: bool
+
+
+def against(found: pl.DataFrame, name: str) -> Against:
+    """The outcome of :func:`~harness.collate.regression.regression` for readers."""
+    shown = found.filter(~pl.col("verdict").is_in(_QUIET))
+    rows = [_cells(row) for row in shown.head(MOST_ROWS).iter_rows(named=True)]
+    left_out = shown.height - len(rows)
+    return Against(
+        name=name,
+        table=Table(id="against-table", caption=f"What moved against {name}", columns=_COLUMNS, rows=rows),
+        sentences=(
+            *_sentences(found),
+            *([f"{counted(left_out, 'further row')} not shown."] if left_out else []),
+        ),
+        regressed=not found.filter(pl.col("verdict").is_in(REGRESSIONS)).is_empty(),
+    )
+
+
+def _sentences(found: pl.DataFrame) -> Iterable[str]:
+    counts = Counter(found["verdict"])
+    both = counts.total() - counts["only before"] - counts["only now"]
+    words = [f"{counts[word]:,} {word}" for word in ("worse", "lost", "better", "gained") if counts[word]]
+    yield f"{counted(both, 'cell')} in both: {', '.join(words) or 'none moved by more than noise'}."
+    if tested := found["p"].count():
+        outside = found.filter((pl.col("p") <= 1 - LEVEL) & (pl.col("verdict") == "within noise")).height
+        yield (
+            f"{counted(tested, 'difference')} tested at once, so p-values are adjusted (Holm: where nothing moved, "
+            f"one report in twenty names a cell); {counted(outside, 'further interval')} of 95 % without 0 "
+            f"{'is' if outside == 1 else 'are'} what chance gives."
+        )
+    if counts["too few seeds"]:
+        yield (
+            f"{counted(counts['too few seeds'], 'cell')} with another value but too few seeds to say that it moved: "
+            f"{LEAST_SEEDS} are needed on both sides."
+        )
+    for side in ("only before", "only now"):
+        if counts[side]:
+            yield f"{counted(counts[side], 'cell')} {side}: no run of exactly these settings on the other side."
+
+
+_COLUMNS = (
+    Column(title="Method"),
+    Column(title="Verdict"),
+    Column(title="Task"),
+    Column(title="Protocol"),
+    Column(title="Settings", wrap=True),
+    Column(title="Metric"),
+    Column(title="Before", why="Mean over seeds of the worse of plain and moved score", numeric=True),
+    Column(title="Now", why="Mean over seeds of the worse of plain and moved score", numeric=True),
+    Column(
+        title="Difference, 95 %",
+        why=f"Of shared seeds where there are {LEAST_SEEDS} (paired), else of means (Welch)",
+        numeric=True,
+    ),
+    Column(title="p, adjusted", why="Holm, over all cells", numeric=True),
+    Column(title="Seeds", why="Before and now", numeric=True),
+    Column(title="Failed", why="Before and now", numeric=True),
+)
+
+
+def _cells(row: Row) -> list[Cell]:
+    settings = "; ".join(filter(None, (row["setting_label"], row["why"])))
+    return [
+        Cell(text=row["method"], sort=row["method"].lower(), code=True),
+        Cell(text=row["verdict"], sort=row["verdict"], mark="failed" if row["verdict"] in REGRESSIONS else ""),
+        Cell(text=row["task"], sort=row["task"].lower(), code=True),
+        Cell(text=row["protocol"], sort=row["protocol"]),
+        Cell(text=settings) if settings else missing("The method ran in one setting of this task"),
+        Cell(text=f"{row['metric']} {arrow(row['direction'])}"),
+        _number(row["before"]),
+        _number(row["now"]),
+        _difference(row),
+        missing("Not tested") if row["adjusted"] is None else Cell(text=f"{row['adjusted']:.2g}", sort=row["adjusted"]),
+        _both(row["seeds_before"], row["seeds_now"]),
+        _both(row["failed_before"], row["failed_now"]),
+    ]
+
+
+def _number(value: float | None) -> Cell:
+    return missing("No value") if value is None else Cell(text=plain(value), sort=value)
+
+
+def _difference(row: Row) -> Cell:
+    if row["difference"] is None:
+        return missing("No value on one side")
+    if row["low"] is None:
+        return Cell(text=plain(row["difference"]), sort=row["difference"], note="no interval: too few seeds")
+    note = "paired" if row["paired"] else "Welch"
+    return Cell(text=between(row["difference"], row["low"], row["high"]), sort=row["difference"], note=note)
+
+
+def _both(before: int | None, now: int | None) -> Cell:
+    return Cell(text=f"{before or 0} → {now or 0}", sort=now or 0)

@@ -1,0 +1,70 @@
+"""The driver's side of a search: what Tune says of its trials goes to the journal, the store and the user."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from harness.execution.progress import Progress
+from harness.execution.run_job import SENTENCE_CHARACTERS, failed_record
+from harness.records.record import Failure
+from harness.records.store import Store
+from harness.search.journal import Journal
+from harness.search.model import Search
+from harness.spec import Job
+
+
+class Watch(tune.Callback):
+    """Trials that had a record before go by unmentioned."""
+
+    def __init__(self, search: Search, journal: Journal, store: Store, progress: Progress) -> None:
+        self._search, self._journal, self._store, self._progress = search, journal, store, progress
+        self._known = {digest for digest, status in store.statuses().items() if status == "succeeded"}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks to disk; nobody reads them back."""
+        return {}
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._store.check_lock()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        values = self._search.points.values(trial.config)
+        self._journal.add(values)
+        if (job := self._search.trial(values)).spec.digest not in self._known:
+            self._progress.started(job)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial that was stopped early gets its record a moment later; one that failed has it by now."""
+        job = self._job(trial)
+        failed = math.isnan(trial.last_result["score"])
+        if job.spec.digest not in self._known:
+            self._progress.finished(job, "failed" if failed else "succeeded", self._sentence(job) if failed else None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Where its process died, there is no record, and it is written here.
+
+        Tune tries those again whose process dies in a trial, not those whose process dies just before.
+        """
+        self._journal.add(self._search.points.values(trial.config))
+        job = self._job(trial)
+        if self._store.read(job.spec.digest) is None:
+            self._store.write(failed_record(job, Failure(sentence=_reason(trial))), [])
+        self._progress.finished(job, "failed", self._sentence(job))
+
+    def _job(self, trial: Any) -> Job:
+        return self._search.trial(self._search.points.values(trial.config))
+
+    def _sentence(self, job: Job) -> str | None:
+        record = self._store.read(job.spec.digest)
+        return record.failure.sentence if record and record.failure else None
+
+
+def _reason(trial: Any) -> str:
+    """The line that says most of the text that Tune keeps of a trial's errors."""
+    text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
+    lines = text.rpartition("Failure #")[2].strip().splitlines()[1:] or ["its process died"]
+    return f"The trial did not run: {lines[-1] if 'ray::' in lines[0] else lines[0]}"[:SENTENCE_CHARACTERS]

@@ -1,0 +1,92 @@
+"""A trial's run: trained and validated as any run, watched epoch by epoch, and never tested."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from baselines.build import load
+from harness.errors import SymbenchError
+from harness.records.store import Store
+from harness.registry import task
+from harness.search.stepwise_thread import Tell
+from harness.spec import Resources, RunSpec
+from harness.training.device import deterministic, device_for
+from harness.training.examples import check_examples
+from harness.training.execute import monitor_of, new_fit
+from harness.training.fit import Fit
+from harness.training.results import Hooks, Outcome
+from tasks.task import SupervisedTask
+
+SCORE = "search/score"
+NOT_TESTED = "A trial of a search: trained and validated, not tested."
+STOPPED = "Stopped by the scheduler."
+
+
+class Report(NamedTuple):
+    """What a trial is worth after so many epochs: the metric of the weights that its run would keep by then."""
+
+    epochs: int
+    score: float
+
+
+class TrialRun:
+    """An executor that tells a :class:`Report` after each validation, and stops where no more is wanted."""
+
+    _best: float | None
+
+    def __init__(self, metric: str, tell: Tell[Report]) -> None:
+        self._metric, self._tell = f"validation/{metric}", tell
+
+    def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        """The outcome has no test metrics."""
+        self._hooks, self._monitor, self._best = hooks, monitor_of(spec), None
+        device = device_for(resources.gpus)
+        with deterministic(device):
+            problem = trained_task(spec)
+            self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
+            progress = self._fit.run()
+        return Outcome(
+            metrics={},
+            cost={
+                "parameters": float(sum(parameter.numel() for parameter in self._fit.model.parameters())),
+                "train_seconds": progress.train_seconds,
+            },
+            notes=(NOT_TESTED,) if self._fit.finished else (NOT_TESTED, STOPPED),
+        )
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Passes everything on, what was validated with the score so far."""
+        monitored = values.get(f"validation/{self._monitor.name}", math.nan)
+        if self._monitor.better(monitored, self._best):
+            self._best, self._score = monitored, values[self._metric]
+        if "validation/loss" not in values or self._best is None:
+            self._hooks.log(step, values)
+            return
+        self._hooks.log(step, {**values, SCORE: self._score})
+        if not self._tell(Report(step + 1, self._score)):
+            self._fit.stopped = True
+
+
+def trained_task(spec: RunSpec) -> SupervisedTask:
+    """The task of ``spec``.
+
+    Raises :class:`SymbenchError` where it has no validation set, and :class:`~tasks.sources.cache.DataError` where its
+    data cannot be used.
+    """
+    kind = load(task(spec.task).implementation)
+    if not issubclass(kind, SupervisedTask):
+        raise SymbenchError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
+    problem: SupervisedTask = kind(spec.task_params)
+    check_examples(problem, ("train", "validation"))
+    return problem
+
+
+def reports(store: Store, digest: str) -> Iterator[Report]:
+    """What the trial told, as its history has it."""
+    import polars as pl
+
+    rows = store.history(digest).filter(pl.col("name") == SCORE)
+    return (Report(step + 1, value) for step, value in rows.select("step", "value").iter_rows())

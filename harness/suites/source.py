@@ -1,0 +1,127 @@
+"""A suite's text: YAML with the line of every key, and ``--set`` on top of it (no models, no names)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import SymbenchError
+from harness.suites.yaml_source import NotYaml, Unusable, parse
+from harness.utils.text import shortened
+
+Loc = tuple[str | int, ...]
+
+
+class SuiteFile:
+    """The values of a suite file after ``--set``, and where each of them was written."""
+
+    def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
+        self.path = path
+        self._lines: dict[Loc, int] = {}
+        self._overrides: dict[Loc, str] = {}
+        self.data = self._read()
+        for override in overrides:
+            self._set(override)
+
+    def where(self, loc: Loc) -> str:
+        """The file and line, or the ``--set``, that gave the value at ``loc`` or the nearest one around it."""
+        known = self._known(loc)
+        if known in self._overrides:
+            return shown(self._overrides[known])
+        return f"{self.path}, line {self._lines[known]}" if known else str(self.path)
+
+    def line(self, loc: Loc) -> int:
+        """The line of the value at ``loc``, 0 where a ``--set`` gave it or the file as a whole is meant."""
+        return self._lines.get(self._known(loc), 0)
+
+    def settings(self, loc: Loc) -> Iterator[tuple[str, str]]:
+        """Section and name of every setting that stands in the sections of the mapping at ``loc``."""
+        inside: Any = self.data
+        for key in loc:
+            inside = inside[key]
+        for section, values in inside.items():
+            yield from ((section, name) for name in (values if isinstance(values, dict) else ()))
+
+    def _known(self, loc: Loc) -> Loc:
+        lengths = range(len(loc), 0, -1)
+        return next((loc[:n] for n in lengths if loc[:n] in self._overrides or loc[:n] in self._lines), ())
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            data, node = parse(self.path.read_bytes().decode("utf-8"))
+        except OSError as error:
+            raise SymbenchError(f"{self.path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise SymbenchError(f"{self.path} is no UTF-8 text (byte {error.start}): save it as UTF-8.") from error
+        except Unusable as error:
+            line = f", line {error.line}" if error.line else ""
+            raise SymbenchError(f"{self.path}{line}: {error}.") from error
+        if node is None or not isinstance(data, dict):
+            raise SymbenchError(f"{self.path}: a suite is a mapping with 'protocol' and 'experiments', not this.")
+        self._lines = {loc: line for loc, line in _lines(node, ())}
+        return data
+
+    def _set(self, override: str) -> None:
+        name, value = parsed(override)
+        loc = self._place(name, value, override)
+        for known in [*self._lines]:
+            if known[: len(loc)] == loc:
+                del self._lines[known]
+        self._overrides[loc] = override
+
+    def _place(self, name: str, value: Any, override: str) -> Loc:
+        """Put ``value`` where the dotted ``name`` points, and give that place. Keys of a grid or a space hold dots."""
+        inside: Any = self.data
+        loc: Loc = ()
+        rest = name
+        while rest:
+            head, _, tail = (rest, "", "") if loc[-1:] in (("grid",), ("space",)) else rest.partition(".")
+            key: str | int = head
+            if isinstance(inside, list):
+                if head not in map(str, range(len(inside))):
+                    size = f"is a list of {len(inside)}, counted from 0"
+                    raise SymbenchError(f"{shown(override)}: '{'.'.join(map(str, loc))}' {size}.")
+                key = int(head)
+            elif not isinstance(inside, dict):
+                raise SymbenchError(f"{shown(override)}: '{'.'.join(map(str, loc))}' has nothing inside to set.")
+            elif inside.get(head) is None and tail:
+                inside[head] = {}
+            loc = (*loc, key)
+            if not tail:
+                inside[key] = value
+            inside, rest = inside[key], tail
+        return loc
+
+
+def parsed(override: str) -> tuple[str, Any]:
+    """The key and the value of ``key=value``, the latter read as YAML."""
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise SymbenchError(f"{shown(override)}: write it as --set key=value, for example --set seeds=1.")
+    try:
+        return name.strip(), parse(text)[0]
+    except NotYaml as error:
+        raise SymbenchError(f"{shown(override)}: the value is no YAML.") from error
+    except Unusable as error:
+        raise SymbenchError(f"{shown(override)}: {error}.") from error
+
+
+def shown(override: str) -> str:
+    """A ``--set`` in a sentence."""
+    return f"--set {shortened(override)}"
+
+
+def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
+    """The line of every value; a mapping's value is where its key stands."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inside = (*loc, str(key.value))
+            yield from _lines(value, inside)
+            yield inside, key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*loc, index), value.start_mark.line + 1
+            yield from _lines(value, (*loc, index))

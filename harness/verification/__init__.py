@@ -1,0 +1,1 @@
+"""Checks of the theory: equivariance errors, laws of group elements, universality."""

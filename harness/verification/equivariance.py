@@ -1,0 +1,258 @@
+"""The theorems as checks on a model: how its equivariance error falls, and the law of its group elements.
+
+For any f, phi(x) = E over g ~ p(g given x) of g f(g^-1 x) is equivariant if p(g given x) = p(g'g given g'x) (Kim et al.
+2023, theorem 1). So the error of a mean over k elements falls as 1 / sqrt(k), and elements drawn for g'x have the law
+of g' times those drawn for x.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from baselines.model import Model
+from baselines.samplers.sampler import Sampler
+from harness.training.finite import finite
+from harness.training.seeds import generator
+from tasks.symmetry.element import Element, Permutation, Product
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.structure import Structure
+
+Symmetry = Literal["exact", "Monte Carlo", "none"]
+
+EXACT_DOUBLE, EXACT_SINGLE = 1e-10, 1e-4
+MONTE_CARLO_SLOPE = -0.5
+STANDARD_ERRORS = 3.0
+RESAMPLES = 500
+SIGN_FLIPS = 4000  # the smallest p-value is well below what is significant
+CHUNK = 16
+SIGNIFICANCE = 1e-3
+PROJECTIONS = 8
+TIE = 1e-9  # statistics this close are one value: two ways to compute one element differ by rounding
+CPU = torch.device("cpu")
+REMEDY = "no symmetry can be read off these"
+
+
+@dataclass(frozen=True)
+class Equivariance:
+    """|phi_k(g x) - g phi_k(x)| over |phi(x)|, root mean square over rounds, at every k of ``samples``.
+
+    The slope is that of log error against log k, with its standard error. ``bias`` is the p-value of a bias behind the
+    chance: where there is none, phi_k(g x) and g phi_k(x) have one law and their difference is as likely as its
+    negative. All three are ``None`` where k has no influence or the method is exactly symmetric. ``single`` is the
+    error in float32, measured where that in float64 is exact.
+    """
+
+    samples: tuple[int, ...]
+    errors: tuple[float, ...]
+    slope: float | None = None
+    slope_error: float | None = None
+    bias: float | None = None
+    single: float | None = None
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """Exact, Monte Carlo (the error falls as 1 / sqrt(k) and hides no bias), or none."""
+        if self.single is not None:
+            return "exact" if self.single < EXACT_SINGLE else "none"
+        if self.slope is None or self.slope_error is None or self.bias is None or self.bias < SIGNIFICANCE:
+            return "none"
+        margin = STANDARD_ERRORS * self.slope_error
+        falls = self.slope + margin < 0
+        return "Monte Carlo" if falls and abs(self.slope - MONTE_CARLO_SLOPE) <= margin else "none"
+
+
+def equivariance(
+    model: Model, x: Structure, g: Element, output: Representation, samples: Sequence[int], rounds: int
+) -> Equivariance:
+    """The error of a float64 ``model`` in evaluation mode on ``x`` moved by ``g`` (one element for each structure).
+
+    ``samples`` are at least two different numbers; every k has its own ``rounds`` of independent draws.
+    """
+    counts = (1,) if model.deterministic else tuple(samples)
+    differences = equivariance_differences(model, x, g, output, counts, 1 if model.deterministic else rounds)
+    errors = differences.norm(dim=-1)
+    found = Equivariance(counts, tuple(errors.square().mean(1).sqrt().tolist()))
+    if max(found.errors) < EXACT_DOUBLE:
+        moved = x.to(x.mask.device, torch.float32)
+        alike = copy.deepcopy(model).float(), moved, cast(g, torch.float32)
+        single = equivariance_differences(*alike, output, counts, 1).norm(dim=-1).max()
+        return replace(found, single=single.item())
+    if len(counts) == 1:
+        return found
+    resampled = torch.randint(errors.shape[1], (RESAMPLES, *errors.shape), generator=generator(CPU, 0, "resample"))
+    again = errors.expand(RESAMPLES, -1, -1).gather(-1, resampled)
+    return replace(
+        found,
+        slope=slope(counts, errors).item(),
+        slope_error=slope(counts, again).std().item(),
+        bias=sign_flips(differences * torch.tensor(counts)[:, None, None]),
+    )
+
+
+@torch.no_grad()
+def equivariance_differences(
+    model: Model, x: Structure, g: Element, output: Representation, samples: Sequence[int], rounds: int
+) -> Tensor:
+    """``[len(samples), rounds, M]``: phi_k(g x) - g phi_k(x), relative to |phi(x)| at the last of ``samples``."""
+    moved = x.acted(g)
+    rows = []
+    for count in samples:
+        here = torch.stack(
+            [mean_of_draws(model, x, count, generator(x.mask.device, turn, "here", count)) for turn in range(rounds)], 1
+        )
+        there = torch.stack(
+            [
+                mean_of_draws(model, moved, count, generator(x.mask.device, turn, "there", count))
+                for turn in range(rounds)
+            ],
+            1,
+        )
+        expected = g.act(here, output)
+        rows.append((there - expected).movedim(1, 0).flatten(1).double())
+        size = expected.double().square().sum().div(rounds).sqrt()  # of the last: at k = 1 chance adds to it
+    return torch.stack(rows).cpu() / size.cpu()
+
+
+def mean_of_draws(model: Model, x: Structure, count: int, noise: torch.Generator) -> Tensor:
+    """phi(x) with ``count`` samples, or the mean of ``count`` predictions of a method that brings its own.
+
+    Raises :class:`~harness.training.results.NotFinite` where it is not finite.
+    """
+    if model.fixed_samples is None:
+        return finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
+    copies = x[torch.arange(len(x), device=x.mask.device).repeat(count)]
+    return finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
+
+
+def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
+    """``[...]``: the exponent of a power law in root mean squares of ``errors`` ``[..., len(samples), rounds]``.
+
+    By least squares in logarithms.
+    """
+    x = torch.tensor(samples, dtype=torch.float64).log()
+    y = errors.square().mean(-1).clamp_min(torch.finfo(torch.float64).tiny).log() / 2
+    x = x - x.mean()
+    return (y * x).sum(-1) / x.square().sum()
+
+
+def sign_flips(differences: Tensor) -> float:
+    """The p-value of a mean other than zero for differences ``[..., M]`` whose law is symmetric if it is zero.
+
+    The squared norm of their sum against that of the sum with random signs: exact, whatever the law.
+    """
+    rows = differences.flatten(0, -2)
+    gram = rows @ rows.mT
+    signs = torch.randint(0, 2, (SIGN_FLIPS, len(rows)), generator=generator(CPU, 0, "signs")).to(gram) * 2 - 1
+    flipped = ((signs @ gram) * signs).sum(-1)
+    return ((flipped >= gram.sum()).sum().item() + 1) / (SIGN_FLIPS + 1)
+
+
+@dataclass(frozen=True)
+class Law:
+    """Two-sample tests of g' times elements drawn for x against elements drawn for g'x.
+
+    ``p_value`` is the smallest over all ``statistics`` times their number (Bonferroni), at most 1.
+    """
+
+    draws: int
+    statistics: int
+    p_value: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.p_value >= SIGNIFICANCE
+
+
+@torch.no_grad()
+def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int) -> Law:
+    """The law under ``moved`` = g'x against g' times the law under ``x``; ``g`` is g' in the sampler's group.
+
+    The statistics are every coordinate of an element and some random combinations of all of them, for each structure.
+    Raises :class:`~harness.training.results.NotFinite` where an element is not finite.
+    """
+    device = x.mask.device
+    here = elements(sampler, x, draws, generator(device, 0, "law here"), g)
+    there = elements(sampler, moved, draws, generator(device, 0, "law there"))
+    pooled = finite(torch.cat([here, there], 1), "group elements", REMEDY)
+    spread = pooled.std(1, keepdim=True)
+    weights = torch.randn(
+        len(x), pooled.shape[-1], PROJECTIONS, dtype=pooled.dtype, device=device, generator=generator(device, 0, "law")
+    )
+    scaled = torch.where(spread > TIE, (pooled - pooled.mean(1, keepdim=True)) / spread, 0.0)
+    statistics = torch.cat([pooled, scaled @ weights], -1).movedim(1, 0).flatten(1)
+    statistics = statistics[:, statistics.amax(0) - statistics.amin(0) > TIE]  # constants have nothing to say
+    p_values = kolmogorov_smirnov(statistics[:draws], statistics[draws:])
+    count = p_values.numel()
+    return Law(draws, count, min(1.0, count * p_values.amin().item()) if count else 1.0)
+
+
+def elements(sampler: Sampler, x: Structure, draws: int, noise: torch.Generator, left: Element | None = None) -> Tensor:
+    """``[B, draws, M]``: coordinates of independent draws from p(g given x), times ``left`` from the left."""
+
+    def drawn(samples: int) -> tuple[Tensor, Tensor | None]:
+        sample = sampler(x, sampler.noise(x, samples, noise))
+        return coordinates(left.compose(sample.element) if left else sample.element), sample.weight
+
+    def picked(values: Tensor, weight: Tensor | None, count: int) -> Tensor:
+        likely = values.new_ones(values.shape[:2]) if weight is None else weight
+        index = likely.multinomial(count, replacement=True, generator=noise)
+        return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+    if sampler.deterministic:
+        return picked(*drawn(1), draws)
+    if sampler.fixed_samples is not None:
+        return torch.cat([picked(*drawn(1), 1) for _ in range(draws)], 1)
+    values, weight = drawn(draws)
+    return values if weight is None else picked(values, weight, draws)
+
+
+def coordinates(element: Element) -> Tensor:
+    """``[B, K, M]``, float64: the images of a permutation, the entries of whatever tensors another element has."""
+    if isinstance(element, Product):
+        parts = [coordinates(factor) for factor in element.factors]
+        return torch.cat([part.expand(-1, element.samples, -1) for part in parts], -1)
+    if isinstance(element, Permutation):
+        return element.images.double()
+    tensors = [value for value in vars(element).values() if isinstance(value, Tensor)]
+    real = [torch.view_as_real(value) if value.is_complex() else value for value in tensors]
+    return torch.cat([value.flatten(2).double() for value in real], -1)
+
+
+def cast(element: Element, dtype: torch.dtype) -> Element:
+    """The element with its real tensors in ``dtype``."""
+    if isinstance(element, Product):
+        return Product(tuple(cast(factor, dtype) for factor in element.factors))
+    real = {
+        name: value.to(dtype)
+        for name, value in vars(element).items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    return replace(element, **real)  # type: ignore[type-var]
+
+
+def kolmogorov_smirnov(first: Tensor, second: Tensor) -> Tensor:
+    """``[M]``: asymptotic p-values of the two-sample test for each column of ``[n, M]`` and ``[m, M]``.
+
+    A permutation test would be as short, but p-values that survive Bonferroni over a thousand statistics would take
+    millions of permutations. Equal values (up to rounding) are one step of both distributions, which errs on the side
+    of no difference.
+    """
+    n, m = len(first), len(second)
+    values, order = torch.cat([first, second]).sort(0)
+    step = torch.cat([first.new_full((n,), 1 / n), first.new_full((m,), -1 / m)])
+    difference = step[order].cumsum(0)
+    last = torch.ones_like(values, dtype=torch.bool)
+    last[:-1] = values.diff(dim=0) > TIE
+    distance = (difference.abs() * last).amax(0)
+    root = math.sqrt(n * m / (n + m))
+    x = (root + 0.12 + 0.11 / root) * distance  # Stephens' correction for finite samples
+    terms = torch.arange(1, 101, dtype=first.dtype, device=first.device)[:, None]
+    series = 2 * (-((-1.0) ** terms) * (-2 * terms.square() * x.square()).exp()).sum(0)
+    return torch.where(x < 0.3, 1.0, series).clamp(0, 1)  # below, the series converges slowly, to 1

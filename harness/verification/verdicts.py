@@ -1,0 +1,303 @@
+"""Is a method as symmetric as it claims? The checks of ``symbench check`` with their verdicts in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from baselines.build import build, load
+from baselines.cards import MethodCard
+from baselines.model import Model
+from baselines.samplers.identity import IdentitySampler
+from baselines.samplers.probabilistic import LearnedSampler
+from baselines.samplers.sampler import Sampler
+from baselines.symmetrized import Symmetrized
+from harness import registry
+from harness.errors import SymbenchError
+from harness.spec import RunSpec
+from harness.suites.model import point
+from harness.suites.source import parsed
+from harness.training.results import NotFinite
+from harness.training.seeds import derive, generator
+from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
+from harness.verification.universality import FALL, FITTED, WIDTHS, Universality, universality
+from tasks.cards import TaskCard
+from tasks.sources.cache import DataError
+from tasks.symmetry.element import Element, Product
+from tasks.symmetry.groups import Group, ProductGroup, factors, group
+from tasks.symmetry.structure import Signature, Structure
+from tasks.task import PairedTask, SeparationTask
+
+Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
+
+NO_CLAIM: dict[Claim, str] = {
+    "nothing": "without symmetrization",
+    "nothing for one seed": "of fixed noise, whose law is over the draw of its seed",
+}
+
+PROTOCOL = "quick"
+EXAMPLES = 12
+ROUNDS = 16
+DRAWS = 500
+CPU = torch.device("cpu")
+MOST_SAMPLES = 10_000
+UNUSABLE = (
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # what settings can cause
+SECTIONS = ("task_params", "base", "sampler", "settings")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check found, whether that is what the method claims, and one sentence about it."""
+
+    check: str
+    passed: bool
+    sentence: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+class Subject(NamedTuple):
+    """A method built for a task, with random weights, in float64 and evaluation mode, and inputs for it."""
+
+    task: TaskCard
+    method: MethodCard
+    spec: RunSpec
+    signature: Signature
+    model: Model
+    inputs: Structure
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The factors of the task's group."""
+        return self.task.group_of(self.spec.task_params)
+
+    @property
+    def claim(self) -> Claim:
+        """What kind of symmetry the method is meant to have."""
+        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
+            return "nothing"
+        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, LearnedSampler):
+            return "nothing for one seed" if self.model.sampler.deterministic else "in law"
+        return "exact" if self.model.deterministic else "in law"
+
+
+def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> Subject:
+    """The pair with the settings of the protocol ``quick`` and ``key=value`` overrides, such as ``base.width=8``.
+
+    Raises :class:`SymbenchError` with one sentence for unknown names, misfits and settings that do not work.
+    """
+    card, problem_card = registry.method(method_name), registry.task(task_name)
+    spec = _resolved(card, problem_card, overrides)
+    if reason := card.misfit(problem_card, spec.task_params):
+        raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
+    registry.check_implementations([spec])
+    with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
+        problem = load(problem_card.implementation)(spec.task_params)
+        torch.manual_seed(derive(spec.seed, "initialisation"))
+        symmetry = card.symmetrized_group(problem_card, spec.task_params)
+        model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
+    whole = problem.structures() if isinstance(problem, SeparationTask | PairedTask) else problem.data("test").inputs
+    spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
+    return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
+
+
+@contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """What goes wrong inside becomes one sentence that begins with ``what``."""
+    try:
+        yield
+    except DataError as error:
+        raise SymbenchError(str(error)) from error
+    except UNUSABLE as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        found = f"there is no {why}" if isinstance(error, KeyError) else why
+        raise SymbenchError(f"{what}: {found}.") from error
+
+
+def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> RunSpec:
+    # A check needs a few examples: generating the published number of them would take longer than the check.
+    few = {name: EXAMPLES for name in ("train", "validation", "test") if name in problem.params}
+    chosen: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS} | {"task_params": few}
+    protocol = PROTOCOL if PROTOCOL in problem.protocols else next(iter(problem.protocols))
+    for override in overrides:
+        name, value = parsed(override)
+        section, _, key = name.partition(".")
+        if name == "protocol":
+            protocol = str(value)
+        elif section in SECTIONS and key:
+            chosen[section] |= _checked(section, key, value, override)
+        else:
+            known = "protocol, task_params.NAME, base.NAME, sampler.NAME and settings.NAME"
+            raise SymbenchError(f"--set {override}: a check takes {known}.")
+    return registry.resolve(problem.name, card.name, protocol, 0, **chosen)
+
+
+def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any]:
+    try:
+        return dict(getattr(point(f"{section}.{key}", value), section))
+    except ValidationError as error:
+        raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
+
+
+def check(found: Subject, samples: Sequence[int], widening: bool = False) -> list[Verdict]:
+    """The verdicts of the checks that apply, that of universality where ``widening``.
+
+    ``samples`` are the numbers of group elements to compare.
+    """
+    if len(set(samples)) < 2 or min(samples) < 1:
+        raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
+    if max(samples) > MOST_SAMPLES:
+        raise SymbenchError(f"--samples takes numbers up to {MOST_SAMPLES:,}: {max(samples):,} would take too long.")
+    with _sentences(f"{found.method.name} on {found.task.name} does not run with these settings"):
+        verdicts = [equivariance_verdict(found, sorted(set(samples)))]
+        if isinstance(found.model, Symmetrized):
+            verdicts.append(law_verdict(found))
+    return [*verdicts, universality_verdict(found)] if widening else verdicts
+
+
+def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
+    """How far the method is from equivariance under random elements of the task's group."""
+    g = group(found.group).random(found.inputs, 1, generator(CPU, 0, "move"))
+
+    def measured() -> Verdict:
+        errors = equivariance(found.model, found.inputs, g, found.signature.output, samples, ROUNDS)
+        verdict = _of_equivariance(errors, found.claim, " x ".join(found.group))
+        return replace(verdict, sentence=verdict.sentence + _other_group(found))
+
+    return _where_finite("equivariance", measured)
+
+
+def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
+    """Whether the law of a symmetrized method's group elements moves with the input."""
+    assert isinstance(found.model, Symmetrized)
+    moved, left = _move(found.model.sampler, found)
+    sampler = found.model.sampler
+    return _where_finite("law", lambda: _of_law(law(sampler, found.inputs, moved, left, draws), found.claim))
+
+
+def universality_verdict(found: Subject) -> Verdict:
+    """Whether the method fits a random equivariant target better as its base model widens."""
+    symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
+
+    def student(width: int, signature: Signature) -> Model:
+        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
+
+    def measured() -> Verdict:
+        errors = universality(student, found.inputs, group(found.group), found.signature)
+        return _of_universality(errors, found.claim)
+
+    with _sentences(f"{found.method.name} cannot be trained at widths {', '.join(map(str, WIDTHS))}"):
+        return _where_finite("universality", measured)
+
+
+def _where_finite(check: str, verdict: Callable[[], Verdict]) -> Verdict:
+    """No check is passed by what is not finite, whatever the method claims."""
+    try:
+        return verdict()
+    except NotFinite as error:
+        return Verdict(check, False, str(error)[:1].lower() + str(error)[1:])
+
+
+def _widened(found: Subject, width: int) -> dict[str, Any]:
+    """The base parameters with every hidden layer that wide; all inputs are read, and no output is bounded."""
+    base, name = dict(found.spec.base), found.method.base.name
+    if "widths" in base:
+        base["widths"] = [width] * len(base["widths"])
+    elif "width" in base:
+        base["width"] = width
+    else:
+        raise SymbenchError(f"{name} has no width to vary: --universality says nothing about it.")
+    if "heads" in base:
+        base["heads"] = math.gcd(base["heads"], width)
+    free = {"reads": None, "final_activation": False}
+    return base | {key: value for key, value in free.items() if key in base}
+
+
+def _other_group(found: Subject) -> str:
+    """A warning where the task asks for factors that neither the sampler nor the base model has by name."""
+    if not isinstance(found.model, Symmetrized) or found.claim in NO_CLAIM:
+        return ""
+    own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
+    if not (missing := [name for name in found.group if name not in own]):
+        return ""
+    return (
+        f" It symmetrizes over {found.model.sampler.group.name}, and {found.task.name} asks for {' x '.join(missing)}: "
+        "of a network with random weights, what that leaves out may be less than this chance."
+    )
+
+
+def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
+    """g'x, where g' moves by the sampler's group and by what the base model respects, and g' in the sampler's group."""
+    own = factors(sampler.group)
+    names = {factor.name for factor in own}
+    respected = [name for name in found.group if name in found.method.base.respects and name not in names]
+    parts: tuple[Group, ...] = (*own, *(group((name,)) for name in respected))
+    whole = ProductGroup(parts).random(found.inputs, 1, generator(CPU, 0, "move the law"))
+    left = whole.factors[: len(own)]
+    return found.inputs.acted(whole), left[0] if len(left) == 1 else Product(left)
+
+
+def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdict:
+    numbers = asdict(found) | {"symmetry": found.symmetry, "claim": claim}
+    trend = ""
+    if found.slope is not None and found.bias is not None:
+        trend = (
+            f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; chance alone: p = {found.bias:.2g})"
+        )
+    saying = {
+        "exact": f"exactly symmetric under {symmetry}: the error is {max(found.errors):.0e} in float64"
+        + ("" if found.single is None else f" and {found.single:.0e} in float32"),
+        "Monte Carlo": f"symmetric under {symmetry} in law: the error falls as 1 / sqrt(k){trend}",
+        "none": f"not symmetric under {symmetry}: the error is {found.errors[-1]:.0e} "
+        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
+    }[found.symmetry]
+    passed = found.symmetry == "exact" if claim == "exact" else _as_claimed(found.symmetry != "none", claim)
+    return Verdict("equivariance", passed, f"{saying}{_against(claim, passed)}.", numbers)
+
+
+def _of_law(found: Law, claim: Claim) -> Verdict:
+    passed, numbers = _as_claimed(found.agrees, claim), asdict(found) | {"agrees": found.agrees}
+    says = "have the law of" if found.agrees else "do not have the law of"
+    if found.statistics == 0:
+        return Verdict("law", passed, "the one element for g'x is g' times the one for x.", numbers)
+    sentence = (
+        f"the elements drawn for g'x {says} g' times those drawn for x (p = {found.p_value:.2g} over "
+        f"{found.statistics} statistics of {found.draws} draws, {SIGNIFICANCE:g} needed)"
+    )
+    return Verdict("law", passed, f"{sentence}{_against(claim, passed)}.", numbers)
+
+
+def _of_universality(found: Universality, claim: Claim) -> Verdict:
+    kinds = {"inputs of the task": found.plain, "inputs with stabilisers": found.stabilised}
+    errors = " and ".join(f"{', '.join(f'{e:.2g}' for e in row)} on {name}" for name, row in kinds.items() if row)
+    does = "fits" if found.fits else "does not fit"
+    widths = ", ".join(map(str, found.widths))
+    passed = _as_claimed(found.fits, claim)
+    unlike = _against(claim, passed) if claim in NO_CLAIM else ""
+    sentence = (
+        f"{does} a random equivariant target better as the base model widens: relative error {errors} at widths "
+        f"{widths} (p = {found.p_value:.2g}; below {FITTED:g} or {FALL:g} of the first is needed){unlike}."
+    )
+    return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
+
+
+def _as_claimed(symmetric: bool, claim: Claim) -> bool:
+    return claim == "nothing for one seed" or symmetric == (claim != "nothing")
+
+
+def _against(claim: Claim, passed: bool) -> str:
+    if claim in NO_CLAIM:
+        return f", as expected {NO_CLAIM[claim]}" if passed else ", although nothing symmetrizes it"
+    return "" if passed else f", although the method claims to be symmetric ({claim})"

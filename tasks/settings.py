@@ -1,0 +1,102 @@
+"""Typed settings: frozen dataclasses whose fields say their default, range, meaning and source (no torch).
+
+A card names such a class. Everything that lists, checks or documents settings reads its fields, and networks, samplers
+and tasks take an instance of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+from tasks.limits import Limit, Limits
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is known of one field of a settings class, as ``symbench show`` prints it.
+
+    Attributes:
+        name: The key in a suite.
+        type: The annotation as written, for example ``tuple[int, ...]``.
+        default: The default as JSON has it (lists in place of tuples).
+        limit: The values that are accepted; None accepts all that are of the default's type.
+        meaning: One sentence.
+        source: The publication or code that the default is from; empty if it is a choice of this project.
+    """
+
+    name: str
+    type: str
+    default: Any
+    limit: Limit | None
+    meaning: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSettings:
+    """The settings of what has none."""
+
+
+def setting(default: T, limit: Limit | None, meaning: str, source: str = "") -> T:
+    """A field of a settings class.
+
+    Args:
+        default: The value where a suite says nothing.
+        limit: The values that are accepted besides the default.
+        meaning: One sentence on what the setting does.
+        source: Where the default is from.
+    """
+    value: T = field(default=default, metadata={"limit": limit, "meaning": meaning, "source": source})
+    return value
+
+
+def settings_of(kind: type) -> tuple[Setting, ...]:
+    """Every field of a settings class, in order."""
+    return tuple(
+        Setting(
+            name=item.name,
+            type=item.type if isinstance(item.type, str) else getattr(item.type, "__name__", str(item.type)),
+            default=_as_json(item.default if item.default is not MISSING else None),
+            limit=item.metadata.get("limit"),
+            meaning=item.metadata.get("meaning", ""),
+            source=item.metadata.get("source", ""),
+        )
+        for item in fields(kind)
+    )
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The default of every setting, as JSON has it."""
+    return {item.name: item.default for item in settings_of(kind)}
+
+
+def limits_of(kind: type) -> Limits:
+    """The limit of every setting that has one."""
+    return {item.name: item.limit for item in settings_of(kind) if item.limit is not None}
+
+
+def from_params(kind: type[S], params: Mapping[str, Any]) -> S:
+    """The settings that a run's parameters stand for.
+
+    Args:
+        kind: A settings class.
+        params: Values by name as in a suite or a record: lists become tuples. Missing names take their default.
+
+    Raises:
+        TypeError: A name is no field of ``kind``.
+    """
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in params.items()})
+
+
+def as_params(settings: Any) -> dict[str, Any]:
+    """The values of ``settings`` by name, as JSON has them: the inverse of :func:`from_params`."""
+    return {item.name: _as_json(getattr(settings, item.name)) for item in fields(settings)}
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

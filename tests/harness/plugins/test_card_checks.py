@@ -1,0 +1,334 @@
+"""Cards that cannot serve: every field of every kind of card, and what only several fields together show."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baselines.cards import BaseCard, MethodCard, SamplerCard
+from baselines.catalogue import EGNN, MLP
+from baselines.limits import NETWORK, Q
+from harness import registry
+from harness.errors import SymbenchError
+from harness.plugins.card_checks import method_fault, task_fault
+from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS
+from harness.plugins.card_functions import Guarded, guarded
+from harness.plugins.references import misled, unusable
+from tasks.cards import Recipe, TaskCard
+from tasks.catalogue import NBODY
+from tasks.limits import COUNT, Range
+from tasks.protocol import Protocol
+
+METHODS = list(registry.methods().values())
+LEARNED = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
+QUICK = {"quick": Protocol(epochs=1)}
+
+
+def task_complaint(**changes: Any) -> str | None:
+    return task_fault(guarded(replace(NBODY, **changes), "other"), METHODS)
+
+
+def base_complaint(**changes: Any) -> str | None:
+    return method_fault(guarded(MethodCard(base=replace(EGNN, **changes)), "other"))
+
+
+def sampler_complaint(**changes: Any) -> str | None:
+    return method_fault(guarded(MethodCard(base=MLP, sampler=replace(LEARNED, **changes)), "other"))
+
+
+class Raising:
+    """A limit that another package has written."""
+
+    def __str__(self) -> str:
+        return "a limit that raises"
+
+    def wrong(self, value: Any) -> str | None:
+        raise ZeroDivisionError
+
+    def normal(self, value: Any) -> Any:
+        return value
+
+
+def raises(*values: Any) -> Any:
+    raise RuntimeError("no such thing\nand more")
+
+
+def test_every_card_that_is_built_in_is_right() -> None:
+    bases = {card.base.name: card.base for card in METHODS}.values()
+    samplers = {card.sampler.name: card.sampler for card in METHODS if card.sampler}.values()
+    methods = [MethodCard(base=base) for base in bases] + [MethodCard(base=MLP, sampler=one) for one in samplers]
+    faults = [task_fault(guarded(card, "ours"), METHODS) for card in registry.tasks().values()]
+    faults += [method_fault(guarded(card, "ours")) for card in methods]
+    assert set(faults) == {None}
+
+
+def test_every_field_is_looked_at() -> None:
+    for kind, table in ((TaskCard, TASK_FIELDS), (BaseCard, BASE_FIELDS), (SamplerCard, SAMPLER_FIELDS)):
+        assert {field.name for field in fields(kind)} == table.keys()
+
+
+TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
+    "name": [("n body", "a name of letters"), ("", "a name"), ("all", "a name"), ("mlp-*", "a name"), (3, "a name")],
+    "title": [("", "a text"), (None, "a text")],
+    "group": [
+        ("S_n", "a tuple of names of groups"),
+        (("S_n", "O(#)"), "a tuple of names of groups"),
+        ((), "a tuple of names of groups"),
+        (raises, "the function 'group' of the card 'nbody' of the plug-in other raises RuntimeError: no such thing"),
+        (lambda params: "S_n", "should give a tuple of names of groups"),
+    ],
+    "inputs": [
+        (frozenset({"pointz"}), "'pointz', which does not exist: did you mean 'points'?"),
+        (frozenset(), "one or more of"),
+        ("points", "a frozenset"),
+        (frozenset({1}), "a frozenset"),
+    ],
+    "output": [("node_point", "did you mean 'node_points'?"), (None, "one of graph_scalars"), ((), "one of")],
+    "metric": [("", "a text"), (0, "a text")],
+    "direction": [("maximum", "did you mean 'max'?"), (1, "one of max, min")],
+    "control": [("", "a text or None"), (1, "a text or None")],
+    "deviations": [("One sentence", "a tuple of texts"), ((1,), "a tuple of texts"), (["one"], "a tuple of texts")],
+    "version": [(2, "a text"), ("", "a text")],
+    "source": [(None, "a text")],
+    "implementation": [
+        ("tasks.nbody", "like 'package.module:Class'"),
+        ("tasks.nbody:NBdy", "the module tasks.nbody has no NBdy: did you mean 'NBody'?"),
+        ("tasks.n_body:NBody", "there is no module tasks.n_body"),
+        ("nowhere.nbody:NBody", "there is no module nowhere.nbody"),
+        (NBODY, "like 'package.module:Class'"),
+    ],
+    "protocols": [({}, "a mapping"), ({"quick": {}}, "a mapping"), ({1: Protocol()}, "a mapping"), ([], "a mapping")],
+    "max_nodes": [
+        (5, "a function"),
+        (lambda params: None, "the function 'max_nodes' of the card 'nbody' of the plug-in other should give a whole"),
+        (lambda params: params["node"], "raises KeyError: 'node'"),
+    ],
+    "params": [
+        ({"nodes": float("nan")}, "values that JSON has"),
+        ({"nodes": {1}}, "values that JSON has"),
+        ({1: 2}, "a mapping of names"),
+        ([], "a mapping"),
+    ],
+    "limits": [
+        ({"nodse": COUNT}, "limits for 'nodse', which is no parameter of it: did you mean 'nodes'?"),
+        ({"nodes": Range(most=3)}, "the default 5 of 'nodes' on its task card should be at most 3"),
+        ({"nodes": 3}, "a mapping of parameters to limits"),
+        ([COUNT], "a mapping of parameters to limits"),
+        ({"nodes": Raising()}, "the default 5 of 'nodes' on its task card should be a limit that raises"),
+        (dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", COUNT), "limits for 'a', which is no parameter of it"),
+    ],
+    "recipes": [
+        ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which is not there: did you mean"),
+        ((Recipe(), Recipe(method="learnd")), "recipe 2 of its task card names the method 'learnd'"),
+        ((Recipe(protocol="quik"),), "names the protocol 'quik', which the task has not: did you mean 'quick'?"),
+        ((Recipe(method="egnn", base={"widht": 3}),), "sets the base parameter 'widht', which egnn has not: did you"),
+        ((Recipe(method="egnn", base={"width": 0}),), "'width' of egnn, which should be a whole number, at"),
+        ((Recipe(sampler={"noise_scal": 1.0}),), "sets 'noise_scal', which no sampler has: did you mean 'noise_scale'"),
+        ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of learned"),
+        ((Recipe(method="ps", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
+        ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is no setting of a protocol: did you mean 'epochs'?"),
+        ((Recipe(settings={"batch_size": 0}),), "does not work under 'paper': batch_size must be at least 1"),
+        ((Recipe(base=[]),), "should have as 'base' a mapping"),
+        (({},), "should be a Recipe"),
+        (Recipe(), "a tuple of Recipes"),
+    ],
+    "check": [
+        (None, "a function"),
+        (raises, "raises RuntimeError"),
+        (lambda params: "5 nodes are too few", "the default parameters of its task card do not work: 5 nodes are too"),
+    ],
+    "form": [("supervized", "did you mean 'supervised'?"), (1, "one of supervised")],
+    "examples": [
+        (5, "a function"), (raises, "raises RuntimeError"), (lambda params: 5, "should give a mapping"),
+        (lambda params: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
+        (lambda params: {1: 1}, "should give a mapping of splits"),
+    ],
+    "edge_scalars": [(0, "a whole number from 1 on, or None"), ("1", "a whole number")],
+    "resolve": [(None, "a function"), (raises, "raises RuntimeError"), (lambda params: [], "should give a mapping")],
+    "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda params: 3, "should give a text")],
+    "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda params: "5", "should give a whole")],
+    "size_name": [(None, "a text")],
+}  # fmt: skip
+BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
+    **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source")},
+    "name": TASK_WRONG["name"],
+    "needs": [(frozenset({"node"}), "'node', which does not exist"), (["points"], "a frozenset"),
+              ({"points": 1}, "a frozenset")],
+    "reads": [(frozenset({"edge"}), "did you mean 'edges'?"), (frozenset(), "needs points, which it does not read")],
+    "writes": [(frozenset({"graph_scalar"}), "did you mean 'graph_scalars'?"), (frozenset(), "one or more of")],
+    "respects": [(frozenset({"SO3"}), "'SO3', which does not exist: did you mean 'SO(3)'?"), ("S_n", "a frozenset")],
+    "implementation": [("baselines.bases.mlp:ML", "has no ML: did you mean"), (None, "like 'package.module:Class'")],
+    "params": [({"width": {1}}, "values that JSON has"), (None, "a mapping")],
+    "limits": [({"widht": COUNT}, "limits for 'widht', which is no parameter of it: did you mean 'width'?"),
+               ({"width": Range(above=1000)}, "the default 64 of 'width' on its base model card should be above 1000")],
+    "check": [(None, "a function")],
+    "meanings": [({"width": 3}, "a mapping of parameters to functions"), (None, "a mapping")],
+    "max_tokens": [(0, "a whole number from 1 on, or None"), (True, "a whole number"), ("8", "a whole number")],
+    "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of")],
+    "weights": [(None, "a function"), (lambda params: 1, "should give a text or None")],
+}  # fmt: skip
+SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
+    **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
+    "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
+    "guarantee": [(None, "a text")],
+    "single": [("no", "True or False"), (1, "True or False")],
+    "params": [([], "a mapping")],
+    "limits": [({"noise_scal": COUNT}, "did you mean 'noise_scale'?"), ({"noise_scale": Range(above=10)}, "above 10")],
+    "check": [(1, "a function")],
+    "choices": [({"p": lambda task: ("a",)}, "choices for 'p', which is no"), ({"q": ("a",)}, "a mapping"), (1, "a m")],
+    "meanings": [({"q": 3}, "a mapping of parameters to functions"), (None, "a mapping")],
+    "uncovered": [(None, "a function")],
+    "too_large": [(None, "a function")],
+}  # fmt: skip
+CASES = [
+    pytest.param(complaint, field, value, says, id=f"{kind}-{field}-{number}")
+    for kind, table, complaint in (
+        ("task", TASK_WRONG, task_complaint),
+        ("base", BASE_WRONG, base_complaint),
+        ("sampler", SAMPLER_WRONG, sampler_complaint),
+    )
+    for field, values in table.items()
+    for number, (value, says) in enumerate(values)
+]
+
+
+@pytest.mark.parametrize(("complaint", "field", "value", "says"), CASES)
+def test_a_wrong_value_is_told_by_its_field(complaint: Any, field: str, value: Any, says: str) -> None:
+    found = complaint(**{field: value})
+    assert found is not None and says in found
+    assert "\n" not in found
+
+
+def test_every_field_has_a_wrong_value() -> None:
+    for kind, table in ((TaskCard, TASK_WRONG), (BaseCard, BASE_WRONG), (SamplerCard, SAMPLER_WRONG)):
+        assert {field.name for field in fields(kind)} == table.keys()
+
+
+def test_the_parts_of_a_method_are_cards() -> None:
+    assert "'base' of its card should be a BaseCard" in str(method_fault(MethodCard(base=NBODY)))  # type: ignore[arg-type]
+    assert "'sampler' of its card should be" in str(method_fault(MethodCard(base=MLP, sampler=MLP)))  # type: ignore[arg-type]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.binary(max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    | st.tuples(inner) | st.sets(st.integers(), max_size=2),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "complaint, kind", [(task_complaint, TaskCard), (base_complaint, BaseCard), (sampler_complaint, SamplerCard)]
+)
+@given(data=st.data())
+def test_no_value_whatever_is_answered_by_an_exception(complaint: Any, kind: type, data: st.DataObject) -> None:
+    names = st.sampled_from([field.name for field in fields(kind)])
+    found = complaint(**data.draw(st.dictionaries(names, ANYTHING, min_size=1, max_size=2)))
+    assert found is None or (found.strip() and "\n" not in found)
+
+
+def test_functions_with_other_parameters_raise_sentences_too() -> None:
+    card = guarded(replace(NBODY, max_nodes=lambda params: 12 // params["nodes"]), "other")
+    assert card.max_nodes({"nodes": 5}) == 2
+    with pytest.raises(SymbenchError, match=r"'max_nodes' of the card 'nbody' of the plug-in other raises ZeroDiv"):
+        card.max_nodes({"nodes": 0})
+    with pytest.raises(SymbenchError, match=r"should give a whole number from 1 on, not 0"):
+        card.max_nodes({"nodes": 13})
+
+
+GIVEN: list[tuple[str, list[Any], list[Any]]] = [
+    ("meanings", [1, 0.5, None, "x", [1]], [{1}, float("nan"), raises]),
+    ("size", [None, 3], [0, "3", 2.5, True]),
+    ("examples", [{"train": 1}, {}], [{"train": 0}, {1: 1}, {"train": True}, 5, None]),
+    ("choices", [("a", "b")], [(), ["a"], (1,), "a"]),
+    ("check", [None, "a clause"], [0, False, []]),
+    ("resolve", [{}, {"a": [1]}], [[], {1: 2}, {"a": {1}}]),
+    ("max_nodes", [1], [0, -1, 1.0, None, True]),
+]
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), GIVEN)
+def test_what_a_function_may_give(name: str, right: list[Any], wrong: list[Any]) -> None:
+    for value in right:
+        assert Guarded(lambda value=value: value, name, "the card")() == value
+    for value in wrong:
+        with pytest.raises(SymbenchError, match=f"'{name}' of the card should give "):
+            Guarded(lambda value=value: value, name, "the card")()
+
+
+def test_limits_that_networks_share_may_name_what_a_network_has_not() -> None:
+    assert base_complaint(limits={**EGNN.limits, **NETWORK}) is None
+    assert sampler_complaint(limits={**LEARNED.limits, **Q}) is None
+    assert NETWORK.keys() - EGNN.params.keys() and Q.keys()
+
+
+def test_a_recipe_for_several_methods_gives_each_what_it_has() -> None:
+    """A parameter of some sampler is no mistake where another sampler is meant, also where only one is meant."""
+    for method in ("*", "ps", "mlp-ga", "egnn"):
+        assert task_complaint(recipes=(Recipe(method=method, sampler={"noise_scale": 0.5}),)) is None
+
+
+def test_a_task_may_have_no_size() -> None:
+    assert task_complaint(size=None) is None
+    assert task_complaint(size=lambda params: None) is None
+
+
+SOURCES = {
+    "plain.py": "import json as Json\nfrom math import pi as Pi\n"
+    "if True:\n    class Inner: pass\nelse:\n    Other = 1\n"
+    "class Whole:\n    hidden = 1\nwith open(__file__) as File: pass\n",
+    "star.py": "from symbench_test_plain import *\n",
+    "lazy.py": "def __getattr__(name):\n    if name == 'Whole': return int\n    raise AttributeError(name)\n",
+    "broken.py": "class Whole(:\n",
+    "raising.py": "class Whole: pass\nraise SystemExit('bye')\n",
+    "abstract.py": "from abc import ABC, abstractmethod\n"
+    "class Whole(ABC):\n    @abstractmethod\n    def loss(self): ...\n",
+    "number.py": "Whole = 3\n",
+}
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in SOURCES.items():
+        (tmp_path / f"symbench_test_{name}").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_references_are_followed_without_an_import(modules: None) -> None:
+    for name in ("Json", "Pi", "Inner", "Other", "Whole", "File"):
+        assert misled(f"symbench_test_plain:{name}") is None
+    assert misled("symbench_test_plain:hidden") is not None
+    assert misled("symbench_test_plain:Whol") == "the module symbench_test_plain has no Whol: did you mean 'Whole'?"
+    assert misled("symbench_test_raising:Whole") is None
+    assert "symbench_test_plain" not in sys.modules
+    assert "cannot be read (SyntaxError" in str(misled("symbench_test_broken:Whole"))
+
+
+def test_what_the_source_does_not_say_is_imported(modules: None) -> None:
+    assert misled("symbench_test_star:Whole") is None
+    assert misled("symbench_test_lazy:Whole") is None
+    assert "has no Nothing" in str(misled("symbench_test_star:Nothing"))
+    assert "has no Nothing" in str(misled("symbench_test_lazy:Nothing"))
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        ("raising", "cannot be imported (SystemExit: bye)"),
+        ("abstract", "symbench_test_abstract:Whole lacks loss"),
+        ("number", "symbench_test_number:Whole cannot be called"),
+        ("broken", "cannot be imported (SyntaxError"),
+        ("missing", "cannot be imported (No module named 'symbench_test_missing')"),
+        ("star", None),
+    ],
+)
+def test_what_cannot_be_called_says_so(modules: None, module: str, says: str | None) -> None:
+    found = unusable(f"symbench_test_{module}:Whole")
+    assert found == says or (says is not None and found is not None and says in found)
