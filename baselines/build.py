@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from baselines.cards import MethodCard
+from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.model import Equivariant, Model
+from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
-from tasks.symmetry.groups import group
+from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature
 
 
@@ -17,6 +18,17 @@ def load(reference: str) -> Any:
     """The object that ``module:name`` refers to."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
+
+
+def build_network(card: BaseCard, signature: Signature, params: Mapping[str, Any]) -> Any:
+    """The freshly initialised network of a card; ``params`` that are missing take their default."""
+    return load(card.implementation)(signature, card.settings_from(params))
+
+
+def build_sampler(card: SamplerCard, group: Group, signature: Signature, params: Mapping[str, Any]) -> Sampler:
+    """The freshly initialised sampler of a card; ``params`` that are missing take their default."""
+    sampler: Sampler = load(card.implementation)(group, signature, card.settings_from(params))
+    return sampler
 
 
 def build(
@@ -29,10 +41,10 @@ def build(
     """A freshly initialised model (from torch's global generator) for inputs and outputs of ``signature``.
 
     ``symmetry`` names the factors to symmetrize over, those of the task that the base model lacks; the sampler's
-    ``group`` parameter replaces them where it is given.
+    ``group`` setting replaces them where it is given.
     """
-    network = load(method.base.implementation)(signature, base)
+    network = build_network(method.base, signature, base)
     if method.sampler is None:
         return Equivariant(network)
     chosen = group(tuple(sampler.get("group") or symmetry))
-    return Symmetrized(network, load(method.sampler.implementation)(chosen, signature, sampler), signature.output)
+    return Symmetrized(network, build_sampler(method.sampler, chosen, signature, sampler), signature.output)

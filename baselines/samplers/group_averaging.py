@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from baselines.catalogue.samplers import GroupSettings
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.groups import AffineGroup, Group, factors
 from tasks.symmetry.names import no_haar_measure
@@ -15,7 +13,7 @@ from tasks.symmetry.structure import Signature, Structure
 class HaarSampler(Sampler):
     """Uniform on the group's compact part (translations are taken to the centroid)."""
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: GroupSettings) -> None:
         super().__init__(group, signature)
         for factor in factors(group):
             if isinstance(factor, AffineGroup):

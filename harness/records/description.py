@@ -19,7 +19,7 @@ def describe(spec: RunSpec) -> Description:
         base_model=method_card.base.name,
         sampler=method_card.sampler.name if method_card.sampler else None,
         variant=task_card.variant(spec.task_params),
-        weights=method_card.base.weights(spec.base),
+        weights=method_card.base.weights(method_card.base.settings_from(spec.base)),
         size_name=task_card.size_name if task_card.size else None,
         size=task_card.size(spec.task_params) if task_card.size else None,
     )
