@@ -19,11 +19,13 @@ from ray.util.placement_group import PlacementGroup
 
 from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
+from harness.execution.messages import RunResult, WorkerConfig, WorkerInfo
 from harness.execution.placement import Shape, fits, misfit, most_at_once
 from harness.execution.progress import Progress, RunStatus, label
 from harness.execution.run_job import failed_record, sentence_of
+from harness.execution.same_code import code_mismatch, worker_info
 from harness.execution.stacks import Stack, stacks
-from harness.execution.worker import RunResult, Worker, WorkerConfig, WorkerInfo, code_mismatch, worker_info
+from harness.execution.worker import Worker
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job

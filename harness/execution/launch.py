@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster, usage
 from harness.execution.heartbeat import Heartbeat
+from harness.execution.messages import WorkerConfig
 from harness.execution.progress import Progress, RunStatus
-from harness.execution.worker import WorkerConfig, worker_info
+from harness.execution.same_code import worker_info
 from harness.records.provenance import command_line
 from harness.records.store import Store
 from harness.spec import Job

@@ -14,9 +14,10 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from harness.errors import SymbenchError
 from harness.execution import dispatch as dispatching
 from harness.execution.dispatch import FALSE_START_SECONDS, GRACE_SECONDS, HEAD_SECONDS, TRIES
+from harness.execution.messages import WorkerInfo
 from harness.execution.placement import Shape
 from harness.execution.run_job import failed_record
-from harness.execution.worker import WorkerInfo, worker_info
+from harness.execution.same_code import worker_info
 from harness.records.record import Failure
 from harness.spec import Job, Resources
 from harness.training.device_errors import DeviceFailed

@@ -19,7 +19,7 @@ from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
 from harness.execution.dispatch import FALSE_STARTS, _Dispatcher, dispatch
 from harness.execution.launch import EXECUTOR, LaunchResult
-from harness.execution.worker import WorkerConfig
+from harness.execution.messages import WorkerConfig
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
