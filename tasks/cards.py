@@ -54,8 +54,8 @@ class TaskCard:
     so that no old record is taken for a new one.
     ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together, in one clause
     (``None``: nothing).
-    ``form`` is how the task is scored (``None``: its card does not say), ``examples`` how many there are of each split,
-    and ``edge_scalars`` how many an edge has, each as far as it is known without the data.
+    ``form`` is the built-in ``kind`` of the task's class (``None``: another kind, or not said), ``examples`` how many
+    there are of each split, and ``edge_scalars`` how many an edge has, each as far as it is known without the data.
     ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
     ``variant`` labels data that is not the published set.
     ``deviations`` are short sentences (without the full stop) in which runs knowingly differ from the published

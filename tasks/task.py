@@ -46,14 +46,27 @@ class Dataset:
         return Dataset(self.inputs.to(device, dtype), self.targets.to(device, dtype))
 
 
-class SupervisedTask(ABC):
+class Task(ABC):
+    """Base class of all tasks.
+
+    Attributes:
+        kind: How a run on the task is computed and scored: a built-in kind (:data:`~tasks.cards.Form`), or the
+            ``module:Class`` of another one, a subclass of :class:`harness.training.kinds.TaskKind`.
+        signature: The inputs and outputs of models.
+    """
+
+    kind: ClassVar[str]
+    signature: Signature
+
+
+class SupervisedTask(Task):
     """A task that is trained: ``signature`` says what models read and put out.
 
     Built from the task parameters of its card; raises :class:`tasks.sources.cache.DataError` where its data cannot be
     had. Targets are finite; with ``targets_may_be_unknown`` a target that is not known is not-a-number.
     """
 
-    signature: Signature
+    kind = "supervised"
     targets_may_be_unknown: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -103,6 +116,8 @@ def of_finite_predictions(metrics: Metrics) -> Metrics:
 class Probabilistic(SupervisedTask):
     """A task that says which number it puts out and loses for each example, so that their variance can be measured."""
 
+    kind = "probabilistic"
+
     @abstractmethod
     def outputs(self, predictions: Tensor) -> Tensor:
         """``[..., M]``: what is put out for each of M examples, of predictions ``[..., M, C]``."""
@@ -112,14 +127,14 @@ class Probabilistic(SupervisedTask):
         """``[..., M]``: the loss of each example, of predictions ``[..., M, C]`` and targets ``[M, C]``."""
 
 
-class SeparationTask(ABC):
+class SeparationTask(Task):
     """A task without training: which structures does a randomly initialised model tell apart?
 
     Models put out embeddings ``[B, C]``. Two structures are separated once the L1 distance of their embeddings
     exceeds ``threshold`` under any initialisation.
     """
 
-    signature: Signature
+    kind = "separation"
     threshold: float
 
     @abstractmethod
@@ -134,15 +149,15 @@ class SeparationTask(ABC):
         return None
 
 
-class PairedTask(ABC):
+class PairedTask(Task):
     """Pairs of structures, each to be told apart by a model of its own.
 
-    Models put out embeddings ``[B, C]`` and are built by ``signature_of`` their pair. A pair is separated where a test
-    at ``level`` tells ``relabellings`` embedded copies of one structure from as many of the other, and reliably so
-    where the same test does not tell copies of one structure apart.
+    Models put out embeddings ``[B, C]`` and are built by ``signature_of`` their pair; ``signature`` is that of all
+    structures together. A pair is separated if a test at ``level`` tells ``relabellings`` embedded copies of one
+    structure from as many of the other, and reliably so if the same test does not tell copies of one structure apart.
     """
 
-    signature: Signature  # of all structures together
+    kind = "paired"
     categories: Sequence[str]  # of every pair
     relabellings: int
     level: float

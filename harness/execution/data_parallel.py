@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -19,13 +17,14 @@ from baselines.out_of_memory import is_out_of_memory
 from harness.errors import SymbenchError
 from harness.execution.job_runner import JobRunner
 from harness.execution.messages import WorkerConfig
-from harness.execution.run_job import Executor, raise_device_failure, use
+from harness.execution.run_job import raise_device_failure, use
 from harness.execution.same_code import code_mismatch, worker_info
 from harness.records.record import Record
-from harness.spec import Job, Resources, RunSpec
+from harness.spec import Job, RunSpec
+from harness.training.context import Executor, RunContext
 from harness.training.device_errors import DeviceFailed, MemoryFull
 from harness.training.distributed import PeerLost, ProcessGroup
-from harness.training.results import Hooks, NullHooks, Outcome
+from harness.training.results import Outcome
 
 RESTARTS = 2
 
@@ -89,7 +88,10 @@ def _train_loop(loop_config: dict[str, Any]) -> None:
     if config.driver and (reason := code_mismatch(worker_info(), config.driver)):
         raise SymbenchError(reason)
     runner = JobRunner(config)
-    execute = partial(_execute, execute=runner.executor, processes=processes)
+
+    def execute(spec: RunSpec, context: RunContext) -> Outcome:
+        return _execute(spec, replace(context, processes=processes), runner.executor)
+
     try:
         if processes.rank == 0:
             runner.run(job, execute)
@@ -101,11 +103,13 @@ def _train_loop(loop_config: dict[str, Any]) -> None:
 
 
 def _follow(job: Job, execute: Executor) -> None:
-    """Takes part without a word. An error that all processes meet is recorded by the first one; where it met none, it
-    loses this process, and all begin anew. Raises what this process alone can meet: its memory is full, its device
-    failed."""
+    """Trains without writing a record.
+
+    An error that all processes meet is recorded by the first one; if the first one did not meet it, it loses its
+    connection to this process and all are restarted. Raises only the errors of this process's own device.
+    """
     try:
-        execute(job.spec, resources=job.resources, hooks=NullHooks(), checkpoint=None)
+        execute(job.spec, RunContext.of(job.spec, job.resources))
     except Exception as error:
         if isinstance(error, MemoryFull | DeviceFailed):
             raise
@@ -113,15 +117,11 @@ def _follow(job: Job, execute: Executor) -> None:
         torch.distributed.destroy_process_group()
 
 
-def _execute(
-    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, execute: Executor,
-    processes: ProcessGroup,
-) -> Outcome:
-    run = cast(Callable[..., Outcome], execute)
+def _execute(spec: RunSpec, context: RunContext, execute: Executor) -> Outcome:
     try:
-        return run(spec, resources=resources, hooks=hooks, checkpoint=checkpoint, processes=processes)
+        return execute(spec, context)
     except RuntimeError as error:
-        if is_out_of_memory(error):  # the others would not know that this one begins again with a smaller chunk
+        if is_out_of_memory(error):  # no restart with a smaller chunk, which the other processes would not follow
             raise MemoryFull("The device's memory is full: set resources.chunk, or halve it.") from error
         raise_device_failure(error)
         raise

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from harness.execution.messages import WorkerConfig
-from harness.execution.run_job import Executor, RunTracker, run_job, run_stack
+from harness.execution.run_job import RunTracker, run_job, run_stack
 from harness.records.opening import open_store
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
+from harness.training.context import Executor
 
 
 class JobRunner:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.execution.progress import RunStatus
 from harness.records.plugin_code import PluginCode
+from harness.records.record import Status
 
 if TYPE_CHECKING:
     from harness.tracking import TrackerHandle
@@ -58,5 +58,5 @@ class WorkerConfig:
 class RunResult:
     """How a run ended; its record is in the store. ``sentence`` is the reason of a failure."""
 
-    status: RunStatus
+    status: Status
     sentence: str | None

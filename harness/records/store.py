@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.mlflow_uri import mlflow_uri
-from harness.records.record import SCHEMA, Record
-from harness.records.segments import Segments, Status
+from harness.records.record import SCHEMA, Record, Status
+from harness.records.segments import Segments
 from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.utils.redaction import redacted_values
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from baselines.model import Model
 from baselines.samplers.sampler import Sampler
-from harness.training.finite import finite
+from harness.training.device import cast
+from harness.training.finite import check_finite
 from harness.training.seeds import generator
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.representation import Representation
@@ -126,9 +127,9 @@ def mean_of_draws(model: Model, x: Structure, count: int, noise: torch.Generator
     Raises :class:`~harness.training.results.NotFinite` where it is not finite.
     """
     if model.fixed_samples is None:
-        return finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
+        return check_finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
     copies = x[torch.arange(len(x), device=x.mask.device).repeat(count)]
-    return finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
+    return check_finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
 
 
 def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
@@ -180,7 +181,7 @@ def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int
     device = x.mask.device
     here = elements(sampler, x, draws, generator(device, 0, "law here"), g)
     there = elements(sampler, moved, draws, generator(device, 0, "law there"))
-    pooled = finite(torch.cat([here, there], 1), "group elements", REMEDY)
+    pooled = check_finite(torch.cat([here, there], 1), "group elements", REMEDY)
     spread = pooled.std(1, keepdim=True)
     weights = torch.randn(
         len(x), pooled.shape[-1], PROJECTIONS, dtype=pooled.dtype, device=device, generator=generator(device, 0, "law")
@@ -223,18 +224,6 @@ def coordinates(element: Element) -> Tensor:
     tensors = [value for value in vars(element).values() if isinstance(value, Tensor)]
     real = [torch.view_as_real(value) if value.is_complex() else value for value in tensors]
     return torch.cat([value.flatten(2).double() for value in real], -1)
-
-
-def cast(element: Element, dtype: torch.dtype) -> Element:
-    """The element with its real tensors in ``dtype``."""
-    if isinstance(element, Product):
-        return Product(tuple(cast(factor, dtype) for factor in element.factors))
-    real = {
-        name: value.to(dtype)
-        for name, value in vars(element).items()
-        if isinstance(value, Tensor) and value.is_floating_point()
-    }
-    return replace(element, **real)  # type: ignore[type-var]
 
 
 def kolmogorov_smirnov(first: Tensor, second: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from harness.errors import SymbenchError
 from harness.spec import RunSpec
 from harness.suites.model import point
 from harness.suites.source import parsed
+from harness.training.kinds import kind_of
 from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
 from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
@@ -32,7 +33,6 @@ from tasks.sources.cache import DataError
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import PairedTask, SeparationTask
 
 Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
 
@@ -108,7 +108,7 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
-    whole = problem.structures() if isinstance(problem, SeparationTask | PairedTask) else problem.data("test").inputs
+    whole = kind_of(problem).inputs(problem)
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
     return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
 

@@ -27,7 +27,7 @@ from harness import cli
 from harness.errors import SymbenchError
 from harness.execution import jobs
 from harness.execution.address import check_address
-from harness.execution.submission import Submission, runtime_environment, sendable, travelling
+from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
 from harness.records.plugin_code import plugin_code
 from harness.records.provenance import ORIGIN, git_state
 from harness.suites.model import FOLDER, locate
@@ -77,7 +77,7 @@ def server() -> Iterator[Callable[[int, str], str]]:
 
 def test_code_and_suite_travel_and_nothing_else(suite: Path) -> None:
     root = Path(jobs.__file__).parents[2]
-    with travelling(Submission(file=suite, store="/shared")) as folder:
+    with job_folder(Submission(file=suite, store="/shared")) as folder:
         sent = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         assert (folder / "submitted" / suite.name).read_text() == SUITE
         assert json.loads((folder / ORIGIN).read_text()) == dict(
@@ -120,7 +120,7 @@ def test_plug_ins_travel_with_their_code(suite: Path, tmp_path: Path, monkeypatc
     with found_in(installed, monkeypatch):
         ours = {name: code.digest for name, code in plugin_code().items()}
         assert ours.keys() == PACKAGES.keys()
-        with travelling(Submission(file=suite, store="/shared"), sendable({})) as folder:
+        with job_folder(Submission(file=suite, store="/shared"), sendable({})) as folder:
             assert (folder / "inner" / "data.json").is_file() and not (folder / "inner" / ".gitignore").exists()
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
             done = subprocess.run(
@@ -144,8 +144,8 @@ def test_a_plug_in_that_cannot_travel_is_named(tmp_path: Path, monkeypatch: pyte
     with found_in(tmp_path, monkeypatch):
         assert [code.distribution for code in sendable({})] == ["plain"]  # the others are used by no run
         for name, reason in {
-            "zipped": r"zipped_cards lies in the archive .*zipped\.zip",
-            "taken": "submitted.cards has the name of a folder of ours",
+            "zipped": r"zipped_cards is in the archive .*zipped\.zip",
+            "taken": "submitted.cards has the name of a folder of symbench",
             "(no name)": "its metadata has no name",
         }.items():
             with pytest.raises(SymbenchError, match=rf"plug-in {re.escape(name)} .*cannot be sent along: .*{reason}"):

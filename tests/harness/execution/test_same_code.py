@@ -50,7 +50,7 @@ def test_a_copy_is_the_same_code_until_a_line_of_it_changes(tmp_path: Path) -> N
 def welcome(theirs: WorkerInfo, ours: WorkerInfo | None = None) -> None:
     dispatcher = _Dispatcher.__new__(_Dispatcher)
     dispatcher._driver = ours or worker_info()
-    dispatcher._welcome(theirs)
+    dispatcher._check_code(theirs)
 
 
 def test_who_is_welcome() -> None:

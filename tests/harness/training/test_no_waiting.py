@@ -22,8 +22,8 @@ from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task
 from harness.suites.model import load as load_suite
+from harness.training.context import RunContext
 from harness.training.fit import Fit
-from harness.training.results import NullHooks
 from tasks.nbody import NBody
 from tasks.pattern import PatternTask
 from tasks.pcqm_contact import PCQMContact
@@ -102,7 +102,7 @@ def fit(task_name: str, method_name: str, device: torch.device, **settings: Any)
     problem = TASKS[task_name]()
     model = small_model(task_name, problem, method_name).to(device).train()
     protocol = Protocol(**{"epochs": 2, "batch_size": 4, "train_samples": 2, "clip_norm": 0.1, **settings})
-    return Fit(model, problem, protocol, seed=0, device=device, dtype=torch.float32, hooks=NullHooks())
+    return Fit(model, problem, protocol, RunContext(device=device), seed=0)
 
 
 class Watch(TorchDispatchMode):

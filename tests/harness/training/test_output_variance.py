@@ -20,12 +20,13 @@ from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
 from harness.training import execute as executing
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
+from harness.training.checkpoint import Checkpoint
+from harness.training.context import RunContext
 from harness.training.distributed import ProcessGroup
-from harness.training.execute import execute
-from harness.training.execute_stack import execute_stack
+from harness.training.execute import execute, execute_stack
 from harness.training.fit import Fit
 from harness.training.output_variance import repeated, variance_point, variance_points
-from harness.training.results import NotStacked, NullHooks
+from harness.training.results import NotStacked
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
 from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
@@ -177,10 +178,8 @@ def test_the_mean_gradient_is_measured_in_full_precision() -> None:
 def trained(hooks: Recorder, path: Path | None = None, model: Model | None = None, **settings: Any) -> Model:
     model = model or network("mlp-ps", dropout=0.1).float()
     protocol = Protocol(epochs=4, batch_size=16, train_samples=2, valid_samples=2, **settings)
-    Fit(
-        model, Counted({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks, path=path, digest="d",
-        checkpoint_seconds=0.0,
-    ).run()  # fmt: skip
+    context = RunContext(hooks=hooks, checkpoint=Checkpoint(path, "d", 0.0) if path else None)
+    Fit(model, Counted({}), protocol, context, seed=3).run()
     return model
 
 
@@ -212,7 +211,7 @@ def small_spec(name: str = "mlp-ps", task: str = "exp_classify", **settings: Any
 
 
 def run(spec: RunSpec, **resources: Any) -> Any:
-    return execute(spec, resources=Resources(**resources), hooks=NullHooks())
+    return execute(spec, RunContext.of(spec, Resources(**resources)))
 
 
 def test_a_run_tells_both_stages_and_scores_as_without() -> None:
@@ -226,7 +225,7 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     without = run(replace(spec, settings=replace(spec.settings, variance_samples=())))
     assert without.output_variance == ()
     assert {name: value for name, value in outcome.metrics.items() if name not in entropies} == without.metrics
-    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
+    (stacked,) = execute_stack([spec], [RunContext.of(spec)])
     assert not isinstance(stacked, Exception)
     for ours, theirs in zip(stacked.output_variance, outcome.output_variance, strict=True):
         assert ours.output_variance == pytest.approx(theirs.output_variance, rel=1e-6)
@@ -264,9 +263,9 @@ def test_what_cannot_be_measured_is_refused_before_training() -> None:
         run(resolve("graph8c", "gin", "quick", 0, settings={"analysis_epochs": [1]}))
     spec = small_spec(analysis_epochs=[1])
     with pytest.raises(ValueError, match=r"Several workers .* set resources\.workers to 1"):
-        execute(spec, resources=Resources(), hooks=NullHooks(), processes=ProcessGroup(0, 2))
+        execute(spec, RunContext(processes=ProcessGroup(0, 2)))
     with pytest.raises(NotStacked, match="one network at a time"):
-        execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
+        execute_stack([spec], [RunContext()])
 
 
 @pytest.mark.parametrize(
