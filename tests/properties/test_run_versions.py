@@ -112,7 +112,7 @@ def of_students() -> Iterator[Tensor]:
     shapes = Signature.of(found.inputs, Representation.NODE_SCALARS, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(universality, "STEPS", 2)
-        patch.setattr(universality, "STRETCH", 1)
+        patch.setattr(universality, "CHECK_EVERY", 1)
         yield errors_of(student(shapes), found, symmetry, shapes.output, 0)
 
 

@@ -121,13 +121,13 @@ def test_comparisons_time_the_training_of_every_pair(clock: Clock, monkeypatch: 
 
 
 def test_separation_times_its_embeddings(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = separation.finite
+    whole = separation.check_finite
 
     def finite(values: Tensor, *words: str) -> Tensor:
         clock.now += 1
         return whole(values, *words)
 
-    monkeypatch.setattr(separation, "finite", finite)
+    monkeypatch.setattr(separation, "check_finite", finite)
     task = FewGraphs({})
     task.threshold = 1e9  # so that all are embedded under every initialisation
     cost = outcome(spec_of("graph8c", "gin", initialisations=3), task, monkeypatch).cost

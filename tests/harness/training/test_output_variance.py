@@ -18,14 +18,15 @@ from baselines.model import Model
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
-from harness.training import execute as executing
+from harness.training import probabilistic
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
 from harness.training.checkpoint import Checkpoint
 from harness.training.context import RunContext
 from harness.training.distributed import ProcessGroup
-from harness.training.execute import execute, execute_stack
+from harness.training.execute import execute, execute_stack, problem_of
 from harness.training.fit import Fit
 from harness.training.output_variance import repeated, variance_point, variance_points
+from harness.training.probabilistic import ProbabilisticKind
 from harness.training.results import NotStacked
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
@@ -235,9 +236,9 @@ def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytes
     """Of the validation set, every repeat with draws of its own: what differs is what training did."""
     seen: list[Pass] = []
     task = Counted({})
-    monkeypatch.setattr(executing, "initialised", lambda spec, problem: Witness(problem.signature, seen))
+    monkeypatch.setattr(probabilistic, "initialised", lambda spec, problem: Witness(problem.signature, seen))
     spec = small_spec(variance_repeats=2, valid_size=15)
-    executing._variance(spec, task, Witness(task.signature, seen), 1, CPU, None)
+    ProbabilisticKind().variance(spec, task, Witness(task.signature, seen), 1, RunContext.of(spec))
     stages = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     for ours, theirs in zip(*stages, strict=True):
         assert ours.keys == theirs.keys and torch.equal(ours.noise, theirs.noise)
@@ -283,7 +284,7 @@ def test_settings_that_do_not_work(settings: dict[str, Any], sentence: str) -> N
 
 
 def test_every_task_that_offers_it_has_losses_whose_mean_is_its_loss() -> None:
-    task = executing.problem_of(small_spec())
+    task = problem_of(small_spec())
     assert isinstance(task, Probabilistic)
     predictions, targets = torch.randn(3, 20, 1), task.data("train")[:20][1]
     expected = torch.stack([task.loss(each, targets) for each in predictions])
