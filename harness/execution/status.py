@@ -88,9 +88,7 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
     if suite is not None and suite not in latest:
         raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     statuses = {one.root: one.statuses() for _, one in latest.values()}
-    return [
-        _state(launch, statuses[one.root], now) for name, (launch, one) in latest.items() if suite in (None, name)
-    ]
+    return [_state(launch, statuses[one.root], now) for name, (launch, one) in latest.items() if suite in (None, name)]
 
 
 def _state(launch: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:

@@ -19,9 +19,7 @@ CHANNELS = ("node_scalars", "points", "vectors", "edge_scalars")
 REPAIR = "repair it or leave it out"
 
 
-def prepared(
-    problem: SupervisedTask, split: Split, size: int | None, model: Model, context: RunContext
-) -> Dataset:
+def prepared(problem: SupervisedTask, split: Split, size: int | None, model: Model, context: RunContext) -> Dataset:
     """Returns the first ``size`` examples of a split (``None``: all) on the device, as ``model`` precomputes them."""
     data = problem.examples(split).first(size).to("cpu", context.dtype)
     return replace(data, inputs=model.prepared(data.inputs)).to(context.device, context.dtype)

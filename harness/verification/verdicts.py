@@ -253,9 +253,7 @@ def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdic
     numbers = asdict(found) | {"symmetry": found.symmetry, "claim": claim}
     trend = ""
     if found.slope is not None and found.bias is not None:
-        trend = (
-            f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; no bias: p = {found.bias:.2g})"
-        )
+        trend = f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; no bias: p = {found.bias:.2g})"
     texts = {
         "exact": f"exactly symmetric under {symmetry}: the error is {max(found.errors):.0e} in float64"
         + ("" if found.single is None else f" and {found.single:.0e} in float32"),

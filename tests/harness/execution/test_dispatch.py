@@ -32,7 +32,7 @@ from tests.harness.execution.played_ray import (
     dying,
     in_a_stack,
     succeeding,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -164,9 +164,7 @@ def test_the_time_of_a_run_begins_as_it_is_handed_out(launch: Launch, job: MakeJ
 
 
 @pytest.mark.parametrize(("slots", "most"), [(None, 3), (2, 2), (1, 1), (9, 3)])
-def test_no_more_workers_than_processors_and_slots(
-    launch: Launch, job: MakeJob, slots: int | None, most: int
-) -> None:
+def test_no_more_workers_than_processors_and_slots(launch: Launch, job: MakeJob, slots: int | None, most: int) -> None:
     ray = PlayedRay(dying(dict.fromkeys(range(12), 1)), nodes=[Shape(0, 1), Shape(0, 2)])
     launch.go(ray, [job(seed=seed) for seed in range(12)], slots=slots)
     assert ray.most == most and {status for _, status, _ in launch.ends} == {"succeeded"}

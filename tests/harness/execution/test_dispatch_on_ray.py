@@ -114,9 +114,7 @@ def test_a_run_that_kills_its_worker_three_times_is_recorded_as_failed(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_whose_device_failed_is_replaced_and_its_run_goes_on(
-    store: Store, watcher: Any, job: MakeJob
-) -> None:
+def test_a_worker_whose_device_failed_is_replaced_and_its_run_goes_on(store: Store, watcher: Any, job: MakeJob) -> None:
     failing, others = job("device_fails_once"), [job(seed=seed) for seed in range(3)]
     result = go([failing, *others], store, watcher, slots=1)
     assert set(result.succeeded) == {run.spec.digest for run in (failing, *others)}
@@ -273,9 +271,7 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
     assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
     assert watcher.starts == {spec.digest: 2 for spec in specs}
-    assert watcher.notes[0].startswith(
-        "nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by"
-    )
+    assert watcher.notes[0].startswith("nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by")
     for run in jobs:
         expected = execute(run.spec).metrics
         assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads

@@ -26,7 +26,7 @@ from tests.harness.execution.played_ray import (
     dying,
     in_a_stack,
     succeeding,
-)  # fmt: skip
+)
 
 GIB = 1024**3
 

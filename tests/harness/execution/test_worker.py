@@ -60,9 +60,13 @@ def test_jobs_that_are_handed_out_together_are_trained_together(
     ],
 )
 def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
-    granted: Resources, each: dict[str, float], backend: str, tmp_path: Path, job: MakeJob,
+    granted: Resources,
+    each: dict[str, float],
+    backend: str,
+    tmp_path: Path,
+    job: MakeJob,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     told: dict[str, Any] = {}
     store, run = Store(tmp_path), job(resources=granted)
 

@@ -45,9 +45,14 @@ def families(task_name: str) -> list[str]:
 def spec(task_name: str, method_name: str, **settings: object) -> RunSpec:
     few = {"epochs": 5, "batch_size": 10, "train_samples": 2, "valid_samples": 8, "validate_every": 1, "lr": 3e-3}
     return resolve(
-        task_name, method_name, "quick", 0, task_params=EXAMPLES, base=NARROW.get(methods()[method_name].base.name),
+        task_name,
+        method_name,
+        "quick",
+        0,
+        task_params=EXAMPLES,
+        base=NARROW.get(methods()[method_name].base.name),
         settings={**few, "warmup_epochs": 0, "schedule": "constant", "precision": "bfloat16", **settings},
-    )  # fmt: skip
+    )
 
 
 def fit(run: RunSpec) -> Fit:
@@ -121,9 +126,13 @@ def test_predictions_losses_and_group_elements_are_in_single_precision() -> None
 def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]) -> None:
     """In bfloat16 most scores would tie, and chance would choose between the nodes."""
     run = resolve(
-        task_name, "mlp-canonical", "quick", 0, task_params=EXAMPLES | params,
+        task_name,
+        "mlp-canonical",
+        "quick",
+        0,
+        task_params=EXAMPLES | params,
         settings={"epochs": 2, "batch_size": 10, "train_samples": 1, "precision": "bfloat16"},
-    )  # fmt: skip
+    )
     training = fit(run)
     training.run()
     x: Structure = training.validation.inputs[:]  # type: ignore[assignment]

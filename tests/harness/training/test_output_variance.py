@@ -203,10 +203,20 @@ def test_measuring_by_epoch_changes_no_weight(tmp_path: Path) -> None:
 
 def small_spec(name: str = "mlp-ps", task: str = "exp_classify", **settings: Any) -> RunSpec:
     small = {
-        "epochs": 2, "train_size": 20, "valid_size": 6, "test_size": 6, "curve_samples": [1], "curve_size": 4,
-        "batch_size": 10, "train_samples": 1, "valid_samples": 1, "test_samples": 1, "validate_every": 1,
-        "variance_samples": [1, 4], "variance_repeats": 5,
-    }  # fmt: skip
+        "epochs": 2,
+        "train_size": 20,
+        "valid_size": 6,
+        "test_size": 6,
+        "curve_samples": [1],
+        "curve_size": 4,
+        "batch_size": 10,
+        "train_samples": 1,
+        "valid_samples": 1,
+        "test_samples": 1,
+        "validate_every": 1,
+        "variance_samples": [1, 4],
+        "variance_repeats": 5,
+    }
     chosen = {"task_params": {"data": "generated"}, "base": {"widths": [8]}} if task == "exp_classify" else {}
     return resolve(task, name, "quick", 0, settings={**small, **settings}, **chosen)
 
@@ -219,8 +229,11 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     spec = small_spec(precision="float64")
     outcome = run(spec)
     assert [(point.stage, point.samples) for point in outcome.output_variance] == [
-        ("initialised", 1), ("initialised", 4), ("trained", 1), ("trained", 4)
-    ]  # fmt: skip
+        ("initialised", 1),
+        ("initialised", 4),
+        ("trained", 1),
+        ("trained", 4),
+    ]
     entropies = {"permutation_entropy_initialised", "permutation_entropy_trained"}
     assert entropies <= outcome.metrics.keys()
     without = run(replace(spec, settings=replace(spec.settings, variance_samples=())))
@@ -249,8 +262,9 @@ def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytes
 def test_without_training_there_are_the_initial_weights_alone() -> None:
     outcome = run(small_spec(epochs=0), chunk=3)
     assert [(point.stage, point.samples) for point in outcome.output_variance] == [
-        ("initialised", 1), ("initialised", 4)
-    ]  # fmt: skip
+        ("initialised", 1),
+        ("initialised", 4),
+    ]
     trained_too = run(small_spec()).output_variance[:2]
     for ours, theirs in zip(outcome.output_variance, trained_too, strict=True):
         assert ours.loss_mean == pytest.approx(theirs.loss_mean, rel=1e-6)
