@@ -164,7 +164,7 @@ class JobServer:
         except OSError as error:  # also the errors of the library requests, and a timeout
             raise SymbenchError(
                 f"No Ray dashboard answers at --address {self.address}: start the head with --include-dashboard=true "
-                "(it needs ray[default]), and forward its port where it listens on the head alone."
+                "(it needs ray[default]), and forward its port if it listens only on the head."
             ) from error
         except Exception as error:
             if about and "status code 404" in str(error):

@@ -264,7 +264,7 @@ class _RunHooks:
             yield
         except Exception:  # the mirror can be rebuilt from the record, so its errors do not end the run
             self._tracker = None
-            _log.warning("the tracker failed; the run goes on without it", exc_info=True)
+            _log.warning("the tracker failed; the run continues without it", exc_info=True)
 
 
 class _Redacting(logging.Formatter):

@@ -81,7 +81,7 @@ def curve(
         targets: ``[M, ...]``.
         metric: Computes the metric of predictions ``[M, ...]``.
         samples: The numbers of group samples.
-        flat: Whether every draw is an estimate, whatever the number: the method has a fixed number of samples.
+        flat: Whether every draw is an estimate for each number, since the method has a fixed number of samples.
     """
     return tuple(_point(count, estimates(draws, 1 if flat else count), targets, metric) for count in samples)
 
@@ -109,12 +109,12 @@ def equivariance_errors(
 def _point(samples: int, estimated: Tensor, targets: Tensor, metric: Metric) -> CurvePoint:
     values = torch.tensor([metric(estimate, targets) for estimate in estimated], dtype=torch.float64)
     repeats = len(estimated)
-    alone = repeats == 1
+    single = repeats == 1
     return CurvePoint(
         samples=samples,
         value=values.mean().item(),
-        value_error=0.0 if alone else (values.std() / repeats**0.5).item(),
-        variance=0.0 if alone else estimated.double().var(0).mean().item(),
+        value_error=0.0 if single else (values.std() / repeats**0.5).item(),
+        variance=0.0 if single else estimated.double().var(0).mean().item(),
     )
 
 

@@ -68,7 +68,7 @@ def _check_targets(where: str, targets: Tensor | RaggedPairs, may_be_unknown: bo
     if invalid.any():
         raise DataError(f"Example {_first(invalid)} of {where} has targets that are not finite: {REPAIR}.")
     if rows.isnan().all():
-        raise DataError(f"{where.capitalize()} has no target that is known: take another one.")
+        raise DataError(f"{where.capitalize()} has no known target: choose another one.")
 
 
 def _first(invalid: Tensor) -> int:

@@ -2,7 +2,7 @@
 
 Embeddings of relabelled copies are compared by a T^2 test: of the two structures (is the pair separated?) and of one
 structure with itself (is the answer reliable?). The authors test the copies that the model was trained on, and count a
-pair as separated whatever the second test says. Here both tests use new copies, so that a model without symmetry cannot
+pair as separated regardless of the second test. Here both tests use new copies, so that a model without symmetry cannot
 separate by memorising, and only a pair that passes both tests counts.
 """
 
@@ -171,10 +171,10 @@ class PairedComparisons:
 
     def _counts(self) -> dict[str, float]:
         compared = list(zip(self.categories, self.statistics, strict=False))
-        separated = Counter(of for of, (apart, alike) in compared if apart > self.threshold >= alike)
+        separated = Counter(of for of, (pair, itself) in compared if pair > self.threshold >= itself)
         return {
             "separated": float(separated.total()),
-            "unreliable": float(sum(alike > self.threshold for _, (_, alike) in compared)),
+            "unreliable": float(sum(itself > self.threshold for _, (_, itself) in compared)),
             "pairs": float(len(compared)),
             **{f"separated_{of}": float(separated[of]) for of in sorted(set(self.categories))},
         }

@@ -80,7 +80,7 @@ class NotStacked(RuntimeError):
 
 
 class NotFinite(RuntimeError):
-    """Losses or predictions of a run are not finite: it has failed, whatever its scores are."""
+    """Losses or predictions of a run are not finite: the run has failed."""
 
 
 class Hooks(Protocol):

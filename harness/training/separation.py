@@ -29,7 +29,7 @@ from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Structure
 from tasks.task import SeparationTask
 
-BLOCK = 256  # structures that are compared with all later ones at once
+BLOCK = 256  # structures that are compared with all later ones in one matrix
 PAIR_BYTES = 16  # of a pair in a list; in a matrix it takes one byte
 PAIRS_AT_ONCE = 1 << 18
 
@@ -258,9 +258,9 @@ class Separation:
         model.eval()
         protocol, places = self.protocol, wanted.nonzero()[:, 0]
         embeddings = torch.full((len(structures), self.channels), torch.nan, device=self.device, dtype=self.dtype)
-        chance = generator(self.device, self.seed, purpose, initialisation)
+        stream = generator(self.device, self.seed, purpose, initialisation)
         drawn = [
-            tuple(values[wanted[part]] for values in model.noise(structures[part], protocol.test_samples, chance))
+            tuple(values[wanted[part]] for values in model.noise(structures[part], protocol.test_samples, stream))
             for part in batches(len(structures), protocol.batch_size)
         ]
         noise = tuple(torch.cat(values) for values in zip(*drawn, strict=True))

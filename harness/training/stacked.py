@@ -32,7 +32,7 @@ from tasks.symmetry.noise import Noise
 from tasks.symmetry.structure import Structure
 from tasks.task import SupervisedTask
 
-Arrays = tuple[Tensor, ...]  # the fields of a structure: vmap knows tuples
+Arrays = tuple[Tensor, ...]  # the fields of a structure, since vmap takes tuples
 NORM_FLOOR = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 

@@ -93,8 +93,8 @@ def equivariance(
     found = Equivariance(counts, tuple(errors.square().mean(1).sqrt().tolist()))
     if max(found.errors) < EXACT_DOUBLE:
         moved = x.to(x.mask.device, torch.float32)
-        alike = copy.deepcopy(model).float(), moved, cast(g, torch.float32)
-        single = equivariance_differences(*alike, output, counts, 1).norm(dim=-1).max()
+        single_model, single_g = copy.deepcopy(model).float(), cast(g, torch.float32)
+        single = equivariance_differences(single_model, moved, single_g, output, counts, 1).norm(dim=-1).max()
         return replace(found, single=single.item())
     if len(counts) == 1:
         return found

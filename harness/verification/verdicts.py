@@ -259,7 +259,7 @@ def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdic
         + ("" if found.single is None else f" and {found.single:.0e} in float32"),
         "Monte Carlo": f"symmetric under {symmetry} in law: the error falls as 1 / sqrt(k){trend}",
         "none": f"not symmetric under {symmetry}: the error is {found.errors[-1]:.0e} "
-        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
+        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "for every k"),
     }
     text = texts[found.symmetry]
     passed = found.symmetry == "exact" if claim == "exact" else _as_claimed(found.symmetry != "none", claim)
