@@ -194,7 +194,7 @@ def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
     watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr(heartbeat, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "JOIN_SECONDS", 0.1)
     asked, answer = threading.Event(), threading.Event()
     told: list[Mapping[str, Any]] = []
 
@@ -326,7 +326,7 @@ def test_nothing_is_written_by_a_beat_that_was_under_way_at_the_end(
     with shining:
         with shining._lock:  # the next beat waits for this
             time.sleep(0.1)
-            shining._left.set()
+            shining._stopped.set()
             count = len(told)
         for thread in shining._threads:
             thread.join(5)
