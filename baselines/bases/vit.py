@@ -6,22 +6,21 @@ The projections to its tokens and from them are new, as in the paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
 from baselines.bases.vit_encoder import encoder
+from baselines.catalogue.base_models import ViTSettings
 from baselines.readout import present
 from tasks.symmetry.element import Element
 from tasks.symmetry.gathering import selected, taken
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
-Padding = Literal["zeros", "reflect", "circular"]
 PADDINGS = ("zeros", "reflect", "circular")
 NODE_FEATURES = ("diagonal", "sequence")
 
@@ -43,25 +42,25 @@ class VisionTransformer(BaseModel):
     Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: ViTSettings) -> None:
         super().__init__()
-        self.grid, width = int(params["grid"]), int(params["width"])
-        self.padding: Padding = params["padding"]
-        self.centred = bool(params["centred"])
-        self.patch_dropout, self.dropout_drawn = float(params["patch_dropout"]), bool(params["patch_dropout_drawn"])
+        self.grid, width = settings.grid, settings.width
+        self.padding = settings.padding
+        self.centred = settings.centred
+        self.patch_dropout, self.dropout_drawn = settings.patch_dropout, settings.patch_dropout_drawn
         self.output = signature.output
         if self.padding not in PADDINGS:
             raise ValueError(f"there is no padding '{self.padding}'; known are {', '.join(PADDINGS)}")
-        if params["node_features"] not in NODE_FEATURES:
+        if settings.node_features not in NODE_FEATURES:
             raise ValueError(
-                f"node features cannot be a '{params['node_features']}'; known are {', '.join(NODE_FEATURES)}"
+                f"node features cannot be a '{settings.node_features}'; known are {', '.join(NODE_FEATURES)}"
             )
         if self.patch_dropout and self.output is not Representation.GRAPH_SCALARS:
             raise ValueError(
                 "patch_dropout takes away the patches that node and edge outputs are read off: set it to 0"
             )
-        self.on_diagonal = params["node_features"] == "diagonal"
-        blocks = encoder(params)
+        self.on_diagonal = settings.node_features == "diagonal"
+        blocks = encoder(settings)
         self.class_token, self.position = blocks.embeddings.cls_token, blocks.embeddings.position_embeddings
         self.blocks, self.norm = blocks.layers, blocks.layernorm
         patch, stretch = math.ceil(signature.nodes / self.grid), math.ceil(signature.nodes / self.grid**2)
@@ -79,7 +78,15 @@ class VisionTransformer(BaseModel):
 
     def forward(self, x: Structure) -> Tensor:
         """``[B, C]`` or a map ``[B, N, N, C]``, of structures as :meth:`pullback` lays them out."""
-        tokens = self._encoded(self._embedded(x))
+        return self._through(x, through_block)
+
+    def compiled(self) -> Callable[[Structure], Tensor]:
+        """This network with its blocks compiled by themselves: they are alike, so one compilation serves them all."""
+        block = torch.compile(through_block)
+        return lambda x: self._through(x, block)
+
+    def _through(self, x: Structure, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        tokens = self._encoded(self._embedded(x), through)
         if self.output is Representation.GRAPH_SCALARS:
             return self.head(tokens[:, 0])
         pixels = self.head(tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid)))
@@ -139,7 +146,7 @@ class VisionTransformer(BaseModel):
         """Of so many places that are filled, how many stand in front."""
         return extra // 2 if self.centred else 0
 
-    def _encoded(self, patches: Tensor) -> Tensor:
+    def _encoded(self, patches: Tensor, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Class token and patches ``[B, 1 + T, width]``."""
         patches = patches + self.position[:, 1:]
         if self.training and self.patch_dropout:
@@ -148,7 +155,7 @@ class VisionTransformer(BaseModel):
         first = (self.class_token + self.position[:, :1]).expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], 1)
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens)
         return self.norm(tokens)
 
     def _kept(self, patches: Tensor) -> Tensor:
@@ -156,6 +163,12 @@ class VisionTransformer(BaseModel):
         part = self.patch_dropout * (torch.rand(()).item() if self.dropout_drawn else 1.0)
         count = max(1, int(patches.shape[1] * (1 - part)))
         return torch.rand(patches.shape[:2], device=patches.device).topk(count, 1).indices
+
+
+def through_block(block: nn.Module, tokens: Tensor) -> Tensor:
+    """``[B, T, width]``: the tokens behind one block of the encoder."""
+    out: Tensor = block(tokens)
+    return out
 
 
 def _reflected(place: Tensor, nodes: int) -> Tensor:

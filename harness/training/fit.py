@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from harness.training.examples import prepared
 from harness.training.finite import training_error, validation_error
 from harness.training.monitor import Monitor
 from harness.training.schedule import Budget
-from harness.training.seeds import derive, generator
+from harness.training.seeds import derive, generator, reseed
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator
 from tasks.symmetry.structure import Structure
@@ -114,6 +115,11 @@ class Fit:
         self.model.load_state_dict(self.state.best_weights or self.model.state_dict())
         return self.state
 
+    @cached_property
+    def noise(self) -> torch.Generator:
+        """The generator of all group samples, which is seeded again for each stream."""
+        return torch.Generator(self.device)
+
     @property
     def finished(self) -> bool:
         """Whether the budget is spent or patience has ended."""
@@ -148,7 +154,7 @@ class Fit:
         if epochs not in protocol.analysis_epochs:
             return {}
         norm = mean_gradient_norm(self.model, self.task, self.train, protocol.train_samples, self.seed, self.chunk)
-        noise = generator(self.device, self.seed, "permutations")
+        noise = reseed(self.noise, self.seed, "permutations")
         entropy = entropy_of_mean_permutation(
             self.model, self.validation.inputs, protocol.batch_size, noise, self.chunk
         )
@@ -159,7 +165,7 @@ class Fit:
         self.model.train()
         rank = [] if self.processes.single else [self.processes.rank]
         torch.manual_seed(derive(self.seed, "dropout", epoch, *rank))
-        noise = generator(self.device, self.seed, "noise", epoch)
+        noise = reseed(self.noise, self.seed, "noise", epoch)
         order = epoch_order(len(self.train), self.seed, epoch).to(self.device)
         steps = self.budget.steps_in(epoch)
         totals: dict[str, torch.Tensor] = {}
@@ -196,7 +202,7 @@ class Fit:
     def _validate(self, epoch: int) -> dict[str, float]:
         """The same group samples are drawn at every epoch, so that epochs differ only by their weights."""
         protocol = self.protocol
-        noise = generator(self.device, self.seed, "validation")
+        noise = reseed(self.noise, self.seed, "validation")
         inputs, targets = self.validation.inputs, self.validation.targets[:]
         predictions = predict(
             self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.processes

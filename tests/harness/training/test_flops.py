@@ -10,8 +10,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from baselines.bases.transformer import encoder
 from harness import registry
 from harness.training.evaluate import cost
-from harness.training.execute import execute, new_model
+from harness.training.execute import execute
 from harness.training.flops import flops
+from harness.training.from_spec import new_model
 from tasks.nbody import NBody
 from tests.harness.training.small_problems import EdgeCount, particles_spec
 from tests.harness.training.test_no_waiting import small_model
