@@ -7,7 +7,6 @@ cannot serve is left out with a warning.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import SymbenchError
 from harness.parameters import check_values, meant, normal
 from harness.spec import RunSpec
+from harness.utils.text import nearest
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 from tasks.symmetry.names import space_of
@@ -90,13 +90,6 @@ def check_implementations(specs: Iterable[RunSpec]) -> None:
         for reference in plugin.implementations:
             if why := unusable(reference):
                 raise SymbenchError(f"The plug-in {plugin.origin} cannot serve: {why}.")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` where a known name is close, else the known names."""
-    by_letters = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.5)
-    return f"did you mean '{by_letters[close[0]]}'?" if close else f"known: {', '.join(by_letters.values())}"
 
 
 def instead(name: str, kind: Literal["task", "method"]) -> str:

@@ -61,9 +61,9 @@ def submit(
     from harness.execution.jobs import JobServer
     from harness.execution.submission import Submission, runtime_environment, sendable, travelling
     from harness.records.plugin_code import used_by
-    from harness.search.model import FOLDER as SEARCHES
-    from harness.search.model import is_search
-    from harness.suites.model import locate
+    from harness.search.loading import FOLDER as SEARCHES
+    from harness.search.loading import is_search
+    from harness.suites.loading import locate
 
     search = is_search(suite)
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
@@ -94,7 +94,7 @@ Asked = tuple[str, int, "list[RunSpec]"]
 
 def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     loaded = load(suite, overrides)
     planned = plan.plan(loaded, None, only)
@@ -103,7 +103,7 @@ def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Aske
 
 
 def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
-    from harness.search.model import load
+    from harness.search.loading import load
 
     if only:
         raise SymbenchError(f"--only picks runs of a suite, and {search} is a search: leave it out.")

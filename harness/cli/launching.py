@@ -50,7 +50,7 @@ def run(
     from harness.execution.progress import progress_for
     from harness.records.opening import open_store
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     loaded = load(suite, overrides or ())
     opened = open_store(store)
@@ -94,7 +94,7 @@ def search(
     from rich.console import Console
 
     from harness.execution.progress import progress_for
-    from harness.search.model import load
+    from harness.search.loading import load
     from harness.search.results import table, title
     from harness.search.searching import run_search
     from harness.suites.plan import refuse_secrets
@@ -164,7 +164,7 @@ def _print_end(planned: Plan, store: Store) -> None:
 
 
 def _print_status(found: Sequence[LaunchState]) -> None:
-    from harness.execution.progress import duration
+    from harness.utils.text import duration
 
     rows = [
         [

@@ -85,7 +85,7 @@ def plan(
 ) -> None:
     """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     opened = found_store(store)
     found = plan.plan(load(suite, overrides or ()), opened, only or ())
@@ -183,7 +183,7 @@ def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
 
 
 def _print_plan(found: Plan) -> None:
-    from harness.execution.progress import task_label
+    from harness.suites.labels import task_label
 
     rows = []
     for jobs, differs in found.lines():
@@ -202,7 +202,7 @@ def _print_plan(found: Plan) -> None:
 
 
 def _print_cost(seconds: Seconds) -> None:
-    from harness.execution.progress import duration
+    from harness.utils.text import duration
 
     known = [estimate for estimate in seconds.values() if estimate is not None]
     rough = sum(estimate.source == "pair" for estimate in known)

@@ -20,13 +20,14 @@ from ray.util.placement_group import PlacementGroup
 from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
 from harness.execution.placement import Shape, fits, misfit, most_at_once
-from harness.execution.progress import Progress, RunStatus, label
+from harness.execution.progress import Progress, RunStatus
 from harness.execution.run_job import failed_record, sentence_of
 from harness.execution.stacks import Stack, stacks
 from harness.execution.worker import RunResult, Worker, WorkerConfig, WorkerInfo, code_mismatch, worker_info
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.spec import Job
+from harness.suites.labels import label
 from harness.training.device_errors import DeviceFailed
 from harness.training.results import NotStacked
 

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import SymbenchError
-from harness.execution.progress import Progress, RunStatus, label
+from harness.execution.progress import Progress, RunStatus
 from harness.spec import Job
+from harness.suites.labels import label
 
 PERIOD_SECONDS = 5.0
 LEAVE_SECONDS = 2.0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from harness.suites.labels import label
 from harness.utils.redaction import redacted
+from harness.utils.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.spec import Job, RunSpec
+    from harness.spec import Job
 
 RunStatus = Literal["succeeded", "failed"]
 PLAIN_SECONDS = 5.0
@@ -32,22 +34,6 @@ class Progress(Protocol):
     def note(self, text: str) -> None: ...
 
     def end(self) -> None: ...
-
-
-def task_label(spec: RunSpec) -> str:
-    """The task, with those of its parameters that are no defaults: ``nbody(nodes=8)``."""
-    from harness.registry import tasks
-
-    card = tasks().get(spec.task)
-    defaults = card.resolve(card.params) if card else {}
-    given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
-    return f"{spec.task}({', '.join(given)})" if given else spec.task
-
-
-def label(*jobs: Job) -> str:
-    """A run, or runs that differ by their seed alone, in a few words."""
-    seeds = ", ".join(str(job.spec.seed) for job in jobs)
-    return f"{task_label(jobs[0].spec)} x {jobs[0].spec.method}, {'seed' if len(jobs) == 1 else 'seeds'} {seeds}"
 
 
 class _Tally:
@@ -87,16 +73,6 @@ class _Tally:
             seconds = (time.monotonic() - self.since) / self.ended * (self.todo - self.ended)
             left = f"about {duration(seconds)} left"
         return f"{self.ended}/{self.todo} done, {len(self.running)} running, {self.failed} failed, {left}"
-
-
-def duration(seconds: float) -> str:
-    """As people say it: ``3 min 07 s``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class PlainProgress:

@@ -15,7 +15,7 @@ import psutil
 
 from harness.errors import SymbenchError
 from harness.records.store import Status, Store
-from harness.registry import nearest
+from harness.utils.text import nearest
 
 SILENT_SECONDS = 60.0
 

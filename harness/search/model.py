@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from harness import registry
 from harness.errors import SymbenchError
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
-from harness.suites import model
 from harness.suites.fields import Number, PartialGrants, PartialSettings, StrictModel, Whole
 from harness.suites.model import Suite
-from harness.suites.source import Loc, SuiteFile
 from harness.suites.yaml_source import dump
 
-FOLDER = model.FOLDER / "search"
 SECTIONS = ("settings", "task_params", "base", "sampler")
 
 
@@ -101,40 +97,3 @@ class Search(StrictModel):
         experiment = pair | {section: chosen for section, chosen in sections.items() if chosen}
         resources = {"resources": self.resources} if self.resources else {}
         return {"name": name, "protocol": self.protocol, "seeds": list(seeds), **resources, "experiments": [experiment]}
-
-
-def is_search(name: Path | str) -> bool:
-    """Whether ``name`` means a search rather than a suite. Raises :class:`SymbenchError` for a file that is no YAML."""
-    if Path(name).is_file():
-        return "space" in SuiteFile(Path(name)).data
-    return not (model.FOLDER / f"{name}.yaml").is_file() and (FOLDER / f"{name}.yaml").is_file()
-
-
-def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
-    """The search in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
-
-    Raises :class:`SymbenchError` with one sentence (file, line, the nearest right name) for whatever is wrong in it.
-    """
-    from harness.search.validation import check
-    from harness.suites.validation import sentence
-
-    file = SuiteFile(model.locate(path, FOLDER, "search"), overrides)
-    try:
-        search = Search.model_validate({"name": file.path.stem, **file.data})
-    except ValidationError as error:
-        raise SymbenchError(sentence(error, file, keys=_keys)) from error
-    check(search, file)
-    return search
-
-
-def _keys(loc: Loc) -> Iterable[str]:
-    """The keys that the mapping at ``loc`` of a search may have."""
-    from harness.suites.validation import suite_keys
-
-    match loc:
-        case ():
-            return Search.model_fields
-        case ("space", _):
-            return Dimension.model_fields
-        case _:
-            return suite_keys(loc)

@@ -11,6 +11,7 @@ from harness.errors import SymbenchError
 from harness.search.model import Search
 from harness.suites.source import Loc, SuiteFile
 from harness.suites.validation import check_params, check_pattern, check_point, check_protocol, located
+from harness.utils.text import nearest
 
 ALGORITHMS = ("tpe", "random")
 SCHEDULERS = ("asha", "none")
@@ -65,7 +66,7 @@ def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> N
     if name not in known:
         kind = "validation metric" if key == "metric" else key
         raise SymbenchError(
-            located(file.where((key,)), f"there is no {kind} '{name}': {registry.nearest(name, known)}")
+            located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}")
         )
 
 

@@ -13,10 +13,12 @@ from harness.differences import describe, differing, flat
 from harness.errors import SymbenchError
 from harness.records.cost_estimates import Costs, Estimate
 from harness.records.plugin_code import others_of
-from harness.registry import check_implementations, nearest, plugins_of
+from harness.registry import check_implementations, plugins_of
 from harness.spec import Job
+from harness.suites.labels import label
 from harness.suites.model import Misfit, Suite
 from harness.utils.redaction import redacted_values
+from harness.utils.text import nearest
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -77,8 +79,6 @@ class Plan:
 
     def notes(self) -> list[str]:
         """One line for each plug-in that had other code when runs of the suite were done: which runs."""
-        from harness.execution.progress import label
-
         lines = []
         for name, jobs in self.by_other_code.items():
             settings: dict[str, list[Job]] = {}

@@ -16,7 +16,7 @@ from harness.parameters import unfit
 from harness.suites.fields import Grants, Settings, matching
 from harness.suites.model import Choices, Experiment, Override, Suite, point, selected
 from harness.suites.source import Loc, SuiteFile
-from harness.utils.text import shortened
+from harness.utils.text import nearest, shortened
 from tasks.cards import TaskCard
 
 PARAMS = ("task_params", "base", "sampler")
@@ -71,7 +71,7 @@ def _complaint(details: ErrorDetails, keys: Callable[[Loc], Iterable[str]]) -> s
     given = shortened(json.dumps(details["input"], default=str), 80)
     match details["type"]:
         case "extra_forbidden":
-            return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), keys(loc[:-1]))}"
+            return f"there is no key '{loc[-1]}' here: {nearest(str(loc[-1]), keys(loc[:-1]))}"
         case "missing":
             return f"'{loc[-1]}' is missing"
         case "too_short":
@@ -136,7 +136,7 @@ def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], fi
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
         whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
-        hint = registry.nearest(protocol, known)
+        hint = nearest(protocol, known)
         raise SymbenchError(located(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
 
 
@@ -153,7 +153,7 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
             cards = [card for card in parts[section] if name in card.params]
             if not cards:
                 names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
-                hint = registry.nearest(name, names) if names else "none of them takes any"
+                hint = nearest(name, names) if names else "none of them takes any"
                 raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
             reasons = [unfit(name, value, card) for card in cards]
             if all(reasons):

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 import torch
 
 from baselines.model import Model
-from harness.registry import nearest, plugins_of, task
+from harness.registry import plugins_of, task
 from harness.spec import RunSpec
 from harness.training.device import DTYPES
 from harness.training.evaluate import predict
 from harness.training.seeds import generator
+from harness.utils.text import nearest
 from tasks.cards import TaskCard, stricter
 from tasks.task import PairedTask, SeparationTask, SupervisedTask
 

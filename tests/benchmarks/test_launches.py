@@ -13,7 +13,7 @@ import pytest
 from harness.execution.launch import launch
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
-from harness.suites.model import load
+from harness.suites.loading import load
 from harness.suites.plan import plan
 from tasks.protocol import Protocol
 from tests.cluster.nodes import EXECUTORS, several_nodes

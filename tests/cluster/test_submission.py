@@ -30,7 +30,7 @@ from harness.execution.address import check_address
 from harness.execution.submission import Submission, runtime_environment, sendable, travelling
 from harness.records.plugin_code import plugin_code
 from harness.records.provenance import ORIGIN, git_state
-from harness.suites.model import FOLDER, locate
+from harness.suites.loading import FOLDER, locate
 from tests.distributions import CARDS, both, found_in, put
 
 SUITE = "protocol: quick\nexperiments:\n  - {tasks: [nbody], methods: [egnn]}\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness import registry
 from harness.spec import NEUTRAL, Job, Resources, RunSpec, digest_of
-from harness.suites.model import load
+from harness.suites.loading import load
 from tasks.protocol import Protocol
 
 ROOT = Path(registry.__file__).parents[1]

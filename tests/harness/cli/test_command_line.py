@@ -20,12 +20,13 @@ import harness
 from harness import registry
 from harness.cli import root
 from harness.errors import SymbenchError
-from harness.execution.progress import LiveProgress, PlainProgress, label, progress_for
+from harness.execution.progress import LiveProgress, PlainProgress, progress_for
 from harness.records.description import describe
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job
-from harness.suites.model import load
+from harness.suites.labels import label
+from harness.suites.loading import load
 
 ROOT = Path(harness.__file__).resolve().parents[1]
 SUITE = """\
@@ -337,9 +338,9 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
 
 def test_planning_imports_neither_torch_nor_ray() -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom harness.suites import model, plan\n"
+        "import sys\nfrom pathlib import Path\nfrom harness.suites import loading, plan\n"
         "from harness.records import store\n"
-        "plan.plan(model.load('quick'), None)\n"
+        "plan.plan(loading.load('quick'), None)\n"
         "print([name for name in ('torch', 'ray', 'mlflow', 'polars', 'plotly') if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -223,7 +223,7 @@ def ended(number: signal.Signals) -> Callable[..., Any]:
         (["run", "quick"], "harness.execution.launch.launch"),
         (["run", "quick"], "harness.suites.plan.plan"),
         (["search", "nbody_egnn"], "harness.search.searching.run_search"),
-        (["search", "nbody_egnn"], "harness.search.model.load"),
+        (["search", "nbody_egnn"], "harness.search.loading.load"),
         (["jobs", "--address", SERVER, "logs", "x", "--follow"], "harness.execution.jobs.JobServer.follow"),
         (["status"], "harness.execution.status.watch"),
         (["check", "gin", "--task", "graph8c"], "harness.verification.verdicts.subject"),

@@ -21,7 +21,7 @@ from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, RunSpec
 from harness.suites import plan
-from harness.suites.model import load
+from harness.suites.loading import load
 from tests.distributions import CARDS, both, found_in, put
 
 HERE = CARDS.replace("NAME", "other")

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from harness.errors import SymbenchError
-from harness.search.model import FOLDER, load
+from harness.search.loading import FOLDER, load
 from harness.search.space import Dimension, Space
-from harness.suites import model
+from harness.suites import loading
 
 GOOD: dict[str, Any] = {
     "task": "nbody",
@@ -57,7 +57,7 @@ def test_the_best_is_a_suite_of_the_same_run_with_seeds_that_the_search_has_not_
     search = load(written(seed=seed, confirm=3))
     best = tmp_path / "best.yaml"
     best.write_text(search.confirmation(POINT, "why: it is the best"))
-    found = model.load(best)
+    found = loading.load(best)
     assert found.description == "why: it is the best"
     jobs, misfits = found.expand()
     assert misfits == []

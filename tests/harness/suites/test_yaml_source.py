@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import SymbenchError
-from harness.search.model import load as load_search
+from harness.search.loading import load as load_search
 from harness.suites import yaml_source
-from harness.suites.model import Suite, load
+from harness.suites.loading import load
+from harness.suites.model import Suite
 from harness.suites.yaml_source import MOST_DEPTH, Unusable, dump, parse
 from harness.verification import verdicts
 
