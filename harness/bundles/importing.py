@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ import pyarrow as pa
 from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
 from harness.collate.reading import Unreadable, read_row
 from harness.errors import SymbenchError
+from harness.records.layout import IMPORTED, record_folders
 from harness.records.parquet import read_parquet
-from harness.records.store import IMPORTED, Status, Store
+from harness.records.store import Status, Store
 from harness.spec import digest_of
-from harness.utils.atomic_files import make_folder, move_folder, temporary
+from tasks.sources.atomic_files import make_folder, staged
 
 MOST_RECORD_BYTES = 1 << 22
 _LEAST_RECORD_BYTES = 256
@@ -125,7 +125,7 @@ def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
 def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
     """The records of this run and status that the store has; a damaged one is none, as collating says."""
     own = store.record_path(digest, status)
-    paths = [folder / own.name for folder in (own.parent, *(store.root / IMPORTED).glob("[!.]*/records"))]
+    paths = [folder / own.name for folder in record_folders(store.root)]
     found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
     if not own.is_file() and (kept := store.segments.find(digest, status)) is not None:
         found.append(kept)
@@ -136,16 +136,14 @@ def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
 
 def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:
     """The whole folder, synced to disk, or nothing."""
-    staged = temporary(target)
     try:
-        make_folder(staged / "records")
-        (staged / MANIFEST).write_bytes(manifest_bytes(manifest))
-        for name, body in records.items():
-            (staged / "records" / name).write_bytes(body)
-        move_folder(staged, target)
+        with staged(target) as folder:
+            make_folder(folder / "records")
+            (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
+            for name, body in records.items():
+                (folder / "records" / name).write_bytes(body)
     except OSError as error:
         raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
         with contextlib.suppress(OSError):  # it holds other bundles, or this one
             target.parent.rmdir()

@@ -14,14 +14,15 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.records.layout import SEGMENTS
 from harness.records.segments import Segments
-from harness.records.store import FAILED, SEGMENTS, Store
-from harness.utils.atomic_files import temporary
+from harness.records.store import FAILED, Store
+from tasks.sources.atomic_files import staged
 
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
-LAYOUT = "12"
+LAYOUT = "13"
 """Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"
@@ -94,14 +95,10 @@ class KeptRows:
 
     def _make(self, segment: str) -> pl.DataFrame:
         rows = pl.concat(self._parsed(segment))
-        path = temporary(self._folder / segment)
         with contextlib.suppress(OSError):  # a full disk, or one that may not be written: they are made again next time
-            path.parent.mkdir(exist_ok=True)
-            try:
-                rows.write_parquet(path, metadata={_LAYOUT: self._layout})
-                path.replace(self._folder / segment)
-            finally:
-                path.unlink(missing_ok=True)
+            self._folder.mkdir(exist_ok=True)
+            with staged(self._folder / segment) as place:
+                rows.write_parquet(place, metadata={_LAYOUT: self._layout})
         found = self._load(segment)  # equal texts share their memory in what was read
         return rows if found is None else found
 

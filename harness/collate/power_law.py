@@ -17,9 +17,11 @@ def exponents(frame: pl.DataFrame, by: Sequence[str], x: str, y: str, name: str)
     ``name``_low and ``name``_high end its 95 % t-interval: the residuals also hold how far the points are from any
     power law. It takes three different x, and an exponent takes two; rows that are not positive are left out.
     """
-    logs = frame.lazy().filter((pl.col(x) > 0) & (pl.col(y) > 0)).with_columns(
-        pl.col(x).log().alias("x"), pl.col(y).log().alias("y")
-    )  # fmt: skip
+    logs = (
+        frame.lazy()
+        .filter((pl.col(x) > 0) & (pl.col(y) > 0))
+        .with_columns(pl.col(x).log().alias("x"), pl.col(y).log().alias("y"))
+    )
     run, rise = pl.col("x") - pl.col("x").mean(), pl.col("y") - pl.col("y").mean()
     sums = (
         logs.group_by(by, maintain_order=True)

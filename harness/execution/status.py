@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Literal
 import psutil
 
 from harness.errors import SymbenchError
+from harness.records.layout import launch_accounts
 from harness.records.store import Status, Store
 from harness.utils.text import nearest
 
@@ -133,11 +133,10 @@ def _per_second(progress: Mapping[str, Any]) -> float | None:
 
 
 def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
-    for path in sorted((root / "launches").glob("*.json")):
-        try:
-            account = json.loads(path.read_text(encoding="utf-8"))
-            if {"id", "started", "status", "digests"} <= account.keys() and isinstance(account.get("suite"), str):
-                _state(account, {}, now)  # whatever is wrong with it comes up here
-                yield account
-        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            _log.warning("the launch file %s tells nothing (%s)", path, error)
+    def read(launch: str, account: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if not {"id", "started", "status", "digests"} <= account.keys() or not isinstance(account.get("suite"), str):
+            return None
+        _state(account, {}, now)  # raises if anything in it is wrong
+        return account
+
+    return launch_accounts(root, read)

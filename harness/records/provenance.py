@@ -27,8 +27,17 @@ from harness.spec import Job
 from harness.utils.redaction import redacted_words
 
 PACKAGES = (
-    "torch", "torch_geometric", "numpy", "scipy", "networkx", "pynauty", "python-sat", "ray", "mlflow", "polars",
-)  # fmt: skip
+    "torch",
+    "torch_geometric",
+    "numpy",
+    "scipy",
+    "networkx",
+    "pynauty",
+    "python-sat",
+    "ray",
+    "mlflow",
+    "polars",
+)
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
 ORIGIN = "origin.json"
 """Beside the packages where they were sent without their git: what :func:`git_state` said of them."""

@@ -24,24 +24,18 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
+from harness.records.layout import FOLDERS, SEARCHES, SEGMENTS, stores_in
 from harness.records.mlflow_uri import mlflow_uri
 from harness.records.record import SCHEMA, Record
 from harness.records.segments import Segments, Status
-from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.utils.redaction import redacted_values
+from tasks.sources.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 
 if TYPE_CHECKING:
     import polars as pl
 
 STATUSES: tuple[Status, ...] = ("succeeded", "failed")
 """The one that counts first."""
-SEGMENTS = "segments"
-FOLDERS = (
-    "records", "histories", SEGMENTS, f"{SEGMENTS}/histories", "checkpoints", "logs", "launches", "mlartifacts",
-)  # fmt: skip
-SEARCHES = "searches"
-IMPORTED = "imported"
-"""The folder of what others ran: ``imported/<bundle>/records``, made by the first import."""
 FAILED = ".failed"
 STALE_SECONDS = 3600.0
 HISTORY_ROWS, HISTORY_BYTES = 1_000_000, 1 << 26
@@ -87,7 +81,7 @@ class Store:
 
     def searches(self) -> list[Store]:
         """The stores of all searches in this one."""
-        return [Store(path.parent) for path in sorted((self.root / SEARCHES).glob("*/launches"))]
+        return [Store(folder) for folder in stores_in(self.root / SEARCHES)]
 
     def bring(self, path: Path) -> Path:
         """``path``, a file of the store as it was last shared (:meth:`sharing`), by whichever machine."""
@@ -322,8 +316,11 @@ class Store:
             raise SymbenchError(f"The damaged record {path} cannot be moved aside ({error.strerror}).") from error
         _log.warning(
             "The record %s is damaged (%s: %s): it was moved to %s and its run counts as not done.",
-            path.name, type(reason).__name__, reason, target,
-        )  # fmt: skip
+            path.name,
+            type(reason).__name__,
+            reason,
+            target,
+        )
 
     def _sweep(self) -> None:
         """Removes what killed writers left behind. Young files stay: a lost worker may still be at it."""

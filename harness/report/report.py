@@ -26,6 +26,7 @@ from harness.report.sections.ranks_across_tasks import rank_leagues
 from harness.report.sections.regression import Against
 from harness.report.sections.replication import replication
 from harness.report.sections.sample_complexity import sample_curves
+from tasks.sources.atomic_files import staged
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -49,7 +50,10 @@ def write_report(tables: Tables, store: Store, out: Path, against: Against | Non
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return [_write(out / name, text) for name, text in written.items()]
+        for name, text in written.items():
+            with staged(out / name) as place:
+                place.write_text(text, encoding="utf-8", errors="replace")
+        return [out / name for name in written]
     except OSError as error:
         raise SymbenchError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
 
@@ -81,16 +85,6 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
     for sentence in damaged:
         log.warning("%s", sentence)
     return contents | {"overview": replace(head, warnings=(*head.warnings, *damaged))}
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def _relative(store: Path, out: Path) -> str:

@@ -11,7 +11,7 @@ from harness.errors import SymbenchError
 from harness.records.store import Store
 from harness.search.model import Search
 from harness.search.space import Values
-from harness.utils.atomic_files import publish
+from tasks.sources.atomic_files import publish
 
 TRIALS, IDENTITY = "trials.jsonl", "search.json"
 SHARED = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from harness.utils.atomic_files import replacing
+from tasks.sources.atomic_files import replacing
 
 State = dict[str, Any]  # tensors and plain values only
 

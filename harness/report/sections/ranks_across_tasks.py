@@ -29,7 +29,7 @@ def rank_leagues(tables: Tables) -> list[League]:
     """``paper`` first, and of each protocol the league with most values first."""
     looks = tables.accuracy.unique("method", keep="first").select("method", "sampler", "base_model", "weights")
     rows = tables.ranks.join(looks, on="method", how="left", maintain_order="left")
-    grouped = rows.group_by("protocol", "league", maintain_order=True)
+    grouped = rows.group_by("protocol", "ranking", maintain_order=True)
     found = [_league(place, part.to_dicts()) for place, (_, part) in enumerate(grouped, start=1)]
     return sorted(found, key=lambda league: (league.protocol != PROTOCOL, league.protocol))
 
@@ -39,7 +39,7 @@ def _league(place: int, rows: Sequence[Row]) -> League:
     tasks = rows[0]["tasks"]
     return League(
         protocol=rows[0]["protocol"],
-        is_main=rows[0]["league"] == 1,
+        is_main=rows[0]["ranking"] == 1,
         table=Table(
             id=f"ranks-{place}",
             caption=f"Mean rank over {counted(len(tasks), 'task')}: {listed(tasks, 12)}",

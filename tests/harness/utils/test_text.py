@@ -25,10 +25,12 @@ def test_half_a_character_is_shown_as_a_question_mark() -> None:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (ValueError("one\ntwo"), "one"), (ValueError("\n  one  \ntwo"), "one  "), (ValueError(""), "ValueError"),
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one  \ntwo"), "one  "),
+        (ValueError(""), "ValueError"),
         (KeyError(), "KeyError"),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_told_by_its_first_line_or_its_kind(error: Exception, shown: str) -> None:
     assert first_line(error) == shown
 

@@ -1,12 +1,13 @@
 """Files that survive a crash or a power cut: synced to disk, then moved into place in one step, and the folder synced.
 
-Pure Python, below training and records, which both keep what nobody can compute again.
+Pure Python, below data sets, checkpoints and records: everything that is written in one step is written here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,17 +34,28 @@ def publish(files: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of ``path`` when the block ends; where it raises, ``path`` stays as it was."""
+def staged(path: Path) -> Iterator[Path]:
+    """Yields a place beside ``path`` for a new file or folder, which is synced and moved to ``path`` at the end.
+
+    If the block raises, what it wrote is removed and ``path`` stays as it was. A folder needs a ``path`` that does not
+    exist or is an empty folder.
+    """
     source = temporary(path)
     try:
-        with source.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        move(source, path)
+        yield source
+        move_unsynced(source, path)
     finally:
-        source.unlink(missing_ok=True)
+        if source.is_dir():
+            shutil.rmtree(source, ignore_errors=True)
+        else:
+            source.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Like :func:`staged`, with the new file open for writing."""
+    with staged(path) as source, source.open("xb") as file:
+        yield file
 
 
 def write_new(path: Path, body: bytes) -> None:
@@ -67,8 +79,8 @@ def move(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def move_folder(source: Path, target: Path) -> None:
-    """:func:`move` of a folder whose files were written by anyone: all that is in it is synced first."""
+def move_unsynced(source: Path, target: Path) -> None:
+    """:func:`move` of a file or folder that is not synced yet: it is, with all its contents, before it is moved."""
     for path in sorted(source.rglob("*"), reverse=True):
         sync(path)
     sync(source)
