@@ -69,6 +69,8 @@ def test_runs_that_do_nothing(
     assert len(store.statuses()) == RUNS
     early, late = memory.resident[RUNS // 5], memory.resident[-1]
     with capsys.disabled():
-        print(f"\n{RUNS} empty runs {'with' if mlflow else 'without'} MLflow: {seconds:.1f} s in all, "
-              f"{memory.first:.1f} s to the first, {1000 * (seconds - memory.first) / RUNS:.0f} ms each then; "
-              f"driver {late / 1024**2:.0f} MiB, {late / early:.3f}x of run {RUNS // 5}")  # fmt: skip
+        print(
+            f"\n{RUNS} empty runs {'with' if mlflow else 'without'} MLflow: {seconds:.1f} s in all, "
+            f"{memory.first:.1f} s to the first, {1000 * (seconds - memory.first) / RUNS:.0f} ms each then; "
+            f"driver {late / 1024**2:.0f} MiB, {late / early:.3f}x of run {RUNS // 5}"
+        )

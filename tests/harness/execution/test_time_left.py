@@ -80,5 +80,6 @@ def test_counts_are_said_when_the_last_has_started_or_a_place_is_taken(
     clock.now += 2
     said.finished(jobs[1], "succeeded", None)
     assert capsys.readouterr().out.splitlines() == [
-        "2 runs to do, 1 have a record already", "2/2 done, 0 running, 0 failed, about 0 s left",
-    ]  # fmt: skip
+        "2 runs to do, 1 have a record already",
+        "2/2 done, 0 running, 0 failed, about 0 s left",
+    ]

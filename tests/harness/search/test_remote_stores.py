@@ -79,8 +79,14 @@ def test_another_machine_goes_on_and_concludes_from_what_one_has_found(
 
     files = fsspec.filesystem("s3", skip_instance_cache=True)
     assert {name.rpartition("/")[2] for name in files.ls(f"{address}/searches/tiny", detail=False)} >= {
-        "best.yaml", "trials.csv", "trials.jsonl", "trials.parquet", "search.json", "records", "histories",
-    }  # fmt: skip
+        "best.yaml",
+        "trials.csv",
+        "trials.jsonl",
+        "trials.parquet",
+        "search.json",
+        "records",
+        "histories",
+    }
     [state] = watch(open_store(address))
     assert (state.suite, state.state, state.runs, state.done) == ("search/tiny", "succeeded", 3, 3)
     assert open_store(address).statuses() == {}
