@@ -19,7 +19,7 @@ FOLDER = loading.FOLDER / "search"
 
 
 def is_search(name: Path | str) -> bool:
-    """Whether ``name`` means a search rather than a suite. Raises :class:`SymbenchError` for a file that is no YAML."""
+    """Whether ``name`` is a search and not a suite. Raises :class:`SymbenchError` for a file that is not YAML."""
     if Path(name).is_file():
         return "space" in SuiteFile(Path(name)).data
     return not (loading.FOLDER / f"{name}.yaml").is_file() and (FOLDER / f"{name}.yaml").is_file()
@@ -28,7 +28,7 @@ def is_search(name: Path | str) -> bool:
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
     """The search in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
 
-    Raises :class:`SymbenchError` with one sentence (file, line, the nearest right name) for whatever is wrong in it.
+    Raises :class:`SymbenchError` with one sentence (file, line, the closest known name) for the first error in it.
     """
     file = SuiteFile(loading.locate(path, FOLDER, "search"), overrides)
     try:

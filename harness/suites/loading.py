@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "ray_configs"
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     """The suite in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
 
-    Raises :class:`SymbenchError` with one sentence (file, line, the nearest right name) for whatever is wrong in it.
+    Raises :class:`SymbenchError` with one sentence (file, line, the closest known name) for the first error in it.
     """
     file = SuiteFile(locate(path), overrides)
     _refuse_search(file)
@@ -33,7 +33,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
 
 
 def _refuse_search(file: SuiteFile) -> None:
-    """A search has a space of settings and no experiments: that is another command's."""
+    """Raises :class:`SymbenchError` for a search, which has a space of settings and no experiments."""
     if "space" in file.data and "experiments" not in file.data:
         raise SymbenchError(_of_a_search(file.path))
 
@@ -46,7 +46,7 @@ def _of_a_search(path: Path) -> str:
 
 
 def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Path:
-    """The file that ``suite`` names: a path, or the name of one in ``folder``."""
+    """The file of a suite, given by its path or by its name in ``folder``."""
     path, bundled = Path(suite), folder / f"{suite}.yaml"
     if path.is_file():
         return path

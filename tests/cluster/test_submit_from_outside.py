@@ -126,7 +126,7 @@ def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     line = call("submit", "endless.yaml", "--store", str(store)).splitlines()[0]
     endless = line.split()[1].rstrip(":")
     waits(lambda: any(store.glob("checkpoints/*")))
-    assert "is told to end" in call("jobs", "stop", endless)
+    assert "is being stopped" in call("jobs", "stop", endless)
     assert states(call)[endless] in ("RUNNING", "STOPPED")
     waits(lambda: states(call)[endless] == "STOPPED")
     assert "has ended already (STOPPED)" in call("jobs", "stop", endless)

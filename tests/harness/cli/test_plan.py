@@ -61,7 +61,7 @@ def test_lines_of_one_pair_are_told_apart_by_what_differs(folder: Path, call: Ca
 
 def test_no_time_is_told_without_a_record(folder: Path, call: Call) -> None:
     said = call("plan", "mine.yaml", "--cost")[1].splitlines()[-1]
-    assert said.startswith("unknown time on one worker") and said.endswith("4 without any record to go by")
+    assert said.startswith("unknown time on one worker") and said.endswith("4 without an estimate")
 
 
 def test_a_suite_of_misfits_is_planned_and_not_run(folder: Path, call: Call) -> None:

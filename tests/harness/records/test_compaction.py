@@ -26,11 +26,6 @@ from tests.harness.records.test_crashes import dying
 from tests.harness.synthetic import make_record
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", 3)
-
-
 @pytest.mark.parametrize("most", [2, 50_000])
 def test_what_was_taken_into_segments_reads_as_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int

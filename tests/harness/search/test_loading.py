@@ -145,7 +145,7 @@ WRONG_SPACES = [
     ("sampler.noise_scale", {"uniform": [1, 1]}, "should be two numbers, the lower one first"),
     ("base.heads", {"choice": [2, 4, "many"]}, "'heads' should be like"),
     ("sampler.noise_scale", {"uniform": ["a", 2]}, 'should be a valid number, not "a"'),
-    ("sampler.noise_scale", {"loguniform": [0, 2]}, "should lie above 0"),
+    ("sampler.noise_scale", {"loguniform": [0, 2]}, "should be above 0"),
     ("sampler.noise_scale", {"uniform": [0, 1], "choice": [1]}, "should have exactly one of uniform, loguniform,"),
     ("sampler.noise_scale", {"uniform": None}, "should have exactly one of uniform, loguniform,"),
     ("sampler.noise_scale", [0.1, 1.0], "should be a mapping, not [0.1, 1.0]"),

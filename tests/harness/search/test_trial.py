@@ -305,10 +305,10 @@ def test_a_trial_has_its_time_as_a_whole_and_the_next_one_its_own(
     monkeypatch.setattr(trial_module.time, "monotonic", lambda: clock[0])
     search, store = searched(resources={"timeout": 100.0}), Store(tmp_path / "store")
 
-    class Told:
+    class Emitted:
         def __init__(self, work: Any) -> None:
             self.ended = False
-            exchanges.append(self)
+            threads.append(self)
 
         def next(self, timeout: float) -> Report:
             given.append(timeout)
@@ -318,14 +318,14 @@ def test_a_trial_has_its_time_as_a_whole_and_the_next_one_its_own(
         def end(self) -> None:
             self.ended = True
 
-    exchanges: list[Told] = []
-    monkeypatch.setattr(trial_module, "Exchange", Told)
+    threads: list[Emitted] = []
+    monkeypatch.setattr(trial_module, "StepwiseThread", Emitted)
     one = started(search, store, 0.1)
     one.step(), one.step()
     assert one.reset_config({"settings.lr": 0.2})
     one.step()
     assert given == [100.0, 70.0, 100.0]
-    assert [exchange.ended for exchange in exchanges] == [True, False]  # the first has its record before the next runs
+    assert [thread.ended for thread in threads] == [True, False]  # the first has its record before the next runs
 
 
 def test_a_trial_that_fails_midway_has_no_score_and_stands_last(
