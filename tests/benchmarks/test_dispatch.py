@@ -10,8 +10,8 @@ import pytest
 
 from harness.execution.launch import launch
 from harness.records.store import Store
-from harness.spec import Job, RunSpec
-from tasks.protocol import Protocol
+from harness.spec import Job
+from tests.harness.records.plain_records import spec
 
 pytestmark = pytest.mark.benchmark
 RUNS = 500
@@ -39,18 +39,6 @@ class Memory:
     def begin(self, todo: int, done: int) -> None: ...
 
     def end(self) -> None: ...
-
-
-def spec(seed: int) -> RunSpec:
-    return RunSpec(
-        task="graph8c",
-        task_version="1",
-        method="gin",
-        method_version="1",
-        seed=seed,
-        protocol="quick",
-        settings=Protocol(),
-    )
 
 
 @pytest.mark.parametrize("mlflow", [True, False], ids=["MLflow", "no MLflow"])
