@@ -110,7 +110,7 @@ def made() -> Iterator[tuple[str, Any]]:
     learned = next(card for card in SAMPLERS if card.name == "ps")
     for names, settings in ((("S_n",), OF_Q), (("S_n", "SO(3)"), IN_SPACE)):
         for name, params in settings.items():
-            title = f"learned {learned.version}, {' x '.join(names)}, {name}"
+            title = f"ps {learned.version}, {' x '.join(names)}, {name}"
             yield title, partial(of_sampler, "ps", names, params)
 
 
