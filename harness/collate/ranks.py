@@ -1,8 +1,8 @@
 """The table ``ranks``: methods ranked across the tasks that all of them ran.
 
-A mean rank over tasks compares methods only where each of them has a value on each task. So methods are ranked in
-*rankings*: each is over some tasks of one protocol and the methods that have a value on all of them. The first one has
-the most values; others follow until every method that shares a task with another is in one. A task counts once, with
+A mean rank over tasks compares methods only if each has a value on each task. Methods are therefore ranked in
+*rankings*: some tasks of one protocol, and the methods with a value on all of them. The first ranking has the most
+values; further ones are added until every method that shares a task with another is in one. A task counts once, with
 the data on which most methods have a value.
 """
 
@@ -41,22 +41,22 @@ Method = tuple[str, str | None]
 
 
 class Ranking(NamedTuple):
-    """Tasks and the methods that have a value on each of them."""
+    """Tasks, and the methods that have a value on all of them."""
 
     methods: tuple[Method, ...]
     tasks: tuple[str, ...]
 
 
 def ranks(runs: pl.DataFrame) -> pl.DataFrame:
-    """One row for each method in each ranking of its protocol, best first, then the methods that are not in it.
+    """One row for each method in each ranking of its protocol, best first, then the methods outside the ranking.
 
     ``rank`` is the mean over ``tasks`` of the rank by the interquartile mean over seeds of the score
-    (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` end its 95 % interval, seeds resampled
-    within each task, null where no task has two seeds. ``place`` and ``tied_with``, the methods of the ranking that are
-    not told apart from this one, are by the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is
-    the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method outside the ranking
-    has no rank: it has no value on the tasks ``missing``, or values of ``several`` settings, among which only
-    validation could choose.
+    (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` are the ends of its 95 % interval, null
+    if no task has two seeds. ``place``, and ``tied_with``, the methods that do not differ significantly from this one,
+    follow the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is the smallest number of seeds
+    with a value on a task, and ``failed`` counts the failed runs on all tasks. A method outside the ranking has no
+    rank: it has no value on the tasks ``missing``, or values of several settings on the tasks ``several``, where a
+    choice by test score would be selection.
     """
     scored = runs.with_columns(score())
     chosen = _one_contest_a_task(scored)
@@ -69,9 +69,10 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def rankings(ran: Mapping[Method, frozenset[str]]) -> list[Ranking]:
-    """Rankings of at least two methods, chosen one after another by how many values of methods not yet ranked they add.
+    """Chooses rankings of at least two methods greedily, by the number of values of methods that are not ranked yet.
 
-    ``ran`` says on which tasks a method has a value.
+    Args:
+        ran: The tasks on which each method has a value.
     """
     sets = set(ran.values())
     shared = sets | {one & other for one, other in itertools.combinations(sets, 2)}
@@ -97,7 +98,7 @@ def _order(method: Method) -> tuple[str, str]:
 
 
 def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
-    """The runs of the contest of each protocol x task in which most methods, then most runs, have a score."""
+    """For each protocol and task, the runs on the data on which most methods, then most runs, have a score."""
     has = pl.col("score").is_not_null()
     sizes = scored.group_by(CONTEST).agg(pl.col("method").filter(has).n_unique().alias("methods"), has.sum().alias("n"))
     best = sizes.sort("methods", "n", *CONTEST, descending=[True, True, *(False for _ in CONTEST)], nulls_last=True)

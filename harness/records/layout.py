@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_store(folder: Path) -> bool:
+    """Whether a folder is a store: it has a folder of records."""
     return (folder / RECORDS).is_dir()
 
 
@@ -46,7 +47,7 @@ def launch_accounts(root: Path, read: Callable[[str, Mapping[str, Any]], T | Non
         try:
             found = read(path.stem, json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            _log.warning("the launch file %s cannot be used (%s)", path, error)
+            _log.warning("the launch file %s cannot be read (%s)", path, error)
             continue
         if found is not None:
             yield found

@@ -1,6 +1,7 @@
-"""Files that survive a crash or a power cut: synced to disk, then moved into place in one step, and the folder synced.
+"""Files that survive a crash or a power cut.
 
-Pure Python, below data sets, checkpoints and records: everything that is written in one step is written here.
+A file is written and synced under a temporary name, moved into place in one step, and its folder is synced. Pure
+Python, since data sets, checkpoints and records all use it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".*.tmp"
-"""Matches what a killed writer leaves beside the place of its file."""
+"""Matches the temporary files that a killed writer leaves beside the target."""
 
 
 def publish(files: Mapping[Path, bytes]) -> None:
-    """Writes every file beside its place, then moves them there in the given order: before that nothing is seen.
+    """Writes files atomically: all under temporary names first, then each is moved into place in the given order.
 
-    Raises ``OSError`` where one cannot be written; then no temporary file is left.
+    Args:
+        files: The contents by path. All folders exist.
+
+    Raises:
+        OSError: A file cannot be written. No temporary file remains.
     """
     staged = {path: temporary(path) for path in files}
     try:
@@ -35,10 +40,10 @@ def publish(files: Mapping[Path, bytes]) -> None:
 
 @contextlib.contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """Yields a place beside ``path`` for a new file or folder, which is synced and moved to ``path`` at the end.
+    """Yields a temporary path for a new file or folder, which is synced and moved to ``path`` when the block ends.
 
-    If the block raises, what it wrote is removed and ``path`` stays as it was. A folder needs a ``path`` that does not
-    exist or is an empty folder.
+    If the block raises, what it wrote is removed and ``path`` does not change. A folder can only be moved to a ``path``
+    that does not exist.
     """
     source = temporary(path)
     try:
@@ -59,9 +64,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_new(path: Path, body: bytes) -> None:
-    """Writes and syncs a file that is not there yet; its name is safe once its folder is synced.
+    """Creates, writes and syncs a file. Its name is only on disk once its folder is synced.
 
-    Raises ``FileExistsError`` where it is there, and ``OSError`` where it cannot be written.
+    Raises:
+        FileExistsError: The file exists.
+        OSError: It cannot be written.
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
@@ -74,13 +81,16 @@ def write_new(path: Path, body: bytes) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Moves a synced file, or a folder to where there is none, within one file system, and syncs the folder above."""
+    """Moves a synced file or folder within one file system and syncs the folder of the target.
+
+    A file replaces the target; a folder needs a target that does not exist.
+    """
     os.replace(source, target)
     sync(target.parent)
 
 
 def move_unsynced(source: Path, target: Path) -> None:
-    """:func:`move` of a file or folder that is not synced yet: it is, with all its contents, before it is moved."""
+    """Syncs a file, or everything in a folder, then moves it like :func:`move`."""
     for path in sorted(source.rglob("*"), reverse=True):
         sync(path)
     sync(source)
@@ -88,7 +98,7 @@ def move_unsynced(source: Path, target: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Creates a folder and those above it that are missing; each is synced into the one above."""
+    """Creates a folder and its missing parents, and syncs the parent of each."""
     missing = [one for one in (path, *path.parents) if not one.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for one in reversed(missing):
@@ -96,7 +106,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, are on disk."""
+    """Waits until the content of a file, or the list of names of a folder, is on disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -105,5 +115,5 @@ def sync(path: Path) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """A hidden name of its own beside ``path``."""
+    """A unique hidden name in the folder of ``path``."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
