@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from harness.registry import tasks
 from harness.spec import Job, RunSpec
+from tasks.settings import as_params
 
 
 def task_label(spec: RunSpec) -> str:
     """The task with the parameters that differ from its defaults: ``nbody(nodes=8)``."""
     card = tasks().get(spec.task)
-    defaults = card.resolve(card.params) if card else {}
+    defaults = as_params(card.resolve(card.settings())) if card else {}
     given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
     return f"{spec.task}({', '.join(given)})" if given else spec.task
 

@@ -15,6 +15,7 @@ from harness.training import execute as execution
 from harness.training.fit import Fit
 from harness.training.paired import PairedComparisons
 from harness.training.results import NullHooks
+from harness.training.seeds import generator, reseed
 from harness.training.separation import Separation
 from harness.verification.equivariance import coordinates
 from tasks.protocol import Protocol
@@ -35,7 +36,7 @@ WAY: Mapping[str, Any] = {"device": CPU, "dtype": torch.float64, "hooks": NullHo
 
 def trained(seed: int, epochs: int = 3) -> list[Pass]:
     seen: list[Pass] = []
-    task = EdgeCount({})
+    task = EdgeCount()
     protocol = Protocol(epochs=epochs, batch_size=10, train_samples=2, valid_samples=3)
     Fit(Witness(task.signature, seen).double(), task, protocol, seed=seed, **WAY).run()
     return seen
@@ -193,7 +194,7 @@ def test_a_run_takes_the_first_so_many_examples_and_so_many_samples_of_each(monk
 def separated(seed: int) -> tuple[dict[object, list[Pass]], Tensor]:
     """The passes of a separation run over structures, copies and curve for each initialisation; and the copies."""
     seen: list[Pass] = []
-    task = FewGraphs({})
+    task = FewGraphs()
     task.threshold = 1e9  # whatever is told apart is not looked at again
     protocol = Protocol(initialisations=3, test_samples=2, batch_size=60, curve_size=20, curve_samples=(1, 2))
     run = Separation(
@@ -228,7 +229,7 @@ def compared(seed: int) -> list[Pass]:
     protocol = Protocol(epochs=2, batch_size=32, test_samples=2, train_samples=2)
     pairs = {**HARD, **EASY}
     run = PairedComparisons(
-        new, FewPairs({"pairs": pairs}), group(("S_n",)), protocol, seed=seed, digest="one", **WAY
+        new, FewPairs(pairs), group(("S_n",)), protocol, seed=seed, digest="one", **WAY
     )  # fmt: skip
     run.metrics()
     return seen
@@ -248,3 +249,24 @@ def test_every_pair_has_its_own_model_noise_and_copies() -> None:
         copies = [train.inputs.edge_scalars[:32], first.inputs.edge_scalars, once_more.inputs.edge_scalars]
         for ours, theirs in pairwise([*copies, copies[0]]):
             assert not torch.equal(ours, theirs), of
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_generator_that_is_kept_draws_what_a_new_one_would(drawn: int, dtype: torch.dtype) -> None:
+    """Whatever was drawn of the stream before: normal numbers come in pairs, of which one may be left over."""
+    kept = torch.Generator()
+    for purpose in ("noise", "validation", "noise"):
+        torch.randn(drawn, generator=kept, dtype=dtype)
+        reseed(kept, 3, purpose, 1)
+        new = generator(CPU, 3, purpose, 1)
+        for draw in (torch.randn, torch.rand):
+            assert torch.equal(draw(5, generator=kept, dtype=dtype), draw(5, generator=new, dtype=dtype))
+
+
+def test_one_generator_serves_all_epochs_of_a_training() -> None:
+    task = EdgeCount({})
+    fit = Fit(Witness(task.signature, []).double(), task, Protocol(epochs=2, batch_size=10), seed=0, **WAY)
+    kept = fit.noise
+    fit.run()
+    assert fit.noise is kept
