@@ -7,7 +7,6 @@ cannot serve is left out with a warning.
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import SymbenchError
 from harness.parameters import check_values, meant, normal, typed
 from harness.spec import RunSpec
+from harness.utils.text import nearest
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 from tasks.settings import as_params
@@ -93,13 +93,6 @@ def check_implementations(specs: Iterable[RunSpec]) -> None:
                 raise SymbenchError(f"The plug-in {plugin.origin} cannot serve: {why}.")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` where a known name is close, else the known names."""
-    by_letters = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.5)
-    return f"did you mean '{by_letters[close[0]]}'?" if close else f"known: {', '.join(by_letters.values())}"
-
-
 def instead(name: str, kind: Literal["task", "method"]) -> str:
     """What to say of a name that is not registered: why its plug-in is left out, else the nearest name.
 
@@ -172,13 +165,10 @@ def resolve(
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:
-        raise SymbenchError(
-            f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}"
-        )
+        hint = nearest(protocol, task_card.protocols)
+        raise SymbenchError(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
     params = resolved_task(task_card, task_params or {})
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
-    if method_card.sampler is None and sampler:
-        raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
     return RunSpec(
         task=task_card.name,
         task_version=task_card.version,
@@ -225,6 +215,8 @@ def _resolved_sampler(
     chosen: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     card = method_card.sampler
+    if card is None and chosen:
+        raise SymbenchError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
     usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))

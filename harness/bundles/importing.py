@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ import pyarrow as pa
 from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
 from harness.collate.reading import Unreadable, read_row
 from harness.errors import SymbenchError
+from harness.records.layout import IMPORTED, record_folders
 from harness.records.parquet import read_parquet
 from harness.records.record import Status
-from harness.records.store import IMPORTED, Store
+from harness.records.store import Store
 from harness.spec import digest_of
-from harness.utils.atomic_files import make_folder, move_folder, temporary
+from tasks.sources.atomic_files import make_folder, staged
 
 MOST_RECORD_BYTES = 1 << 22
 _LEAST_RECORD_BYTES = 256
@@ -136,7 +136,7 @@ def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
 def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
     """The records of this run and status in the store, without damaged ones, which collation reports."""
     own = store.record_path(digest, status)
-    paths = [folder / own.name for folder in (own.parent, *(store.root / IMPORTED).glob("[!.]*/records"))]
+    paths = [folder / own.name for folder in record_folders(store.root)]
     found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
     if not own.is_file() and (kept := store.segments.find(digest, status)) is not None:
         found.append(kept)
@@ -147,16 +147,14 @@ def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
 
 def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:
     """Writes the folder atomically and syncs it to disk."""
-    staged = temporary(target)
     try:
-        make_folder(staged / "records")
-        (staged / MANIFEST).write_bytes(manifest_bytes(manifest))
-        for name, body in records.items():
-            (staged / "records" / name).write_bytes(body)
-        move_folder(staged, target)
+        with staged(target) as folder:
+            make_folder(folder / "records")
+            (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
+            for name, body in records.items():
+                (folder / "records" / name).write_bytes(body)
     except OSError as error:
         raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: it has other bundles, or this one
             target.parent.rmdir()

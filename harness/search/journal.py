@@ -1,4 +1,4 @@
-"""The trials of a search in the order in which they were proposed: with their records, all that a resumed one needs."""
+"""The trials of a search in the order of their proposal. A search resumes from this file and the records of trials."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from harness.errors import SymbenchError
 from harness.records.store import Store
 from harness.search.model import Search
 from harness.search.space import Values
-from harness.utils.atomic_files import publish
+from tasks.sources.atomic_files import publish
 
 TRIALS, IDENTITY = "trials.jsonl", "search.json"
 SHARED = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")
 
 
 class Journal:
-    """The file ``trials.jsonl`` of a search's store: one point of the space a line, each once.
+    """The file ``trials.jsonl`` in the store of a search, with one point of the space on each line, each once.
 
-    A line that a kill has cut short does not count. Raises :class:`SymbenchError` where the folder is that of a search
-    for something else, or cannot be written.
+    An incomplete last line is removed. Raises :class:`SymbenchError` if the folder belongs to another search or cannot
+    be written.
     """
 
     def __init__(self, store: Store, search: Search) -> None:
@@ -36,7 +36,7 @@ class Journal:
             ) from error
 
     def add(self, values: Values) -> None:
-        """Remembers a point, durably, where it is new."""
+        """Appends a point and syncs the file, unless the point is in it."""
         if values in self.points:
             return
         self.points.append(dict(values))
@@ -67,7 +67,7 @@ class Journal:
 
 
 def _identity(search: Search) -> dict[str, Any]:
-    """What the trials of one search share, as JSON has it."""
+    """The JSON values that all trials of one search have in common."""
     space = {name: dimension.model_dump(exclude_unset=True) for name, dimension in search.space.items()}
     versions = [registry.task(search.task).version, registry.method(search.method).version]
     shared = {name: getattr(search, name) for name in SHARED}
