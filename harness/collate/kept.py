@@ -21,7 +21,7 @@ from harness.utils.atomic_files import temporary
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
-LAYOUT = "12"
+LAYOUT = "13"
 """Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"

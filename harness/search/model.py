@@ -123,6 +123,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
         search = Search.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file, keys=_keys)) from error
+    for name in registry.renamed_methods([search.method]).values():
+        search = search.model_copy(update={"method": name})
     check(search, file)
     return search
 

@@ -98,6 +98,12 @@ class Suite(Defaults):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     overrides: list[Override] = Field(default_factory=list)
     _file: SuiteFile | None = PrivateAttr(default=None)
+    _renamed: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The names of earlier versions that its file holds, and those of today that are taken instead."""
+        return self._renamed
 
     def expand(self) -> Expansion:
         """Every run once (of two equal ones the first counts, with its resources) and the pairs that do not fit.
@@ -162,9 +168,33 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file)) from error
+    suite = _under_names_of_today(suite)
     check_names(suite, file)
     suite._file = file
     return suite
+
+
+def _under_names_of_today(suite: Suite) -> Suite:
+    """The suite with today's names of methods, after one warning if it has others."""
+    patterns = [name for experiment in suite.experiments for name in experiment.methods]
+    renamed = registry.renamed_methods([*patterns, *(override.method for override in suite.overrides)])
+    if not renamed:
+        return suite
+    methods = [[renamed.get(name, name) for name in experiment.methods] for experiment in suite.experiments]
+    current = suite.model_copy(
+        update={
+            "experiments": [
+                experiment.model_copy(update={"methods": names})
+                for experiment, names in zip(suite.experiments, methods, strict=True)
+            ],
+            "overrides": [
+                override.model_copy(update={"method": renamed.get(override.method, override.method)})
+                for override in suite.overrides
+            ],
+        }
+    )
+    current._renamed = renamed
+    return current
 
 
 def _refuse_search(file: SuiteFile) -> None:
