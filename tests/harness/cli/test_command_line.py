@@ -129,7 +129,7 @@ def test_one_line_each(call: Call, command: str) -> None:
     if command == "tasks":
         assert "\npcqm_contact: Of equal scores half count as higher; officially a sort ranks" in deviations
     else:
-        assert deviations.count("frame: A frame of S_n sorts nodes by their signature in descending order") == 1
+        assert deviations.count("fa: A frame of S_n sorts nodes by their signature in descending order") == 1
     for line, card in zip(lines, known.values(), strict=True):
         assert line.endswith(card.source)
         if command == "tasks":

@@ -131,7 +131,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         ((Recipe(method="egnn", base={"widht": 3}),), "sets the base parameter 'widht', which egnn has not: did you"),
         ((Recipe(method="egnn", base={"width": 0}),), "'width' of egnn, which should be a whole number, at"),
         ((Recipe(sampler={"noise_scal": 1.0}),), "sets 'noise_scal', which no sampler has: did you mean 'noise_scale'"),
-        ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of learned"),
+        ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of ps"),
         ((Recipe(method="ps", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
         ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is no setting of a protocol: did you mean 'epochs'?"),
         ((Recipe(settings={"batch_size": 0}),), "does not work under 'paper': batch_size must be at least 1"),

@@ -105,7 +105,7 @@ WRONG = [
     ({"algorithm": "tpee"}, "there is no algorithm 'tpee': did you mean 'tpe'?"),
     ({"scheduler": "ahsa"}, "there is no scheduler 'ahsa': did you mean 'asha'?"),
     ({"metric": "mes"}, "there is no validation metric 'mes': did you mean 'mse'?"),
-    ({"metric": "mse_transformed"}, "there is no validation metric 'mse_transformed': did you mean 'mse'?"),
+    ({"metric": "mse_transformed"}, "there is no validation metric 'mse_transformed': known: mse, loss"),
     ({"grace": 7}, "'grace' should be at most 6, the epochs of a trial."),
     ({"grace": 0}, "'grace' should be greater than or equal to 1, not 0"),
     ({"reduction": 1}, "'reduction' should be greater than 1, not 1"),
