@@ -8,21 +8,21 @@ from typing import Any, Literal
 
 from baselines.samplers.coverage import uncovered
 from tasks.cards import Input, Output, TaskCard
-from tasks.limits import Limits
+from tasks.settings import Configured
 
 Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseCard:
+class BaseCard(Configured):
     """A network: what it needs and can read of a structure, what it can put out, which symmetries it has by itself.
 
     ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
-    ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together on a task, in one
-    clause (``None``: nothing).
-    ``meanings`` say what the value of a parameter stands for on a task, as another value of it: of those that mean the
+    ``settings`` is the class of its settings; the functions below take an instance of it.
+    ``check`` says what is wrong with settings that are each within their limits, in one clause (``None``: nothing).
+    ``meanings`` say what the value of a setting stands for on a task, as another value of it: of those that mean the
     same the usual one is kept.
-    ``resolve`` completes the parameters that depend on what can be had (pretrained weights); ``weights`` says of a
+    ``resolve`` completes the settings that depend on what is available (pretrained weights); ``weights`` says of a
     network that may be pretrained what it starts from. ``deviations`` are as those of a task.
     """
 
@@ -35,25 +35,23 @@ class BaseCard:
     version: str
     source: str
     implementation: str
-    params: Params = field(default_factory=dict)
-    limits: Limits = field(default_factory=dict)
-    check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
-    meanings: Mapping[str, Callable[[Params, TaskCard], Any]] = field(default_factory=dict)
+    check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None
+    meanings: Mapping[str, Callable[[Any, TaskCard], Any]] = field(default_factory=dict)
     max_tokens: int | None = None
-    resolve: Callable[[Params], Params] = dict
-    weights: Callable[[Params], str | None] = lambda params: None
+    resolve: Callable[[Any], Any] = lambda settings: settings
+    weights: Callable[[Any], str | None] = lambda settings: None
     deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplerCard:
+class SamplerCard(Configured):
     """Where group elements come from: p(g given x).
 
-    ``choices`` are the names that a parameter may take on a task; ``None`` stands for the first of them.
+    ``choices`` are the names that a setting may take on a task; ``None`` stands for the first of them.
     ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
     ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
     ``too_large`` says why an accepted group has too many elements on so many nodes, ``None`` where it has not.
-    ``limits``, ``check`` and ``meanings`` are as those of a base model, and ``deviations`` as those of a task.
+    ``settings``, ``check`` and ``meanings`` are as those of a base model, and ``deviations`` as those of a task.
     """
 
     name: str
@@ -64,13 +62,11 @@ class SamplerCard:
     guarantee: str = ""
     deviations: tuple[str, ...] = ()
     single: bool = False
-    params: Params = field(default_factory=dict)
-    limits: Limits = field(default_factory=dict)
-    check: Callable[[Params, TaskCard], str | None] = lambda params, task: None
-    meanings: Mapping[str, Callable[[Params, TaskCard], Any]] = field(default_factory=dict)
+    check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None
+    meanings: Mapping[str, Callable[[Any, TaskCard], Any]] = field(default_factory=dict)
     choices: Mapping[str, Callable[[TaskCard], tuple[str, ...]]] = field(default_factory=dict)
     uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = lambda group, inputs: None
-    too_large: Callable[[Params, Sequence[str], int], str | None] = lambda params, group, nodes: None
+    too_large: Callable[[Any, Sequence[str], int], str | None] = lambda settings, group, nodes: None
 
     def misfit(self, group: Sequence[str], task: TaskCard) -> str | None:
         """Why it cannot symmetrize over this group on that task, in one clause; ``None`` where it can."""

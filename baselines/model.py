@@ -1,4 +1,4 @@
-"""What every method gives the training loop: a model, whatever it is made of."""
+"""The interface between methods and the training loop."""
 
 from __future__ import annotations
 
@@ -18,29 +18,43 @@ from tasks.symmetry.structure import Structure
 
 @dataclass(frozen=True)
 class Prediction:
-    """``value`` ``[B, ...]``, a scalar ``penalty`` to add to the loss (weighted already), and numbers worth logging."""
+    """The output of a model for a batch.
+
+    Attributes:
+        value: ``[B, ...]``.
+        penalty: A weighted scalar to add to the loss, or None.
+        statistics: Scalars to log, by name.
+    """
 
     value: Tensor
     penalty: Tensor | None = None
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
     def weighted(self, share: float) -> Prediction:
-        """As a ``share`` of a batch of which the rest is elsewhere: penalty and statistics are means over the batch."""
+        """The prediction as part of a batch that several processes share.
+
+        Args:
+            share: The share of the whole batch that this part is. Penalty and statistics, which are means over a
+                batch, are multiplied by it, so that their sum over all parts is the mean over the whole batch.
+        """
         penalty = None if self.penalty is None else share * self.penalty
         return Prediction(self.value, penalty, {name: share * value for name, value in self.statistics.items()})
 
     def objective(self, loss: Tensor) -> Tensor:
-        """What training lowers: the ``loss`` of the value, and the penalty where there is one."""
+        """The objective of training: the ``loss`` of the value plus the penalty, if there is one."""
         return loss if self.penalty is None else loss + self.penalty
 
 
 class Model(nn.Module, ABC):
     """A method built for a task.
 
-    ``fixed_samples`` is the number of group elements that the method brings whatever it is asked for (``None``: as
-    asked); ``deterministic`` models give the same prediction whatever the generator. With ``mixed_precision`` the
-    network, and nothing else, is trained in bfloat16: group elements and all that is measured stay in full precision.
-    With ``compiles`` the network is compiled for training. ``chunks`` knows how many samples evaluation takes at once.
+    Attributes:
+        deterministic: True if the prediction does not depend on the generator.
+        fixed_samples: The number of group elements if the method determines it, whatever number is requested; None if
+            it takes the requested number.
+        mixed_precision: Trains the network in bfloat16. Group elements and all measured values stay in full precision.
+        compiles: Compiles the network for training.
+        chunks: How many samples are evaluated at a time.
     """
 
     deterministic: bool
@@ -54,55 +68,67 @@ class Model(nn.Module, ABC):
         self.chunks = Chunks()
 
     def forward(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Prediction:
-        """The prediction for ``x`` with ``samples`` group elements, ``chunk`` of them at a time."""
+        """The prediction for a batch.
+
+        Args:
+            x: B structures.
+            samples: Number K of group elements for each structure.
+            generator: The source of all random numbers except dropout; None is torch's global generator.
+            chunk: How many samples are processed at a time; None processes all at once.
+        """
         return self.from_noise(x, self.noise(x, samples, generator), samples, chunk)
 
     def prepared(self, graphs: Stored) -> Stored:
-        """The structures of a data set with what can be computed of each once, for all predictions."""
+        """Adds to each structure of a data set what can be computed once for all predictions."""
         return graphs
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        """All the chance in a prediction beside dropout; every part is ``[B, K, ...]``."""
+        """All random numbers of a prediction except those of dropout; every part is ``[B, K, ...]``."""
 
     @abstractmethod
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
-        """The prediction that this noise stands for."""
+        """The prediction as a deterministic function of the noise, except for dropout."""
 
     def computed(self, network: nn.Module, x: Structure) -> Tensor:
-        """``network(x)`` in the precision of ``x``.
+        """Computes ``network(x)``, compiled and in bfloat16 if this model trains so; the result has the dtype of ``x``.
 
-        A network with ``takes_bfloat16 = False``, one of parts that cannot, is trained in single precision.
+        A network with the attribute ``takes_bfloat16 = False`` is trained in single precision.
         """
         run = self._compiled(network) if self.compiles and self.training else network
         mixed = self.mixed_precision and self.training and getattr(network, "takes_bfloat16", True)
         if not mixed:
             return run(x)
-        # One region for one pass: the copies of weights that autocast keeps are those of this step.
+        # One region for each pass, so that the copies of weights that autocast caches do not outlive a step.
         with torch.autocast(x.mask.device.type, torch.bfloat16):
             y = run(x)
         return y.to(x.edge_scalars.dtype)
 
     def _compiled(self, network: nn.Module) -> Callable[[Structure], Tensor]:
-        """Compiled once, and kept beside the network, whose weights keep their names."""
+        """The compiled network, which is kept outside the module tree so that the names of weights do not change."""
         if self._compilation is None or self._compilation[0] is not network:
             self._compilation = network, torch.compile(network)
         return self._compilation[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy compiles its own network."""
+        """The state without the compiled network: a copy compiles its own."""
         return {**self.__dict__, "_compilation": None}
 
     @abstractmethod
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
-        """``[B, K, ...]``: the K single-sample predictions whose mean is the prediction.
+        """The single-sample predictions whose mean is the prediction.
 
-        K = 1 where the method brings its own samples: their mean is then one draw of the estimator.
+        Returns:
+            ``[B, K, ...]``, with K = 1 if the method has ``fixed_samples``, whose mean is one draw of the estimator.
         """
 
 
 class Equivariant(Model):
-    """A network that is symmetric by construction: it needs no group elements."""
+    """A network that is symmetric by construction and needs no group elements.
+
+    Args:
+        network: Maps a structure to a tensor ``[B, ...]``.
+    """
 
     deterministic = True
     fixed_samples = 1

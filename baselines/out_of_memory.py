@@ -1,4 +1,4 @@
-"""What counts as a device that is out of memory, and evaluation that goes on with fewer group samples at a time."""
+"""Recognises out-of-memory errors, and evaluates with fewer group samples at a time after one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Also where a library that allocates for itself (cuBLAS, cuDNN, NCCL) or the driver says so.
+    """Returns True if the device was out of memory.
 
-    These raise errors of torch's own kinds; what a plug-in raises of a kind of its own is not theirs.
+    Libraries that allocate memory themselves (cuBLAS, cuDNN, NCCL) and the driver raise other errors of torch, which
+    are recognised by their text. Subclasses that a plug-in defines are not.
     """
     if isinstance(error, torch.OutOfMemoryError):
         return True
@@ -32,9 +33,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_accelerator() -> None:
-    """Gives back the memory that torch keeps for later: another worker may share the device.
+    """Releases the memory that torch caches on the device, which another worker may share.
 
-    A device that failed gives nothing back: its error is that of the call before, which must not be hidden.
+    Errors are ignored: a device that failed reports the error of an earlier call, which must not be hidden.
     """
     if torch.cuda.is_initialized():
         gc.collect()
@@ -43,19 +44,31 @@ def free_accelerator() -> None:
 
 
 class Chunks:
-    """Evaluates group samples in chunks, and in smaller ones once the device was out of memory.
+    """Evaluates group samples in chunks, and in smaller chunks after the device was out of memory.
 
-    ``most`` is how many fit from then on (``None``: it never was). Their noise is drawn before, so that no result
-    depends on it, to rounding.
+    The noise is drawn before, so results do not depend on the chunks, to rounding.
+
+    Attributes:
+        most: The largest chunk since the device was out of memory; None if it never was.
     """
 
     def __init__(self) -> None:
         self.most: int | None = None
 
     def results(self, noise: Noise, count: int, chunk: int | None, compute: Callable[[Noise], T]) -> list[T]:
-        """``compute`` of each part of the ``count`` samples of ``noise``, at most ``chunk`` of them at a time.
+        """Calls a function on the noise of one chunk of samples after another.
 
-        Raises ``RuntimeError`` where the device has no memory for a single sample.
+        Args:
+            noise: The noise of ``count`` samples.
+            count: Number of samples.
+            chunk: The largest number of samples at a time; None sets no limit.
+            compute: Called with the noise of each chunk.
+
+        Returns:
+            The results in order of the samples.
+
+        Raises:
+            RuntimeError: The device has no memory for a single sample.
         """
         found: list[T] = []
         start = 0
@@ -72,16 +85,16 @@ class Chunks:
                 found.append(part)
                 start = stop
                 continue
-            self._halve(stop - start)  # by now the error, which holds on to tensors, is gone
+            self._halve(stop - start)  # outside the except block: the error would keep its tensors alive
         return found
 
     def notes(self, asked: int | None) -> tuple[str, ...]:
-        """What a run says of it that was to take ``asked`` samples at a time."""
+        """Notes for the record of a run that requested ``asked`` samples at a time; none if memory was sufficient."""
         if self.most is None:
             return ()
         return (f"out of memory in evaluation: chunk {self.most} instead of {asked or 'all samples'}",)
 
     def _halve(self, size: int) -> None:
         self.most = size // 2
-        _log.warning("the device is out of memory: evaluation goes on with %d group samples at a time", self.most)
+        _log.warning("the device is out of memory: evaluation continues with %d group samples at a time", self.most)
         free_accelerator()

@@ -1,4 +1,4 @@
-"""From node features to the output that a task asks for."""
+"""Maps node features to the output of a task."""
 
 from __future__ import annotations
 
@@ -12,10 +12,22 @@ from tasks.symmetry.structure import Structure
 
 
 def read_out(h: Tensor, x: Structure, output: Representation, head: Callable[[Tensor], Tensor]) -> Tensor:
-    """``head`` on node features ``[B, N, W]`` (zero where there is no node), permutation equivariant where it is.
+    """Applies a head to the features of graphs, nodes or pairs of nodes.
 
-    A graph's features are the sum over its nodes; a pair's are the product of its ends', which a linear head turns
-    into the inner product that link prediction is scored by. ``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]``.
+    Features of a graph are the sum over its nodes. Features of a pair are the product of those of its nodes, from which
+    a linear head makes an inner product, as in link prediction.
+
+    Args:
+        h: Node features ``[B, N, W]``, zero for absent nodes.
+        x: The structures that ``h`` was computed from.
+        output: Graph, node or edge scalars.
+        head: Maps ``[..., W]`` to ``[..., C]``. The result is permutation equivariant if ``h`` is.
+
+    Returns:
+        ``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]``, zero for absent nodes and pairs.
+
+    Raises:
+        ValueError: The output is points or vectors.
     """
     match output:
         case Representation.GRAPH_SCALARS:
@@ -30,12 +42,12 @@ def read_out(h: Tensor, x: Structure, output: Representation, head: Callable[[Te
 
 
 def first_point(x: Structure, output: Representation) -> Tensor | None:
-    """The first point of each node ``[B, N, D, 1]``, where the output is points and these are displacements from it."""
+    """The first point of each node ``[B, N, D, 1]``, the origin of displacements; None if the output is no points."""
     return x.points[..., :1] if output is Representation.NODE_POINTS else None
 
 
 def present(values: Tensor, x: Structure, output: Representation) -> Tensor:
-    """``values`` without those of nodes and pairs that do not exist, which become zero."""
+    """Sets the values of absent nodes and pairs to zero."""
     match output:
         case Representation.NODE_SCALARS:
             return values * x.mask[..., None]
@@ -46,7 +58,7 @@ def present(values: Tensor, x: Structure, output: Representation) -> Tensor:
 
 
 def mean_and_max(h: Tensor, x: Structure) -> Tensor:
-    """``[B, 2 W]``: the mean of node features ``[B, N, W]`` over the nodes that exist beside their maximum."""
+    """The mean and the maximum of node features ``h`` ``[B, N, W]`` over the nodes that exist, ``[B, 2 W]``."""
     exists = x.mask[..., None]
     mean = (h * exists).sum(1) / exists.sum(1)
     return torch.cat([mean, h.masked_fill(~exists, -torch.inf).amax(1)], -1)

@@ -1,4 +1,4 @@
-"""The one formula: phi(x) = mean over g ~ p(g given x) of rho_out(g) f(rho_in(g)^-1 x) (Kim et al. 2023, equation 5).
+"""Symmetrization: phi(x) = mean over g ~ p(g given x) of rho_out(g) f(rho_in(g)^-1 x) (Kim et al. 2023, equation 5).
 
 Every symmetrization method is a choice of sampler and f.
 """
@@ -23,10 +23,34 @@ from tasks.symmetry.structure import Structure
 class Symmetrized(Model):
     """A base model f averaged over the group elements of a sampler.
 
-    ``output`` is how the prediction transforms; displacements are averaged as vectors and lead to points. With a
-    ``chunk``, memory does not grow with the number of samples: the noise is drawn first, so what is drawn does not
-    depend on the chunk, and in training f is computed again in the backward pass. (The sampler itself sees all samples
-    at once in training: its batch statistics are over them.)
+    With a ``chunk``, memory does not grow with the number of samples: the noise is drawn first, so the samples do not
+    depend on the chunk, and in training f is computed again in the backward pass. (In training the sampler itself
+    takes all samples at once: its batch statistics are over them.)
+
+    Args:
+        base: The network f.
+        sampler: The law p(g given x).
+        output: How the prediction transforms. Displacements are averaged as vectors and added to points.
+
+    Example:
+        The square of the first coordinate is not invariant under rotations; its average over O(2) is, and is half of
+        the squared length.
+
+        >>> from baselines.catalogue.samplers import GroupSettings
+        >>> from baselines.samplers.group_averaging import HaarSampler
+        >>> from tasks.symmetry.groups import group
+        >>> from tasks.symmetry.structure import Signature
+        >>> class SquaredCoordinate(BaseModel):
+        ...     def forward(self, x):
+        ...         return x.points[:, 0, 0].square()
+        >>> x = Structure.build(torch.ones(1, 1, dtype=torch.bool), points=torch.tensor([3.0, 4.0]).view(1, 1, 2, 1))
+        >>> signature = Signature.of(x, Representation.GRAPH_SCALARS, output_channels=1)
+        >>> rotations = group(("O(2)",))
+        >>> sampler = HaarSampler(rotations, signature, GroupSettings())
+        >>> phi = Symmetrized(SquaredCoordinate(), sampler, signature.output).eval()
+        >>> moved = x.acted(rotations.random(x, samples=1, generator=None))
+        >>> all(abs(phi(y, samples=10_000).value.item() - 12.5) < 1 for y in (x, moved))
+        True
     """
 
     def __init__(self, base: BaseModel, sampler: Sampler, output: Representation) -> None:
@@ -71,7 +95,7 @@ class Symmetrized(Model):
         return self.base.pushforward(y, element, Representation.NODE_VECTORS if displaces else self.output)
 
     def _placed(self, x: Structure, mean: Tensor) -> Tensor:
-        """The prediction for a mean ``[B, ...]`` over samples: displacements are added to where they begin."""
+        """The prediction for a mean ``[B, ...]`` over samples: displacements are added to the points of the origin."""
         origin = self.base.origin(x)
         return mean if origin is None else mean + origin
 
@@ -103,24 +127,31 @@ class Symmetrized(Model):
 
 
 def permutation_of(element: Element) -> Permutation | None:
-    """The factor of ``element`` that permutes nodes, where there is one."""
+    """Returns the factor of ``element`` that permutes nodes, or None if there is none."""
     parts = element.factors if isinstance(element, Product) else (element,)
     return next((part for part in parts if isinstance(part, Permutation)), None)
 
 
 def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
-    """How little several sampled permutations agree: the entropy of their mean matrix (Kim et al. 2023, appendix).
+    """The entropy of the mean matrix of sampled permutations (Kim et al. 2023, appendix), a measure of agreement.
 
-    Zero where all are one permutation; at most 2 log K for K of them, which uniform ones come close to.
+    It is 0 if all K permutations are equal and at most 2 log K, which uniform permutations come close to.
+
+    Args:
+        sample: Group elements without weights.
+        mask: True for nodes that exist, ``[B, N]``.
+
+    Returns:
+        ``permutation_entropy`` in nats, or nothing if there are no permutations to compare.
     """
     permutation = permutation_of(sample.element)
     if permutation is None or permutation.samples == 1 or sample.weight is not None:
         return {}
-    agreed = permutation.mean_matrix.double()  # a mean of counts, which is in single precision in every run
+    agreed = permutation.mean_matrix.double()  # a mean of counts, in single precision whatever the dtype of the run
     return {"permutation_entropy": permutation_entropy(agreed, mask).detach()}
 
 
 def _mean_of(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
-    """The weighted mean of sums with their weights."""
+    """The weighted mean from parts, each a weighted sum and the sum of its weights."""
     values, masses = zip(*parts, strict=True)
     return torch.stack(values).sum(0) / torch.stack(masses).sum(0)

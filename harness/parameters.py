@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, SamplerCard
@@ -11,6 +12,7 @@ from harness.errors import SymbenchError
 from harness.utils.text import shortened
 from tasks.cards import TaskCard
 from tasks.limits import Limit
+from tasks.settings import as_params
 
 Card = TaskCard | BaseCard | SamplerCard
 
@@ -66,14 +68,26 @@ def _spelt(value: Any, default: Any, limit: Limit | None) -> Any:
     return value + 0.0 if isinstance(default, float) else list(value) if isinstance(value, tuple) else value
 
 
+def typed(card: BaseCard | SamplerCard, params: Mapping[str, Any]) -> Any:
+    """The settings that the parameters stand for.
+
+    Raises :class:`SymbenchError` for values that the class of a plug-in's settings refuses together.
+    """
+    try:
+        return card.settings_from(params)
+    except (TypeError, ValueError) as error:
+        raise SymbenchError(f"The settings of '{card.name}' do not work: {error}.") from error
+
+
 def meant(
     card: BaseCard | SamplerCard, params: Mapping[str, Any], usual: Mapping[str, Any], task_card: TaskCard
 ) -> dict[str, Any]:
     """The parameters with the usual value in place of one that means the same on the task."""
-    kept = dict(params)
+    settings = typed(card, params)
+    spellings = [typed(card, usual), card.settings()]
+    kept: dict[str, Any] = {}
     for name, meaning in card.meanings.items():
-        own = meaning(params, task_card)
-        spellings = [usual[name], card.params[name]]
-        same = (value for value in spellings if meaning({**params, name: value}, task_card) == own)
-        kept[name] = next(same, own)
-    return kept
+        own = meaning(settings, task_card)
+        values = (getattr(spelling, name) for spelling in spellings)
+        kept[name] = next((one for one in values if meaning(replace(settings, **{name: one}), task_card) == own), own)
+    return as_params(replace(settings, **kept))

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
 from harness.errors import SymbenchError
-from harness.parameters import check_values, meant, normal
+from harness.parameters import check_values, meant, normal, typed
 from harness.spec import RunSpec
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
+from tasks.settings import as_params
 from tasks.symmetry.names import space_of
 
 if TYPE_CHECKING:
@@ -160,10 +161,35 @@ def resolve(
     sampler: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RunSpec:
-    """The run with every setting written out: card defaults, then the task's recipes, then what the caller asks for.
+    """Resolves a run: card defaults, then the task's recipes, then the caller's values.
 
-    Raises :class:`SymbenchError` for an unknown name. Does not ask whether the pair fits
-    (:meth:`MethodCard.misfit` does).
+    Does not check whether the method fits the task; see :meth:`MethodCard.misfit`.
+
+    Args:
+        task_name: A registered task.
+        method_name: A registered method.
+        protocol: A protocol of the task.
+        seed: The seed of all random numbers of the run.
+        task_params: Parameters of the task that differ from the defaults.
+        base: Parameters of the base model that differ from the defaults.
+        sampler: Parameters of the sampler that differ from the defaults.
+        settings: Settings of training that differ from the protocol.
+
+    Returns:
+        The run with every setting written out.
+
+    Raises:
+        SymbenchError: There is no such name, or a value is not accepted.
+
+    Example:
+        >>> spec = resolve("nbody", "egnn", "quick", seed=0, settings={"epochs": 3})
+        >>> spec.settings.epochs, spec.task_params["nodes"]
+        (3, 5)
+        >>> spec.digest == resolve("nbody", "egnn", "quick", seed=1, settings={"epochs": 3}).digest
+        False
+        >>> resolve("nbody", "egn", "quick", seed=0)
+        Traceback (most recent call last):
+        harness.errors.SymbenchError: There is no method 'egn': did you mean 'egnn'?
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:
@@ -208,8 +234,8 @@ def _resolved_base(
     params = _overlay("base", usual, chosen)
     check_values("base", card, params)
     params = meant(card, normal(card, params), usual, task_card)
-    _check_together("base", card, params, task_card)
-    return card.resolve(params)
+    settings = _checked("base", card, params, task_card)
+    return as_params(card.resolve(settings))
 
 
 def _resolved_sampler(
@@ -226,7 +252,7 @@ def _resolved_sampler(
     params = _overlay("sampler", usual, chosen)
     check_values("sampler", card, params)
     usual, params = (_chosen(normal(card, some), card, task_card) for some in (usual, params))
-    _check_together("sampler", card, params, task_card)
+    _checked("sampler", card, params, task_card)
     if "group" in params:
         own = method_card.symmetrized_group(task_card, task_params)
         params["group"] = _other_group(params["group"], own)
@@ -248,9 +274,12 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
     return merged
 
 
-def _check_together(section: str, card: BaseCard | SamplerCard, params: Mapping[str, Any], task_card: TaskCard) -> None:
-    if reason := card.check(params, task_card):
+def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_card: TaskCard) -> Any:
+    """The settings that the parameters stand for. Raises :class:`SymbenchError` if they do not work together."""
+    settings = typed(card, params)
+    if reason := card.check(settings, task_card):
         raise SymbenchError(f"The {section} settings of '{card.name}' do not work: {reason}.")
+    return settings
 
 
 def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
@@ -276,7 +305,7 @@ def _check_group(
     sampler: SamplerCard, params: Mapping[str, Any], own: Sequence[str], task_card: TaskCard, task_params: Params
 ) -> None:
     group, nodes = params["group"] or own, task_card.max_nodes(task_params)
-    reason = sampler.too_large(params, group, nodes)
+    reason = sampler.too_large(typed(sampler, params), group, nodes)
     if params["group"]:
         reason = sampler.misfit(group, task_card) or _another_space(group, task_card.group_of(task_params)) or reason
     if reason:

@@ -69,6 +69,7 @@ class RunSpec:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> RunSpec:
+        """The inverse of :meth:`to_dict`."""
         return RunSpec(**{**values, "settings": Protocol.recorded(values["settings"])})
 
 

@@ -1,4 +1,4 @@
-"""BREC: which pairs of graphs does a model tell apart, reliably? (Wang and Zhang 2023)"""
+"""BREC (Wang and Zhang 2023): which pairs of graphs does a model distinguish reliably?"""
 
 from __future__ import annotations
 

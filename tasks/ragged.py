@@ -1,4 +1,7 @@
-"""Graphs of many sizes stored end to end, padded when they are taken: dense edges of a whole data set fit nowhere."""
+"""Graphs of different sizes, stored concatenated and padded on access.
+
+Dense edges of a large data set would not fit into memory.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,13 @@ UNLABELLED, ABSENT = -1.0, -2.0
 
 @dataclass(frozen=True)
 class Segments:
-    """Where each of M graphs lies in arrays stored end to end: ``start`` and ``count`` ``[M]``, int64.
+    """The positions of M graphs in concatenated arrays.
 
-    ``most`` is the largest count, so that what is gathered has the same shape whatever is taken: no device is waited
-    for.
+    Attributes:
+        start: The first item of each graph, int64 ``[M]``.
+        count: The number of items of each graph, int64 ``[M]``.
+        most: The largest count, which makes the shape of gathered items independent of the data, so that the host does
+            not wait for the device.
     """
 
     start: Tensor
@@ -34,7 +40,7 @@ class Segments:
 
     @staticmethod
     def between(offset: Tensor) -> Segments:
-        """From ``offset`` ``[M + 1]``: graph m lies at ``offset[m] .. offset[m + 1] - 1``."""
+        """The segments ``offset[m] .. offset[m + 1] - 1`` for ``offset`` ``[M + 1]``."""
         count = offset.diff()
         return Segments(offset[:-1], count, int(count.max()) if len(count) else 0)
 
@@ -42,23 +48,41 @@ class Segments:
         return Segments(self.start[index], self.count[index], self.most)
 
     def gathered(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """``[M, most, ...]`` of ``values`` ``[all, ...]``, and which of them exist; the rest are any graph's."""
+        """Gathers items of graphs.
+
+        Args:
+            values: Items of all graphs, ``[sum of counts, ...]``.
+
+        Returns:
+            Items ``[M, most, ...]``, and True for those that exist ``[M, most]``; the others have arbitrary values.
+        """
         step = torch.arange(self.most, device=self.count.device)
         places = (self.start[:, None] + step).clamp_max(max(len(values) - 1, 0))
         return values[places], step < self.count[:, None]
 
     def to(self, device: torch.device | str) -> Segments:
+        """Moves the segments to a device."""
         return Segments(self.start.to(device), self.count.to(device), self.most)
 
 
 @dataclass(frozen=True)
 class RaggedGraphs:
-    """Graphs whose features are classes; taking some gives a :class:`Structure` padded to ``size`` nodes.
+    """Graphs whose features are classes. Indexing gives a :class:`Structure` padded to ``size`` nodes.
 
-    Node scalars are one-hot classes, edge scalars are 1 and one-hot classes. ``node_ones`` ``[sum of nodes, F]`` and
-    ``edge_ones`` ``[sum of edges, F']`` say, in uint8, which of the ``node_scalars`` and ``edge_scalars`` channels are
-    one; ``edge_index`` ``[2, sum of edges]`` counts nodes within each graph. ``ranks`` are those of
-    :class:`Structure`.
+    Node scalars are one-hot classes; edge scalars are 1 and one-hot classes.
+
+    Attributes:
+        size: N, the number of nodes of the structures.
+        nodes: The nodes of each graph.
+        edges: The edges of each graph.
+        node_ones: The channels of node scalars that are one, uint8 ``[sum of nodes, F]``.
+        edge_ones: The channels of edge scalars that are one, uint8 ``[sum of edges, F']``.
+        edge_index: Node indices within each graph, ``[2, sum of edges]``.
+        node_scalars: Number of channels of node scalars.
+        edge_scalars: Number of channels of edge scalars.
+        key: As in :class:`Structure`.
+        ranks: As in :class:`Structure`.
+        dtype: The dtype of the structures.
     """
 
     size: int
@@ -77,9 +101,16 @@ class RaggedGraphs:
     def of(
         graphs: GraphArrays, size: int, node_classes: Sequence[int], edge_classes: Sequence[int] = ()
     ) -> RaggedGraphs:
-        """``node_classes`` and ``edge_classes`` say how many classes each column of features has.
+        """Makes a store of graphs.
 
-        Raises :class:`tasks.sources.cache.DataError` for a graph above ``size`` nodes and a class beyond its number.
+        Args:
+            graphs: The graphs.
+            size: The number of nodes to pad to.
+            node_classes: Number of classes of each column of node features.
+            edge_classes: Number of classes of each column of edge features.
+
+        Raises:
+            DataError: A graph has more than ``size`` nodes, or a feature is no class.
         """
         counts = graphs.node_counts
         if len(graphs) and counts.max() > size:
@@ -119,28 +150,30 @@ class RaggedGraphs:
         return replace(structure, key=part.key, ranks=part.ranks)
 
     def part(self, index: Tensor | slice) -> RaggedGraphs:
-        """The store of the graphs at these places."""
+        """The store of the graphs at these indices."""
         nodes, edges = self.nodes[index], self.edges[index]
         return replace(self, nodes=nodes, edges=edges, key=self.key[index], ranks=self.ranks[index])
 
     def keyed(self, first: int) -> RaggedGraphs:
-        """The same graphs with keys that are higher by ``first``."""
+        """The graphs with ``first`` added to their keys."""
         return replace(self, key=self.key + first)
 
     def first(self, size: int | None) -> RaggedGraphs:
+        """The first ``size`` graphs, or all if it is None."""
         return self.part(slice(size))
 
     @property
     def outline(self) -> Structure:
-        """Which nodes exist and nothing else, as far as permutations need to know a structure."""
+        """Structures with nothing but the mask, which is all that permutations need."""
         mask = torch.arange(self.size, device=self.nodes.count.device) < self.nodes.count[:, None]
         return Structure.build(mask, node_scalars=torch.zeros(*mask.shape, 0, dtype=self.dtype, device=mask.device))
 
     def acted(self, element: Element) -> Moved:
-        """``rho_in(g) x`` with one element for each graph, computed for those that are taken."""
+        """The action rho_in(g) x with one element for each graph, computed on access."""
         return Moved(self, element)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> RaggedGraphs:
+        """Moves the graphs to a device; ``dtype`` is that of the structures."""
         moved = {
             item.name: getattr(self, item.name).to(device)
             for item in fields(self)
@@ -154,7 +187,7 @@ Stored = TypeVar("Stored", bound=Structure | RaggedGraphs)
 
 @dataclass(frozen=True)
 class Moved:
-    """Stored graphs, each moved by its own group element when it is taken."""
+    """Stored graphs, each transformed by its own group element on access."""
 
     graphs: RaggedGraphs
     element: Element
@@ -167,15 +200,23 @@ class Moved:
 
     @property
     def outline(self) -> Structure:
-        return self.graphs.outline  # permutations leave absent nodes where they are
+        """As in :class:`RaggedGraphs`."""
+        return self.graphs.outline  # permutations do not move absent nodes
 
 
 @dataclass(frozen=True)
 class RaggedPairs:
-    """Labels of some pairs of nodes of each graph; taking some gives ``[B, N, N, 1]``.
+    """Labels of some pairs of nodes of each graph. Indexing gives ``[B, N, N, 1]``.
 
-    -1 stands where a pair has no label, -2 where it does not exist. ``index`` ``[2, sum of pairs]`` counts nodes
-    within each graph, ``label`` ``[sum of pairs]`` holds small integers.
+    A pair without a label is -1; a pair that does not exist is -2.
+
+    Attributes:
+        size: N.
+        node_counts: The number of nodes of each graph, ``[M]``.
+        pairs: The labelled pairs of each graph.
+        index: Node indices within each graph, ``[2, sum of pairs]``.
+        label: Small integers ``[sum of pairs]``.
+        dtype: The dtype of the result.
     """
 
     size: int
@@ -197,13 +238,16 @@ class RaggedPairs:
         return found.masked_fill(~(present[:, :, None] & present[:, None])[..., None], ABSENT)
 
     def first(self, size: int | None) -> RaggedPairs:
+        """The labels of the first ``size`` graphs, or of all if it is None."""
         return replace(self, node_counts=self.node_counts[:size], pairs=self.pairs[:size])
 
     @property
     def device(self) -> torch.device:
+        """The device of the labels."""
         return self.label.device
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> RaggedPairs:
+        """Moves the labels to a device; ``dtype`` is that of the result."""
         return replace(
             self,
             node_counts=self.node_counts.to(device),
@@ -215,9 +259,18 @@ class RaggedPairs:
 
 
 def channels(features: NDArray[np.uint8], classes: Sequence[int], first: int) -> NDArray[np.uint8]:
-    """``[R, F]``: the channel of each class in ``features`` ``[R, F]`` where a column's classes follow the last one's.
+    """Maps classes to channels of a one-hot encoding, in which the channels of all columns are concatenated.
 
-    The first column's begin at channel ``first``.
+    Args:
+        features: The class of each row and column, uint8 ``[R, F]``.
+        classes: Number of classes of each column.
+        first: The first channel.
+
+    Returns:
+        Channels, uint8 ``[R, F]``.
+
+    Raises:
+        DataError: A feature is not below the number of classes.
     """
     number = np.asarray(classes, dtype=np.int64)
     beyond = np.argwhere(features >= number)
@@ -232,14 +285,22 @@ def channels(features: NDArray[np.uint8], classes: Sequence[int], first: int) ->
 
 
 def many_hot(ones: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-    """``[..., width]``: zeros, and ones at the channels ``ones`` ``[..., F]``."""
+    """Zeros ``[..., width]`` with ones at the channels ``ones`` ``[..., F]``."""
     return torch.zeros(*ones.shape[:-1], width, dtype=dtype, device=ones.device).scatter_(-1, ones.long(), 1)
 
 
 def laid_out(values: Tensor, ends: Tensor, exist: Tensor, size: int, fill: float) -> Tensor:
-    """``[B, size, size, C]``: ``values`` ``[B, E, C]`` of those pairs ``ends`` ``[B, E, 2]`` that exist, else ``fill``.
+    """Writes values of pairs of nodes to a dense tensor.
 
-    Pairs that do not exist all go to one place beyond the last, which is cut off.
+    Args:
+        values: ``[B, E, C]``.
+        ends: The two nodes of each pair, ``[B, E, 2]``.
+        exist: True for pairs that exist, ``[B, E]``. All others are written to an extra entry, which is dropped.
+        size: Number of nodes.
+        fill: The value of all other pairs.
+
+    Returns:
+        ``[B, size, size, C]``.
     """
     source, target = ends.long().unbind(-1)
     places = torch.where(exist, source * size + target, size * size)

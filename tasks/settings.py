@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
 from typing import Any, TypeVar
 
 from tasks.limits import Limit, Limits
@@ -100,3 +101,28 @@ def as_params(settings: Any) -> dict[str, Any]:
 
 def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configured:
+    """What a card with settings can do; ``settings`` is their class."""
+
+    settings: type = NoSettings
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """The default of every setting, by name."""
+        return defaults_of(self.settings)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limit of every setting that has one, by name."""
+        return limits_of(self.settings)
+
+    def settings_from(self, params: Mapping[str, Any]) -> Any:
+        """The settings that these values stand for.
+
+        Raises:
+            TypeError: A name is no setting of this card.
+        """
+        return from_params(self.settings, params)

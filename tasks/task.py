@@ -1,4 +1,4 @@
-"""What a task gives the training loop: data with targets and a loss, or structures to be told apart."""
+"""The interface between tasks and the training loop: data with targets and a loss, or structures to distinguish."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from tasks.symmetry.structure import Signature, Structure
 
 Split = Literal["train", "validation", "test"]
 Metrics = Callable[[Any, Tensor, Tensor], dict[str, float]]
-MOST_EXAMPLES = 1 << 40  # of a split: further apart than that, the keys of two splits never meet
+MOST_EXAMPLES = 1 << 40  # of a split, so that keys of two splits differ
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Structures and their targets ``[M, ...]``, floats also where they are classes.
+    """Structures with targets.
 
-    Targets move with their structures as the task's outputs do. A class is negative where there is none: nodes and
-    pairs that do not exist or have no label.
+    Attributes:
+        inputs: M structures.
+        targets: ``[M, ...]`` in floating point, even for classes. They transform with the structures like the task's
+            outputs. Absent nodes and pairs, and those without a label, have a negative class.
     """
 
     inputs: Structure | RaggedGraphs
@@ -38,26 +40,31 @@ class Dataset:
         return self.inputs[index], self.targets[index]
 
     def first(self, size: int | None) -> Dataset:
-        """The first ``size`` examples (``None``: all)."""
+        """The first ``size`` examples, or all if it is None."""
         targets = self.targets[:size] if isinstance(self.targets, Tensor) else self.targets.first(size)
         return Dataset(self.inputs.first(size), targets)
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Dataset:
+        """Moves inputs and targets to a device and converts those of floating point."""
         return Dataset(self.inputs.to(device, dtype), self.targets.to(device, dtype))
 
 
 class SupervisedTask(ABC):
-    """A task that is trained: ``signature`` says what models read and put out.
+    """A task with training.
 
-    Built from the task parameters of its card; raises :class:`tasks.sources.cache.DataError` where its data cannot be
-    had. Targets are finite; with ``targets_may_be_unknown`` a target that is not known is not-a-number.
+    Attributes:
+        signature: The inputs and outputs of models.
+        targets_may_be_unknown: True if unknown targets are NaN; otherwise all targets are finite.
+
+    Raises:
+        DataError: The data is missing or damaged.
     """
 
     signature: Signature
     targets_may_be_unknown: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Whatever the task's metrics make of them, those of predictions that are not finite are not-a-number."""
+        """Makes the metrics of a subclass NaN for predictions that are not finite."""
         super().__init_subclass__(**options)
         inherited = [base.metrics for base in cls.__bases__ if issubclass(base, SupervisedTask)]
         if all(cls.metrics is not one for one in inherited):
@@ -68,27 +75,27 @@ class SupervisedTask(ABC):
 
     @abstractmethod
     def data(self, split: Split) -> Dataset:
-        """One split, in single precision on the CPU."""
+        """One split of the data, in single precision on the CPU."""
 
     def examples(self, split: Split) -> Dataset:
-        """One split, whose structures have keys that no other structure of the task has."""
+        """One split of the data, with keys that are unique among all splits."""
         data = self.data(split)
         return replace(data, inputs=data.inputs.keyed(get_args(Split).index(split) * MOST_EXAMPLES))
 
     @abstractmethod
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The scalar that training lowers and validation selects by: a mean over examples."""
+        """The loss of training and validation, a scalar: the mean over examples."""
 
     @abstractmethod
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """The task's metric, and others, of a whole split; not-a-number where any prediction is not finite."""
+        """The metric of the task, and others, over a whole split; NaN if any prediction is not finite."""
 
 
 def of_finite_predictions(metrics: Metrics) -> Metrics:
-    """``metrics`` that are all not-a-number where a prediction is not finite.
+    """Wraps a method so that all metrics are NaN if any prediction is not finite.
 
-    Every comparison with not-a-number is false, so it would count as a wrong class, or as ranked below all others. The
-    names are read off finite predictions: what computes metrics may raise for others.
+    Comparisons with NaN are false, so a NaN would otherwise count as a wrong class or as the lowest rank. The names of
+    the metrics are computed from finite predictions, since the method may raise an error for others.
     """
 
     @wraps(metrics)
@@ -101,22 +108,22 @@ def of_finite_predictions(metrics: Metrics) -> Metrics:
 
 
 class Probabilistic(SupervisedTask):
-    """A task that says which number it puts out and loses for each example, so that their variance can be measured."""
+    """A supervised task with an output and a loss for each example, whose variance over predictions can be measured."""
 
     @abstractmethod
     def outputs(self, predictions: Tensor) -> Tensor:
-        """``[..., M]``: what is put out for each of M examples, of predictions ``[..., M, C]``."""
+        """The output ``[..., M]`` of each of M examples, for predictions ``[..., M, C]``."""
 
     @abstractmethod
     def losses(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """``[..., M]``: the loss of each example, of predictions ``[..., M, C]`` and targets ``[M, C]``."""
+        """The loss ``[..., M]`` of each example, for predictions ``[..., M, C]`` and targets ``[M, C]``."""
 
 
 class SeparationTask(ABC):
-    """A task without training: which structures does a randomly initialised model tell apart?
+    """A task without training: which structures does a randomly initialised model distinguish?
 
-    Models put out embeddings ``[B, C]``. Two structures are separated once the L1 distance of their embeddings
-    exceeds ``threshold`` under any initialisation.
+    Models return embeddings ``[B, C]``. Two structures are separated if the L1 distance of their embeddings exceeds
+    ``threshold`` for any of several initialisations.
     """
 
     signature: Signature
@@ -130,20 +137,26 @@ class SeparationTask(ABC):
         """All structures, in single precision on the CPU."""
 
     def pairs(self) -> Tensor | None:
-        """Places ``[P, 2]`` of the structures that are to be told apart (``None``: any two)."""
+        """Indices ``[P, 2]`` of the structures to distinguish; None for all pairs."""
         return None
 
 
 class PairedTask(ABC):
-    """Pairs of structures, each to be told apart by a model of its own.
+    """Pairs of structures, each to be distinguished by a model of its own.
 
-    Models put out embeddings ``[B, C]`` and are built by ``signature_of`` their pair. A pair is separated where a test
-    at ``level`` tells ``relabellings`` embedded copies of one structure from as many of the other, and reliably so
-    where the same test does not tell copies of one structure apart.
+    Models return embeddings ``[B, C]`` and are built for :meth:`signature_of` their pair. A pair is separated if a test
+    rejects that embeddings of copies of both structures have the same mean, and reliably so if the same test does not
+    reject for copies of one structure.
+
+    Attributes:
+        signature: The signature of all structures together.
+        categories: The category of every pair.
+        relabellings: Number of copies of each structure.
+        level: The level of the test.
     """
 
-    signature: Signature  # of all structures together
-    categories: Sequence[str]  # of every pair
+    signature: Signature
+    categories: Sequence[str]
     relabellings: int
     level: float
 
@@ -156,8 +169,8 @@ class PairedTask(ABC):
 
     @abstractmethod
     def signature_of(self, pair: Structure) -> Signature:
-        """What the model of a pair is built for."""
+        """The signature that the model of a pair is built for."""
 
     @abstractmethod
     def structures(self) -> Structure:
-        """All structures, padded alike."""
+        """All structures with the same padding."""

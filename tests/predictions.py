@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
+from baselines.catalogue.samplers import GroupSettings
 from baselines.model import Equivariant
 from baselines.samplers.identity import IdentitySampler
 from baselines.symmetrized import Symmetrized
@@ -16,5 +17,5 @@ from tasks.symmetry.structure import Signature, Structure
 def prediction(network: nn.Module, x: Structure, output: Representation) -> Tensor:
     if not isinstance(network, BaseModel):
         return Equivariant(network).eval()(x, 1).value
-    sampler = IdentitySampler(group(("S_n",)), Signature.of(x, output, 1), {})
+    sampler = IdentitySampler(group(("S_n",)), Signature.of(x, output, 1), GroupSettings())
     return Symmetrized(network, sampler, output).eval()(x, 1).value

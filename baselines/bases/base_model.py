@@ -1,4 +1,4 @@
-"""What a base model is: a network on structures, and how group elements enter and leave it."""
+"""The interface of base models: a network on structures, and how group elements act on its input and output."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from tasks.symmetry.structure import Structure
 
 
 class BaseModel(nn.Module, ABC):
-    """A network f that knows nothing of symmetrization.
+    """A network f that need not be symmetric; :class:`~baselines.symmetrized.Symmetrized` makes it so.
 
-    Where the output is points, f may put out displacements ``[B, N, D, 1]`` from the points :meth:`origin`. Then the
-    displacements are symmetrized, and the origin, which moves with the input, is added once after the mean over group
-    elements (Kim et al. 2023, section 4.2): inside the mean it would add to the gradient of the group elements.
+    If the output is points, f may return displacements ``[B, N, D, 1]`` from the points :meth:`origin`. Then the
+    displacements are symmetrized, and the origin, which transforms with the input, is added once after the mean over
+    group elements (Kim et al. 2023, section 4.2). Inside the mean it would contribute to the gradient of the group
+    elements.
     """
 
     @abstractmethod
     def forward(self, x: Structure) -> Tensor:
-        """f(x) ``[B, ...]`` of what :meth:`pullback` gives; absent nodes and pairs are zero."""
+        """The output f(x) ``[B, ...]``, zero for absent nodes and pairs. The input is what :meth:`pullback` returns."""
 
     def pullback(self, x: Structure, element: Element) -> Structure:
-        """rho_in(g)^-1 x for the K elements g of each structure: ``B * K`` structures."""
+        """The inputs rho_in(g)^-1 x for the K elements g of each structure: B * K structures."""
         return x.acted(element.inverse())
 
     def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
-        """rho_out(g) y ``[B, K, ...]`` for f's outputs y ``[B, K, ...]``, which transform as ``output``."""
+        """The action rho_out(g) y ``[B, K, ...]`` on outputs y of f ``[B, K, ...]``, which transform as ``output``."""
         return element.act(y, output)
 
     def origin(self, x: Structure) -> Tensor | None:
-        """The points ``[B, N or 1, D, 1]`` that f puts out displacements from; ``None`` where it puts out none."""
+        """The points ``[B, N or 1, D, 1]`` that displacements start from, or None if f returns no displacements."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from baselines.bases.base_model import BaseModel
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.gin import GIN
 from baselines.layers.aggregation import aggregated, sparse_adjacency
 from baselines.readout import read_out
@@ -38,9 +39,9 @@ class GINID(BaseModel):
     gradient of the element is the published one, and no edge is permuted.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
         super().__init__()
-        self.gin = GIN(replace(signature, node_scalars=signature.node_scalars + signature.nodes), params)
+        self.gin = GIN(replace(signature, node_scalars=signature.node_scalars + signature.nodes), settings)
 
     def pullback(self, x: Structure, element: Element) -> Identified:
         """The input, with the place that g^-1 takes each node to as its identifier."""

@@ -5,14 +5,12 @@ Permutation equivariant, not rotation equivariant. With the published sizes it h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from baselines.bases.base_model import BaseModel
+from baselines.catalogue.base_models import GNNSettings
 from tasks.symmetry.structure import Signature, Structure
 
 
@@ -55,12 +53,12 @@ class MessagePassing(nn.Module):
 class GNN(BaseModel):
     """Predicts points ``[B, N, D, 1]`` relative to the centroid."""
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: GNNSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         channels = signature.node_scalars + signature.dimension * signature.geometry
         self.embed = nn.Linear(channels, width)
-        self.layers = nn.ModuleList(MessagePassing(width, signature.edge_scalars) for _ in range(params["layers"]))
+        self.layers = nn.ModuleList(MessagePassing(width, signature.edge_scalars) for _ in range(settings.layers))
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
 
     def forward(self, x: Structure) -> Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
+from baselines.catalogue.base_models import MLPSettings
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.layers.sparse_linear import linear
 from baselines.readout import first_point, present
 from tasks.symmetry.representation import Representation
@@ -27,10 +28,10 @@ def perceptron(widths: Sequence[int], activation: str, final_activation: bool = 
     return nn.Sequential(*(layers if final_activation else layers[:-1]))
 
 
-def head(channels: int, signature: Signature, params: Mapping[str, Any]) -> nn.Sequential:
-    """From features to the outputs of ``signature``, through the ``head`` widths of a graph network's parameters."""
-    widths = [channels, *params["head"], signature.output_channels]
-    return perceptron(widths, params["activation"], params["final_activation"])
+def head(channels: int, signature: Signature, settings: GraphNetworkSettings) -> nn.Sequential:
+    """From features to the outputs of ``signature``, through hidden layers of the widths ``settings.head``."""
+    widths = [channels, *settings.head, signature.output_channels]
+    return perceptron(widths, settings.activation, settings.final_activation)
 
 
 class MLP(BaseModel):
@@ -40,7 +41,7 @@ class MLP(BaseModel):
     ``[B, N, D, 1]`` as displacements from the first input point.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: MLPSettings) -> None:
         super().__init__()
         nodes = signature.nodes
         sizes = {
@@ -48,7 +49,7 @@ class MLP(BaseModel):
             "geometry": nodes * signature.dimension * signature.geometry,
             "edges": nodes * nodes * signature.edge_scalars,
         }
-        self.reads = [name for name in sizes if sizes[name] and (params["reads"] is None or name in params["reads"])]
+        self.reads = [name for name in sizes if sizes[name] and (settings.reads is None or name in settings.reads)]
         self.signature = signature
         within: Mapping[Representation, tuple[int, ...]] = {
             Representation.NODE_SCALARS: (nodes,),
@@ -56,8 +57,8 @@ class MLP(BaseModel):
             Representation.EDGE_SCALARS: (nodes, nodes),
         }
         self.shape = (*within.get(signature.output, ()), signature.output_channels)
-        widths = [sum(sizes[name] for name in self.reads), *params["widths"], math.prod(self.shape)]
-        self.layers = perceptron(widths, params["activation"], params["final_activation"])
+        widths = [sum(sizes[name] for name in self.reads), *settings.widths, math.prod(self.shape)]
+        self.layers = perceptron(widths, settings.activation, settings.final_activation)
 
     def forward(self, x: Structure) -> Tensor:
         fields = {

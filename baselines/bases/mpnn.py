@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
 from baselines.bases.gnn import MessagePassing, distinct_pairs
+from baselines.catalogue.base_models import MPNNSettings
 from tasks.symmetry.structure import Signature, Structure
 
 
@@ -20,13 +19,13 @@ class MPNN(BaseModel):
     Of the edge scalars it reads the first ``edge_channels`` (``None``: all). Every layer has a residual.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: MPNNSettings) -> None:
         super().__init__()
-        width, self.edge_channels = params["width"], params["edge_channels"]
+        width, self.edge_channels = settings.width, settings.edge_channels
         self.embed = nn.Linear(signature.node_scalars + signature.dimension * signature.geometry, width)
         edge_channels = len(range(signature.edge_scalars)[: self.edge_channels])
         self.layers = nn.ModuleList(
-            MessagePassing(width, edge_channels, residual=True) for _ in range(params["layers"])
+            MessagePassing(width, edge_channels, residual=True) for _ in range(settings.layers)
         )
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
 

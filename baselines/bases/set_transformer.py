@@ -5,15 +5,13 @@ Coordinates are plain numbers to it, so that it respects no rotation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
 from baselines.bases.mlp import perceptron
 from baselines.bases.transformer import encoder
+from baselines.catalogue.shared import AttentionSettings
 from baselines.readout import first_point, mean_and_max, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -26,13 +24,13 @@ class SetTransformer(BaseModel):
     from each node, and points ``[B, N, D, 1]`` are displacements from the first input point.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: AttentionSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output = signature.output
         self.padded = signature.padded
         self.embed = nn.Linear(signature.node_scalars + signature.dimension * signature.geometry, width)
-        self.encoder = encoder(width, params["layers"], params["heads"], feed_forward=2 * width)
+        self.encoder = encoder(width, settings.layers, settings.heads, feed_forward=2 * width)
         pools = self.output is Representation.GRAPH_SCALARS
         channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
         self.head = perceptron([2 * width if pools else width, width, channels], "gelu")

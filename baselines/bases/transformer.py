@@ -5,14 +5,12 @@ With the published sizes it has 208,387 parameters on n-body.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 from baselines.bases.base_model import BaseModel
+from baselines.catalogue.base_models import TransformerSettings
 from baselines.readout import first_point, present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -26,15 +24,15 @@ class PairTransformer(BaseModel):
     embeddings make it sensitive to the order of nodes.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: TransformerSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output, self.padded = signature.output, signature.padded
         node_channels = signature.node_scalars + signature.dimension * signature.geometry
         self.embed = nn.Linear(node_channels + signature.edge_scalars, width)
         self.position = nn.Parameter(torch.randn(signature.nodes**2, width))
-        size = (width, params["layers"], params["heads"])
-        self.encoder = encoder(*size, feed_forward=width, equal_layers=params["equal_layers"])
+        size = (width, settings.layers, settings.heads)
+        self.encoder = encoder(*size, feed_forward=width, equal_layers=settings.equal_layers)
         channels = signature.dimension if self.output is Representation.NODE_POINTS else signature.output_channels
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, channels))
 

@@ -6,22 +6,20 @@ The projections to its tokens and from them are new, as in the paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
 from baselines.bases.vit_encoder import encoder
+from baselines.catalogue.base_models import ViTSettings
 from baselines.readout import present
 from tasks.symmetry.element import Element
 from tasks.symmetry.gathering import selected, taken
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
-Padding = Literal["zeros", "reflect", "circular"]
 PADDINGS = ("zeros", "reflect", "circular")
 NODE_FEATURES = ("diagonal", "sequence")
 
@@ -43,25 +41,25 @@ class VisionTransformer(BaseModel):
     Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: ViTSettings) -> None:
         super().__init__()
-        self.grid, width = int(params["grid"]), int(params["width"])
-        self.padding: Padding = params["padding"]
-        self.centred = bool(params["centred"])
-        self.patch_dropout, self.dropout_drawn = float(params["patch_dropout"]), bool(params["patch_dropout_drawn"])
+        self.grid, width = settings.grid, settings.width
+        self.padding = settings.padding
+        self.centred = settings.centred
+        self.patch_dropout, self.dropout_drawn = settings.patch_dropout, settings.patch_dropout_drawn
         self.output = signature.output
         if self.padding not in PADDINGS:
             raise ValueError(f"there is no padding '{self.padding}'; known are {', '.join(PADDINGS)}")
-        if params["node_features"] not in NODE_FEATURES:
+        if settings.node_features not in NODE_FEATURES:
             raise ValueError(
-                f"node features cannot be a '{params['node_features']}'; known are {', '.join(NODE_FEATURES)}"
+                f"node features cannot be a '{settings.node_features}'; known are {', '.join(NODE_FEATURES)}"
             )
         if self.patch_dropout and self.output is not Representation.GRAPH_SCALARS:
             raise ValueError(
                 "patch_dropout takes away the patches that node and edge outputs are read off: set it to 0"
             )
-        self.on_diagonal = params["node_features"] == "diagonal"
-        blocks = encoder(params)
+        self.on_diagonal = settings.node_features == "diagonal"
+        blocks = encoder(settings)
         self.class_token, self.position = blocks.embeddings.cls_token, blocks.embeddings.position_embeddings
         self.blocks, self.norm = blocks.layers, blocks.layernorm
         patch, stretch = math.ceil(signature.nodes / self.grid), math.ceil(signature.nodes / self.grid**2)

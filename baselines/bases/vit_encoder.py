@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from baselines.bases.vit_weights import AUGREG, CHECKPOINTS, FILE, IN21K, SIZES
+from baselines.catalogue.base_models import ViTSettings
 
 NORM_EPS = 1e-6  # of all published vision transformers; transformers' own default is another
 _IN_BLOCK = {  # timm's names and those of transformers
@@ -19,7 +20,7 @@ _IN_BLOCK = {  # timm's names and those of transformers
 }
 
 
-def encoder(params: Mapping[str, Any]) -> Any:
+def encoder(settings: ViTSettings) -> Any:
     """A ``ViTModel`` of ``grid * grid`` patches, without a pooling layer; what embeds its patches is not for use.
 
     Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
@@ -28,20 +29,20 @@ def encoder(params: Mapping[str, Any]) -> Any:
         from transformers import ViTConfig, ViTModel
     except ImportError as error:
         raise ImportError("the vision transformer needs the extra 'vision': pip install 'symbench[vision]'") from error
-    weights = params["weights"]
+    weights = settings.weights
     if weights != "random" and weights not in CHECKPOINTS:
         raise ValueError(f"there are no weights '{weights}'; known are auto, {', '.join(CHECKPOINTS)}, random")
-    if weights != "random" and (wrong := [name for name, size in SIZES.items() if params[name] != size]):
+    if weights != "random" and (wrong := [name for name, size in SIZES.items() if getattr(settings, name) != size]):
         raise ValueError(f"the ImageNet weights are those of ViT-B/16, so {' and '.join(wrong)} cannot differ")
     if weights == "in21k":
         return ViTModel.from_pretrained(IN21K, add_pooling_layer=False, use_safetensors=True, layer_norm_eps=NORM_EPS)
     config = ViTConfig(
-        image_size=params["grid"],
+        image_size=settings.grid,
         patch_size=1,
-        hidden_size=params["width"],
-        intermediate_size=4 * params["width"],
-        num_hidden_layers=params["layers"],
-        num_attention_heads=params["heads"],
+        hidden_size=settings.width,
+        intermediate_size=4 * settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
         layer_norm_eps=NORM_EPS,
     )
     model = ViTModel(config, add_pooling_layer=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
 
 AUGREG = "timm/vit_base_patch16_224.augreg_in21k"  # the published ones (Steiner et al. 2022)
 IN21K = "google/vit-base-patch16-224-in21k"  # an earlier training on the same images (Dosovitskiy et al. 2021)
@@ -15,16 +14,9 @@ SIZES: Mapping[str, int] = {"grid": 14, "width": 768, "layers": 12, "heads": 12}
 HUB_SECONDS = 3.0
 
 
-def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters with ``weights: auto`` replaced by what can be had.
-
-    That is the first checkpoint at hand where sizes fit, else random weights.
-    """
-    if params["weights"] != "auto":
-        return dict(params)
-    fit = all(params[name] == size for name, size in SIZES.items())
-    found = (name for name, checkpoint in CHECKPOINTS.items() if fit and at_hand(checkpoint))
-    return {**params, "weights": next(found, "random")}
+def first_available() -> str | None:
+    """The name of the first checkpoint that is available; None if there is none."""
+    return next((name for name, checkpoint in CHECKPOINTS.items() if at_hand(checkpoint)), None)
 
 
 def label(weights: str) -> str | None:

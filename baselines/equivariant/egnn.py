@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import all_pairs, distinct_pairs
 from baselines.bases.mlp import perceptron
+from baselines.catalogue.equivariant import EGNNSettings
 from baselines.readout import mean_and_max
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -49,14 +47,14 @@ class EGNN(nn.Module):
     where nothing moves. Graph scalars ``[B, C]`` come from the mean and the maximum of the features.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: EGNNSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output = signature.output
         self.moving = signature.vectors > 0
         self.embed = nn.Linear(1 + signature.node_scalars, width)
         self.layers = nn.ModuleList(
-            EGNNLayer(width, signature.edge_scalars, self.moving) for _ in range(params["layers"])
+            EGNNLayer(width, signature.edge_scalars, self.moving) for _ in range(settings.layers)
         )
         if self.output is Representation.GRAPH_SCALARS:
             self.head = perceptron([2 * width, width, signature.output_channels], "silu")

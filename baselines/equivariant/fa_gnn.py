@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import MessagePassing, distinct_pairs
+from baselines.catalogue.equivariant import FAGNNSettings
 from baselines.samplers.frame_averaging import chosen_signs, eigenspaces, scatter
 from tasks.symmetry.eigen import eigenbasis
 from tasks.symmetry.element import LinearMap
@@ -43,14 +42,14 @@ class FAGNN(nn.Module):
     Raises ``ValueError`` where the width is not a multiple of the dimension of space.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: FAGNNSettings) -> None:
         super().__init__()
-        width, self.dimension = params["width"], signature.dimension
+        width, self.dimension = settings.width, signature.dimension
         if width % self.dimension:
             raise ValueError(f"features of width {width} are no vectors of {self.dimension} dimensions")
         self.embed = nn.Linear(signature.node_scalars + self.dimension * signature.geometry, width)
         self.layers = nn.ModuleList(
-            MessagePassing(width, signature.edge_scalars, residual=True) for _ in range(params["layers"])
+            MessagePassing(width, signature.edge_scalars, residual=True) for _ in range(settings.layers)
         )
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, self.dimension))
 

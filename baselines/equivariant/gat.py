@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch_geometric.nn import DenseGATConv
 
+from baselines.catalogue.equivariant import GATSettings
 from baselines.equivariant.message_passing import MessagePassingNetwork
 from tasks.symmetry.structure import Signature
 
@@ -17,8 +15,9 @@ class GAT(MessagePassingNetwork):
     Raises ``ValueError`` where ``heads`` does not divide ``width``.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
-        width, heads = params["width"], params["heads"]
+    def __init__(self, signature: Signature, settings: GATSettings) -> None:
+        width, heads = settings.width, settings.heads
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, unlike {width} and {heads}")
-        super().__init__(signature, params, lambda channels: DenseGATConv(channels, width // heads, heads), loops=True)
+        size = width // heads
+        super().__init__(signature, settings, lambda channels: DenseGATConv(channels, size, heads), loops=True)

@@ -6,13 +6,11 @@ ours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.mlp import head
+from baselines.catalogue.equivariant import GatedGCNSettings
 from baselines.layers.edge_lists import EdgeLists
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
@@ -51,14 +49,14 @@ class GatedLayer(nn.Module):
 class GatedGCN(nn.Module):
     """Linear maps of node and edge scalars to ``width`` channels, ``layers`` gated convolutions, and a head."""
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: GatedGCNSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output = signature.output
         self.embed_nodes = nn.Linear(signature.node_scalars, width)
         self.embed_edges = nn.Linear(signature.edge_scalars, width)
-        self.layers = nn.ModuleList(GatedLayer(width) for _ in range(params["layers"]))
-        self.head = head(width, signature, params)
+        self.layers = nn.ModuleList(GatedLayer(width) for _ in range(settings.layers))
+        self.head = head(width, signature, settings)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)

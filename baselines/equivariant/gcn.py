@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch_geometric.nn import DenseGCNConv
 
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.message_passing import MessagePassingNetwork
 from tasks.symmetry.structure import Signature
 
@@ -14,5 +12,5 @@ from tasks.symmetry.structure import Signature
 class GCN(MessagePassingNetwork):
     """Layers D^-1/2 (A + I) D^-1/2 X W; a self-loop that a graph already has counts once."""
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(signature, params, lambda channels: DenseGCNConv(channels, params["width"]), loops=True)
+    def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
+        super().__init__(signature, settings, lambda channels: DenseGCNConv(channels, settings.width), loops=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import nn
 from torch_geometric.nn import DenseGINConv
 
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.message_passing import MessagePassingNetwork
 from tasks.symmetry.structure import Signature
 
@@ -16,10 +14,10 @@ from tasks.symmetry.structure import Signature
 class GIN(MessagePassingNetwork):
     """GIN layers of one linear map each; eps is trained and starts uniform on [0, 1) (Kim et al. 2023)."""
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
-        width = params["width"]
+    def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
+        width = settings.width
         super().__init__(
             signature,
-            params,
+            settings,
             lambda channels: DenseGINConv(nn.Linear(channels, width), eps=torch.rand(()).item(), train_eps=True),
         )

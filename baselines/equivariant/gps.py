@@ -6,14 +6,12 @@ which move with its nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import GPSConv, ResGatedGraphConv
 
 from baselines.bases.mlp import head
+from baselines.catalogue.equivariant import GPSSettings
 from baselines.layers.edge_lists import EdgeLists, joined
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
@@ -62,16 +60,16 @@ class GPS(nn.Module):
     ``width``.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: GPSSettings) -> None:
         super().__init__()
-        width, heads = params["width"], params["heads"]
+        width, heads = settings.width, settings.heads
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, unlike {width} and {heads}")
         self.output = signature.output
-        self.walk_steps = params["walk_steps"]
+        self.walk_steps = settings.walk_steps
         self.embed = nn.Linear(signature.node_scalars + self.walk_steps, width)
-        self.layers = nn.ModuleList(Layer(width, heads, signature.edge_scalars) for _ in range(params["layers"]))
-        self.head = head(width, signature, params)
+        self.layers = nn.ModuleList(Layer(width, heads, signature.edge_scalars) for _ in range(settings.layers))
+        self.head = head(width, signature, settings)
 
     def forward(self, x: Structure) -> Tensor:
         graph = EdgeLists.of(x)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.mlp import ACTIVATIONS, head
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.readout import read_out
 from tasks.symmetry.structure import Signature, Structure
 
@@ -24,17 +24,17 @@ class MessagePassingNetwork(nn.Module):
     def __init__(
         self,
         signature: Signature,
-        params: Mapping[str, Any],
+        settings: GraphNetworkSettings,
         convolution: Callable[[int], nn.Module],
         loops: bool = False,
     ) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output, self.loops = signature.output, loops
-        inputs = [signature.node_scalars, *[width] * (params["layers"] - 1)]
+        inputs = [signature.node_scalars, *[width] * (settings.layers - 1)]
         self.convolutions = nn.ModuleList(convolution(channels) for channels in inputs)
-        self.activation = ACTIVATIONS[params["activation"]]()
-        self.head = head(width, signature, params)
+        self.activation = ACTIVATIONS[settings.activation]()
+        self.head = head(width, signature, settings)
 
     def forward(self, x: Structure) -> Tensor:
         h, adjacency = x.node_scalars, x.adjacency

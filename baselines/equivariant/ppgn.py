@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.mlp import head, perceptron
+from baselines.catalogue.equivariant import PPGNSettings
 from baselines.readout import present
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -22,14 +20,14 @@ class PPGN(nn.Module):
     section 6, with the read-out after each block as in their implementation). ``depth`` is that of the perceptrons.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: PPGNSettings) -> None:
         super().__init__()
-        width, layers = params["width"], params["layers"]
+        width, layers = settings.width, settings.layers
         self.output = signature.output
         inputs = [signature.edge_scalars + signature.node_scalars, *[width] * (layers - 1)]
-        self.blocks = nn.ModuleList(Block(channels, width, params["depth"]) for channels in inputs)
+        self.blocks = nn.ModuleList(Block(channels, width, settings.depth) for channels in inputs)
         read = width if signature.output is Representation.EDGE_SCALARS else 2 * width
-        self.head = head(layers * read, signature, params)
+        self.head = head(layers * read, signature, settings)
 
     def forward(self, x: Structure) -> Tensor:
         pairs = x.pair_mask[..., None].to(x.node_scalars.dtype)

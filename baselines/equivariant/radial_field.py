@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.gnn import distinct_pairs
 from baselines.bases.mlp import perceptron
+from baselines.catalogue.equivariant import RadialFieldSettings
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -42,12 +40,12 @@ class RadialField(nn.Module):
     pairs.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: RadialFieldSettings) -> None:
         super().__init__()
-        width = params["width"]
+        width = settings.width
         self.output = signature.output
         self.layers = nn.ModuleList(
-            RadialFieldLayer(width, signature.edge_scalars, signature.vectors > 0) for _ in range(params["layers"])
+            RadialFieldLayer(width, signature.edge_scalars, signature.vectors > 0) for _ in range(settings.layers)
         )
         if self.output is Representation.GRAPH_SCALARS:
             self.pair = perceptron([1, width, width], "silu", final_activation=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from e3nn import o3
 from e3nn.math import soft_one_hot_linspace
@@ -13,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from baselines.bases.mlp import perceptron
+from baselines.catalogue.equivariant import TensorFieldSettings
 from baselines.layers.vector_neurons import nearest_points
 from baselines.readout import mean_and_max
 from tasks.symmetry.gathering import taken
@@ -97,23 +95,23 @@ class TensorField(nn.Module):
     parity = -1
     takes_bfloat16 = False  # e3nn multiplies what autocast has halved with what it has not
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: TensorFieldSettings) -> None:
         super().__init__()
-        if signature.dimension != 3 or params["degree"] < 1:
+        if signature.dimension != 3 or settings.degree < 1:
             raise ValueError(
                 f"a tensor field network works in 3 dimensions with a degree of at least 1, not in "
-                f"{signature.dimension} with {params['degree']}"
+                f"{signature.dimension} with {settings.degree}"
             )
-        width = params["width"]
+        width = settings.width
         self.output = signature.output
         self.padded = signature.padded
-        self.count, self.radii, self.reach = params["neighbours"], params["radii"], float(params["reach"])
-        self.harmonics = o3.Irreps.spherical_harmonics(params["degree"], p=self.parity)
+        self.count, self.radii, self.reach = settings.neighbours, settings.radii, settings.reach
+        self.harmonics = o3.Irreps.spherical_harmonics(settings.degree, p=self.parity)
         vector = (1, self.parity)
         geometry = signature.geometry
         features = o3.Irreps([(signature.node_scalars + geometry, (0, 1)), (geometry, vector)])
         layers = []
-        for _ in range(params["layers"]):
+        for _ in range(settings.layers):
             layers.append(TensorFieldLayer(features, self.harmonics, width, self.radii + 1 + signature.edge_scalars))
             features = layers[-1].gate.irreps_out
         self.layers = nn.ModuleList(layers)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from baselines.bases.mlp import perceptron
+from baselines.catalogue.equivariant import VectorNeuronsSettings
 from baselines.layers.vector_neurons import (
     Mask,
     VNBlock,
@@ -53,13 +51,13 @@ class VectorNeurons(nn.Module):
     them, by mean and maximum; points ``[B, N, D, 1]`` are linear displacements of the first input point.
     """
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: VectorNeuronsSettings) -> None:
         super().__init__()
-        channels, layers = params["width"] // 3, params["layers"]
+        channels, layers = settings.width // 3, settings.layers
         self.output = signature.output
         self.padded = signature.padded
         self.convolutions = nn.ModuleList(
-            VNEdgeConvolution(inputs, channels, params["neighbours"], signature.edge_scalars)
+            VNEdgeConvolution(inputs, channels, settings.neighbours, signature.edge_scalars)
             for inputs in (signature.geometry, *[channels] * (layers - 1))
         )
         self.mix = VNBlock(layers * channels, channels, shared_direction=True)
@@ -67,7 +65,7 @@ class VectorNeurons(nn.Module):
             self.displacement = VNLinear(2 * channels, 1)
         else:
             self.frame = VNFrame(2 * channels)
-            self.head = perceptron([2 * 3 * 2 * channels, params["width"], signature.output_channels], "silu")
+            self.head = perceptron([2 * 3 * 2 * channels, settings.width, signature.output_channels], "silu")
 
     def forward(self, x: Structure) -> Tensor:
         mask = x.mask if self.padded else None

@@ -30,6 +30,7 @@ class EdgeLists:
 
     @staticmethod
     def of(x: Structure) -> EdgeLists:
+        """The edges of a padded batch."""
         exists = x.mask.flatten()
         place = exists.nonzero().squeeze(-1)
         count = len(place)

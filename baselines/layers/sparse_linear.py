@@ -44,6 +44,7 @@ class Entries:
 
     @staticmethod
     def of(matrix: Tensor) -> Entries:
+        """The entries of a dense matrix that are not zero."""
         row, column = matrix.nonzero().unbind(1)
         return Entries(column.contiguous(), matrix[row, column], _begin(row, len(matrix)))
 

@@ -23,7 +23,7 @@ class NoiseSource(Protocol):
         """Standard normal."""
 
 
-class SampledNoise:
+class SampledNoise(NoiseSource):
     """Fresh numbers at every call."""
 
     def __init__(self, generator: Generator) -> None:
@@ -36,7 +36,7 @@ class SampledNoise:
         return normal(shape, like, self.generator)
 
 
-class FixedNoise:
+class FixedNoise(NoiseSource):
     """Numbers that are a function of each input, of ``seed`` and of which call it is: the same at every epoch.
 
     An input is known by its key, so that no two examples of a data set share their numbers, however alike they are.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from baselines.catalogue.samplers import LearnedSettings, QSettings
 from baselines.samplers.probabilistic import LearnedSampler
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature
@@ -15,5 +13,5 @@ class CanonicalSampler(LearnedSampler):
 
     fixed_samples = 1
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group, signature, {**params, "noise": None, "noise_scale": 0.0, "fixed_noise": False})
+    def __init__(self, group: Group, signature: Signature, settings: QSettings) -> None:
+        super().__init__(group, signature, LearnedSettings(**vars(settings), noise_scale=0.0))

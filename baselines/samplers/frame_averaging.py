@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from baselines.catalogue.samplers import FrameSettings
 from baselines.limits import MOST_AXES, MOST_ELEMENTS
 from baselines.samplers.coverage import uncovered_by_frames
 from baselines.samplers.graph_ranks import EIGENVALUE_TOLERANCE, lexicographic_ranks, ranked, ranks_of
@@ -64,7 +64,7 @@ class FrameSampler(Sampler):
 
     uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = staticmethod(uncovered_by_frames)
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: FrameSettings) -> None:
         super().__init__(group, signature)
         parts = factors(group)
         if reason := self.uncovered([factor.name for factor in parts], _inputs(signature)):
@@ -75,7 +75,7 @@ class FrameSampler(Sampler):
                 "canonicalization or a learned sampler"
             )
         self.choices = [self._choices(factor, signature) for factor in parts]
-        self.exact = bool(params["exact"]) and any(not isinstance(factor, SymmetricGroup) for factor in parts)
+        self.exact = settings.exact and any(not isinstance(factor, SymmetricGroup) for factor in parts)
         if self.exact:
             self.fixed_samples = math.prod(self.choices)
             if self.fixed_samples > MOST_ELEMENTS:

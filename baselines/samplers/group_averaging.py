@@ -1,10 +1,8 @@
-"""Group averaging: elements from Haar measure, whatever the input."""
+"""Group averaging: uniform group elements, independent of the input."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from baselines.catalogue.samplers import GroupSettings
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.groups import AffineGroup, Group, factors
 from tasks.symmetry.names import no_haar_measure
@@ -13,9 +11,29 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class HaarSampler(Sampler):
-    """Uniform on the group's compact part (translations are taken to the centroid)."""
+    """Uniform elements of the compact part of a group; translations move the centroid to the origin.
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+    Raises:
+        ValueError: The group has no Haar probability measure (Aff(d)).
+
+    Example:
+        >>> import torch
+        >>> from tasks.symmetry.groups import group
+        >>> from tasks.symmetry.representation import Representation
+        >>> x = Structure.build(torch.ones(2, 4, dtype=torch.bool), node_scalars=torch.eye(4).repeat(2, 1, 1))
+        >>> signature = Signature.of(x, Representation.NODE_SCALARS, output_channels=1)
+        >>> sampler = HaarSampler(group(("S_n",)), signature, GroupSettings())
+        >>> noise = sampler.noise(x, samples=3, generator=torch.Generator().manual_seed(0))
+        >>> g = sampler(x, noise).element
+        >>> g.images.shape
+        torch.Size([2, 3, 4])
+        >>> g.images.sort(-1).values[0, 0].tolist()
+        [0, 1, 2, 3]
+        >>> bool((g.compose(g.inverse()).images == torch.arange(4)).all())
+        True
+    """
+
+    def __init__(self, group: Group, signature: Signature, settings: GroupSettings) -> None:
         super().__init__(group, signature)
         for factor in factors(group):
             if isinstance(factor, AffineGroup):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from baselines.catalogue.samplers import GroupSettings
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.groups import Group
 from tasks.symmetry.noise import Generator, Noise
@@ -17,7 +15,7 @@ class IdentitySampler(Sampler):
     fixed_samples = 1
     deterministic = True
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: GroupSettings) -> None:
         super().__init__(group, signature)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:

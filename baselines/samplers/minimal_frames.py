@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from baselines.catalogue.samplers import FrameSettings
 from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
 from baselines.samplers.frame_averaging import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
@@ -41,8 +40,8 @@ class MinimalFrameSampler(FrameSampler):
 
     uncovered = staticmethod(uncovered_by_minimal_frames)
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
-        super().__init__(group, signature, params)
+    def __init__(self, group: Group, signature: Signature, settings: FrameSettings) -> None:
+        super().__init__(group, signature, settings)
         if not self.exact:
             self.fixed_samples = 1
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from baselines.catalogue.samplers import LearnedSettings
 from baselines.layers.vector_neurons import EdgeBlock
 from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
 from baselines.q_networks.gin import GINScorer
@@ -48,7 +48,7 @@ class LearnedSampler(Sampler):
 
     noise_seed: Tensor
 
-    def __init__(self, group: Group, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: LearnedSettings) -> None:
         super().__init__(group, signature)
         for factor in factors(group):
             if isinstance(factor, FiniteGroup) and factor.size > MOST_SOFT_ELEMENTS:
@@ -56,12 +56,12 @@ class LearnedSampler(Sampler):
                     f"{factor.name} has {factor.size:,} elements and q is trained through the mean over at most "
                     f"{MOST_SOFT_ELEMENTS:,}: take group averaging or a smaller group"
                 )
-        self.noise_scale = float(params["noise_scale"])
-        self.network = _network(group, signature, params)
-        self.deterministic = bool(params["fixed_noise"])
+        self.noise_scale = settings.noise_scale
+        self.network = _network(group, signature, settings)
+        self.deterministic = settings.fixed_noise
         if self.deterministic:
             self.register_buffer("noise_seed", torch.randint(2**62, ()))
-        self.relaxation = Relaxation(params)
+        self.relaxation = Relaxation(settings)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         chance = FixedNoise(x, self.noise_seed) if self.deterministic else SampledNoise(generator)
@@ -87,10 +87,10 @@ class Relaxation:
     Beside an element stands the entropy of what is soft, where there is any.
     """
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.temperature = float(params["temperature"])
-        self.steps = int(params["sinkhorn_steps"])
-        self.entropy_weight = float(params["entropy_weight"])
+    def __init__(self, settings: LearnedSettings) -> None:
+        self.temperature = settings.temperature
+        self.steps = settings.sinkhorn_steps
+        self.entropy_weight = settings.entropy_weight
         if self.temperature <= 0 or self.steps < 1:
             raise ValueError(
                 "temperature must be positive and sinkhorn_steps at least 1, unlike "
@@ -98,6 +98,7 @@ class Relaxation:
             )
 
     def element(self, group: Group, x: Structure, output: QOutput) -> tuple[Element, Tensor | None]:
+        """The group elements for the outputs of q, and the entropy of their relaxation if there is one."""
         if isinstance(group, NodeGroup):
             assert output.scores is not None
             return self._permutation(group, x, output.scores)
@@ -146,13 +147,13 @@ class QNetwork(nn.Module, ABC):
 class GraphQ(QNetwork):
     """q for S_n, C_n and D_n on graphs: a scorer by the name ``q`` with the law ``noise`` on the nodes' features."""
 
-    def __init__(self, signature: Signature, params: Mapping[str, Any]) -> None:
+    def __init__(self, signature: Signature, settings: LearnedSettings) -> None:
         super().__init__()
-        q = params["q"] or "gin"
-        own = ("input_linear", "norm_padding") if q == "gin" else ()
-        size = (signature.node_scalars, params["width"], params["layers"])
-        self.scorer = SCORERS[q](*size, dropout=params["dropout"] or 0.0, **{name: bool(params[name]) for name in own})
-        self.features = NOISE[params["noise"] or "uniform"]
+        q = settings.q or "gin"
+        own = {"input_linear": settings.input_linear, "norm_padding": settings.norm_padding} if q == "gin" else {}
+        size = (signature.node_scalars, settings.width, settings.layers)
+        self.scorer = SCORERS[q](*size, dropout=settings.dropout or 0.0, **own)
+        self.features = NOISE[settings.noise or "uniform"]
 
     def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
         features = self.features(x, samples, chance)
@@ -175,19 +176,19 @@ class GeometricQ(QNetwork):
     """
 
     def __init__(
-        self, signature: Signature, params: Mapping[str, Any], permutes: bool, space: GeometricGroup | None
+        self, signature: Signature, settings: LearnedSettings, permutes: bool, space: GeometricGroup | None
     ) -> None:
         super().__init__()
-        width, neighbours = params["width"], params["neighbours"]
-        dropout = VECTOR_DROPOUT if params["dropout"] is None else params["dropout"]
+        width, neighbours = settings.width, settings.neighbours
+        dropout = VECTOR_DROPOUT if settings.dropout is None else settings.dropout
         self.space = space
         channels = self._read(torch.zeros(signature.dimension, signature.geometry)).shape[-1]
-        drops_coordinates = params["dropout_unit"] == "coordinate"
+        drops_coordinates = settings.dropout_unit == "coordinate"
         self.trunk = EdgeBlock(channels, width // 3, neighbours, 0.0 if drops_coordinates else dropout)
         self.permutation = PermutationHead(width, neighbours, dropout, drops_coordinates) if permutes else None
         self.rotation = RotationHead(width, signature.dimension) if space else None
         self.padded = signature.padded
-        self.axis_floor = float(params["axis_floor"])
+        self.axis_floor = settings.axis_floor
 
     def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
         lead = (len(x), samples)
@@ -211,8 +212,8 @@ class GeometricQ(QNetwork):
         return self.space.covariants(vectors) if self.space else vectors
 
 
-def _network(group: Group, signature: Signature, params: Mapping[str, Any]) -> QNetwork:
+def _network(group: Group, signature: Signature, settings: LearnedSettings) -> QNetwork:
     if signature.geometry == 0:
-        return GraphQ(signature, params)
+        return GraphQ(signature, settings)
     nodes, space = node_and_space(group)
-    return GeometricQ(signature, params, nodes is not None, space)
+    return GeometricQ(signature, settings, nodes is not None, space)

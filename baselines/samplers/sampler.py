@@ -1,4 +1,4 @@
-"""What a sampler is: outsourced noise, and a map from a structure and that noise to weighted group elements."""
+"""The interface of samplers: outsourced noise, and a map from a structure and this noise to weighted group elements."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from tasks.symmetry.structure import Signature, Structure
 
 @dataclass(frozen=True)
 class Sample:
-    """``[B, K]`` group elements, with a weight ``[B, K]`` each where the law is not uniform over them.
+    """Sampled group elements.
 
-    ``penalty`` is a scalar to add to the loss (weighted already) that belongs to the law of the elements.
+    Attributes:
+        element: K elements for each of B structures.
+        weight: The weight of each element ``[B, K]``, or None if all are equal.
+        penalty: A weighted scalar to add to the loss that regularises the law of the elements, or None.
+        statistics: Scalars to log, by name.
     """
 
     element: Element
@@ -27,36 +31,44 @@ class Sample:
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
     def part(self, start: int, stop: int) -> Sample:
-        """The samples ``start`` to ``stop`` with their weights."""
+        """The samples ``start`` to ``stop`` (exclusive) with their weights, without penalty and statistics."""
         weight = None if self.weight is None else self.weight[:, start:stop]
         return Sample(self.element.part(start, stop), weight)
 
 
 class Sampler(nn.Module, ABC):
-    """An equivariant law p(g given x) on ``group``.
+    """An equivariant law p(g given x) on a group.
 
-    ``fixed_samples`` is the number of elements that the sampler brings whatever it is asked for (``None``: as asked);
-    ``deterministic`` says that the elements, as a set, do not depend on chance.
+    Args:
+        group: The group G.
+        signature: The shapes of the structures that are sampled for; None skips the check.
+
+    Attributes:
+        fixed_samples: The number of elements if the sampler determines it, whatever number is requested; None if it
+            takes the requested number.
+        deterministic: True if the set of elements does not depend on the noise.
+
+    Raises:
+        ValueError: Structures of ``signature`` have nothing that ``group`` acts on.
     """
 
     fixed_samples: int | None = None
     deterministic: bool = False
 
     def __init__(self, group: Group, signature: Signature | None = None) -> None:
-        """Raises ``ValueError`` where structures of ``signature`` have nothing that ``group`` acts on."""
         super().__init__()
         if signature is not None:
             group.check(signature)
         self.group = group
 
     def prepared(self, graphs: Stored) -> Stored:
-        """The structures of a data set with what the elements need to know of each, whatever the noise."""
+        """Adds to each structure of a data set what the sampler can compute once, independently of the noise."""
         return graphs
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        """All the chance in ``samples`` elements for each structure; every part is ``[B, K, ...]``."""
+        """All random numbers of K = ``samples`` elements for each structure; every part is ``[B, K, ...]``."""
 
     @abstractmethod
     def forward(self, x: Structure, noise: Noise) -> Sample:
-        """The elements that this noise stands for."""
+        """The elements as a deterministic function of the structures and the noise."""

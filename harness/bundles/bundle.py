@@ -1,8 +1,8 @@
-"""What a bundle is: a folder or a .zip of parquet files, and a manifest that holds the checksum of each.
+"""The format of bundles: a folder or a .zip of Parquet files with a manifest of their checksums.
 
-``records.parquet`` has the columns ``digest`` and ``record``, the JSON of a run as its store holds it: settings, scores
-and provenance. ``tables/*.parquet`` are the collated tables of these records. The ``id`` of a bundle is the SHA-256 of
-its manifest's list of files: whoever changes a file makes another bundle, or one that is refused.
+``records.parquet`` has the columns ``digest`` and ``record``, the JSON of a record (settings, scores, provenance).
+``tables/*.parquet`` are the collated tables of these records. The ``id`` of a bundle is the SHA-256 of the list of
+files in its manifest, so a changed file makes another bundle, or one that is refused.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ MANIFEST = "manifest.json"
 RECORDS = "records.parquet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_BYTES = 1 << 29
-"""Of all files of a bundle together, and of all its records: a hundred thousand runs take 450 MB."""
+"""The largest size of all files of a bundle, and of all its records: a hundred thousand runs take 450 MB."""
 MOST_RATIO = 100
-"""How many bytes one of a .zip may become: our files are compressed already, their texts take ten times as much."""
+"""The largest compression ratio of a .zip: Parquet files are compressed already, and their texts expand tenfold."""
 MOST_FILES = 100
 MOST_MANIFEST_BYTES = 1 << 20
 _CHUNK = 1 << 16
 _MOST_DIRECTORY_BYTES = 1 << 18
-"""Of a .zip, to which a few names are added."""
+"""The largest directory of a .zip, far above that of a bundle."""
 _FILE = re.compile(r"(records|tables/[a-z0-9_]+)\.parquet")
 _ENCRYPTED = 1
 _UNREADABLE = (
@@ -46,7 +46,7 @@ _UNREADABLE = (
 )  # fmt: skip
 
 Read = Callable[[str, int], bytes]
-"""The bytes of a file of a bundle, at most so many and one more."""
+"""Reads a file of a bundle, given its name and a limit: at most one byte more than the limit."""
 
 
 class _Part(BaseModel):
@@ -54,12 +54,24 @@ class _Part(BaseModel):
 
 
 class File(_Part):
+    """The checksum and the size of a file of a bundle."""
+
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(ge=0)]
 
 
 class Manifest(_Part):
-    """``created`` is ISO 8601 in UTC."""
+    """The manifest of a bundle.
+
+    Attributes:
+        format: The version of the format.
+        name: The name that the exporter chose.
+        id: The digest of the list of files.
+        created: ISO 8601, in UTC.
+        symbench_version: The version of symbench that wrote the bundle.
+        runs: Number of records.
+        files: Checksum and size of every file.
+    """
 
     format: int
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -71,11 +83,12 @@ class Manifest(_Part):
 
     @property
     def source(self) -> str:
-        """What tables call runs of this bundle."""
+        """The name of this bundle in the tables."""
         return f"{self.name}-{self.id[:8]}"
 
 
 def manifest_of(files: Mapping[str, bytes], *, name: str, created: str, version: str | None, runs: int) -> Manifest:
+    """Makes the manifest of a bundle with these ``files``."""
     listed = {path: File(sha256=_sha256(body), bytes=len(body)) for path, body in sorted(files.items())}
     return Manifest(
         format=FORMAT, name=name, id=_identity(listed), created=created, symbench_version=version, runs=runs,
@@ -84,14 +97,16 @@ def manifest_of(files: Mapping[str, bytes], *, name: str, created: str, version:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
+    """The content of the file of a manifest."""
     return manifest.model_dump_json(indent=1).encode() + b"\n"
 
 
 def read_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and the files of a bundle, every one checked; nothing is unpacked to disk.
+    """Reads and checks the manifest and all files of a bundle; nothing is unpacked to disk.
 
-    Raises :class:`SymbenchError` for what is no bundle, a damaged or changed one, a name that leads out of it, and one
-    that is larger than bundles are or becomes so when it is read.
+    Raises:
+        SymbenchError: It is no bundle, was changed or damaged, has a path that leads out of it, or exceeds the limits
+            on size.
     """
     try:
         if path.is_dir():
@@ -106,12 +121,12 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def most_bytes(path: Path) -> int:
-    """What the bundle at ``path`` may hold at most once it is read: what it says of itself is not believed."""
+    """The largest number of bytes that a bundle may have once it is read, whatever its manifest says."""
     return MOST_BYTES if path.is_dir() else min(MOST_BYTES, MOST_RATIO * path.stat().st_size)
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether ``path`` is meant to be a bundle, be it whole or not."""
+    """Returns True if ``path`` is a bundle, even a damaged one."""
     return (path / MANIFEST).is_file() or path.suffix == ".zip"
 
 
@@ -164,7 +179,7 @@ def _from_folder(folder: Path, name: str, most: int) -> bytes:
 
 
 class _Sparing(io.BufferedReader):
-    """A file that is never read as a whole: ``zipfile`` takes a directory to be as long as the archive says."""
+    """A file with bounded reads: ``zipfile`` reads as many bytes of the directory as the archive says."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         most = _MOST_DIRECTORY_BYTES
@@ -181,7 +196,7 @@ def _opened(path: Path) -> io.BufferedReader:
 
 
 def _from_zip(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """In steps, since a step takes as much memory as is asked for."""
+    """Reads a file in steps, since a single read would reserve memory for the whole limit."""
     try:
         with archive.open(name) as opened:
             found = bytearray()
@@ -193,7 +208,7 @@ def _from_zip(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
 
 
 def _names(path: Path, archive: zipfile.ZipFile) -> set[str]:
-    """The files in an archive; folders have names of their own where others packed it."""
+    """The names of the files in an archive, without entries for folders, which some programs add."""
     entries = archive.infolist()
     names = Counter(info.filename for info in entries)
     if len(entries) > 2 * MOST_FILES:
@@ -213,7 +228,7 @@ def _refuse_strange_name(path: Path, name: str) -> None:
 
 
 def _shown(name: str) -> str:
-    """A name that may be any text."""
+    """A short form of a name, which may be any text."""
     return repr(name)[:60]
 
 

@@ -1,4 +1,4 @@
-"""From a store to a bundle."""
+"""Exports the runs of a store as a bundle."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from harness.records.store import Status, Store
 
 
 def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | None = None) -> Manifest:
-    """Writes the store's own runs (of ``suites`` only, where there are any) to ``out``, a folder or a .zip.
+    """Writes the runs of a store to a bundle; imported runs are left out.
 
-    What the store imported stays out: it is to be had from those who ran it. ``name`` is what others see beside these
-    runs, by default that of the file. Raises :class:`SymbenchError` where nothing is to be exported or ``out`` exists.
+    Args:
+        store: The store.
+        out: The bundle: a .zip if the name ends so, else a folder.
+        suites: Exports the runs of these suites only; by default all.
+        name: The name that others see beside these runs; by default that of the file.
+
+    Raises:
+        SymbenchError: There are no runs to export, ``out`` exists or cannot be written, or the name is not valid.
     """
     name = out.name.removesuffix(".zip") if name is None else name
     if not NAME.fullmatch(name):
@@ -61,7 +67,7 @@ def _records(store: Store, runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _body(store: Store, digest: str, status: Status, file: str) -> str | None:
-    """The JSON of a record that may have gone into a segment since it was collated."""
+    """The JSON of a record, which may have been moved into a segment since it was collated."""
     try:
         return (store.root / file).read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -75,7 +81,7 @@ def _parquet(frame: pl.DataFrame) -> bytes:
 
 
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
-    """The whole bundle or nothing."""
+    """Writes the bundle atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
     staged = out.with_name(f".{out.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""From others' bundles into a store, beside its own runs and never among them."""
+"""Imports bundles into a store, apart from its own runs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ _NUMBERS = ("status", "metrics", "curve", "output_variance")
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """``added`` runs are in the store now; of these ``repeated`` were there with the same numbers from another time or
-    place, and ``differing`` with others. ``known`` were there already, word for word, and were not added."""
+    """The outcome of an import.
+
+    Attributes:
+        source: The name of the bundle in the tables.
+        added: Number of runs that were added.
+        known: Number of runs that were not added, since the store has identical records.
+        repeated: Number of added runs that the store has another record of, with the same numbers.
+        differing: Number of added runs that the store only has records of with other numbers.
+    """
 
     source: str
     added: int
@@ -40,6 +47,7 @@ class Imported:
     differing: int
 
     def sentences(self) -> Iterator[str]:
+        """Sentences for the user."""
         yield f"{self.source}: {self.added:,} runs imported, {self.known:,} were here already."
         if self.repeated:
             yield f"{self.repeated:,} of them had been run here too, with the same numbers."
@@ -51,16 +59,17 @@ class Imported:
 
 
 class Bundle(NamedTuple):
-    """A bundle in which everything is as it was written: JSON of every record by digest and status."""
+    """A checked bundle: its manifest, and the JSON of every record by digest and status."""
 
     manifest: Manifest
     records: Mapping[tuple[str, Status], bytes]
 
 
 def import_bundle(store: Store, bundle: Bundle) -> Imported:
-    """Puts a bundle's records into ``imported/<source>/`` of the store.
+    """Writes the records of a bundle to ``imported/<source>/`` in the store.
 
-    Raises :class:`SymbenchError`, and changes nothing, where that is there or cannot be written.
+    Raises:
+        SymbenchError: The bundle was imported before, or the folder cannot be written. The store does not change.
     """
     store.refresh()
     source = bundle.manifest.source
@@ -86,10 +95,11 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
 
 
 def checked_bundle(path: Path) -> Bundle:
-    """The bundle at ``path``, every checksum and every digest computed again.
+    """Reads a bundle and verifies every checksum and every digest.
 
-    Raises :class:`SymbenchError` for a wrong checksum, more than a bundle of its size holds, a record that cannot be
-    read, and one whose digest is not that of its settings.
+    Raises:
+        SymbenchError: A checksum is wrong, a limit on size is exceeded, a record cannot be read, or its digest is not
+            that of its settings.
     """
     manifest, files = read_bundle(path)
     most = min(most_bytes(path), MOST_RATIO * sum(map(len, files.values())))
@@ -125,7 +135,7 @@ def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
 
 
 def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
-    """The records of this run and status that the store has; a damaged one is none, as collating says."""
+    """The records of this run and status in the store, without damaged ones, which collation reports."""
     own = store.record_path(digest, status)
     paths = [folder / own.name for folder in (own.parent, *(store.root / IMPORTED).glob("[!.]*/records"))]
     found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
@@ -143,7 +153,7 @@ def _values(body: bytes | str) -> Any:
 
 
 def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:
-    """The whole folder, synced to disk, or nothing."""
+    """Writes the folder atomically and syncs it to disk."""
     staged = temporary(target)
     try:
         make_folder(staged / "records")
@@ -155,5 +165,5 @@ def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> No
         raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it holds other bundles, or this one
+        with contextlib.suppress(OSError):  # not empty: it has other bundles, or this one
             target.parent.rmdir()

@@ -1,4 +1,4 @@
-"""The runs that others are held against: of a store, of a folder of stores, or of a bundle."""
+"""Reference runs for comparisons: those of a store, of a folder of stores, or of a bundle."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from harness.errors import SymbenchError
 
 
 def reference_runs(path: Path) -> pl.DataFrame:
-    """The table ``runs`` of what is at ``path``; of a store without what it imported.
+    """The table ``runs`` of a store, a folder of stores or a bundle, without imported runs.
 
-    Raises :class:`SymbenchError` where there is neither a store nor a bundle, or a bundle is not whole.
+    Raises:
+        SymbenchError: There is neither a store nor a bundle at ``path``, or the bundle is damaged.
     """
     if is_bundle(path):
         rows = [read_row(body) for body in checked_bundle(path).records.values()]

@@ -18,7 +18,7 @@ from harness.utils.redaction import redacted
 if TYPE_CHECKING:
     import polars as pl
 
-    from harness.report.sections.regression import Against
+    from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
 
@@ -50,13 +50,13 @@ def report(
         typer.Option(
             parser=local,
             metavar="PATH",
-            help="Earlier results, a store or a bundle: say what moved by more than noise.",
+            help="Earlier results, a store or a bundle: list the changes beyond noise since then.",
         ),
     ] = None,
 ) -> None:
     """Collate, and write leaderboard.html, leaderboard.md and leaderboard.tex.
 
-    With --against, exit code 1 if a result is worse by more than noise, or lost since every run of it failed.
+    With --against, exit code 1 if a result is worse by more than noise, or was lost because every run of it failed.
     """
     from harness.collate import collate as collate_tables
     from harness.collate import results_folder
@@ -64,10 +64,10 @@ def report(
 
     opened = needed_store(store)
     tables = collate_tables(opened)
-    moved = _moved(tables.runs, against) if against else None
-    for path in write_report(tables, opened, out or results_folder(opened), moved):
+    changes = _changes_since(against, tables.runs) if against else None
+    for path in write_report(tables, opened, out or results_folder(opened), changes):
         typer.echo(f"Report: {shown(path)}")
-    if moved and moved.regressed:
+    if changes and changes.regressed:
         raise typer.Exit(1)
 
 
@@ -183,13 +183,13 @@ def sync(store: StoreOption = STORE) -> None:
         raise typer.Exit(1)
 
 
-def _moved(runs: pl.DataFrame, path: Path) -> Against:
-    """What moved since the results at ``path``, printed."""
+def _changes_since(path: Path, runs: pl.DataFrame) -> RegressionSection:
+    """Prints the changes since the results at ``path``."""
     from harness.bundles.reference import reference_runs
     from harness.collate.regression import regression
-    from harness.report.sections.regression import against
+    from harness.report.sections.regression import regression_section
 
-    found = against(regression(runs, reference_runs(path)), str(path))
+    found = regression_section(regression(runs, reference_runs(path)), str(path))
     if found.table.rows:
         rows = [[cell.text for cell in row] for row in found.table.rows]
         print_table([column.title for column in found.table.columns], rows)

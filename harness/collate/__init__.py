@@ -1,4 +1,4 @@
-"""Polars tables over the records of a store: incremental, and rebuilt at any time from the records alone."""
+"""Polars tables of the records of a store. They are updated incrementally and can be rebuilt from the records."""
 
 from harness.collate.collating import collate, results_folder
 from harness.collate.tables import Tables

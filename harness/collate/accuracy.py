@@ -12,12 +12,15 @@ INTERVAL = ("iqm", "iqm_low", "iqm_high")
 
 
 def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting, also where every run failed; :func:`with_intervals` completes the rows.
+    """One row per setting, even if all its runs failed; :func:`with_intervals` completes the rows.
 
-    ``seeds`` counts the runs that gave a finite value, ``failed`` those that failed, ``undefined`` those that ended
-    well with no finite value. ``control`` is the metric beside it (:class:`~tasks.cards.TaskCard`), null where the runs
-    recorded none; ``control_seeds`` counts the runs that did. Costs of a device are in
+    ``seeds`` counts the runs with a finite value, ``failed`` those that failed, and ``undefined`` those that succeeded
+    without a finite value. ``control`` is the second metric of the task (:class:`~tasks.cards.TaskCard`), null if the
+    runs did not record it, and ``control_seeds`` counts the runs that did. Costs are in
     :func:`~harness.collate.costs.costs`.
+
+    Args:
+        runs: The table ``runs``.
     """
     failed = pl.col("status") == "failed"
     return (
@@ -43,10 +46,10 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_intervals(pooled: pl.DataFrame) -> pl.DataFrame:
-    """The interquartile mean ``iqm`` and the ends of its 95 % bootstrap interval in place of the list ``values``.
+    """Replaces the column ``values`` by the interquartile mean ``iqm`` and the ends of its 95 % bootstrap interval.
 
-    The ends are null for one seed. Those of five seeds or more can be believed; those of two or three are their range,
-    which holds the truth in 51 % or about 75 % of cases only (:mod:`harness.collate.bootstrap`).
+    The ends are null for one seed. From five seeds on the coverage is about 95 %. For two or three seeds the interval
+    is their range, which covers the true value in about 51 % or 75 % of cases (:mod:`harness.collate.bootstrap`).
     """
     bounds = np.full((3, len(pooled)), np.nan)
     seeds = pooled["seeds"].to_numpy()

@@ -1,8 +1,8 @@
 """Interquartile means and paired comparisons with bootstrap intervals (Agarwal et al. 2021, arXiv 2108.13264).
 
-Seeds are resampled within each stratum (a task, or one setting of it): a method's tasks are fixed, its seeds are not.
-The percentiles of plain bootstrap intervals are too narrow for few seeds; these are moved outwards to where they would
-be right for a mean of normal values (the expanded percentile interval of Hesterberg 2015, arXiv 1411.5279).
+Seeds are resampled within each stratum (a task, or one setting of it), since tasks are fixed and seeds are random.
+Plain percentile intervals are too narrow for few seeds. The percentiles are moved outwards so that they are correct for
+a mean of normal values (the expanded percentile interval of Hesterberg 2015, arXiv 1411.5279).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 1000
 LEVEL = 0.95
-BLOCK = 4_000_000  # numbers resampled at once: 32 MB
+BLOCK = 4_000_000  # numbers that are resampled at a time: 32 MB
 
 
 class Interval(NamedTuple):
-    """An estimate and the ends of its interval, which are NaN where one seed says nothing of the others."""
+    """An estimate and the ends of its interval, which are NaN if there is only one seed."""
 
     value: float
     low: float
@@ -31,12 +31,19 @@ class Interval(NamedTuple):
 
 
 def interquartile_mean(values: Array) -> Array:
-    """The mean of the middle half over the last axis; of fewer than four values, of all."""
+    """The mean of the middle half of the values over the last axis; of all values if there are fewer than four."""
     return np.asarray(trim_mean(values, 0.25, axis=-1))
 
 
 def interquartile_intervals(values: Array) -> tuple[Array, Array, Array]:
-    """Interquartile means ``[G]`` of G settings with n seeds each ``[G, n]``, and the ends of their intervals."""
+    """Interquartile means of settings and their bootstrap intervals.
+
+    Args:
+        values: Scores of G settings with n seeds each, ``[G, n]``.
+
+    Returns:
+        Means, lower ends and upper ends, ``[G]`` each; the ends are NaN for one seed.
+    """
     groups, seeds = values.shape
     estimates = interquartile_mean(values)
     if seeds < 2:
@@ -52,9 +59,11 @@ def interquartile_intervals(values: Array) -> tuple[Array, Array, Array]:
 
 
 def interval(statistic: Callable[[Sequence[Array]], Array], strata: Sequence[Array]) -> Interval:
-    """A statistic of several strata, each ``[n, ...]`` with seeds first, resampled within each.
+    """A statistic of several strata with its bootstrap interval.
 
-    ``statistic`` takes strata with any number of axes before ``[n, ...]`` and keeps those axes.
+    Args:
+        statistic: Maps strata with any number of further axes before ``[n]`` to a result with these axes.
+        strata: Values ``[n]`` of each stratum, one for each seed. Seeds are resampled within strata.
     """
     value = float(statistic(strata))
     seeds = [len(stratum) for stratum in strata]
@@ -67,19 +76,27 @@ def interval(statistic: Callable[[Sequence[Array]], Array], strata: Sequence[Arr
 
 
 def probability_of_improvement(differences: Sequence[Array]) -> Array:
-    """How often one method beats another on the same seed: the mean over tasks of the part of ``[..., n]`` above 0.
+    """The probability that one method beats another on the same seed, averaged over tasks; ties count half.
 
-    Equal scores count half.
+    Args:
+        differences: Differences of scores for each task, ``[..., n]``, above 0 if the first method is better.
+
+    Returns:
+        ``[...]``.
     """
     per_task = [((one > 0) + 0.5 * (one == 0)).mean(-1) for one in differences]
     return np.asarray(np.mean(per_task, axis=0))
 
 
 def mean_ranks(scores: Sequence[Sequence[Array]]) -> tuple[Array, Array, Array]:
-    """Ranks ``[M]`` of M methods by interquartile mean, averaged over tasks, and the ends of their intervals.
+    """Ranks of methods by interquartile mean, averaged over tasks, and their bootstrap intervals.
 
-    ``M`` arrays ``[n]`` a task, each with the seeds it has, higher is better; rank 1 is the best and equal scores share
-    the mean of their ranks.
+    Args:
+        scores: For each task the scores ``[n]`` of each of M methods; higher is better. Numbers of seeds may differ.
+
+    Returns:
+        Mean ranks, lower ends and upper ends, ``[M]`` each. Rank 1 is the best; equal scores share the mean of their
+        ranks.
     """
     ranks = np.mean([_ranks(np.array([interquartile_mean(one) for one in task])) for task in scores], axis=0)
     seeds = {len(one) for task in scores for one in task}
@@ -98,11 +115,11 @@ def _ranks(scores: Array) -> Array:
 
 
 def resampled_seeds(seeds: int, stratum: int) -> NDArray[np.int64]:
-    """``[RESAMPLES, seeds]`` places of seeds drawn with replacement, the same at every call."""
+    """Indices of seeds drawn with replacement, ``[RESAMPLES, seeds]``, the same at every call."""
     return np.random.default_rng((stratum, seeds)).integers(seeds, size=(RESAMPLES, seeds))
 
 
 def expanded(seeds: int) -> tuple[float, float]:
-    """The quantiles of the bootstrap distribution that bound the interval of ``seeds`` values (at least 2)."""
+    """The two quantiles of the bootstrap distribution that bound the interval of at least two ``seeds``."""
     low = float(norm.cdf(t.ppf((1 - LEVEL) / 2, seeds - 1) * math.sqrt(seeds / (seeds - 1))))
     return low, 1 - low

@@ -1,4 +1,4 @@
-"""From a store's records to its tables."""
+"""Collates the records of a store into tables."""
 
 from __future__ import annotations
 
@@ -26,11 +26,17 @@ log = logging.getLogger(__name__)
 
 
 def collate(store: Store, out: Path | None = None) -> Tables:
-    """The tables of all records in ``store``, written to ``out`` (default: ``tables`` where its results are).
+    """Collates all records of a store and writes the tables.
 
-    Only records that are new or changed since the last call with this ``out`` are parsed. Files that are no readable
-    record are left out, with one warning for each reason. Raises :class:`~harness.errors.SymbenchError` where ``out``
-    cannot be written.
+    Only records that are new or changed since the last call with this ``out`` are parsed. Unreadable files are left
+    out, with one warning for each reason.
+
+    Args:
+        store: The store.
+        out: The folder for the tables; by default ``tables`` in :func:`results_folder`.
+
+    Raises:
+        SymbenchError: ``out`` cannot be written.
     """
     out = results_folder(store) / "tables" if out is None else out
     store.refresh()
@@ -50,15 +56,16 @@ def collate(store: Store, out: Path | None = None) -> Tables:
 
 
 def results_folder(store: Store) -> Path:
-    """Where the tables and the leaderboard of a store go, by default: no two stores share one.
+    """The default folder for the tables and the leaderboard of a store, which no two stores share.
 
-    Beside a folder called ``store``, as in ``results/store``; a store of any other name has them inside.
+    It is the parent of a store named ``store``, as in ``results/store``, and the folder ``results`` inside any other
+    store.
     """
     return store.root.parent if store.root.name == "store" else store.root / "results"
 
 
 def frames_of(all_runs: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Every table, by name, of the runs in the table ``runs``."""
+    """All tables by name, computed from the table ``runs``."""
     lazy = all_runs.lazy()
     pooled, by_device, by_samples, repeated, by_size = pl.collect_all(
         [accuracy(lazy), costs(lazy), sample_complexity(lazy), output_variance(lazy), scaling(lazy)]

@@ -1,4 +1,4 @@
-"""Two methods on the same seeds: how often one beats the other, and by how much."""
+"""Compares two methods on the same seeds: how often one beats the other, and by how much."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from harness.registry import nearest
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One setting of the first method against one of the second, on the seeds that both ran.
+    """A comparison of one setting of each of two methods on the seeds that both ran.
 
-    ``advantage`` is the interquartile mean of the differences in score, above 0 where the first is better;
-    ``improvement`` is the probability that the first beats the second on a seed (1/2: no difference). A task's score is
-    its metric or, where that is worse, its metric on moved inputs, as on the leaderboard.
+    The score is the metric of the task or, if it is worse, the metric on transformed inputs, as on the leaderboard.
+
+    Attributes:
+        first: Interquartile mean of the scores of the first method.
+        second: That of the second method.
+        advantage: Interquartile mean of the differences in score, above 0 if the first method is better.
+        improvement: Probability that the first method beats the second on a seed; 1/2 means no difference.
+        differences: Differences in score ``[seeds]``, above 0 if the first method is better.
     """
 
     task: str
@@ -39,9 +44,16 @@ class Comparison:
 
 
 def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None) -> list[Comparison]:
-    """Every comparison that the table ``runs`` allows, of one ``task`` or all.
+    """Compares two methods in all settings that share seeds.
 
-    Raises :class:`SymbenchError` where a method has no score or the two have no seed of a task in common.
+    Args:
+        runs: The table ``runs``.
+        first: The name of a method.
+        second: The name of another method.
+        task: Restricts the comparisons to one task; None compares on all.
+
+    Raises:
+        SymbenchError: A method has no score, or the methods have no seed of a task in common.
     """
     scored = runs.with_columns(score()).filter(pl.col("score").is_not_null())
     if task is not None:
@@ -63,7 +75,7 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
 
 
 def over_tasks(comparisons: Sequence[Comparison]) -> Interval:
-    """The probability that the first method beats the second, averaged over ``comparisons``."""
+    """The probability that the first method beats the second, averaged over comparisons, with its interval."""
     return interval(probability_of_improvement, [one.differences for one in comparisons])
 
 

@@ -1,7 +1,7 @@
-"""How curves over group samples k converge: the slope of what chance adds, and how many samples are enough.
+"""The convergence of curves over the number k of group samples: slopes of errors, and the number of samples needed.
 
-Seeds are averaged first, and resampled for the intervals (:mod:`harness.collate.bootstrap`). Only runs whose curve is
-complete count.
+Seeds are averaged first, and resampled for the intervals (:mod:`harness.collate.bootstrap`). Only runs with a complete
+curve are used.
 """
 
 from __future__ import annotations
@@ -16,24 +16,29 @@ from numpy.typing import NDArray
 from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seeds
 
 SETTING = ("setting", "source")
-"""What tells settings apart, those of imported records from one's own."""
+"""The columns that identify a setting; ``source`` separates imported records."""
 
 WITHIN = 0.01
-LAST = 10.0  # the limit is read off the last decade of k
-BLOCK = 4_000_000  # numbers resampled at once: 32 MB
+LAST = 10.0  # the limit is estimated from the last decade of k
+BLOCK = 4_000_000  # numbers that are resampled at a time: 32 MB
 
 COLUMNS = tuple(
     f"{name}{end}"
     for name in ("samples_needed", "variance_slope", "equivariance_slope")
     for end in ("", "_low", "_high")
 )
-"""What :func:`convergence` says of a setting, beside its ``limit``."""
+"""The columns of :func:`convergence` besides ``limit``."""
 
 
 def log_slope(x: Array, y: Array) -> Array:
-    """The exponent of a power law in ``y`` ``[..., P]`` against ``x`` ``[P]``: least squares in logarithms.
+    """Fits a power law by least squares in logarithms.
 
-    NaN where a value is not positive, or there are fewer than two.
+    Args:
+        x: Positive values ``[P]``.
+        y: ``[..., P]``.
+
+    Returns:
+        The exponents ``[...]``; NaN if a value of y is not positive or there are fewer than two.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         rise = np.log(np.where(y > 0, y, np.nan))
@@ -42,11 +47,18 @@ def log_slope(x: Array, y: Array) -> Array:
 
 
 def limits(samples: Array, values: Array) -> Array:
-    """The limits ``[...]`` for k to infinity of ``values`` ``[..., P]`` at rising ``samples`` ``[P]``.
+    """Estimates limits for k to infinity.
 
-    What chance adds to the expected metric falls as 1/k (the first term of its expansion in the variance), so it is the
-    intercept of least squares against 1/k over the last decade of k, or over all k where that holds one only. Where all
-    values are above 0, or below 1, so is the limit: a metric does not go on beyond its bounds.
+    The error of the expected metric falls as 1/k (the first term of its expansion in the variance). The limit is the
+    intercept of a least-squares fit against 1/k over the last decade of k, or over all k if there is only one in it. If
+    no value is below 0, or none is above 1, the limit is clipped there too, since metrics have such bounds.
+
+    Args:
+        samples: Ascending k, ``[P]``.
+        values: ``[..., P]``.
+
+    Returns:
+        ``[...]``.
     """
     last = _last(samples)
     if last.sum() == 1:
@@ -58,34 +70,47 @@ def limits(samples: Array, values: Array) -> Array:
 
 
 def _last(samples: Array) -> NDArray[np.bool_]:
-    """Which k the limit is read off."""
+    """True for the k that the limit is estimated from."""
     last = samples >= samples[-1] / LAST
     return last if last.sum() > 1 else np.ones_like(last)
 
 
 def settled(samples: Array, values: Array) -> NDArray[np.int64]:
-    """Places ``[...]`` of the smallest k from which on ``values`` ``[..., P]`` are within 1 % of their limit.
+    """Finds the smallest k from which on all values are within 1 % of their limit.
 
-    P where not even the largest k is (the number is censored). Within 1 %: no further from the limit, above or below,
-    than 1 % of its size. Of a limit near 0 nothing but 0 is within 1 %: there the size is at least 1 % of how far the
-    curve goes, from its first value to the limit.
+    The margin is 1 % of the size of the limit, above or below. For limits near 0 the size is at least 1 % of the
+    distance from the first value to the limit, since otherwise only 0 would be within it.
+
+    Args:
+        samples: Ascending k, ``[P]``.
+        values: ``[..., P]``.
+
+    Returns:
+        Indices of k ``[...]``; P (censored) if the value at the largest k is outside the margin.
     """
     rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max(-1, keepdims=True)
     limit = limits(samples, values)
     outside = np.abs(values - limit[..., None]) > _margin(values, limit)[..., None] + rounding
-    beyond = np.flip(outside, -1).argmax(-1)  # places from the end to the last value outside
+    beyond = np.flip(outside, -1).argmax(-1)  # steps from the end to the last value outside
     return np.where(outside.any(-1), values.shape[-1] - beyond, 0)
 
 
 def _margin(values: Array, limit: Array) -> Array:
-    """How far from their limit is within 1 %."""
+    """The largest distance ``[...]`` from the limit that counts as within 1 %."""
     return np.asarray(WITHIN * np.maximum(np.abs(limit), WITHIN * np.abs(values[..., 0] - limit)))
 
 
 def needed(samples: Array, values: Array, errors: Array) -> dict[str, Array]:
-    """Samples needed with their intervals, for values and their standard errors ``[G, n, P]`` of n seeds.
+    """The number of samples needed to be within 1 % of the limit.
 
-    NaN where chance moves the mean over seeds by more than 1 % where its limit is read off: then nothing can be told.
+    Args:
+        samples: Ascending k, ``[P]``.
+        values: Metrics of G settings with n seeds each, ``[G, n, P]``.
+        errors: Standard errors of the metrics, ``[G, n, P]``.
+
+    Returns:
+        ``samples_needed`` and the ends of its interval, ``[G]`` each; NaN if the standard error of the mean over seeds
+        exceeds the margin of 1 % at those k that the limit is estimated from.
     """
     found = _interval("samples_needed", lambda k, v: np.append(k, np.inf)[settled(k, v)], samples, values)
     noise = np.sqrt(np.square(errors).mean(1)[:, _last(samples)].mean(-1) / values.shape[1])
@@ -95,12 +120,12 @@ def needed(samples: Array, values: Array, errors: Array) -> dict[str, Array]:
 
 
 def convergence(runs: pl.DataFrame) -> pl.DataFrame:
-    """One row per setting (:data:`SETTING`) of the table ``runs`` that has a curve; null is what cannot be told.
+    """One row per setting (:data:`SETTING`) of the table ``runs`` that has a curve; unknown values are null.
 
-    ``limit`` is that of the metric and ``samples_needed`` the k of :func:`settled`, infinite where it is larger than
-    ``samples_most``, the largest that was measured. Slopes are those of :func:`log_slope` against k: Monte Carlo gives
-    -1 to the variance and -1/2 to the equivariance error. ``_low`` and ``_high`` end 95 % intervals over seeds, null
-    for one seed.
+    ``limit`` is the limit of the metric, and ``samples_needed`` the k of :func:`settled`, infinite if it is above
+    ``samples_most``, the largest k that was measured. Slopes are those of :func:`log_slope` against k; Monte Carlo
+    averages have -1 for the variance and -1/2 for the equivariance error. ``_low`` and ``_high`` are the ends of 95 %
+    intervals over seeds, null for one seed.
     """
     curves = _curves(runs)
     tables = [
@@ -133,13 +158,13 @@ def _interval(name: str, statistic: Callable[[Array, Array], Array], samples: Ar
         for start in range(0, groups, step):
             means = values[start : start + step].transpose(2, 0, 1) @ weights.T  # [P, G, RESAMPLES]: P first is faster
             again = np.sort(statistic(samples, np.moveaxis(means, 0, -1)), -1)  # NaN comes last
-            # Of numbers that may be infinite none is between two: the interval is widened to the next.
+            # Numbers may be infinite, so quantiles are not interpolated: the interval is widened to the next number.
             ends[:, start : start + step] = again[:, outside], again[:, -1 - outside]
     return {name: statistic(samples, values.mean(1)), f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
 class _Pool(NamedTuple):
-    """Settings with as many seeds each, at the same k: measures ``[G, n, P]`` at rising ``samples`` ``[P]``."""
+    """G settings with n seeds each and the same k: measures ``[G, n, P]`` at ascending ``samples`` ``[P]``."""
 
     settings: pl.DataFrame
     samples: Array
@@ -147,7 +172,7 @@ class _Pool(NamedTuple):
 
 
 def _curves(runs: pl.DataFrame) -> pl.DataFrame:
-    """One row per run that has a curve; k and every measure as lists."""
+    """One row per run that has a curve, with k and every measure as lists."""
     fields = ("samples", "value", "value_error", "variance", "equivariance")
     return runs.filter((pl.col("status") == "succeeded") & (pl.col("curve").list.len() > 0)).select(
         *SETTING, *(pl.col("curve").list.eval(pl.element().struct.field(name)).alias(name) for name in fields)

@@ -1,4 +1,4 @@
-"""The table ``costs``: what a setting takes of each device that it ran on."""
+"""The table ``costs``: time and memory of a setting on each device that it ran on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from harness.collate.statistics import SETTING_KEYS, count, mean
 
 
 def costs(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting, device and number of seeds that were trained at once (``stack``), of runs that succeeded.
+    """One row per setting, device and number of seeds trained at once (``stack``), over succeeded runs.
 
-    ``device`` is that of :func:`~harness.records.devices.device_of`. Time and memory of a prediction are those of all
-    runs on the device, ``cost_seeds`` of them; training times of another ``stack`` are shares of another work, so they
-    stand in another row. Units: seconds, bytes. What no device changes (parameters, operations) is in ``accuracy``.
+    ``device`` is that of :func:`~harness.records.devices.device_of`. Time and memory of a prediction are pooled over
+    all runs on the device, whose number is ``cost_seeds``. Training times are shares of a stack's, so stacks of another
+    size have a row of their own. Units are seconds and bytes. Costs that do not depend on the device (parameters,
+    operations) are in ``accuracy``.
     """
     device = (*SETTING_KEYS, "device")
     predicting = ("seconds_per_example", "peak_memory_bytes", "cost_seeds")

@@ -1,4 +1,4 @@
-"""Which records are new or changed since the last time, found in one scan of the folder; only those are parsed."""
+"""Reads the records that are new or changed since the last collation, found in one scan of the folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file among the records that could not be read, and why; ``newer``: a later symbench wrote it."""
+    """A file that is no readable record.
+
+    Attributes:
+        file: The file relative to the store.
+        reason: Why it cannot be read.
+        newer: True if a newer version of symbench wrote it.
+    """
 
     file: str
     reason: str
@@ -39,7 +45,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Rows:
-    """One row per readable file, and what was left out; the cached table itself where nothing ``changed``."""
+    """The rows of a store.
+
+    Attributes:
+        frame: One row per readable record; the cached table itself if nothing changed.
+        changed: True if it differs from the cached table.
+        parsed: Number of records that were parsed.
+        left_out: The unreadable files.
+    """
 
     frame: pl.DataFrame
     changed: bool
@@ -48,13 +61,15 @@ class Rows:
 
 
 def read_rows(root: Path, cache: pl.DataFrame | None) -> Rows:
-    """The rows of all records of the store at ``root``, its own and those of the bundles that it imported.
+    """Reads all records of a store, those of imported bundles included.
 
-    They are taken from ``cache`` where name, time and size of a file are as they were.
+    Args:
+        root: The folder of the store.
+        cache: Rows of an earlier call, reused for files whose name, time and size are unchanged.
     """
     rows, missed = _read_rows(root, cache)
     for _ in range(RESCANS):
-        if not missed:  # else a file has become part of a segment, or a success took the place of a failure
+        if not missed:  # otherwise a file was moved into a segment, or a success replaced a failure
             break
         again, missed = _read_rows(root, rows.frame)
         rows = Rows(again.frame, True, rows.parsed + again.parsed, again.left_out)
@@ -62,10 +77,10 @@ def read_rows(root: Path, cache: pl.DataFrame | None) -> Rows:
 
 
 def _read_rows(root: Path, cache: pl.DataFrame | None) -> tuple[Rows, bool]:
-    """The rows as one scan found them, and whether some had gone when they were to be read."""
+    """The rows of one scan, and whether some files were removed before they could be read."""
     segments = Segments(root / SEGMENTS)
     files = pl.DataFrame(list(_stamps(root)), schema=STAMP, orient="row")
-    kept = kept_records(segments, files["file"])  # after the scan: what has gone into a segment meanwhile is there
+    kept = kept_records(segments, files["file"])  # after the scan, to see files that were moved meanwhile
     stamps = pl.concat([files, kept.select(*STAMP)])
     same = stamps.clear() if cache is None else cache.select(*STAMP).join(stamps, on=list(STAMP), how="semi")
     reader = _Reader(root, segments)
@@ -81,7 +96,7 @@ def _read_rows(root: Path, cache: pl.DataFrame | None) -> tuple[Rows, bool]:
 
 
 class _Reader:
-    """Parses records; ``left_out`` are those that are none, and why, and ``missed`` says that some had gone."""
+    """Parses records; ``left_out`` are unreadable files, and ``missed`` is True if some were removed meanwhile."""
 
     def __init__(self, root: Path, segments: Segments) -> None:
         self._root, self._segments = root, segments
@@ -97,7 +112,7 @@ class _Reader:
         for (segment,), wanted in stamps.group_by("segment", maintain_order=True):
             try:
                 found = rows.of(str(segment))
-                if found["row"].equals(wanted["row"]):  # as they mostly are: nothing is moved then
+                if found["row"].equals(wanted["row"]):  # the usual case, which needs no copy
                     yield found.hstack(wanted.select(*STAMP)).select(*ROWS)
                     continue
                 there = found.join(wanted.drop("segment"), on="row", how="inner", maintain_order="left")
@@ -108,7 +123,7 @@ class _Reader:
         rows.sweep()
 
     def _refuse(self, segment: str, records: pl.DataFrame) -> None:
-        """Says what is wrong with those that gave no row."""
+        """Finds out why some records gave no row."""
         bodies = self._segments.bodies(segment, records["row"])
         self._frame(zip(records.select(*STAMP).iter_rows(named=True), bodies, strict=True))
 
@@ -133,13 +148,16 @@ class _Reader:
 
 
 def _source(file: str) -> str | None:
-    """The bundle that a record came with: ``None`` for ``records/...``, X for ``imported/X/records/...``."""
+    """The bundle of a record: X for ``imported/X/records/...``, None for ``records/...``."""
     first, second, *_ = file.split("/")
     return second if first == IMPORTED else None
 
 
 def load_cache(folder: Path, names: Sequence[str]) -> dict[str, pl.DataFrame] | None:
-    """The tables ``names`` as they were written last time, if all are whole, of this layout and written together."""
+    """Returns the tables ``names`` of the last collation, or None unless all are readable and written together.
+
+    Tables of another layout are not used either.
+    """
     paths = {name: folder / f"{name}.parquet" for name in names}
     if not all(path.exists() for path in paths.values()):
         return None
@@ -151,17 +169,17 @@ def load_cache(folder: Path, names: Sequence[str]) -> dict[str, pl.DataFrame] | 
             return None
         return {name: pl.read_parquet(path, glob=False) for name, path in paths.items()}
     except (OSError, pl.exceptions.PolarsError) as error:
-        log.warning("The tables in %s are damaged (%s): they are made again.", folder, error)
+        log.warning("The tables in %s are damaged (%s) and are built again.", folder, error)
         return None
 
 
 def cache_metadata() -> dict[str, str]:
-    """What marks parquet files as a cache of this layout, written together."""
+    """The metadata that marks Parquet files as tables of this layout, written together."""
     return {_LAYOUT_KEY: LAYOUT, _WRITTEN_KEY: uuid.uuid4().hex}
 
 
 def _stamps(root: Path) -> Iterator[tuple[str, int, int]]:
-    """Names are relative to ``root``; those that start with a dot are files still being written."""
+    """The name relative to ``root``, time and size of every file; names with a leading dot are temporary files."""
     for folder in (root / "records", *sorted((root / IMPORTED).glob("[!.]*/records"))):
         if not folder.is_dir():
             continue

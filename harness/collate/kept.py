@@ -1,7 +1,7 @@
-"""The records of a store's segments as collating sees them: each has the name of a file that never changes.
+"""The rows of the records in segments, for collation. Each record has the name of a file that never changes.
 
-A segment never changes either, so its rows are kept beside it, in ``segments/rows``, and its records are parsed once
-for each layout of the tables. These tables can be deleted at any time.
+A segment never changes, so its rows are cached beside it, in ``segments/rows``, and its records are parsed once for
+each layout of the tables. The cache can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -14,25 +14,33 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.records.record_files import FAILED
 from harness.records.segments import Segments
-from harness.records.store import FAILED, SEGMENTS, Store
+from harness.records.store import SEGMENTS, Store
 from harness.utils.atomic_files import temporary
 
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
 LAYOUT = "13"
-"""Changes whenever the same records would give other tables, so that no old cache is taken for a new one."""
+"""Changes whenever the same records would give other tables, so that old caches are not used."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"
 BATCH = 4096
-"""Records that are rows of Python values at once: a hundred thousand would take gigabytes."""
+"""Records that are held as Python values at a time: a hundred thousand would take gigabytes."""
 
 
 def kept_records(segments: Segments, files: pl.Series) -> pl.DataFrame:
-    """One row for each record (columns: :data:`SCHEMA`) that counts beside the ``files`` of the same store.
+    """The records in segments that count.
 
-    A record does not where a file or another segment has one of this run that is later, or that succeeded.
+    A record does not count if a single file or another segment has a later record of the same run, or a success.
+
+    Args:
+        segments: The segments of a store.
+        files: The names of the single files of the same store.
+
+    Returns:
+        One row for each record, with the columns of :data:`SCHEMA`.
     """
     counting = segments.counting()
     if counting is None:
@@ -55,7 +63,7 @@ def kept_records(segments: Segments, files: pl.Series) -> pl.DataFrame:
 
 
 def keep_rows(store: Store) -> None:
-    """Parses the records of segments that were not parsed yet, so that the next collation need not."""
+    """Parses the records of new segments, so that the next collation is fast."""
     rows = KeptRows(store.root / SEGMENTS, store.segments, LAYOUT)
     for segment in sorted(store.segments.names()):
         rows.of(segment)
@@ -63,21 +71,28 @@ def keep_rows(store: Store) -> None:
 
 
 class KeptRows:
-    """The rows of the segments in ``folder``, as :func:`~harness.collate.reading.read_row` gives them in ``layout``."""
+    """The cached rows of segments.
+
+    Args:
+        folder: The folder of the segments.
+        segments: The segments in it.
+        layout: The layout of the rows, which are those of :func:`~harness.collate.reading.read_row`.
+    """
 
     def __init__(self, folder: Path, segments: Segments, layout: str) -> None:
         self._folder, self._segments, self._layout = folder / "rows", segments, layout
 
     def of(self, segment: str) -> pl.DataFrame:
-        """All rows of a segment, and in ``row`` their places in it, less those of what is no record.
+        """All rows of a segment except those of unreadable records; the column ``row`` is the index in the segment.
 
-        Raises ``FileNotFoundError`` where it has gone.
+        Raises:
+            FileNotFoundError: The segment was removed.
         """
         found = self._load(segment)
         return self._make(segment) if found is None else found
 
     def sweep(self) -> None:
-        """Removes those of segments that have gone."""
+        """Deletes the rows of segments that were removed."""
         names = self._segments.names()
         for path in self._folder.glob("*"):
             if path.name not in names:
@@ -88,21 +103,21 @@ class KeptRows:
         try:
             if pl.read_parquet_metadata(path).get(_LAYOUT) == self._layout:
                 return pl.read_parquet(path, glob=False)
-        except (OSError, pl.exceptions.PolarsError):  # it is not there, or damaged
+        except (OSError, pl.exceptions.PolarsError):  # missing or damaged
             pass
         return None
 
     def _make(self, segment: str) -> pl.DataFrame:
         rows = pl.concat(self._parsed(segment))
         path = temporary(self._folder / segment)
-        with contextlib.suppress(OSError):  # a full disk, or one that may not be written: they are made again next time
+        with contextlib.suppress(OSError):  # a full or read-only disk: the next collation parses them again
             path.parent.mkdir(exist_ok=True)
             try:
                 rows.write_parquet(path, metadata={_LAYOUT: self._layout})
                 path.replace(self._folder / segment)
             finally:
                 path.unlink(missing_ok=True)
-        found = self._load(segment)  # equal texts share their memory in what was read
+        found = self._load(segment)  # in a table that was read, equal texts share memory
         return rows if found is None else found
 
     def _parsed(self, segment: str) -> Iterator[pl.DataFrame]:

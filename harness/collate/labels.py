@@ -1,4 +1,4 @@
-"""What tells rows of one method apart, as columns of their tables."""
+"""Labels for the settings of a method, as columns of the tables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from harness.spec import without_neutral
 
 
 def setting_labels(runs: pl.DataFrame) -> pl.DataFrame:
-    """Columns ``setting`` and ``setting_label``: null where a method ran in one setting only.
+    """Labels each setting by the values that distinguish it.
 
-    Task parameters are compared over all methods of a task, everything else within task x protocol x method.
+    Task parameters are compared over all methods of a task, other settings within a task, protocol and method.
+
+    Args:
+        runs: The table ``runs``.
+
+    Returns:
+        Columns ``setting`` and ``setting_label``, which is null if a method ran in one setting only.
     """
     specs = runs.select("task", "protocol", "method", "setting", "source", "spec_json").unique("setting", keep="any")
     by_task: defaultdict[tuple[str, ...], dict[str, dict[str, Any]]] = defaultdict(dict)

@@ -1,4 +1,4 @@
-"""The table ``output_variance``: how far repeated predictions differ, by the paper's definitions, against k."""
+"""The table ``output_variance``: the variance of repeated predictions, by the paper's definitions, against k."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MEASURED = ("output_variance", "loss_mean", "loss_variance")
 
 
 def output_variance(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting, stage (weights as ``initialised`` or as ``trained``) and k (``samples``), means over seeds.
+    """One row per setting, stage (weights as ``initialised`` or as ``trained``) and k (``samples``): means over seeds.
 
-    ``repeats`` is how many predictions of each example were compared. A run counts where all of its numbers are finite.
+    ``repeats`` is the number of predictions of each example. Only runs whose numbers are all finite are used.
     """
     keys = (*SETTING_KEYS, "train_samples", "stage", "samples")
     return (

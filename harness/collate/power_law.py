@@ -12,10 +12,20 @@ from harness.collate.bootstrap import LEVEL
 
 
 def exponents(frame: pl.DataFrame, by: Sequence[str], x: str, y: str, name: str) -> pl.DataFrame:
-    """The exponent a of y ~ x^a in every group of rows, by least squares in logarithms: columns ``by`` and ``name``.
+    """Fits y ~ x^a in every group of rows by least squares in logarithms.
 
-    ``name``_low and ``name``_high end its 95 % t-interval: the residuals also hold how far the points are from any
-    power law. It takes three different x, and an exponent takes two; rows that are not positive are left out.
+    Rows that are not positive are left out. An exponent needs two different x, its interval three. The residuals of the
+    interval include the deviation of the points from a power law.
+
+    Args:
+        frame: Rows with the columns ``by``, ``x`` and ``y``.
+        by: The columns to group by.
+        x: A column.
+        y: A column.
+        name: The name of the exponent.
+
+    Returns:
+        The columns ``by``, the exponent ``name``, and ``name``_low and ``name``_high, the ends of a 95 % t-interval.
     """
     logs = frame.lazy().filter((pl.col(x) > 0) & (pl.col(y) > 0)).with_columns(
         pl.col(x).log().alias("x"), pl.col(y).log().alias("y")

@@ -1,9 +1,9 @@
 """The table ``ranks``: methods ranked across the tasks that all of them ran.
 
-A mean rank over tasks compares methods only where each of them has a value on each task. So methods are ranked in
-*leagues*: some tasks of one protocol, and the methods that have a value on all of them. The first league has the most
-values; further ones follow until every method that shares a task with another is in one. A task counts once, with the
-data on which most methods have a value.
+A mean rank over tasks compares methods only if each has a value on each task. Methods are therefore ranked in
+*leagues*: some tasks of one protocol, and the methods with a value on all of them. The first league has the most
+values; further ones are added until every method that shares a task with another is in one. A task counts once, with
+the data on which most methods have a value.
 """
 
 from __future__ import annotations
@@ -41,20 +41,22 @@ Entrant = tuple[str, str | None]
 
 
 class League(NamedTuple):
+    """Tasks, and the methods that have a value on all of them."""
+
     methods: tuple[Entrant, ...]
     tasks: tuple[str, ...]
 
 
 def ranks(runs: pl.DataFrame) -> pl.DataFrame:
-    """One row for each method in each league of its protocol, best first, then those that are not in the league.
+    """One row for each method in each league of its protocol, best first, then the methods outside the league.
 
     ``rank`` is the mean over ``tasks`` of the rank by the interquartile mean over seeds of the score
-    (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` end its 95 % interval, seeds resampled
-    within each task, null where no task has two seeds. ``place`` and ``tied_with``, the methods of the league that are
-    not told apart from this one, are by the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is
-    the fewest that gave a value on a task, ``failed`` counts the failed runs of all tasks. A method outside the league
-    has no rank: it has no value on the tasks ``missing``, or values of ``several`` settings, among which only
-    validation could choose.
+    (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` are the ends of its 95 % interval, null
+    if no task has two seeds. ``place``, and ``tied_with``, the methods that do not differ significantly from this one,
+    follow the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is the smallest number of seeds
+    with a value on a task, and ``failed`` counts the failed runs on all tasks. A method outside the league has no rank:
+    it has no value on the tasks ``missing``, or values of several settings on the tasks ``several``, where a choice by
+    test score would be selection.
     """
     scored = runs.with_columns(score())
     chosen = _one_contest_a_task(scored)
@@ -67,9 +69,10 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
 
 
 def leagues(ran: Mapping[Entrant, frozenset[str]]) -> list[League]:
-    """Leagues of at least two methods, chosen one after another by how many values of methods not yet ranked they add.
+    """Chooses leagues of at least two methods greedily, by the number of values of methods that are not ranked yet.
 
-    ``ran`` says on which tasks a method has a value.
+    Args:
+        ran: The tasks on which each method has a value.
     """
     sets = set(ran.values())
     shared = sets | {one & other for one, other in itertools.combinations(sets, 2)}
@@ -95,7 +98,7 @@ def _order(entrant: Entrant) -> tuple[str, str]:
 
 
 def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
-    """The runs of the contest of each protocol x task in which most methods, then most runs, have a score."""
+    """For each protocol and task, the runs on the data on which most methods, then most runs, have a score."""
     has = pl.col("score").is_not_null()
     sizes = scored.group_by(CONTEST).agg(pl.col("method").filter(has).n_unique().alias("methods"), has.sum().alias("n"))
     best = sizes.sort("methods", "n", *CONTEST, descending=[True, True, *(False for _ in CONTEST)], nulls_last=True)

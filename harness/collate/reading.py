@@ -1,7 +1,7 @@
-"""One record's JSON to one row of the ``runs`` table.
+"""Converts the JSON of a record to a row of the table ``runs``.
 
-Rows are read from the JSON itself and not through :class:`~harness.records.record.Record`: a record written before
-a setting was added stays readable, and thousands are read in seconds.
+Rows are read from the JSON and not through :class:`~harness.records.record.Record`, so that records from before a
+setting was added are readable, and thousands are read in seconds.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 class Unreadable(Exception):
-    """A file that is no record this version can read; ``newer`` where a later version of symbench wrote it."""
+    """A file that is no readable record; ``newer`` is True if a newer version of symbench wrote it."""
 
     def __init__(self, reason: str, *, newer: bool = False) -> None:
         super().__init__(reason)
@@ -122,7 +122,7 @@ class _Point(_Part):
     value: float | None
     value_error: float | None
     variance: float | None
-    equivariance: float | None = None  # of no record before it was measured
+    equivariance: float | None = None  # older records do not have it
 
 
 class _VariancePoint(_Part):
@@ -176,7 +176,7 @@ class _Record(_Part):
     description: _Description
     metrics: dict[str, float | None]
     curve: list[_Point]
-    output_variance: list[_VariancePoint] = Field(default_factory=list)  # of no record before it was measured
+    output_variance: list[_VariancePoint] = Field(default_factory=list)  # older records do not have it
     cost: dict[str, float | None]
     notes: list[str]
     provenance: dict[str, Any]
@@ -184,10 +184,18 @@ class _Record(_Part):
 
 
 def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
-    """The row (keys: :data:`COLUMNS`) of a record's JSON, under the names of today. Raises :class:`Unreadable`.
+    """Converts the JSON of a record to a row, under the names of today.
 
-    A record from another ``source`` than this store (a bundle that was imported) has settings of its own, so that its
-    numbers are pooled with nobody else's.
+    Args:
+        raw: The JSON.
+        source: The imported bundle that the record is from, or None. It is part of the setting, so that imported
+            numbers are not pooled with others.
+
+    Returns:
+        A value for each of :data:`COLUMNS`.
+
+    Raises:
+        Unreadable: It is no record that this version can read.
     """
     try:
         values = from_json(raw)
@@ -208,9 +216,11 @@ def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
 
 
 def frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Rows of :func:`read_row` as a table; ``schema`` may have more columns than :data:`COLUMNS`.
+    """Converts rows of :func:`read_row` to a table; numbers of points that are not finite become null.
 
-    Numbers of points that are not finite become null here, all at once.
+    Args:
+        rows: The rows.
+        schema: The columns, which may be more than :data:`COLUMNS`.
     """
     lists = {name: [row[name] for row in rows] for name in schema}
     points = [_finite_points(name, lists.pop(name)) for name in POINTS]
@@ -288,7 +298,7 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
 
 
 def _once(points: Iterable[_Part], *place: str) -> list[dict[str, Any]]:
-    """The first point of each place: a run that was measured there twice is still one run."""
+    """The first of several points with equal values of ``place``, so that a run counts once."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for values in map(vars, points):
         found.setdefault(tuple(values[name] for name in place), values)
@@ -297,7 +307,7 @@ def _once(points: Iterable[_Part], *place: str) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=65536)
 def _series(setting: str, size_name: str | None) -> str:
-    """What a curve over sizes holds fixed: the setting less the task parameter that is the size."""
+    """The identity of a curve over sizes: the setting without the task parameter that is the size."""
     values = json.loads(setting)
     params = {name: value for name, value in values["task_params"].items() if name != size_name}
     return _hash(_canonical({**values, "task_params": params}))

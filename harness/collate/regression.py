@@ -1,4 +1,4 @@
-"""What moved: the same settings run at two times, told from the noise of their seeds."""
+"""Finds results that changed by more than the noise of seeds between two runs of the same settings."""
 
 from __future__ import annotations
 
@@ -27,18 +27,25 @@ _CELL = ("task", "protocol", "method", "task_params", "metric", "direction", "se
 
 
 def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-    """One row for each setting in either of two tables ``runs``, what moved first; runs that were imported stay out.
+    """Compares two tables ``runs`` setting by setting; imported runs are left out.
 
-    ``difference`` is ``now`` less ``before``, of mean scores (:func:`~harness.collate.statistics.score`), with a 95 %
-    interval and the ``p`` of :func:`~harness.collate.significance.differences`; ``adjusted`` is Holm's over all rows. A
-    cell is ``better`` or ``worse`` where ``adjusted`` is at most 5 %: of reports in which nothing moved, at most one in
-    twenty names a cell. It is ``lost`` where it had a value and every run failed now, ``gained`` the other way, ``too
-    few seeds`` where another number is all that can be said, and on one side only where the other has no run of exactly
-    these settings; ``why`` says what differs where the same method ran on the same task once more.
+    ``difference`` is the mean score (:func:`~harness.collate.statistics.score`) ``now`` minus that ``before``, with a
+    95 % interval and the ``p`` of :func:`~harness.collate.significance.differences`; ``adjusted`` is p adjusted over
+    all rows (Holm). The ``verdict`` is
 
-    The same settings and seed give the same number on one machine, so another number on a shared seed does say that
-    something changed. It does not say that the method is worse: where a rounding differs, training draws anew from what
-    its seeds give.
+    * ``better`` or ``worse`` if ``adjusted`` is at most 5 %: of reports in which nothing changed, at most 5 % name a
+      setting;
+    * ``lost`` if the setting had a value and all its runs fail now, ``gained`` in the opposite case;
+    * ``too few seeds`` if the numbers differ and there are too few seeds for a test;
+    * ``only before`` or ``only now`` if one side has no run of exactly these settings. If the same method ran on the
+      same task in one other setting, ``why`` names the difference.
+
+    The same settings and seed give the same number on one machine, so another number on a shared seed shows that
+    something changed. It does not show that the method is worse: after a change in rounding, training is another draw
+    from the distribution over seeds.
+
+    Returns:
+        One row for each setting in either table, changed ones first.
     """
     cells = _side(now, "now").join(_side(before, "before"), on="setting", how="full", coalesce=True)
     cells = cells.with_columns(pl.coalesce(f"{name}_now", f"{name}_before").alias(name) for name in _CELL)
@@ -85,7 +92,7 @@ def _tested(cells: pl.DataFrame, now: pl.DataFrame, before: pl.DataFrame) -> pl.
 
 
 def _scores(settings: pl.Series, runs: pl.DataFrame) -> list[dict[int, float]]:
-    """By seed, of each setting."""
+    """The scores of each setting by seed."""
     found: dict[str, dict[int, float]] = {setting: {} for setting in settings}
     for setting, seed, value in _own(runs).select("setting", "seed", "score").drop_nulls().iter_rows():
         found[setting][seed] = value
@@ -119,7 +126,7 @@ def _verdict() -> pl.Expr:
 
 
 def _why(cells: pl.DataFrame) -> pl.Series:
-    """For a cell on one side: what the other side changed, where it has one such cell of the same task and method."""
+    """For a setting on one side only: its difference from the other side's only setting of this task and method."""
     alone: dict[str, dict[tuple[Any, ...], list[str]]] = {"now": {}, "before": {}}
     columns = ("task", "protocol", "method", "spec_json_now", "spec_json_before")
     rows = cells.select(columns).rows()

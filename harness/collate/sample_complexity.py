@@ -9,11 +9,11 @@ from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
 
 
 def sample_complexity(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting and k (``samples``), means over seeds.
+    """One row per setting and k (``samples``): means over seeds.
 
-    ``variance`` is that of the estimator itself, ``equivariance`` its relative error on moved inputs, and
-    ``train_samples`` the k that the model was trained with. :func:`with_convergence` adds what is common to the rows of
-    a setting.
+    ``variance`` is the variance of the estimator, ``equivariance`` its relative equivariance error on transformed
+    inputs, and ``train_samples`` the k in training. :func:`with_convergence` adds columns that are equal for all rows
+    of a setting.
     """
     return (
         runs.filter(pl.col("status") == "succeeded")
@@ -41,5 +41,5 @@ def sample_complexity(runs: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_convergence(pooled: pl.DataFrame, converged: pl.DataFrame) -> pl.DataFrame:
-    """Beside every row what :func:`~harness.collate.convergence.convergence` says of its setting."""
+    """Adds the columns of :func:`~harness.collate.convergence.convergence` to every row of a setting."""
     return pooled.join(converged, on=SETTING, how="left", nulls_equal=True, maintain_order="left")

@@ -15,13 +15,12 @@ from tasks.symmetry.names import dimension, log_order
 
 
 def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per setting and device of every task x method that ran on at least two sizes.
+    """One row per setting and device, for every task and method that ran on at least two sizes.
 
-    ``mean``, ``stderr`` and ``seeds`` are those of a setting on all devices, costs are those of one device.
-    ``series`` is common to settings that differ in size alone. Units: seconds per example, bytes, nats.
-    ``log_group_size`` is the logarithm of the number of elements of all finite factors, ``group_dimension`` the
-    dimension of all Lie groups among them; null where there are none. :func:`with_samples_and_exponents` completes the
-    rows.
+    ``mean``, ``stderr`` and ``seeds`` are over all devices, costs are those of one device. ``series`` is equal for
+    settings that differ in size only. Units are seconds per example, bytes and nats. ``log_group_size`` is the
+    logarithm of the order of all finite factors of the group and ``group_dimension`` the dimension of all Lie groups
+    among them; null if there are none. :func:`with_samples_and_exponents` completes the rows.
     """
     keys = (*SETTING_KEYS, "series")
     quality = {"mean": mean("value"), "stderr": stderr("value"), "seeds": count("value")}
@@ -48,12 +47,16 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -> pl.DataFrame:
-    """Beside every row the variance of one sample and the samples needed, and how cost grows along its series on its
-    device.
+    """Adds variance, samples needed and the exponents of costs to every row.
 
-    ``variance`` is at k = 1. ``seconds_exponent`` and ``memory_exponent`` are those of power laws in the size,
-    ``seconds_group_exponent`` and ``memory_group_exponent`` of power laws in what of the group grows with it: the
-    logarithm of its order or else its dimension (:func:`~harness.collate.power_law.exponents`).
+    ``variance`` is that at k = 1. Exponents are fitted over a series on one device
+    (:func:`~harness.collate.power_law.exponents`): ``seconds_exponent`` and ``memory_exponent`` against the size,
+    ``seconds_group_exponent`` and ``memory_group_exponent`` against the logarithm of the group's order if it grows,
+    else against its dimension.
+
+    Args:
+        pooled: The table of :func:`scaling`.
+        by_samples: The table ``sample_complexity``.
     """
     needed = [name for name in by_samples.columns if name.startswith(("samples_needed", "samples_most"))]
     at_one = by_samples.filter(pl.col("samples") == 1).select(*SETTING, "variance", "variance_stderr")
@@ -72,7 +75,7 @@ def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -
 
 
 def _of_group(measure: Callable[[Sequence[str], int], float | None], dtype: type[pl.DataType]) -> pl.Expr:
-    """The measure of a group by its factors and the number of nodes: what the task calls so, else its size."""
+    """A measure of the group by its factors and the number of nodes, which is the task's ``nodes`` or else its size."""
 
     def measured(row: Mapping[str, Any]) -> float | None:
         named = json.loads(row["task_params"]).get("nodes")

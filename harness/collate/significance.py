@@ -1,10 +1,10 @@
-"""Whether two sets of scores are told apart: the one test behind ranks and behind what moved.
+"""The significance test for two sets of scores, used for ranks and for regressions.
 
-Scores of shared seeds are paired where there are at least :data:`LEAST_SEEDS`, otherwise the two means are compared as
-Welch does, with the smaller number of degrees of freedom of the two sides, which is never too many. A t-test believes
-the spread that it sees, and scores that take few values (an accuracy on 200 examples) can agree on all seeds by
-chance. So where scores tie, their standard deviation is at least the resolution: the smallest step between values that
-occur. With fewer than :data:`LEAST_SEEDS` seeds nothing is tested.
+With at least :data:`LEAST_SEEDS` shared seeds the test is a paired t-test. Otherwise the means are compared as in
+Welch's test, with the degrees of freedom of the smaller side, which is conservative. Scores that take few values (an
+accuracy on 200 examples) can agree on all seeds by chance, and a t-test would then assume no spread. If scores tie,
+their standard deviation is therefore at least the resolution, the smallest step between values that occur. With fewer
+than :data:`LEAST_SEEDS` seeds nothing is tested.
 """
 
 from __future__ import annotations
@@ -19,18 +19,23 @@ from scipy.stats import t
 from harness.collate.bootstrap import LEVEL, Array
 
 LEAST_SEEDS = 5
-"""With fewer, no claim about chance is made: even the signs of four differences agree by chance in 12 % of cases."""
+"""With fewer seeds nothing is tested: the signs of four differences agree by chance in 12 % of cases."""
 ROUNDING = 1e-6
-"""Differences below this part of the values are of rounding."""
+"""Relative differences below this are rounding errors."""
 
 Flags = NDArray[np.bool_]
 
 
 class Differences(NamedTuple):
-    """``difference`` of means with the ends of its 95 % interval and the p-value of "no difference".
+    """Differences of mean scores and their significance.
 
-    ``difference`` is that of the shared seeds where ``paired``, also where these are too few for a test; then ``low``,
-    ``high`` and ``p`` are NaN. ``shared`` counts the seeds that both sides have.
+    Attributes:
+        difference: Difference of means, over the shared seeds if ``paired``.
+        low: Lower end of the 95 % interval; NaN if there are too few seeds for a test.
+        high: Upper end of the interval.
+        p: The two-sided p-value of the hypothesis of no difference; NaN if there are too few seeds for a test.
+        paired: True if only shared seeds were compared.
+        shared: Number of seeds that both sides have.
     """
 
     difference: Array
@@ -42,13 +47,18 @@ class Differences(NamedTuple):
 
 
 def by_seed(rows: Sequence[Mapping[int, float]]) -> Array:
-    """Scores ``[rows, seeds]`` of rows that say them by seed; NaN where a row has none of a seed that another has."""
+    """Arranges scores as ``[rows, seeds]``; NaN if a row has no score of a seed."""
     seeds = sorted({seed for scores in rows for seed in scores})
     return np.array([[scores.get(seed, np.nan) for seed in seeds] for scores in rows]).reshape(len(rows), len(seeds))
 
 
 def differences(one: Array, other: Array) -> Differences:
-    """``one`` less ``other``, scores ``[..., seeds]`` of the same seeds in the same order, NaN where there is none."""
+    """Tests the differences ``one`` minus ``other``.
+
+    Args:
+        one: Scores ``[..., seeds]``; NaN if there is none.
+        other: Scores of the same seeds in the same order.
+    """
     gaps = one - other
     n, m, shared = (np.sum(~np.isnan(values), -1) for values in (one, other, gaps))
     apart = np.minimum(n, m) >= LEAST_SEEDS
@@ -67,10 +77,16 @@ def differences(one: Array, other: Array) -> Differences:
 
 
 def resolution(one: Array, other: Array) -> Array:
-    """``[...]``: the smallest step between different scores of two sides ``[..., seeds]``; 0 where no scores tie.
+    """The smallest step between different scores of two sides, a lower bound on the spread of metrics with few values.
 
-    0 counts as a score, and 1 where all scores are shares: a metric that takes few values takes these. Where neither
-    scores nor their differences tie, a metric has no steps that could hide its spread.
+    0 counts as a score, and so does 1 if all scores are in [0, 1], since metrics with few values take these values.
+
+    Args:
+        one: Scores ``[..., seeds]``.
+        other: Scores of the same seeds.
+
+    Returns:
+        ``[...]``; 0 if neither scores nor their differences tie.
     """
     one, other = np.broadcast_arrays(one, other)
     values = np.concatenate([one, other], -1)
@@ -78,17 +94,14 @@ def resolution(one: Array, other: Array) -> Array:
     rounding = ROUNDING * size[..., None]
     shares = (np.min(values, -1, initial=0.0, where=~np.isnan(values)) >= 0) & (size <= 1)
     ends = np.stack([np.zeros(size.shape), np.where(shares, 1.0, np.nan)], -1)
-    steps = np.diff(np.sort(np.concatenate([values, ends], -1), -1), axis=-1)  # NaN, last in order, makes no step
+    steps = np.diff(np.sort(np.concatenate([values, ends], -1), -1), axis=-1)  # NaN is sorted last and gives no step
     smallest = np.min(np.where(steps > rounding, steps, np.inf), -1)
     ties = np.logical_or.reduce([_ties(each, rounding) for each in (one, other, one - other)])
     return np.where(ties & np.isfinite(smallest), smallest, 0.0)
 
 
 def holm(p: Array) -> Array:
-    """Adjusted p-values (Holm 1979): among all p at most ``LEVEL`` no true "no difference" is, in 95 % of cases.
-
-    NaN counts for nothing and stays NaN.
-    """
+    """P-values adjusted for multiple tests (Holm 1979): they bound the family-wise error rate. NaN is ignored."""
     adjusted = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known])]
@@ -106,7 +119,7 @@ def _mean(values: Array) -> Array:
 
 
 def _variance(values: Array, step: Array) -> Array:
-    """Of the values over the last axis (ddof = 1), at least that of ``step``."""
+    """The variance over the last axis (ddof = 1), at least ``step`` squared."""
     known = ~np.isnan(values)
     squares = np.sum((values - _mean(values)[..., None]) ** 2, -1, where=known)
     return np.maximum(squares / (known.sum(-1) - 1), step**2)

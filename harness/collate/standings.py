@@ -1,11 +1,11 @@
-"""The one rule of places: what is ranked, and where two methods may stand at different places.
+"""The places of methods in a table.
 
-Every pair is tested (:mod:`harness.collate.significance`) and the p-values are adjusted for the number of pairs by
-Holm's method, so in 95 % of tables all that is told apart does differ. Over several tasks the evidence of each is added
-up as Stouffer does; a table of one task is the case of one. A pair that shares fewer than two seeds on a task is a tie.
+Every pair of methods is tested (:mod:`harness.collate.significance`), and the p-values are adjusted for the number of
+pairs (Holm), so that in 95 % of tables all significant differences are real. The evidence of several tasks is combined
+by Stouffer's method. A pair that shares fewer than two seeds on a task is a tie.
 
-Methods stand in the order of their values, and a new place begins where every method before it is told apart from every
-method after it: then two methods have different places only if the test tells them apart, and no place is out of order.
+Methods are sorted by value, and a new place begins if every method before it differs significantly from every method
+after it. Two methods therefore have different places only if they differ significantly, and places follow the order.
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from harness.collate.significance import LEAST_SEEDS, Flags, differences, holm
 
 
 class Standings(NamedTuple):
-    """Of M methods: ``places``, 1 + the number of methods at better places, ``None`` for those without one; ``apart``
-    ``[M, M]``, which of them are told apart; and whether seeds were enough for that to be ``tested`` at all."""
+    """The standings of M methods.
+
+    Attributes:
+        places: 1 + the number of methods at better places; None for methods without a place.
+        apart: True for pairs that differ significantly, ``[M, M]``.
+        tested: True if there were enough seeds for a test.
+    """
 
     places: list[int | None]
     apart: Flags
@@ -31,11 +36,14 @@ class Standings(NamedTuple):
 
 
 def standings(scores: Sequence[Array], values: Array) -> Standings:
-    """The standings of M methods by ``values`` ``[M]``, higher is better, NaN for a method that is not ranked.
+    """Computes the standings of M methods.
 
-    ``scores`` has one array ``[M, seeds]`` a task, higher is better, NaN where a method has no score of a seed. A
-    method with fewer than :data:`~harness.collate.significance.LEAST_SEEDS` seeds on a task is told apart from none; it
-    has no place where others have enough seeds, and where fewer than two have, all share the first.
+    A method with fewer than :data:`~harness.collate.significance.LEAST_SEEDS` seeds on a task differs significantly
+    from none, and has no place if at least two others have enough seeds. Otherwise all methods share the first place.
+
+    Args:
+        scores: An array ``[M, seeds]`` for each task; higher is better, NaN if a method has no score of a seed.
+        values: The values that methods are sorted by, ``[M]``; higher is better, NaN for methods that are not ranked.
     """
     ranked = ~np.isnan(values)
     enough = ranked & np.all([np.sum(~np.isnan(task), -1) >= LEAST_SEEDS for task in scores], axis=0)
@@ -51,15 +59,15 @@ def standings(scores: Sequence[Array], values: Array) -> Standings:
 
 
 def _firsts(apart: Flags) -> NDArray[np.int64]:
-    """Where the place of each method begins, of methods in their order."""
+    """The index at which the place of each method begins, for sorted methods."""
     at = np.arange(len(apart))
-    last = np.max(np.where(apart, 0, at), -1, initial=0)  # from which each is not told apart
+    last = np.max(np.where(apart, 0, at), -1, initial=0)  # the last method that each does not differ from
     begins = at > np.concatenate([[-1], np.maximum.accumulate(last)[:-1]])
     return np.asarray(np.maximum.accumulate(np.where(begins, at, 0)))
 
 
 def _apart(scores: Sequence[Array], values: Array) -> Flags:
-    """``[M, M]``: which pairs are told apart, in the order that their values have."""
+    """True for pairs ``[M, M]`` that differ significantly and in the same direction as their values."""
     one, other = np.triu_indices(len(values), 1)
     evidence = np.sum([_evidence(task[one], task[other]) for task in scores], axis=0) / np.sqrt(len(scores))
     told = holm(2 * norm.sf(np.abs(evidence))) <= 1 - LEVEL
@@ -69,6 +77,6 @@ def _apart(scores: Sequence[Array], values: Array) -> Flags:
 
 
 def _evidence(one: Array, other: Array) -> Array:
-    """Of each pair: standard normal where the two are equal, large where the first is better, NaN if not tested."""
+    """The z-score of each pair, positive if the first method is better; NaN if it is not tested."""
     found = differences(one, other)
     return np.where(found.shared >= 2, np.sign(found.difference) * norm.isf(found.p / 2), np.nan)

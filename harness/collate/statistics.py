@@ -1,4 +1,4 @@
-"""The statistics of all tables. Nulls (runs without a finite value) are left out of a mean and counted apart."""
+"""The statistics of all tables. Nulls (runs without a finite value) are left out of means and counted separately."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ SETTING_KEYS = (
     "method_version", "kind", "base_model", "weights", "sampler", "setting", "setting_label", "source", "metric",
     "direction",
 )  # fmt: skip
-"""What all runs that may be pooled have in common: everything but the seed. ``source`` is null for this store's own."""
+"""The columns that pooled runs have in common: all but the seed. ``source`` is null for runs of this store."""
 
 CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
-"""What two runs have in common that may be held against each other."""
+"""The columns that two comparable runs have in common."""
 
 
 def mean(column: str) -> pl.Expr:
+    """The mean over seeds."""
     return pl.col(column).mean()
 
 
 def stderr(column: str) -> pl.Expr:
-    """Sample standard deviation (ddof = 1) / sqrt(number of values): null for a single value."""
+    """The standard error of the mean: sample standard deviation (ddof = 1) / sqrt(n), null for a single value."""
     return pl.col(column).std(ddof=1) / pl.col(column).count().sqrt()
 
 
 def count(column: str) -> pl.Expr:
+    """The number of values that are not null."""
     return pl.col(column).count().cast(pl.Int64)
 
 
 def score() -> pl.Expr:
-    """A run's metric or, where that is worse, the stricter one of the same unit, as on the leaderboard."""
+    """The score of a run, as on the leaderboard: its metric, or the stricter metric of the same unit if it is worse."""
     strict = pl.any_horizontal(pl.col("control_name") == pl.format(name, pl.col("metric")) for name in stricter("{}"))
     worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
     counted = pl.when(strict).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))

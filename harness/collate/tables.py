@@ -1,4 +1,4 @@
-"""The collated tables and how they are written."""
+"""The collated tables and their files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from harness.records.record import SCHEMA
 from harness.utils.spreadsheets import inert
 
 NAMES = ("accuracy", "costs", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
-"""``runs`` is written last: it is the cache that says what the others were made from."""
+"""``runs`` is written last: it is the cache, so it must not be newer than the others."""
 CSV_ROWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """``runs`` has one row per run; the others pool seeds and nothing else. ``parsed`` files were new or changed."""
+    """The tables of a store. ``runs`` has one row per run; the others pool seeds only.
+
+    Attributes:
+        left_out: The unreadable files.
+        parsed: Number of records that were new or changed.
+    """
 
     runs: pl.DataFrame
     accuracy: pl.DataFrame
@@ -37,10 +42,11 @@ class Tables:
     parsed: int = 0
 
     def frames(self) -> Mapping[str, pl.DataFrame]:
+        """The tables by name."""
         return {name: getattr(self, name) for name in NAMES}
 
     def warnings(self) -> list[str]:
-        """One sentence per reason for which files were left out."""
+        """One sentence for each reason that files were left out for, and for imported runs."""
         newer = Counter(item.reason for item in self.left_out if item.newer)
         sentences = [
             f"{_records(n)} left out: written with {schema}, newer than the schema {SCHEMA} that this symbench reads; "
@@ -58,12 +64,12 @@ class Tables:
 
 
 def _foreign(runs: pl.DataFrame) -> Iterator[str]:
-    """What was imported, and where it is not what other runs of the same settings and seed gave."""
+    """Sentences on imported runs, and on those whose outcome differs from that of the same run elsewhere."""
     imported = runs.filter(pl.col("source").is_not_null())
     if imported.is_empty():
         return
     sources = ", ".join(sorted(imported["source"].unique()))
-    yield f"{imported.height:,} runs were imported (source {sources}): they stand in rows of their own."
+    yield f"{imported.height:,} runs were imported (source {sources}): they have rows of their own."
     twice = runs.group_by("digest").agg(pl.len(), pl.col("value", "status").n_unique())
     if apart := twice.filter((pl.col("len") > 1) & ((pl.col("value") > 1) | (pl.col("status") > 1))).height:
         yield f"Of {apart:,} digests several sources have runs with different outcomes: both are kept."
@@ -74,7 +80,11 @@ def _records(n: int) -> str:
 
 
 def write_tables(tables: Tables, out: Path) -> None:
-    """Each table as parquet and CSV, each file whole or not at all. Raises :class:`SymbenchError`."""
+    """Writes each table as Parquet and as CSV, each file atomically.
+
+    Raises:
+        SymbenchError: A file cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         metadata = cache_metadata()
@@ -86,19 +96,19 @@ def write_tables(tables: Tables, out: Path) -> None:
 
 
 def are_written(out: Path) -> bool:
-    """Whether every file of :func:`write_tables` is there."""
+    """Returns True if every file of :func:`write_tables` exists."""
     return all((out / f"{name}.{ending}").exists() for name in NAMES for ending in ("csv", "parquet"))
 
 
 def _write_in_parts(frame: pl.DataFrame, path: Path) -> None:
-    """In parts: all texts of a million runs at once take gigabytes."""
+    """Writes CSV in parts, since all texts of a million runs would take gigabytes."""
     with path.open("wb") as file:
         for start in range(0, max(1, frame.height), CSV_ROWS):
             _plain(frame[start : start + CSV_ROWS]).write_csv(file, include_header=start == 0)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """For CSV, which has no nested columns: lists of points as JSON, names with commas, and no text is a formula."""
+    """The table without nested columns and formulas, for CSV: points as JSON, lists of names joined by commas."""
     names = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
     frame = frame.with_columns(pl.col(names).list.join(", "))
     for name in [name for name, dtype in frame.schema.items() if dtype == POINTS.get(name)]:

@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
-from baselines.limits import NETWORK, Q
 from harness.errors import SymbenchError
 from harness.parameters import unfit
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS, Check
@@ -17,9 +16,6 @@ from harness.plugins.card_functions import plain
 from harness.registry import nearest
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
-
-SHARED_LIMITS = frozenset(NETWORK) | frozenset(Q)
-"""Of parameters that many networks and samplers have: a card may hold them all, whichever parameters it has."""
 
 SETTINGS = tuple(field.name for field in fields(Protocol))
 
@@ -31,7 +27,7 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
     """
     return (
         _fields_fault("task", card, TASK_FIELDS)
-        or _values_fault("task", card, frozenset())
+        or _values_fault("task", card)
         or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes(card.params)))
         or _functions_fault(lambda: (card.variant(card.params), card.resolve(card.params)))
         or _functions_fault(lambda: (card.size(card.params) if card.size else None, card.examples(card.params)))
@@ -50,16 +46,14 @@ def method_fault(card: MethodCard) -> str | None:
     base = card.base
     fault = (
         _fields_fault("base model", base, BASE_FIELDS)
-        or _values_fault("base model", base, SHARED_LIMITS)
-        or _functions_fault(lambda: base.weights(base.resolve(base.params)))
+        or _values_fault("base model", base)
+        or _functions_fault(lambda: base.weights(base.resolve(base.settings())))
     )
     if fault is None and not base.needs <= base.reads:
         fault = f"the base model needs {', '.join(sorted(base.needs - base.reads))}, which it does not read"
     if fault is not None or card.sampler is None:
         return fault
-    return _fields_fault("sampler", card.sampler, SAMPLER_FIELDS) or _values_fault(
-        "sampler", card.sampler, SHARED_LIMITS
-    )
+    return _fields_fault("sampler", card.sampler, SAMPLER_FIELDS) or _values_fault("sampler", card.sampler)
 
 
 def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | None:
@@ -69,11 +63,10 @@ def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | Non
     return None
 
 
-def _values_fault(what: str, card: TaskCard | BaseCard | SamplerCard, shared: Set[str]) -> str | None:
-    """Limits without a parameter and choices of none, and defaults outside of their limits (``None`` is never that)."""
-    named = {"limits": card.limits.keys() - shared, "choices": getattr(card, "choices", {}).keys()}
-    for field, names in named.items():
-        for name in sorted(names - card.params.keys()):
+def _values_fault(what: str, card: TaskCard | BaseCard | SamplerCard) -> str | None:
+    """Limits, choices and meanings of no parameter, and defaults outside of their limits (``None`` is never that)."""
+    for field in ("limits", "choices", "meanings"):
+        for name in sorted(getattr(card, field, {}).keys() - card.params.keys()):
             return f"its {what} card has {field} for '{name}', which is no parameter of it: {_near(name, card.params)}"
     for name, limit in card.limits.items():
         default = card.params.get(name)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args
 
-from harness.plugins.card_functions import Complaint, count_or_none, groups, plain
+from harness.plugins.card_functions import Complaint, count_or_none, groups, plain, said
 from harness.plugins.references import misled
 from harness.registry import nearest
 from tasks.cards import Form, Input, Output
 from tasks.protocol import Protocol
+from tasks.settings import defaults_of, limits_of
 from tasks.symmetry.names import is_group
 
 NAME = re.compile(r"\w[\w.+-]*")
@@ -113,6 +115,29 @@ def _is_limit(value: Any) -> bool:
     return not isinstance(value, type) and all(map(callable, methods))
 
 
+def _settings(value: Any) -> str | None:
+    if not isinstance(value, type) or not is_dataclass(value) or not _frozen(value):
+        return _should("a frozen dataclass, such as those of baselines.catalogue", value)
+    without = [item.name for item in fields(value) if item.default is MISSING]
+    if without:
+        return f"is {value.__name__}, whose field '{without[0]}' has no default"
+    for name, default in defaults_of(value).items():
+        if plain({name: default}):
+            return f"has for '{name}' a default that JSON has not: {reprlib.repr(default)}"
+    for name, limit in limits_of(value).items():
+        if not _is_limit(limit):
+            return f"has for '{name}' no limit such as those of tasks.limits, but {reprlib.repr(limit)}"
+    try:
+        value()
+    except Exception as error:  # what another package computes in __post_init__ may raise anything
+        return f"is {value.__name__}, which cannot be built from its defaults ({said(error)})"
+    return None
+
+
+def _frozen(kind: Any) -> bool:
+    return bool(kind.__dataclass_params__.frozen)
+
+
 def _functions(value: Any) -> str | None:
     right = isinstance(value, Mapping) and all(
         isinstance(name, str) and callable(function) for name, function in value.items()
@@ -150,10 +175,10 @@ _COMMON: dict[str, Check] = {
     "source": _any_text,
     "implementation": _reference,
     "deviations": _texts,
-    "params": _as(plain),
-    "limits": _limits,
 }
 TASK_FIELDS: Mapping[str, Check] = _COMMON | {
+    "params": _as(plain),
+    "limits": _limits,
     "group": _group,
     "inputs": _of(Input, least=1),
     "output": _one_of(*get_args(Output)),
@@ -173,6 +198,7 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "size_name": _text,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
+    "settings": _settings,
     "needs": _of(Input),
     "reads": _of(Input),
     "writes": _of(Output, least=1),
@@ -184,6 +210,7 @@ BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "weights": _function,
 }
 SAMPLER_FIELDS: Mapping[str, Check] = _COMMON | {
+    "settings": _settings,
     "guarantee": _any_text,
     "single": _flag,
     "check": _function,

@@ -89,8 +89,11 @@ GIVES: Mapping[str, Callable[[Any], Complaint]] = {
 class Guarded:
     """A card's function that raises :class:`SymbenchError` alone."""
 
-    def __init__(self, function: Callable[..., Any], name: str, whose: str) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, whose: str, check: Callable[[Any], Complaint] | None = None
+    ) -> None:
         self.function, self._name, self._whose = function, name, whose
+        self._check = check or GIVES[name]
 
     def __call__(self, *values: Any) -> Any:
         try:
@@ -99,7 +102,7 @@ class Guarded:
             raise
         except Exception as error:
             raise SymbenchError(f"The function '{self._name}' of {self._whose} raises {said(error)}.") from error
-        if wanted := GIVES[self._name](given):
+        if wanted := self._check(given):
             raise SymbenchError(
                 f"The function '{self._name}' of {self._whose} should give {wanted}, not {reprlib.repr(given)}."
             )
@@ -118,10 +121,20 @@ def guarded(card: T, distribution: str) -> T:
             changed[name] = guarded(value, distribution)
         elif name in ("choices", "meanings") and isinstance(value, Mapping):
             changed[name] = {key: _guarded(one, name, whose) for key, one in value.items()}
+        elif name == "resolve" and "settings" in values:
+            changed[name] = _guarded(value, name, whose, _instance_of(values["settings"]))
         elif name in GIVES:
             changed[name] = _guarded(value, name, whose)
     return replace(card, **changed)
 
 
-def _guarded(value: Any, name: str, whose: str) -> Any:
-    return Guarded(value, name, whose) if callable(value) and not isinstance(value, Guarded) else value
+def _guarded(value: Any, name: str, whose: str, check: Callable[[Any], Complaint] | None = None) -> Any:
+    return Guarded(value, name, whose, check) if callable(value) and not isinstance(value, Guarded) else value
+
+
+def _instance_of(settings: Any) -> Callable[[Any], Complaint]:
+    def check(value: Any) -> Complaint:
+        right = isinstance(settings, type) and isinstance(value, settings)
+        return None if right else f"an instance of {getattr(settings, '__name__', 'its settings')}"
+
+    return check

@@ -1,8 +1,8 @@
-"""Takes records and histories that are files of their own into segments, so that a million are read in minutes.
+"""Moves records and histories from single files into segments, so that a million records are read in minutes.
 
-It may be killed at any moment. A segment is on disk, and at the address of a store elsewhere, before a file goes that
-it stands for; until then the record is in both, and counts once. Small segments are taken in with the files, so that
-there are never many. What cannot be read stays where it is.
+A compaction can be killed at any moment. A segment is on disk, and at the address of a remote store, before the files
+that it replaces are removed; until then a record is in both and counts once. Small segments are merged, so that there
+are few. Files that cannot be read are left unchanged.
 """
 
 from __future__ import annotations
@@ -18,19 +18,26 @@ from typing import NamedTuple
 import polars as pl
 
 from harness.errors import SymbenchError
+from harness.records.record_files import DAMAGE, parsed, run_of
 from harness.records.segment_file import Kept, histories_of, write_segment
-from harness.records.store import DAMAGE, Store, parsed, run_of
+from harness.records.store import Store
 
 SEGMENT_RECORDS = 50_000
-"""At most in one segment; one with less than half of that is taken into another."""
+"""The largest number of records in a segment; a segment with less than half of it is merged into another."""
 WORTH = 10_000
-"""Files of records from which on a launch compacts its store when it has ended."""
+"""A launch compacts its store at its end if there are at least this many files of records."""
 _BATCH = 1000
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """``taken`` files of records are in segments now, of which the store has ``segments``; ``left`` were not taken."""
+    """The outcome of a compaction.
+
+    Attributes:
+        taken: Number of files of records that were moved into segments.
+        segments: Number of segments of the store.
+        left: Number of files of records that remain, since they cannot be read or sent.
+    """
 
     taken: int
     segments: int
@@ -42,7 +49,7 @@ class Compacted:
 
 
 class _File(NamedTuple):
-    """The file of a record as it was when it was read."""
+    """The file of a record and its state when it was read."""
 
     path: Path
     state: tuple[int, int, int]
@@ -55,17 +62,18 @@ class _File(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A run to be kept, and the files that its record stands for once it is."""
+    """A run for a segment, and the files that are removed once it is there."""
 
     kept: Kept
     files: tuple[_File, ...] = ()
 
 
 def compact(store: Store) -> Compacted:
-    """The caller holds the store's lock.
+    """Moves the records of a store into segments. The caller holds the store's lock.
 
-    Raises :class:`SymbenchError` where a segment cannot be read or written, or the address cannot be reached: what was
-    done until then stays done, and nothing is lost.
+    Raises:
+        SymbenchError: A segment cannot be read or written, or the address cannot be reached. Segments that were
+            completed remain, and no record is lost.
     """
     store.refresh()
     return _Compaction(store).run()
@@ -90,7 +98,7 @@ class _Compaction:
         return Compacted(self._taken, len(self._segments.names()), len(self._store.record_files()))
 
     def _write(self, runs: Iterator[_Run]) -> None:
-        """One segment after another. The files that a segment stands for go as soon as it is in place."""
+        """Writes one segment after another, and removes the files of each as soon as it is in place."""
         while (first := next(runs, None)) is not None:
             self._store.check_lock()
             path = self._segments.new_path()
@@ -100,7 +108,7 @@ class _Compaction:
             self._remove(files)
 
     def _files(self, paths: Sequence[Path]) -> Iterator[_Run]:
-        """The records that are files and that no segment stands for, as far as they can be read."""
+        """The readable records that are single files and in no segment yet."""
         for start in range(0, len(paths), _BATCH):
             part = paths[start : start + _BATCH]
             self._store.bring_histories(part)
@@ -125,7 +133,10 @@ class _Compaction:
         return _Run(Kept(digest, status, record.finished, body.decode(), history), (file,))
 
     def _small(self) -> dict[str, pl.DataFrame]:
-        """The segments that are less than half full, and which of their records count; those of which none does go."""
+        """The segments that are less than half full, with those of their records that count.
+
+        Removes segments of which no record counts.
+        """
         counting = self._segments.counting()
         if counting is None:
             return {}
@@ -142,14 +153,14 @@ class _Compaction:
         return map(_Run, self._segments.runs(segment, rows))
 
     def _remove(self, files: Sequence[_File]) -> None:
-        """A history before its record: where the record is, the segment is asked for a history that is missing."""
+        """Removes histories, then records: if the record is a file, a missing history is read from the segment."""
         paths = [file.path for file in files if file.is_unchanged()]
         self._store.remove([self._store.history_path(*run_of(path)) for path in paths])
         self._store.remove(paths)
         self._taken += len(paths)
 
     def _sweep(self) -> None:
-        """Histories of a segment that was never finished."""
+        """Removes histories of segments that were not completed."""
         names = self._segments.names()
         for path in (self._segments.folder / "histories").glob("[!.]*"):
             if path.name not in names:
@@ -157,7 +168,7 @@ class _Compaction:
 
 
 def _best(*streams: Iterable[_Run]) -> Iterator[_Run]:
-    """One run for each digest: that which succeeded, else that of the first stream; ``streams`` are by digest."""
+    """Merges streams sorted by digest; of each run keeps the success, else the record of the first stream."""
     by_digest = attrgetter("kept.digest")
     for _, runs in groupby(heapq.merge(*streams, key=by_digest), by_digest):
         found = list(runs)

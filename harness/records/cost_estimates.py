@@ -1,4 +1,4 @@
-"""What runs took, from their records, and so what others like them will take."""
+"""Estimates the wall time of runs from the records of similar ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from harness.spec import RunSpec
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds that a run will take. From its own settings with another seed, or roughly from others of its pair."""
+    """An estimate of the wall time of a run.
+
+    Attributes:
+        seconds: Wall time in seconds.
+        source: ``settings`` if there are runs with the same settings and another seed; ``pair`` for a rough estimate
+            from other settings of the same task and method.
+    """
 
     seconds: float
     source: Literal["settings", "pair"]
 
 
 class Costs:
-    """Wall times of the runs that succeeded: what grows with the work to be done, and the rest, which does not."""
+    """Wall times of succeeded runs: a part in proportion to the work, and a constant rest."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._by_setting: dict[str, list[_Time]] = defaultdict(list)
@@ -35,7 +41,7 @@ class Costs:
                 self._by_pair[spec.task, spec.method].append(time)
 
     def estimate(self, spec: RunSpec) -> Estimate | None:
-        """From the runs on the device that ran last; ``None`` where no run of this task and method has a record."""
+        """Estimates a run from those on the most recent device; None if this task and method have no record."""
         if times := _of_last_device(self._by_setting.get(spec.setting, ())):
             return Estimate(fmean(time.seconds for time in times), "settings")
         if others := _of_last_device(self._by_pair.get((spec.task, spec.method), ())):
@@ -44,7 +50,7 @@ class Costs:
 
 
 class _Time(NamedTuple):
-    """Seconds for each unit of work, and those for starting and testing, whatever the work; where and when."""
+    """The wall time of a run, its seconds for each unit of work, and the rest (starting, testing)."""
 
     seconds: float
     pace: float
@@ -60,13 +66,13 @@ class _Time(NamedTuple):
 
 
 def _of_last_device(times: Sequence[_Time]) -> list[_Time]:
-    """Times on several devices have no mean: what comes next probably runs where the last one did."""
+    """The times on the device of the latest run, where the next one probably runs too."""
     last = max(times, key=lambda time: time.finished, default=None)
     return [] if last is None else [time for time in times if time.device == last.device]
 
 
 def _work(spec: RunSpec) -> int:
-    """Group samples in training, over all examples and epochs; of a task that does not train, in all embeddings."""
+    """The number of group samples in training; of a task without training, in all embeddings."""
     settings = spec.settings
     if not settings.epochs:
         return settings.initialisations * settings.test_samples

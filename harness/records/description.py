@@ -1,4 +1,4 @@
-"""What the registry says of a run, copied into its record so that the tables never need the code that made it."""
+"""The facts about a run that the registry knows, copied into its record so that tables do not need the registry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from harness.spec import RunSpec
 
 
 def describe(spec: RunSpec) -> Description:
-    """Raises :class:`~harness.errors.SymbenchError` where the task or the method is not registered."""
+    """Describes a run for the tables.
+
+    Raises:
+        SymbenchError: The task or the method is not registered.
+    """
     task_card, method_card = task(spec.task), method(spec.method)
     return Description(
         group=task_card.group_name(spec.task_params),
@@ -19,7 +23,7 @@ def describe(spec: RunSpec) -> Description:
         base_model=method_card.base.name,
         sampler=method_card.sampler.name if method_card.sampler else None,
         variant=task_card.variant(spec.task_params),
-        weights=method_card.base.weights(spec.base),
+        weights=method_card.base.weights(method_card.base.settings_from(spec.base)),
         size_name=task_card.size_name if task_card.size else None,
         size=task_card.size(spec.task_params) if task_card.size else None,
     )

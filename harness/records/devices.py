@@ -1,4 +1,4 @@
-"""What a run was computed on. Costs of two devices are never averaged, fitted or held against each other."""
+"""The device of a run. Costs on different devices are never averaged, fitted or compared."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any
 
 
 def device_of(provenance: Mapping[str, Any]) -> str | None:
-    """``AMD EPYC, 2 threads``, ``NVIDIA H100``, ``4 x NVIDIA H100``: the model and how much of it one run had.
+    """The device that a record names: its model and the share of it that the run had.
 
-    That is the number of threads of a processor, and of accelerators (0.5 where two runs shared one), times the
-    processes that trained a run together. ``None`` where the record names no device, as those of failed workers.
+    Args:
+        provenance: The provenance of a record.
+
+    Returns:
+        The model with the number of threads of a processor (``AMD EPYC, 2 threads``), or with the number of
+        accelerators of all processes of the run (``NVIDIA H100``, ``4 x NVIDIA H100``; 0.5 if two runs shared one).
+        None if the record names no device, as those of failed workers.
     """
     model = provenance.get("device")
     if not isinstance(model, str) or not model.strip():
@@ -29,6 +34,6 @@ def device_of(provenance: Mapping[str, Any]) -> str | None:
 
 
 def _positive(value: Any) -> float | None:
-    """A number above 0 of a record, which anybody may have written."""
+    """The value if it is a finite number above 0, else None: records may contain anything."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 < value < math.inf else None

@@ -1,4 +1,4 @@
-"""What a run logs as it goes, kept in bounded memory until its record is written."""
+"""The metrics that a run logs, kept in bounded memory until its record is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROWS = 20_000
 
 
 class HistoryRow(NamedTuple):
-    """One metric at one step; ``seconds`` since the run began."""
+    """The value of one metric at one step, ``seconds`` after the start of the run."""
 
     step: int
     name: str
@@ -19,7 +19,7 @@ class HistoryRow(NamedTuple):
 
 
 class _Series:
-    """Evenly thinned points of one metric, and its latest one."""
+    """Every ``stride``-th point of one metric, and its latest point."""
 
     def __init__(self) -> None:
         self.points: list[HistoryRow] = []
@@ -44,9 +44,10 @@ class _Series:
 
 
 class History:
-    """Hooks that keep every metric: all its points while there are few, then every second, fourth, ... of them.
+    """Hooks that keep every metric: all points while there are few, then every second, every fourth and so on.
 
-    At most ``limit`` points are held, and beside them the first and the last one of each metric.
+    Args:
+        limit: The largest number of points in memory, apart from the first and last of each metric.
     """
 
     def __init__(self, limit: int = ROWS) -> None:
@@ -55,6 +56,7 @@ class History:
         self._since = time.monotonic()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds the values of metrics at a step."""
         seconds = time.monotonic() - self._since
         for name, value in values.items():
             self._series.setdefault(name, _Series()).add(HistoryRow(int(step), name, float(value), seconds))
@@ -63,11 +65,11 @@ class History:
 
     @property
     def rows(self) -> list[HistoryRow]:
-        """By time, then as the names were first logged."""
+        """The points in order of time, then in the order in which their metrics were first logged."""
         return sorted((row for series in self._series.values() for row in series.rows()), key=lambda row: row.seconds)
 
     def _thin(self) -> None:
-        """Halves the longest metrics, so that a short one keeps its points beside them."""
+        """Halves the longest metrics, so that short ones keep all their points."""
         longest = max(len(series.points) for series in self._series.values())
         for series in self._series.values():
             if len(series.points) * 2 > longest:

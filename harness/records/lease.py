@@ -1,12 +1,14 @@
-"""The lock of a store behind an address: one holder among machines that share objects and no clock.
+"""The lock of a remote store: one holder among machines that share objects but no clock.
 
-Each holder has a number, and the highest one has the store. ``lock/<number>`` says who it is; it is created where there
-is none and never written again, so of many that want the next number one has it. ``lock/<number>.beat`` is written by
-the holder alone, counts up while it lives and says when it has left. Others watch the count: a holder whose count did
-not change for :data:`SILENT_SECONDS` of their own time has lost the store, to whoever creates the next number. One that
-was only paused sees that number before its next beat, and its launch ends.
+Each holder has a number, and the highest number holds the store. The object ``lock/<number>`` names the holder. It is
+created once and never overwritten, so only one of several launches gets the next number. The object
+``lock/<number>.beat`` is written by the holder alone: a count that increases while it lives, and a flag once it has
+left. Other launches watch the count. If it does not change for :data:`SILENT_SECONDS` of their own time, the holder
+loses the store to the launch that creates the next number. A holder that was only paused sees that number before its
+next beat, and its launch ends.
 
-Until then two launches may go on. That does no harm: a record is written once, and any launch would write the same one.
+Until then two launches may run at the same time. This does no harm: a record is written once, and both would write the
+same one.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ LOCK = "lock"
 HEARTBEAT_SECONDS = 10.0
 SILENT_SECONDS = 180.0
 POLL_SECONDS = 1.0
-# Some servers look and write in two steps: how long the writes of two that looked at once may lie apart.
+# Some servers check and write in two steps: the longest time between the writes of two clients that checked at once.
 CLAIM_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Holder(NamedTuple):
-    """Who has the store, as its object says, and the last beat: nothing where there was none yet."""
+    """The holder of a store: its number, its object, and its last beat (empty if there was none yet)."""
 
     number: int
     values: Mapping[str, Any]
@@ -47,11 +49,12 @@ class Holder(NamedTuple):
 
     @property
     def left(self) -> bool:
+        """True if the holder has released the store, or was a process of this machine that has ended."""
         return bool(self.beat.get("left")) or is_gone(self.values)
 
 
 class Lease:
-    """The lock as one launch has it, from :meth:`claim` to :meth:`leave`."""
+    """The lock of one launch, held from :meth:`claim` to :meth:`leave`."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -64,7 +67,11 @@ class Lease:
         self._heart = threading.Thread(target=self._beat_on, name="lease", daemon=True)
 
     def claim(self) -> None:
-        """Takes the store. Raises :class:`SymbenchError` that says who holds it, once that one was seen to live."""
+        """Takes the store; waits if its holder may be alive.
+
+        Raises:
+            SymbenchError: Another launch holds the store and is alive.
+        """
         self._number = self._last_number() + 1
         self._create()
         now = self._latest()
@@ -75,27 +82,29 @@ class Lease:
         self._heart.start()
 
     def check(self) -> None:
-        """Raises :class:`SymbenchError` where the store was lost to another launch."""
+        """Raises SymbenchError if the store was lost to another launch."""
         if self._lost is not None:
             raise SymbenchError(self._lost)
 
     def leave(self) -> None:
-        """Says that the store is free, unless it is another's by now."""
+        """Releases the store, unless another launch has taken it."""
         self._ended.set()
         self._heart.join()
-        with suppress(SymbenchError):  # others find out by the silence
+        with suppress(SymbenchError):  # others will notice that the beats have stopped
             if self._is_mine():
                 self._beat(left=True)
 
     def _last_number(self) -> int:
-        """That of the last holder, once it has left or was silent for long.
+        """The number of the last holder, once it has left or was silent for :data:`SILENT_SECONDS`; 0 if there is none.
 
-        Raises :class:`SymbenchError` at its next beat. Only time in which this process looked counts: one that was
-        paused itself has seen no silence.
+        Only counts time in which this process was watching, since a process that was paused has seen no silence.
+
+        Raises:
+            SymbenchError: The holder has sent a beat.
         """
         holder, quiet, looked = self._latest(), 0.0, time.monotonic()
         if holder is not None and not holder.left:
-            _log.warning("Waiting to see whether the launch (%s) that has %s lives.", holder, self._objects.url)
+            _log.warning("Waiting to see whether the launch (%s) that holds %s is alive.", holder, self._objects.url)
         while holder is not None and not holder.left and quiet < SILENT_SECONDS:
             time.sleep(POLL_SECONDS)
             seen, now = self._latest(), time.monotonic()
@@ -105,15 +114,15 @@ class Lease:
         return holder.number if holder else 0
 
     def _create(self) -> None:
-        """Writes who has the number, unless another has it, and waits until nobody can take it from whom has it.
+        """Creates the object of this number, unless it exists, and waits until no other launch can overwrite it.
 
-        Where the store itself does not refuse a second write, a late one does: who writes waits until a holder whose
-        number it took would have noticed.
+        If the object store does not refuse a second write, a late writer may overwrite the object. The writer then
+        waits for so long that a holder whose number it took has noticed.
         """
         name, body = f"{LOCK}/{self._number:08d}", json.dumps(self._mine).encode()
         try:
             self._objects.create(name, body)
-        except SymbenchError:  # it may have arrived, or another's
+        except SymbenchError:  # the object may be there nevertheless, this one or another
             if self._objects.read(name) is None:
                 raise
         if self._objects.read(name) == body:
@@ -156,7 +165,7 @@ class Lease:
         return values if isinstance(values, dict) else {}
 
     def _forget_older(self) -> None:
-        with suppress(SymbenchError):  # they say nothing any more
+        with suppress(SymbenchError):  # they have no effect any more
             for name in self._objects.names(LOCK):
                 number = name.partition(".")[0]
                 if number.isdecimal() and int(number) < self._number:

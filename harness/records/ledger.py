@@ -1,7 +1,8 @@
-"""What of a store's folder is not level with its address: files written here that have yet to go there, and copies of
-what others wrote, which alone may be dropped when they have gone there.
+"""The differences between the folder of a remote store (here) and its address (there).
 
-It is a folder of empty files in the store, so that it survives what the store survives.
+The ledger names the files that were written here and not yet sent, and the files that are copies of other machines'
+work. Only copies may be deleted here when they are missing there. It is kept as small files in the folder itself, so
+that it is as durable as the store.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ UNSENT, COPIES = "unsent", "copies"
 
 
 class Ledger:
-    """That of the store at ``root``. Its methods raise ``OSError`` where the folder cannot be written."""
+    """The ledger of the store whose folder is ``root``.
+
+    Raises:
+        OSError: The folder cannot be written; raised by all methods.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root, self._unsent, self._copies = root, root / UNSENT, root / COPIES
@@ -25,21 +30,23 @@ class Ledger:
             make_folder(folder)
 
     def mark(self, path: Path) -> list[Path]:
-        """Says, for good, that ``path`` is about to change here and is not there yet. Returns its own mark."""
+        """Marks ``path`` as unsent, durably and before it changes. Returns the new mark."""
         mark = self._unsent / f"{self._name(path)}~{uuid.uuid4().hex[:8]}"
         publish({mark: b""})
         self._copy(path).unlink(missing_ok=True)
         return [mark]
 
     def renew(self, path: Path) -> None:
-        """One mark in place of all that ``path`` has or had: another process may have ended those that it saw before
-        the change was made."""
+        """Replaces all marks of ``path`` by a new one.
+
+        Another process may have cleared older marks before the change was made.
+        """
         before = self.unsent().get(path, ())
         self.mark(path)
         self.clear(before)
 
     def unsent(self) -> dict[Path, list[Path]]:
-        """The marks of each path that has any. A change made later has another mark."""
+        """The marks of all unsent paths. Every change has a mark of its own."""
         found: dict[Path, list[Path]] = {}
         for mark in sorted(self._unsent.glob("[!.]*~*")):
             found.setdefault(self._root / unquote(mark.name.rpartition("~")[0]), []).append(mark)
@@ -47,29 +54,31 @@ class Ledger:
 
     @staticmethod
     def clear(marks: Iterable[Path]) -> None:
-        """Once what they stood for is there."""
+        """Removes marks once their change was sent."""
         for mark in marks:
             mark.unlink(missing_ok=True)
 
     def add_copy(self, path: Path) -> None:
-        """Before a copy of what another machine wrote is put there."""
+        """Notes that ``path`` is a copy of another machine's file; called before the copy is made."""
         self._copy(path).touch()
 
     def copies(self, folder: Path) -> Iterator[Path]:
+        """The copies in a folder of the store."""
         prefix = quote(f"{folder.relative_to(self._root).as_posix()}/", safe="")
         for copy in self._copies.glob(f"{prefix}*"):
             yield self._root / unquote(copy.name)
 
     def drop_copy(self, path: Path) -> None:
+        """Deletes a copy and its note."""
         path.unlink(missing_ok=True)
         self._copy(path).unlink(missing_ok=True)
 
     def note_level(self, path: Path, state: str) -> None:
-        """``path`` was there in this :meth:`state`."""
+        """Notes that ``path`` in this :meth:`state` was sent or received."""
         self._copy(path).write_text(state, encoding="utf-8")
 
     def is_ahead(self, path: Path) -> bool:
-        """Whether ``path`` is here in a state that may not be there."""
+        """Returns True if ``path`` exists in a state that may not be at the address."""
         if not path.exists():
             return False
         noted = self._copy(path)
@@ -77,7 +86,7 @@ class Ledger:
 
     @staticmethod
     def state(path: Path) -> str:
-        """Another one each time that the file is replaced."""
+        """A text that differs whenever the file is replaced."""
         found = path.stat()
         return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 

@@ -1,4 +1,4 @@
-"""The address of the MLflow that mirrors a store, and the file behind an address of SQLite."""
+"""The MLflow tracking URI of a store, and the files of SQLite URIs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(?P<options>\?.*)?", r
 
 
 def mlflow_uri(root: Path) -> str:
-    """``MLFLOW_TRACKING_URI`` where it is set, else an SQLite file in the store at ``root``.
+    """Returns ``MLFLOW_TRACKING_URI`` if it is set, else the URI of an SQLite file in the store at ``root``.
 
-    A file of the current folder is given by its whole path: workers have another current folder.
+    A relative path becomes absolute, since workers have another current folder.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI")
     if not given:
@@ -26,10 +26,10 @@ def mlflow_uri(root: Path) -> str:
 
 
 def sqlite_uri(file: Path) -> str:
-    """The address that opens this very file.
+    """Returns the URI that opens this file.
 
-    SQLAlchemy decodes the path of an address, so what it would take for an escape or for the end of the path is quoted.
-    MLflow does not decode it when it makes the folder of the file, but it does that for ``sqlite:`` alone.
+    SQLAlchemy decodes the path of a URI, so ``%`` and ``?`` are quoted. MLflow does not decode it when it creates the
+    folder of the file, but it only does so for the scheme ``sqlite:``.
     """
     path = str(file)
     quoted = path.replace("%", "%25").replace("?", "%3F")
@@ -37,7 +37,7 @@ def sqlite_uri(file: Path) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file that SQLAlchemy opens for this address; ``None`` where it is no address of an SQLite file."""
+    """Returns the file that SQLAlchemy opens for this URI, or None if it is no URI of an SQLite file."""
     found = _SQLITE.fullmatch(uri)
     if found is None or found["path"].startswith((":memory:", "file:")):
         return None

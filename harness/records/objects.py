@@ -1,4 +1,4 @@
-"""The objects behind an address (``s3://bucket/folder``), through fsspec: put, get, list, delete, create."""
+"""Objects at an address (``s3://bucket/folder``), through fsspec: put, get, list, delete, create."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.utils.text import first_line
 T = TypeVar("T")
 
 PACKAGES = {"s3": "'symbench[cluster]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
-# Without these a wrong address is tried for minutes.
+# Without these options a wrong address is tried for minutes.
 IMPATIENT: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
 }
@@ -31,8 +31,12 @@ IMPATIENT: Mapping[str, Mapping[str, Any]] = {
 class Objects:
     """Objects by their names below an address.
 
-    Every method raises :class:`SymbenchError` where the address cannot be reached; the constructor also where the
-    protocol is not installed.
+    Args:
+        url: The address, with a protocol that fsspec knows.
+
+    Raises:
+        SymbenchError: The address cannot be reached (raised by all methods), or the package for its protocol is not
+            installed (raised by the constructor).
     """
 
     def __init__(self, url: str) -> None:
@@ -40,10 +44,11 @@ class Objects:
         self._files, self._folder = _opened(url)
 
     def exists(self, name: str) -> bool:
+        """Returns True if there is an object or a folder of this name."""
         return bool(self._reach(lambda: self._files.exists(self._at(name))))
 
     def names(self, folder: str) -> set[str]:
-        """Of the objects and folders in it, without the path to it."""
+        """The names of the objects and folders in a folder, without its path; empty if there is no such folder."""
 
         def listed() -> set[str]:
             with contextlib.suppress(FileNotFoundError):
@@ -54,7 +59,7 @@ class Objects:
         return self._reach(listed)
 
     def read(self, name: str) -> bytes | None:
-        """``None`` where there is none."""
+        """Returns the content of an object, or None if there is none."""
 
         def read() -> bytes | None:
             with contextlib.suppress(FileNotFoundError):
@@ -64,10 +69,11 @@ class Objects:
         return self._reach(read)
 
     def write(self, name: str, body: bytes) -> None:
+        """Writes an object and replaces one that exists."""
         self._reach(lambda: self._files.pipe_file(self._at(name), body))
 
     def create(self, name: str, body: bytes) -> bool:
-        """Writes an object where there is none, in one step if the store can do that; false where there was one."""
+        """Creates an object, in one step if the object store can do that. Returns False if it exists already."""
 
         def create() -> bool:
             try:
@@ -77,7 +83,7 @@ class Objects:
             except (NotImplementedError, TypeError, OSError) as error:
                 if isinstance(error, OSError) and error.errno != errno.ENOSYS:
                     raise
-                if self._files.exists(self._at(name)):  # this store cannot look and write in one step
+                if self._files.exists(self._at(name)):  # this store cannot check and write in one step
                     return False
                 self._files.pipe_file(self._at(name), body)
             return True
@@ -85,17 +91,20 @@ class Objects:
         return self._reach(create)
 
     def refuses_a_second(self, name: str, body: bytes) -> bool:
-        """Whether the store itself refuses to create what is there; if it does not, ``body`` is written again."""
-        default = type(self._files).pipe_file is AbstractFileSystem.pipe_file  # it looks, and then writes
+        """Returns True if the object store itself refuses to create an object that exists.
+
+        If it does not refuse, ``body``, the content of the object, is written again.
+        """
+        default = type(self._files).pipe_file is AbstractFileSystem.pipe_file  # which checks, and then writes
         own = not default or isinstance(self._files, AsyncFileSystem)
         return not self.create(name, body) and own
 
     def put(self, path: Path, name: str) -> None:
-        """Copies a file there."""
+        """Copies a file to the object ``name``."""
         self._reach(lambda: self._files.put_file(str(path), self._at(name)))
 
     def get(self, name: str, path: Path) -> bool:
-        """Brings one object to ``path`` in one step; false where there is none."""
+        """Copies an object to ``path`` atomically. Returns False if there is no such object."""
 
         def get() -> bool:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".tmp") as folder:
@@ -111,9 +120,15 @@ class Objects:
         return self._reach(get)
 
     def get_all(self, folder: str, names: Iterable[str], target: Path, arriving: Callable[[str], object] = str) -> None:
-        """Brings objects of one folder, many at once; ``arriving`` hears of each just before it is in place.
+        """Copies many objects of one folder at once.
 
-        One that is gone meanwhile is left out, and those listed with it come one by one.
+        Objects that are deleted meanwhile are left out; the others are then copied one by one.
+
+        Args:
+            folder: The folder of the objects.
+            names: Their names in it.
+            target: The folder to copy to.
+            arriving: Called with the name of each object just before it is in place.
         """
         wanted = sorted(names)
 
@@ -134,7 +149,7 @@ class Objects:
                 self.get(f"{folder}/{name}", target / name)
 
     def remove(self, name: str) -> None:
-        """Removes an object, if it is there."""
+        """Removes an object if it exists."""
 
         def remove() -> None:
             with contextlib.suppress(FileNotFoundError):
@@ -143,7 +158,7 @@ class Objects:
         self._reach(remove)
 
     def remove_all(self, names: Sequence[str]) -> None:
-        """Removes those that are there, in any order, many at once where the store can do that."""
+        """Removes the objects that exist, in any order, many at once if the object store can do that."""
         try:
             if names:
                 self._reach(lambda: self._files.rm([self._at(name) for name in names]), beyond=FileNotFoundError)
@@ -155,12 +170,12 @@ class Objects:
         return f"{self._folder}/{name}"
 
     def _reach(self, action: Callable[[], T], beyond: type[Exception] | tuple[type[Exception], ...] = ()) -> T:
-        """What ``action`` gives; what it raises, apart from ``beyond``, in one sentence."""
+        """Calls ``action``; turns its errors, except those of kind ``beyond``, into a SymbenchError."""
         try:
             return action()
         except beyond:
             raise
-        except Exception as error:  # each protocol has its own kinds
+        except Exception as error:  # each protocol raises errors of its own
             raise SymbenchError(
                 f"The store {self.url} cannot be used ({first_line(error)}): check its address, its credentials and "
                 "the network."
@@ -168,7 +183,18 @@ class Objects:
 
 
 def patiently(action: Callable[[], T], waits: Iterable[float]) -> T:
-    """What ``action`` gives, tried again after each of ``waits`` in seconds. Raises what the last try raises."""
+    """Calls ``action`` and retries it after SymbenchErrors.
+
+    Args:
+        action: Called without arguments.
+        waits: Seconds before each retry.
+
+    Returns:
+        The result of the first call that succeeds.
+
+    Raises:
+        SymbenchError: The last call failed.
+    """
     for seconds in waits:
         try:
             return action()
@@ -178,7 +204,7 @@ def patiently(action: Callable[[], T], waits: Iterable[float]) -> T:
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    """The file system behind ``url``, and the folder in it."""
+    """The file system of ``url`` and the folder in it."""
     protocol = url.partition("://")[0]
     try:
         files, folder = fsspec.core.url_to_fs(

@@ -1,4 +1,4 @@
-"""Stores by their addresses: a folder, or what fsspec reads (``s3://bucket/folder``, ``gs://...``)."""
+"""Opens stores by their address: a folder, or an address that fsspec reads (``s3://bucket/folder``, ``gs://...``)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from harness.records.store import Store
 
 
 def is_remote(address: str) -> bool:
+    """Returns True if an address is neither a folder nor a ``file://`` URL."""
     return "://" in address and not address.startswith("file://")
 
 
 def open_store(address: str | Path) -> Store:
-    """The store at ``address``, made where there is none. Raises :class:`SymbenchError` where it cannot be used."""
+    """Opens the store at ``address`` and creates it if there is none.
+
+    Raises:
+        SymbenchError: The store cannot be used.
+    """
     if isinstance(address, str) and is_remote(address):
         from harness.records.remote import RemoteStore
 
@@ -22,7 +27,11 @@ def open_store(address: str | Path) -> Store:
 
 
 def existing_store(address: str | Path) -> Store | None:
-    """The store at ``address`` if there is one; a folder is not made. Raises :class:`SymbenchError` for a file."""
+    """Returns the store at ``address``, or None if there is none; creates no folder.
+
+    Raises:
+        SymbenchError: The address is a file, or it cannot be reached.
+    """
     if isinstance(address, str) and is_remote(address):
         from harness.records.remote import RemoteStore
 
@@ -35,7 +44,7 @@ def existing_store(address: str | Path) -> Store | None:
 
 
 def folder_of(address: str | Path) -> Path:
-    """Where the files of a store are on this machine: the store itself, or the mirror of one that is elsewhere."""
+    """The folder of a store on this machine: the store itself, or the mirror of a remote one."""
     if isinstance(address, str) and is_remote(address):
         from harness.records.remote import mirror
 

@@ -1,5 +1,7 @@
-"""Parquet files that anybody may have written or damaged: read in steps, within bounds, and whatever is wrong with one
-is a ``ValueError``. (Polars panics on some damaged pages, and decodes all of a file before its size is known.)"""
+"""Reads Parquet files that may be damaged or malicious, in steps and within bounds.
+
+Any fault is a ValueError. (Polars panics on some damaged pages, and decodes a whole file before its size is known.)
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ import pyarrow.parquet as pq
 from harness.utils.text import first_line
 
 BATCH = 1024
-"""Rows that are decoded at once."""
+"""Rows that are decoded at a time."""
 
 
 def read_parquet(source: Path | bytes, schema: pa.Schema, *, most_rows: int, most_bytes: int) -> pl.DataFrame:
-    """The columns of ``schema``, in which texts are ``large_string``.
+    """Reads some columns of a Parquet file.
 
-    Raises ``ValueError`` for what is no parquet file, is damaged, lacks a column, or has more rows or bytes than that:
-    those of its pages as they are stored, and those of its texts written out.
+    Args:
+        source: A file or its content.
+        schema: The columns to read; texts are ``large_string``.
+        most_rows: The largest number of rows.
+        most_bytes: The largest number of bytes, for the stored pages and for the decoded columns.
+
+    Raises:
+        ValueError: The file is no Parquet file, is damaged, lacks a column, or exceeds a bound.
     """
     texts = [field.name for field in schema if pa.types.is_large_string(field.type)]
     try:
@@ -48,7 +56,7 @@ def _refuse_unfit(file: pq.ParquetFile, schema: pa.Schema, most_rows: int, most_
 
 
 def _read(file: pq.ParquetFile, schema: pa.Schema, most_rows: int, most_bytes: int) -> pl.DataFrame:
-    """Texts come as places in a dictionary, so that their bytes are counted before they are written out."""
+    """Reads texts as dictionary indices, so that their bytes are counted before they are decoded."""
     parts: list[pa.Table] = []
     rows = written = 0
     for batch in file.iter_batches(BATCH, columns=schema.names, use_threads=False):

@@ -1,8 +1,9 @@
-"""Whose code the plug-ins of this process are: their packages, versions and a digest of their source (no torch).
+"""The code of the plug-ins of this process: their packages, versions and a digest of their source (no torch).
 
-Only the plug-ins whose cards a run uses can change its outcome. A package's code is what its entry points and the
-implementations of its cards lie in, and what its ``top_level.txt`` names: whole packages, or single modules. It is
-found as an import finds it, so that an editable install, a folder on the path and an installed copy are alike.
+Only the plug-ins whose cards a run uses can change its outcome. The code of a package consists of the packages or
+single modules that contain its entry points and the implementations of its cards, and of those that its
+``top_level.txt`` names. It is found as an import finds it, so that an editable install, a folder on the path and an
+installed copy are treated alike.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ OURS = frozenset({"harness", "baselines", "tasks"})
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Root:
-    """A package or a single module: its dotted name, and where it lies."""
+    """A package or a single module: its dotted name and its path."""
 
     module: str
     path: Path
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """What Python can import of it, by the path below the folder that is searched for imports."""
+        """The files that Python can import, each with its path relative to the folder that imports are searched in."""
         name = self.module.replace(".", "/")
         if not self.path.is_dir():
             yield name + self.path.suffix, self.path
@@ -54,13 +55,16 @@ class PluginCode:
     roots: tuple[Root, ...]
 
     def same(self, version: object, digest: object) -> bool:
-        """Whether this is the code of that version and digest."""
+        """Returns True if this code has that version and digest."""
         return (self.version, self.digest) == (version, digest)
 
 
 @cache
 def plugin_code() -> Mapping[str, PluginCode]:
-    """By package, also of those that are left out; asked once a process, which runs the code that it has read."""
+    """The code of all plug-ins by package, including those that are left out.
+
+    Computed once for each process, which runs the code that it read when it started.
+    """
     by_package: dict[tuple[str, str], list[Plugin]] = {}
     for plugin in registry.plugins():
         by_package.setdefault((plugin.distribution, plugin.version), []).append(plugin)
@@ -78,7 +82,7 @@ def used_by(specs: Iterable[RunSpec]) -> Mapping[str, PluginCode]:
 
 
 def described(spec: RunSpec) -> dict[str, Any]:
-    """What a record says of the plug-ins there are, in plain JSON values; ``used`` are those of the run's cards."""
+    """The plug-ins for the record of a run, as plain JSON values; ``used`` marks those whose cards the run uses."""
     used = used_by([spec])
     return {
         name: {"version": code.version, "digest": code.digest, "used": name in used}
@@ -87,7 +91,12 @@ def described(spec: RunSpec) -> dict[str, Any]:
 
 
 def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
-    """The packages that the run uses and that have other code today, or of which its record does not tell."""
+    """The packages used by a run whose code differs from that in its record, or is missing there.
+
+    Args:
+        spec: The run.
+        provenance: The provenance of its record.
+    """
     recorded = provenance.get("plugins")
     recorded = recorded if isinstance(recorded, Mapping) else {}
     differing = []
@@ -109,7 +118,7 @@ def _roots(name: str, plugins: Iterable[Plugin]) -> Iterator[Root]:
 
 
 def _root(module: str) -> Root | None:
-    """The outermost package of the module, or itself; a folder that several packages share is none."""
+    """The outermost package of a module, or the module itself; namespace packages do not count."""
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
         name = ".".join(parts[:end])
@@ -129,7 +138,7 @@ def _spec(module: str) -> ModuleSpec | None:
         return importlib.util.find_spec(module)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # a package that cannot be imported has no code to tell of
+    except BaseException:  # a package that cannot be imported has no code
         return None
 
 

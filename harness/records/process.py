@@ -1,4 +1,4 @@
-"""Who a process is, so that others can tell whether it is gone: a process number alone is given out again."""
+"""The identity of a process, to find out whether it has ended: process numbers alone are reused."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import psutil
 
 
 def this_process() -> dict[str, Any]:
-    """Plain JSON values for :func:`is_gone`."""
+    """The identity of this process as plain JSON values, for :func:`is_gone`."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "machine": _machine(), "started": _started(os.getpid())}
 
 
 def is_gone(process: Mapping[str, Any]) -> bool:
-    """Whether a process of this machine has ended. False for one of another machine, of which nothing can be told."""
+    """Returns True if a process of this machine has ended; False also for processes of other machines."""
     if process.get("machine") != _machine():
         return False
     return _started(process["pid"]) != process["started"]
 
 
 def _machine() -> str:
-    """Differs where process numbers mean something else: by host, boot and container."""
+    """A text that identifies the space of process numbers: host, boot and container."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     space = Path("/proc/self/ns/pid")
     parts = [socket.gethostname(), boot.read_text().strip() if boot.exists() else ""]
@@ -32,7 +32,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> float | None:
-    """When a process began, in ticks since the machine did where the system says so; ``None`` where it has ended."""
+    """The start of a process in clock ticks since boot, or in seconds if /proc is missing; None if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a record comes from: code, packages, machine, and what the run took of it."""
+"""The provenance of a record: code, packages, machine, and the time and memory that the run took."""
 
 from __future__ import annotations
 
@@ -31,11 +31,17 @@ PACKAGES = (
 )  # fmt: skip
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
 ORIGIN = "origin.json"
-"""Beside the packages where they were sent without their git: what :func:`git_state` said of them."""
+"""The file beside packages that were sent without their git checkout, with the result of :func:`git_state`."""
 
 
 def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict[str, Any]:
-    """Plain JSON values. ``command`` is what started the launch; memory is this process's peak since it was reset."""
+    """The provenance of a run as plain JSON values.
+
+    Args:
+        job: The run with its resources.
+        wall_seconds: The wall time of the run in seconds.
+        command: The command line of the launch.
+    """
     import torch
 
     commit, dirty = git_state(Path(harness.__file__).parent)
@@ -63,16 +69,20 @@ def provenance(job: Job, *, wall_seconds: float, command: Sequence[str]) -> dict
 
 
 def command_line() -> tuple[str, ...]:
-    """What started this process, as it may be shown to others."""
+    """The command line of this process without secrets."""
     return redacted_words(sys.argv)
 
 
 @cache
 def git_state(folder: Path) -> tuple[str | None, bool | None]:
-    """Commit, and whether the code differs from it; nothing where the folder's files neither belong to a git checkout
-    nor were sent from one.
+    """The git commit of the code, computed once for each process.
 
-    Asked once a process, since a process runs the code that it read when it started.
+    Args:
+        folder: A package of this project.
+
+    Returns:
+        The commit and whether the code differs from it; None for each if the folder neither belongs to a git checkout
+        nor was sent from one.
     """
     tracked = _git(folder, "ls-files", "--error-unmatch", "__init__.py")
     commit = _git(folder, "rev-parse", "HEAD")
@@ -84,7 +94,7 @@ def git_state(folder: Path) -> tuple[str | None, bool | None]:
 
 @cache
 def code_digest() -> str:
-    """Of every source file of the packages as this process imports them, wherever they lie; asked once a process."""
+    """The SHA-256 digest of all source files that this process imports packages from, computed once."""
     digest = hashlib.sha256()
     for package in (harness, baselines, tasks):
         folder = Path(package.__path__[0])
@@ -106,7 +116,7 @@ def _git(folder: Path, *words: str) -> str | None:
         done = subprocess.run(
             ["git", "--no-optional-locks", *words], cwd=folder, capture_output=True, text=True, timeout=20, check=True
         )
-    except (OSError, subprocess.SubprocessError):  # no git, no checkout, or one that git will not touch
+    except (OSError, subprocess.SubprocessError):  # no git, no checkout, or one that git refuses to read
         return None
     return done.stdout.strip()
 
@@ -124,7 +134,7 @@ def _packages() -> dict[str, str]:
 
 
 def _device(gpus: float) -> tuple[str, str]:
-    """Name and type of the accelerator that was granted, else of the processor."""
+    """The name and type of the granted accelerator, or of the processor if there is none."""
     import torch
 
     if gpus > 0 and torch.cuda.is_available():
@@ -133,7 +143,7 @@ def _device(gpus: float) -> tuple[str, str]:
 
 
 def _accelerator() -> dict[str, Any]:
-    """Versions below torch, and whether products in single precision may be rounded to TF32."""
+    """Versions of driver and libraries, and whether products in single precision may be rounded to TF32."""
     import torch
 
     return {
@@ -147,7 +157,7 @@ def _accelerator() -> dict[str, Any]:
 
 @cache
 def _driver(path: str = "/proc/driver/nvidia/version") -> str | None:
-    """The version of NVIDIA's kernel module, as the kernel names it."""
+    """The version of NVIDIA's kernel module, or None if it is not loaded."""
     try:
         found = re.search(r"Kernel Module[^\n]*?\s(\d+(?:\.\d+)+)\s", Path(path).read_text(encoding="utf-8"))
     except OSError:
@@ -171,13 +181,13 @@ def _seeds(job: Job) -> dict[str, Any]:
 
 
 def reset_peak_rss() -> None:
-    """Forgets the peak so far, where the kernel can; elsewhere the peak is the whole process's."""
+    """Resets the peak of memory if the kernel supports it; otherwise the peak is that since the process started."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_rss_bytes() -> int:
-    """The most memory that this process held since :func:`reset_peak_rss`, in bytes."""
+    """The peak resident memory of this process since :func:`reset_peak_rss`, in bytes."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     for line in lines:

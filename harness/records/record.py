@@ -1,4 +1,4 @@
-"""A run's record, and the one place that says how it is written as JSON."""
+"""The record of a run and its JSON form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What the tables say of a run and the registry knew when it ran: old records stay readable without it."""
+    """Facts about a run that the registry knew when it ran, so that tables can be made without the registry."""
 
     group: str
     metric: str
@@ -35,7 +35,7 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a run failed: one sentence, and the whole traceback (empty where the process died without one)."""
+    """Why a run failed: one sentence, and the traceback (empty if the process died without one)."""
 
     sentence: str
     traceback: str = ""
@@ -43,7 +43,23 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One run that ended, well or not. Times are ISO 8601 in UTC."""
+    """The record of a run that succeeded or failed.
+
+    Attributes:
+        spec: The run.
+        suite: The name of the suite that it was launched for.
+        status: The outcome.
+        description: Facts for the tables.
+        started: ISO 8601, in UTC.
+        finished: ISO 8601, in UTC.
+        metrics: The final metrics by name, such as ``test_accuracy``.
+        curve: Test metrics for several numbers of group samples.
+        output_variance: The variance of the output, if the run measured it.
+        cost: Time, memory and operations by name.
+        notes: Remarks for the user, such as a smaller chunk after the device was out of memory.
+        provenance: Code, packages and machine.
+        failure: Why the run failed, or None.
+    """
 
     spec: RunSpec
     suite: str
@@ -61,10 +77,11 @@ class Record:
 
     @property
     def digest(self) -> str:
+        """The digest of the run, which identifies the record."""
         return self.spec.digest
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without secrets; non-finite metrics become ``null`` with the name kept."""
+        """The record as plain JSON values without secrets. Metrics that are not finite become ``null``."""
         return {
             "schema": SCHEMA,
             "digest": self.digest,
@@ -85,9 +102,12 @@ class Record:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Record:
-        """The inverse of :meth:`to_dict`, where ``null`` becomes NaN and names of earlier versions those of today.
+        """The inverse of :meth:`to_dict`; ``null`` becomes NaN, and names of earlier versions those of today.
 
-        Raises ``KeyError``, ``TypeError`` or ``ValueError`` for anything else.
+        Raises:
+            KeyError: A value is missing.
+            TypeError: A value has the wrong type.
+            ValueError: A value or the version of the schema is wrong.
         """
         if values["schema"] != SCHEMA:
             raise ValueError(f"record schema {values['schema']} is not {SCHEMA}")

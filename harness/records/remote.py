@@ -1,10 +1,10 @@
-"""A store behind an address (``s3://bucket/folder``): a folder on this machine that is kept level with it.
+"""A store at an address (``s3://bucket/folder``), with a folder on this machine that mirrors it.
 
-What is written goes to the folder first and then, one object at a time, to the address: a record after its history.
-What does not get there is marked in the folder, counts on this machine, and is sent before anything else is done by the
-next command that opens the store. What was written here is never dropped here because the address lacks it: it is sent
-again. What other machines wrote comes when it is asked for. Nobody reads half an object from an object store. A record
-is written once: of two that succeeded with the same settings the one that is there first counts.
+Files are written to the folder first and then sent to the address one object at a time, a record after its history.
+A file that cannot be sent is marked in the folder and counts on this machine; the next command that opens the store
+sends it first. Files that were written here and are missing at the address are sent again, never deleted. Files of
+other machines are downloaded on demand. A record is written once: of two successes with the same settings, the first
+one at the address counts.
 """
 
 from __future__ import annotations
@@ -29,20 +29,28 @@ from harness.records.lease import Lease
 from harness.records.ledger import Ledger
 from harness.records.objects import Objects, patiently
 from harness.records.record import Record
+from harness.records.record_files import run_of
 from harness.records.remote_segments import SegmentsElsewhere
-from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Status, Store, run_of
+from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Status, Store
 from harness.utils.atomic_files import make_folder, move_folder, temporary
 from harness.utils.redaction import redacted
 
 CHECKPOINT_SECONDS = 5.0
 WAITS = (1.0, 3.0)
-"""Seconds between the tries to send a record: hours of work may stand behind it."""
+"""Seconds before each retry to send a record, which may be the result of hours of work."""
 
 _log = logging.getLogger(__name__)
 
 
 class RemoteStore(Store):
-    """One store. Raises :class:`SymbenchError` where the address cannot be reached or its protocol is not installed."""
+    """A store at an address.
+
+    Args:
+        address: An address that fsspec reads, such as ``s3://bucket/folder``.
+
+    Raises:
+        SymbenchError: The address cannot be reached, or the package for its protocol is not installed.
+    """
 
     def __init__(self, address: str) -> None:
         self._objects = Objects(address.rstrip("/"))
@@ -61,7 +69,7 @@ class RemoteStore(Store):
         return self._objects.url
 
     def exists(self) -> bool:
-        """Whether anything was ever written there."""
+        """Returns True if a launch has ever used the store."""
         return self._objects.exists("launches")
 
     def has_launch(self, launch_id: str) -> bool:
@@ -110,9 +118,11 @@ class RemoteStore(Store):
             self._ledger.drop_copy(path)
 
     def write(self, record: Record, history: Sequence[HistoryRow]) -> None:
-        """As in a folder, and sent to the address.
+        """Writes to the folder, then sends the files to the address.
 
-        Raises :class:`SymbenchError` also where it cannot be sent: then it is kept here, and sent by the next command.
+        Raises:
+            SymbenchError: The files cannot be written or cannot be sent. Unsent files are kept here, and the next
+                command sends them.
         """
         path = self.record_path(record.digest, record.status)
         marks = self._mark(path)
@@ -139,9 +149,9 @@ class RemoteStore(Store):
 
     @contextlib.contextmanager
     def checkpoint(self, digest: str) -> Iterator[Path]:
-        """As a local one's; meanwhile each new state is sent to the address, from a thread of its own.
+        """The checkpoint of a run, whose new states a thread sends to the address.
 
-        A state that an earlier try left here and could not send is gone on from here.
+        The run resumes from the state here if it could not be sent, else from that at the address.
         """
         with super().checkpoint(digest) as path:
             if not self._ledger.is_ahead(path) and self._fetch(path):
@@ -159,12 +169,12 @@ class RemoteStore(Store):
         path = self.checkpoint_path(digest)
         marks = self._mark(path)
         super().discard_checkpoint(digest)
-        with contextlib.suppress(SymbenchError):  # it is marked, and nobody needs it any more
+        with contextlib.suppress(SymbenchError):  # it is marked, so the next command removes it
             self._send(path, marks)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by one launch of all machines, as :mod:`~harness.records.lease` says."""
+        """Holds the lock of the store, which one launch on all machines has; see :mod:`~harness.records.lease`."""
         with super().lock():
             self._lease = lease = Lease(self._objects)
             lease.claim()
@@ -190,7 +200,7 @@ class RemoteStore(Store):
     def _history_file(self, digest: str, status: Status) -> Path:
         path = super()._history_file(digest, status)
         if not path.exists() and not self._fetch(path):
-            self.segments.pull()  # a segment may have it by now
+            self.segments.pull()  # it may have been moved into a segment
         return path
 
     def _sweep(self) -> None:
@@ -200,7 +210,7 @@ class RemoteStore(Store):
                 if not path.exists() and time.time() - marks[-1].stat().st_mtime > STALE_SECONDS:
                     self._ledger.clear(marks)
 
-    # From here
+    # Uploads
 
     def _mark(self, path: Path) -> list[Path]:
         try:
@@ -219,18 +229,18 @@ class RemoteStore(Store):
             ) from error
 
     def _send_unsent(self) -> None:
-        """Sends what an earlier command, or another process, could not; one warning where it still cannot be sent."""
+        """Sends files that an earlier command or another process could not send; logs one warning if it fails again."""
         unsent = self._ledger.unsent()
         try:
             if any(path.parent.name == "records" for path in unsent):
-                self.segments.pull()  # it may have the record of another machine by now
+                self.segments.pull()  # a segment may have the record of another machine
             for path, marks in unsent.items():
                 self._send(path, marks)
         except SymbenchError as error:
-            _log.warning("Not all that is in %s was sent yet; the next command tries again. %s", self.root, error)
+            _log.warning("Some files in %s were not sent yet; the next command tries again. %s", self.root, error)
 
     def _send(self, path: Path, marks: Sequence[Path]) -> None:
-        """Makes the address level with a file that is here, or was removed here."""
+        """Sends a file to the address, or removes it there if it was removed here; then clears its marks."""
         folder = path.relative_to(self.root).parts[0]
         if folder == "records":
             if not path.exists():
@@ -279,21 +289,21 @@ class RemoteStore(Store):
                     self._put(path)
                     self._ledger.note_level(path, state)
 
-    # From there
+    # Downloads
 
     def _fetch(self, path: Path) -> bool:
-        """False where it is not there."""
+        """Downloads a file. Returns False if it is not at the address."""
         return self._objects.get(self._name(path), path)
 
     def _pull(self, name: str) -> None:
-        """Brings the files of a folder that are not here or may have changed, and drops copies of what has gone there.
+        """Downloads the new and changed files of a folder.
 
-        What was written here and has gone there is sent again.
+        Copies that are missing at the address are dropped; files that were written here are sent again.
         """
         folder = self.root / name
-        copies = set(self._ledger.copies(folder))  # before it is looked what is there: a later copy is there
+        copies = set(self._ledger.copies(folder))  # before the listing, so that copies made later are not dropped
         names = {one for one in self._objects.names(name) if one.endswith(".json")}
-        again = self.segments.pull() if name == "records" else []  # after the listing: one holds what has gone there
+        again = self.segments.pull() if name == "records" else []  # after the listing: a segment may have it
         unsent = self._ledger.unsent()
         gone = [path for path in folder.glob("*.json") if path.name not in names and path not in unsent]
         ours = [path for path in gone if not (path in copies or self._is_kept(path, names))]
@@ -301,7 +311,7 @@ class RemoteStore(Store):
             self._drop(path)
         if again or ours:
             lost = len(again) + len(ours)
-            _log.warning("%d files of %s have gone from %s: they are sent again.", lost, self.root, self.address)
+            _log.warning("%d files of %s are missing at %s and are sent again.", lost, self.root, self.address)
             for path in again + ours:
                 self._mark(path)
             self._send_unsent()
@@ -314,7 +324,7 @@ class RemoteStore(Store):
         self._objects.get_all(name, missing, folder, arriving)
 
     def _is_kept(self, path: Path, names: set[str]) -> bool:
-        """Whether a record that has gone there is there in another file, or one that counts more."""
+        """Returns True if a record that is missing at the address is there in another file, or one that counts more."""
         digest, status = run_of(path)
         if path.parent.name != "records" or f"{digest}.json" in names:
             return f"{digest}.json" in names
@@ -328,7 +338,7 @@ class RemoteStore(Store):
         self._ledger.drop_copy(path)
 
     def _pull_imports(self) -> None:
-        """Bundles that other machines imported, each whole or not at all: its manifest is sent last."""
+        """Downloads bundles that other machines imported, each atomically; a manifest is uploaded last."""
         for source in sorted(self._objects.names(IMPORTED)):
             there, target = f"{IMPORTED}/{source}", self.root / IMPORTED / source
             files = {one for one in self._objects.names(there) if one != "records"}
@@ -341,7 +351,7 @@ class RemoteStore(Store):
                 self._objects.get_all(there, files, staged)
                 move_folder(staged, target)
             except OSError as error:
-                if not target.exists():  # nor has another process brought it
+                if not target.exists():  # otherwise another process has downloaded it
                     raise self._unusable("written", error) from error
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -351,7 +361,7 @@ class RemoteStore(Store):
 
 
 def _lacks(path: Path) -> bool:
-    """Whether a file is not here, or is the account of a launch that still went on: such an account changes."""
+    """Returns True if a file is not here, or is the file of a launch that was running, which changes."""
     if path.parent.name != "launches":
         return not path.exists()
     try:

@@ -1,5 +1,7 @@
-"""The segments of a store behind an address: brought when they are asked for, and the histories of each with the first
-run of which these are wanted."""
+"""The segments of a remote store.
+
+Segments are downloaded on demand, and the histories of a segment when the first of them is read.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,26 @@ _TRIES = 5
 
 
 class SegmentsElsewhere(Segments):
-    """Those in ``folder``, which is kept level with the address."""
+    """The segments in a folder that is synchronised with an address.
+
+    Args:
+        folder: The folder on this machine.
+        objects: The objects of the store.
+        ledger: The ledger of the store.
+    """
 
     def __init__(self, folder: Path, objects: Objects, ledger: Ledger) -> None:
         super().__init__(folder)
         self._objects, self._ledger, self._place = objects, ledger, folder.name
 
     def pull(self) -> list[Path]:
-        """Brings what is there and not here. Drops what has gone there: copies, and what was written here once others
-        hold its records. Gives the rest of what was written here and has gone, which is to be sent again."""
+        """Downloads new segments and drops those that were removed at the address.
+
+        Copies are dropped, and segments that were written here if other segments have their records.
+
+        Returns:
+            Segments that were written here and are missing at the address: the caller sends them again.
+        """
         there = self._bring()
         copies, unsent = set(self._ledger.copies(self.folder)), self._ledger.unsent()
         gone = [path for name in sorted(self.names() - there) if (path := self.folder / name) not in unsent]
@@ -37,16 +50,20 @@ class SegmentsElsewhere(Segments):
         return [path for path in ours if not self._drop_covered(path)]
 
     def send(self, path: Path) -> None:
-        """The histories first: a segment is there once its records are."""
+        """Uploads a segment. The histories go first, since a segment exists once its records do."""
         for one in (self._histories(path), path):
             self._objects.put(one, self._name(one))
 
     def drop(self, path: Path) -> None:
+        """Deletes a segment and its histories on this machine."""
         self._ledger.drop_copy(path)
         self._histories(path).unlink(missing_ok=True)
 
     def _bring(self) -> frozenset[str]:
-        """Gives what is there. A segment that goes while it is brought has become part of another one."""
+        """Downloads missing segments and returns the names at the address.
+
+        A segment that disappears during the download was merged into another one.
+        """
         there: frozenset[str] = frozenset()
         for _ in range(_TRIES):
             there = frozenset(filter(is_segment, self._objects.names(self._place)))
@@ -68,7 +85,7 @@ class SegmentsElsewhere(Segments):
     def _told(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
         path = self._histories(file.path)
         if not path.exists() and not self._objects.get(self._name(path), path):
-            self.pull()  # it has become part of another one
+            self.pull()  # it was merged into another one
             raise FileNotFoundError(path)
         return super()._told(file, digest, status)
 

@@ -1,5 +1,7 @@
-"""One segment: a parquet file with the records of many runs, and a second one, ``histories/<name>``, with what they
-logged. Both are written once, the histories first, and never changed; a segment is there once its records are."""
+"""The files of one segment: a Parquet file with the records of many runs, and ``histories/<name>`` with their metrics.
+
+Both are written once, the histories first, and never changed. A segment exists once its records do.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,9 @@ from harness.utils.text import first_line
 T = TypeVar("T")
 
 GROUP_RECORDS = 256
-"""Records in a row group: as many are decoded to read one."""
+"""Records in a row group, all of which are decoded to read one."""
 GROUP_ROWS = 1 << 17
-"""Rows of histories, about; a run's are all in one row group."""
+"""The approximate number of rows in a row group of histories; all rows of a run are in one group."""
 RECORDS = pa.schema(
     {"digest": pa.string(), "status": pa.string(), "finished": pa.string(), "record": pa.large_string()}
 )
@@ -41,7 +43,7 @@ _DAMAGE = (OSError, ValueError, LookupError, pa.ArrowException)
 
 
 class Kept(NamedTuple):
-    """A run as a segment keeps it: its record's JSON, and its history with the columns of :data:`HISTORY`."""
+    """A run in a segment: the JSON of its record, and its history with the columns of :data:`HISTORY`."""
 
     digest: str
     status: str
@@ -51,12 +53,20 @@ class Kept(NamedTuple):
 
 
 def histories_of(records: Path) -> Path:
-    """Beside the file of a segment's records."""
+    """The file with the histories of a segment, given that with its records."""
     return records.parent / "histories" / records.name
 
 
 def write_segment(path: Path, runs: Iterable[Kept]) -> None:
-    """``runs`` come by digest. Raises ``OSError`` where it cannot be written: then nothing of it is seen."""
+    """Writes a segment atomically.
+
+    Args:
+        path: The file for the records.
+        runs: The runs, sorted by digest.
+
+    Raises:
+        OSError: A file cannot be written. No part of the segment exists then.
+    """
     with (
         replacing(path) as records,
         replacing(histories_of(path)) as histories,
@@ -78,7 +88,7 @@ def _write(runs: Iterable[Kept], records: pq.ParquetWriter, histories: pq.Parque
 
 
 class _Histories:
-    """Writes a row group once there is enough for it."""
+    """Collects histories and writes a row group whenever there are enough rows."""
 
     def __init__(self, file: pq.ParquetWriter) -> None:
         self._file, self._height = file, 0
@@ -99,8 +109,15 @@ class _Histories:
 
 
 class SegmentFile:
-    """Reads one segment. Its methods raise ``FileNotFoundError`` where it has gone meanwhile (another one has its
-    records then), and :class:`SymbenchError` where it is damaged: it is never set aside, since much stands in it."""
+    """Reads one segment. A damaged segment is an error and is not moved aside, since it holds many records.
+
+    Args:
+        path: The file with the records.
+
+    Raises:
+        FileNotFoundError: The segment was removed; another one has its records. Raised by all methods.
+        SymbenchError: The segment is damaged. Raised by all methods.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,19 +125,19 @@ class SegmentFile:
         self._group: _Group | None = None
 
     def index(self) -> pl.DataFrame:
-        """``digest``, ``status`` and ``finished`` of each record, in the order in which they lie there."""
+        """The columns ``digest``, ``status`` and ``finished`` of all records, in the order of the file."""
         return pl.DataFrame(pl.from_arrow(_read(self.path, lambda file: file.read(["digest", "status", "finished"]))))
 
     def groups(self) -> int:
-        """How many row groups there are."""
+        """The number of row groups of records."""
         return _read(self.path, lambda file: int(file.num_row_groups))
 
     def body(self, row: int) -> str:
-        """The JSON of one record."""
+        """The JSON of the record in this row."""
         return self.bodies(row // GROUP_RECORDS)[row % GROUP_RECORDS]
 
     def bodies(self, group: int) -> list[str]:
-        """Those of a row group; the last one that was asked for is kept."""
+        """The JSON of all records of a row group; the last group is cached."""
         decoded = self._decoded
         if decoded is None or decoded[0] != group:
             table = _read(self.path, lambda file: file.read_row_group(group, ["record"], use_threads=False))
@@ -128,9 +145,9 @@ class SegmentFile:
         return decoded[1]
 
     def history(self, digest: str, status: str) -> pl.DataFrame:
-        """What a run of this segment logged."""
+        """The history of a run of this segment."""
         group = self._group
-        if group is None or not group.first < digest < group.last:  # another group may hold it, or more of them
+        if group is None or not group.first < digest < group.last:  # it may be in another group, or in several
             groups = _groups_with(histories_of(self.path), digest)
             self._group = groups[-1] if groups else None
         else:
@@ -140,7 +157,7 @@ class SegmentFile:
 
 
 class _Group(NamedTuple):
-    """A row group of histories, and the digests of its first and its last row."""
+    """A row group of histories with the digests of its first and last row."""
 
     first: str
     last: str

@@ -1,7 +1,8 @@
-"""Records that were taken together into segments, as they lie in one folder: which there are, and which one counts.
+"""The segments of a store: files with the records of many runs, and which record of a run counts.
 
-The name of a segment begins with a number that is higher the later it was made. Of two records of a run the one that
-succeeded counts, then that of the later segment; a file of its own in ``records`` is later than any segment.
+The name of a segment begins with a number that increases with every segment. Of several records of a run, a success
+counts before a failure, and a later segment before an earlier one. A single file in ``records`` is later than any
+segment.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _TRIES = 5
 
 
 class Place(NamedTuple):
-    """Where a record lies."""
+    """The segment of a record and its row in it."""
 
     segment: str
     row: int
 
 
 class _Index:
-    """What a set of segments holds: one row for each digest and status, sorted by them."""
+    """The index of a set of segments: one row for each digest and status, sorted by them."""
 
     def __init__(self, folder: Path, names: frozenset[str]) -> None:
         import polars as pl
@@ -58,9 +59,13 @@ class _Index:
 
 
 class Segments:
-    """Those in ``folder``. What changes there meanwhile is seen by the next call.
+    """The segments in a folder. Every call sees the current content of the folder.
 
-    Methods raise :class:`~harness.errors.SymbenchError` where a segment is damaged.
+    Args:
+        folder: The folder of the segments; it need not exist.
+
+    Raises:
+        SymbenchError: A segment is damaged. Raised by all methods that read one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,26 +73,28 @@ class Segments:
         self._index: _Index | None = None
 
     def names(self) -> frozenset[str]:
-        """None where the folder is not there, as in stores from before there were segments."""
+        """The names of all segments; empty if the folder does not exist, as in stores of older versions."""
         try:
             return frozenset(name for name in os.listdir(self.folder) if is_segment(name))
         except FileNotFoundError:
             return frozenset()
 
     def new_path(self) -> Path:
-        """For a segment that is later than all there are."""
+        """The path for a new segment, with a number above all others."""
         latest = max((int(name.partition("-")[0]) for name in self.names()), default=0)
         return self.folder / f"{latest + 1:08d}-{uuid4().hex[:8]}{ENDING}"
 
     def statuses(self) -> dict[str, Status]:
+        """The status of every run that has a record in a segment, by digest."""
+
         def read(index: _Index) -> dict[str, Status]:
-            # By digest and then status: a success comes after a failure.
+            # Sorted by digest and status: a success overwrites a failure.
             return dict(zip(index.digests, index.counting["status"].to_list(), strict=True))
 
         return self._with_index(read) or {}
 
     def find(self, digest: str, status: Status) -> str | None:
-        """The JSON of a record."""
+        """Returns the JSON of a record, or None if no segment has it."""
 
         def read(index: _Index) -> str | None:
             place = index.place(digest, status)
@@ -96,10 +103,11 @@ class Segments:
         return self._with_index(read)
 
     def has(self, digest: str, status: Status) -> bool:
+        """Returns True if a segment has a record of this run with this status."""
         return bool(self._with_index(lambda index: index.place(digest, status) is not None))
 
     def history(self, digest: str, status: Status) -> pl.DataFrame | None:
-        """``None`` where no segment has a record of this run that ended so."""
+        """Returns the history of a run, or None if no segment has a record of it with this status."""
 
         def read(index: _Index) -> pl.DataFrame | None:
             place = index.place(digest, status)
@@ -108,24 +116,27 @@ class Segments:
         return self._with_index(read)
 
     def counting(self) -> pl.DataFrame | None:
-        """``digest``, ``status``, ``finished``, ``segment`` and ``row`` of each digest and status, by them."""
+        """The records that count, one for each digest and status and sorted by them; None if there are no segments.
+
+        The columns are ``digest``, ``status``, ``finished``, ``segment`` and ``row``.
+        """
         return self._with_index(lambda index: index.counting)
 
     def bodies(self, segment: str, rows: Iterable[int]) -> Iterator[str]:
-        """The JSON of those records of a segment, quickly where ``rows`` rise."""
+        """The JSON of some records of a segment. Ascending ``rows`` are read fastest."""
         from harness.records.segment_file import SegmentFile
 
         return map(SegmentFile(self.folder / segment).body, rows)
 
     def all_bodies(self, segment: str) -> Iterator[str]:
-        """The JSON of every record of a segment, also of those that do not count, in their order."""
+        """The JSON of every record of a segment in order, including those that do not count."""
         from harness.records.segment_file import SegmentFile
 
         file = SegmentFile(self.folder / segment)
         return (body for group in range(file.groups()) for body in file.bodies(group))
 
     def runs(self, segment: str, rows: pl.DataFrame) -> Iterator[Kept]:
-        """Those of a segment that are in ``rows``, as :meth:`counting` gives them."""
+        """The runs of a segment that are in ``rows``, which have the columns of :meth:`counting`."""
         from harness.records.segment_file import Kept, SegmentFile
 
         file = SegmentFile(self.folder / segment)
@@ -133,7 +144,7 @@ class Segments:
             yield Kept(digest, status, finished, file.body(row), self._told(file, digest, status))
 
     def is_covered(self, segment: str) -> bool:
-        """Whether every record of a segment is in another one too, or one that counts more."""
+        """Returns True if other segments have every record of a segment, or one that counts more."""
         import polars as pl
 
         def read(index: _Index) -> bool:
@@ -149,9 +160,9 @@ class Segments:
         return file.history(digest, status)
 
     def _with_index(self, read: Callable[[_Index], T]) -> T | None:
-        """What ``read`` gives of the segments that there are; ``None`` where there are none.
+        """Calls ``read`` with the current index; returns None if there are no segments.
 
-        A segment may go while it is read: another one holds its records then.
+        Retries if a segment is removed while it is read: another one has its records then.
         """
         for last in range(_TRIES, -1, -1):
             names = self.names()
@@ -169,5 +180,6 @@ class Segments:
 
 
 def is_segment(name: str) -> bool:
+    """Returns True if a file of this name is a segment."""
     number, dash, _ = name.partition("-")
     return bool(dash) and number.isdecimal() and name.endswith(ENDING)

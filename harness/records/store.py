@@ -1,9 +1,9 @@
-"""The folder in which runs leave their records: the source of truth, plain files, safe to kill at any moment.
+"""The folder with the records of runs: plain files, which are the source of truth.
 
-A record counts once its file is in place, and it is put there in one step after its history. A succeeded run is
-``records/<digest>.json``, a failed one ``records/<digest>.failed.json``; where both exist the success counts. Many of
-them can be taken together into a segment (:mod:`~harness.records.compaction`), which holds them until they are written
-again.
+A record is written atomically, after its history, so a process can be killed at any moment. The record of a succeeded
+run is ``records/<digest>.json``, that of a failed one ``records/<digest>.failed.json``; if both exist the success
+counts. Many records can be moved into a segment (:mod:`~harness.records.compaction`); a single file is later than any
+segment.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
+from harness.records.history_file import history_frame, history_parquet, read_history
 from harness.records.mlflow_uri import mlflow_uri
-from harness.records.record import SCHEMA, Record
+from harness.records.record import Record
+from harness.records.record_files import DAMAGE, looks_whole, parsed, record_stem, run_of
 from harness.records.segments import Segments, Status
 from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.utils.redaction import redacted_values
@@ -34,32 +35,58 @@ if TYPE_CHECKING:
     import polars as pl
 
 STATUSES: tuple[Status, ...] = ("succeeded", "failed")
-"""The one that counts first."""
+"""In order of precedence."""
 SEGMENTS = "segments"
 FOLDERS = (
     "records", "histories", SEGMENTS, f"{SEGMENTS}/histories", "checkpoints", "logs", "launches", "mlartifacts",
 )  # fmt: skip
 SEARCHES = "searches"
 IMPORTED = "imported"
-"""The folder of what others ran: ``imported/<bundle>/records``, made by the first import."""
-FAILED = ".failed"
+"""The folder of records from other people: ``imported/<bundle>/records``, created by the first import."""
 STALE_SECONDS = 3600.0
-HISTORY_ROWS, HISTORY_BYTES = 1_000_000, 1 << 26
-"""Far more than any run keeps: a history with more is none of ours."""
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-_GLANCE_BYTES = 1 << 16
 
 _log = logging.getLogger(__name__)
 
 
 class Store:
-    """One store. Raises :class:`SymbenchError` where it cannot be created or written."""
+    """A store in a folder.
+
+    Args:
+        root: The folder, created if it does not exist.
+
+    Raises:
+        SymbenchError: The folder cannot be created or written.
+
+    Example:
+        A record is read by the digest of its run. Runs without a record are those that a launch executes.
+
+        >>> import tempfile
+        >>> from harness.records.description import describe
+        >>> from harness.registry import resolve
+        >>> spec = resolve("nbody", "egnn", "quick", seed=0)
+        >>> time = "2026-01-01T00:00:00+00:00"
+        >>> record = Record(
+        ...     spec=spec, suite="quick", status="succeeded", description=describe(spec), started=time, finished=time,
+        ...     metrics={"mse": 0.5},
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = Store(Path(folder))
+        ...     store.read(spec.digest) is None
+        ...     store.write(record, [HistoryRow(step=1, name="train_loss", value=0.7, seconds=2.0)])
+        ...     store.statuses() == {spec.digest: "succeeded"}
+        ...     store.read(spec.digest).metrics["mse"]
+        ...     store.history(spec.digest)["name"].to_list()
+        True
+        True
+        0.5
+        ['train_loss']
+    """
 
     def __init__(self, root: Path) -> None:
         try:
             self._spelled = Path(root).expanduser().absolute()
-            self.root = self._spelled.resolve()  # however it is spelled, it is one store
-        except RuntimeError as error:  # links in a circle, or the home of nobody
+            self.root = self._spelled.resolve()  # all spellings of a path are one store
+        except RuntimeError as error:  # circular links, or an unknown home folder
             raise SymbenchError(f"{root} is no folder for a store ({error}): choose another --store.") from error
         try:
             for name in FOLDERS:
@@ -72,17 +99,18 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What opens this store from any machine that sees it: as it was given, since links may differ there."""
+        """The address that opens this store from any machine that sees it, as given, since links may differ there."""
         return str(self._spelled)
 
     def has_launch(self, launch_id: str) -> bool:
+        """Returns True if the store has a launch with this id."""
         return (self.root / "launches" / f"{launch_id}.json").exists()
 
     def refresh(self) -> None:
-        """Brings into :attr:`root` the records and launches that other machines wrote."""
+        """Downloads records and launches of other machines into :attr:`root`."""
 
     def search(self, name: str) -> Store:
-        """The store of a search's trials, which never stand among the runs of suites."""
+        """The store with the trials of a search, which are kept apart from the runs of suites."""
         return Store(self.root / SEARCHES / name)
 
     def searches(self) -> list[Store]:
@@ -90,11 +118,11 @@ class Store:
         return [Store(path.parent) for path in sorted((self.root / SEARCHES).glob("*/launches"))]
 
     def bring(self, path: Path) -> Path:
-        """``path``, a file of the store as it was last shared (:meth:`sharing`), by whichever machine."""
+        """Downloads the version of a file of the store that was shared last (:meth:`sharing`). Returns ``path``."""
         return path
 
     def try_writing(self) -> None:
-        """Raises :class:`SymbenchError` where this process cannot write here."""
+        """Raises SymbenchError if this process cannot write to the store."""
         path = temporary(self.root / "launches" / "probe")
         try:
             write_new(path, b"")
@@ -104,38 +132,47 @@ class Store:
 
     @property
     def mlflow_uri(self) -> str:
-        """``MLFLOW_TRACKING_URI`` where it is set, else an SQLite file beside the records."""
+        """``MLFLOW_TRACKING_URI`` if it is set, else the URI of an SQLite file in the store."""
         return mlflow_uri(self.root)
 
     def record_path(self, digest: str, status: Status) -> Path:
-        return self.root / "records" / f"{_name(digest, status)}.json"
+        """The file of a record."""
+        return self.root / "records" / f"{record_stem(digest, status)}.json"
 
     def history_path(self, digest: str, status: Status) -> Path:
-        return self.root / "histories" / f"{_name(digest, status)}.parquet"
+        """The file of the history of a record."""
+        return self.root / "histories" / f"{record_stem(digest, status)}.parquet"
 
     def checkpoint_path(self, digest: str) -> Path:
+        """The file of a run's checkpoint."""
         return self.root / "checkpoints" / f"{digest}.pt"
 
     @contextlib.contextmanager
     def checkpoint(self, digest: str) -> Iterator[Path]:
-        """Where a run keeps its state while it goes on; what an earlier try left lies there."""
+        """The file for a run's state during training, which may exist from an earlier attempt."""
         yield self.checkpoint_path(digest)
 
     def discard_checkpoint(self, digest: str) -> None:
+        """Deletes the checkpoint of a run."""
         self.checkpoint_path(digest).unlink(missing_ok=True)
 
     def log_path(self, digest: str) -> Path:
+        """The file with the log of a run."""
         return self.root / "logs" / f"{digest}.log"
 
     def record_files(self) -> list[Path]:
-        """The records that are files of their own and lie wherever the store is, so that a segment can take them in."""
+        """The files of single records that a compaction may move into a segment: those that are not unsent."""
         return [path for path in (self.root / "records").glob("*.json") if not path.name.startswith(".")]
 
     def bring_histories(self, records: Sequence[Path]) -> None:
-        """Brings into :attr:`root` the histories of these files, as :meth:`record_files` gives them."""
+        """Downloads the histories of these files of records into :attr:`root`."""
 
     def remove(self, paths: Sequence[Path]) -> None:
-        """Removes files, in this order, wherever the store is. Raises :class:`SymbenchError` where it cannot."""
+        """Removes files of the store, at its address too.
+
+        Raises:
+            SymbenchError: A file cannot be removed.
+        """
         try:
             for path in paths:
                 path.unlink(missing_ok=True)
@@ -143,13 +180,13 @@ class Store:
             raise self._unusable("written", error) from error
 
     def statuses(self) -> dict[str, Status]:
-        """Every run that has a record. A damaged one is moved aside and its run does not count."""
-        files = self._statuses_of_files()  # a record that goes into a segment meanwhile is seen twice, not missed
+        """The status of every run that has a record, by digest. Damaged records are moved aside and do not count."""
+        files = self._statuses_of_files()  # before segments: a record that is moved meanwhile is seen twice, not missed
         found = self.segments.statuses()
         return found | {digest: status for digest, status in files.items() if found.get(digest) != "succeeded"}
 
     def _statuses_of_files(self) -> dict[str, Status]:
-        """In one scan."""
+        """The statuses of single files, in one scan of the folder."""
         found: dict[str, Status] = {}
         folder = os.open(self.root / "records", os.O_RDONLY)
         try:
@@ -159,7 +196,7 @@ class Store:
                 digest, status = run_of(Path(name))
                 if found.get(digest) == "succeeded":
                     continue
-                if _looks_whole(folder, name):
+                if looks_whole(folder, name):
                     found[digest] = status
                 elif (record := self.read(digest)) is not None:
                     found[digest] = record.status
@@ -168,26 +205,33 @@ class Store:
         return found
 
     def read(self, digest: str) -> Record | None:
-        """The run's record, the succeeded one if there is one. ``None`` where there is none or it was damaged."""
+        """Returns the record of a run, a success before a failure; None if there is none or it was damaged."""
         return self._load(digest, "succeeded") or self._load(digest, "failed")
 
     def records(self) -> Iterator[Record]:
-        """Every record, by digest."""
+        """All records in order of digest."""
         for digest in sorted(self.statuses()):
             if (record := self.read(digest)) is not None:
                 yield record
 
     def write(self, record: Record, history: Sequence[HistoryRow]) -> None:
-        """Puts the history and then the record in place. A failed record never replaces a succeeded one.
+        """Writes the history and then the record of a run. A failed record never replaces a succeeded one.
 
-        Raises :class:`SymbenchError` where the files cannot be written; nothing half-written remains.
+        Args:
+            record: The record.
+            history: The metrics that the run logged.
+
+        Raises:
+            SymbenchError: The files cannot be written. No partial file remains.
         """
         digest, status = record.digest, record.status
-        if status == "failed" and Store._load(self, digest, "succeeded") is not None:  # of another machine's: as sent
+        if status == "failed" and Store._load(self, digest, "succeeded") is not None:  # those at an address: when sent
             return
         body = json.dumps(record.to_dict(), indent=1, allow_nan=False).encode() + b"\n"
         try:
-            publish({self.history_path(digest, status): _parquet(history), self.record_path(digest, status): body})
+            publish(
+                {self.history_path(digest, status): history_parquet(history), self.record_path(digest, status): body}
+            )
             if self.record_path(digest, "succeeded").exists():
                 self.record_path(digest, "failed").unlink(missing_ok=True)
                 self.history_path(digest, "failed").unlink(missing_ok=True)
@@ -198,40 +242,33 @@ class Store:
             ) from error
 
     def history(self, digest: str) -> pl.DataFrame:
-        """Columns ``step`` (int64), ``name`` (str), ``value`` (f64) and ``seconds`` (f64, since the run began).
+        """The metrics that a run logged.
 
-        Raises :class:`SymbenchError` where the file is damaged.
+        Returns:
+            Columns ``step`` (int64), ``name`` (str), ``value`` (float64) and ``seconds`` (float64, since the start of
+            the run); no rows if the run has no record.
+
+        Raises:
+            SymbenchError: The file is damaged.
         """
         for status in STATUSES:
             if self.record_path(digest, status).exists() and (path := self._history_file(digest, status)).exists():
-                return self._read_history(path, digest)
+                return read_history(path, digest)
             if (found := self.segments.history(digest, status)) is not None:
                 return found
         self._history_file(digest, "failed")
         return self.history_of_file(digest, "failed")
 
     def history_of_file(self, digest: str, status: Status) -> pl.DataFrame:
-        """That of a record that is a file of its own. Raises as :meth:`history`."""
+        """The history of a record that is a single file; see :meth:`history`."""
         path = self.history_path(digest, status)
-        return self._read_history(path, digest) if path.exists() else _frame([])
-
-    def _read_history(self, path: Path, digest: str) -> pl.DataFrame:
-        import pyarrow as pa
-
-        from harness.records.parquet import read_parquet
-
-        types = {"step": pa.int64(), "name": pa.large_string(), "value": pa.float64(), "seconds": pa.float64()}
-        try:
-            return read_parquet(path, pa.schema(types), most_rows=HISTORY_ROWS, most_bytes=HISTORY_BYTES)
-        except (OSError, ValueError) as error:
-            raise SymbenchError(
-                f"The history {path} cannot be read: delete it and the record of run {digest}, then run that again."
-            ) from error
+        return read_history(path, digest) if path.exists() else history_frame([])
 
     def write_launch(self, launch_id: str, values: Mapping[str, Any]) -> None:
-        """What a launch was, without secrets, as ``launches/<id>.json``.
+        """Writes the facts about a launch, without secrets, to ``launches/<id>.json``.
 
-        Raises :class:`SymbenchError` where it cannot be written.
+        Raises:
+            SymbenchError: The file cannot be written.
         """
         path = self.root / "launches" / f"{launch_id}.json"
         try:
@@ -241,18 +278,23 @@ class Store:
 
     @contextlib.contextmanager
     def sharing(self, path: Path) -> Iterator[None]:
-        """What the block puts at ``path``, a file or a whole folder in the store, is for other machines too.
+        """Shares a file or folder of the store, which the block writes, with other machines.
 
-        Raises :class:`SymbenchError` where it cannot be sent to them; it is kept then, and the next command sends it.
+        Raises:
+            SymbenchError: It cannot be sent. It is kept, and the next command sends it.
         """
         yield
 
     def check_lock(self) -> None:
-        """Raises :class:`SymbenchError` where the block of :meth:`lock` goes on, and another launch has the store."""
+        """Raises SymbenchError if another launch took the store during the block of :meth:`lock`."""
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by a launch. Raises :class:`SymbenchError` that says who holds it; a killed holder's lock is free."""
+        """Holds the lock of the store, which one launch has at a time. The lock of a killed process is free.
+
+        Raises:
+            SymbenchError: Another launch holds the lock.
+        """
         from filelock import FileLock, Timeout
 
         held = FileLock(self.root / "launch.lock")
@@ -269,7 +311,7 @@ class Store:
         try:
             since = datetime.now(UTC).isoformat(timespec="seconds")
             values = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-            with contextlib.suppress(OSError):  # the lock holds without it: only the other launch's sentence says less
+            with contextlib.suppress(OSError):  # it only serves the message to other launches
                 publish({holder: json.dumps(values).encode()})
             self._sweep()
             yield
@@ -313,7 +355,7 @@ class Store:
         target = corrupt / f"{path.name}.{uuid.uuid4().hex[:8]}"
         try:
             corrupt.mkdir(exist_ok=True)
-            if path.stat().st_ino != inode:  # replaced by a whole one meanwhile
+            if path.stat().st_ino != inode:  # another process has replaced it
                 return
             path.rename(target)
         except FileNotFoundError:
@@ -326,66 +368,12 @@ class Store:
         )  # fmt: skip
 
     def _sweep(self) -> None:
-        """Removes what killed writers left behind. Young files stay: a lost worker may still be at it."""
+        """Removes the temporary files of killed writers, except recent ones, which a lost worker may still write."""
         for name in FOLDERS:
             for path in (self.root / name).glob(TEMPORARY):
                 with contextlib.suppress(FileNotFoundError):
                     if time.time() - path.stat().st_mtime > STALE_SECONDS:
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def parsed(body: bytes, digest: str, status: Status, path: Path) -> Record:
-    """Raises one of :data:`DAMAGE` where it is not the record of that run, and :class:`SymbenchError` where a later
-    symbench wrote it."""
-    values = json.loads(body)
-    if isinstance(values, dict) and isinstance(schema := values.get("schema"), int) and schema > SCHEMA:
-        raise SymbenchError(
-            f"The record {path} was written by a newer symbench (schema {schema}; this one reads {SCHEMA}): "
-            "update symbench."
-        )
-    record = Record.from_dict(values)
-    if (values["digest"], record.status) != (digest, status):
-        raise ValueError(f"it is the {record.status} record of run {values['digest']}")
-    return record
-
-
-def _name(digest: str, status: Status) -> str:
-    return digest if status == "succeeded" else f"{digest}{FAILED}"
-
-
-def run_of(record: Path) -> tuple[str, Status]:
-    """The digest and the status that the name of a record's file tells."""
-    digest = record.stem.removesuffix(FAILED)
-    return digest, "succeeded" if digest == record.stem else "failed"
-
-
-def _looks_whole(folder: int, name: str) -> bool:
-    """A cheap test that a record cut short or filled with zeros does not pass; where it says no, parsing decides."""
-    try:
-        file = os.open(name, os.O_RDONLY, dir_fd=folder)
-    except OSError:
-        return False
-    try:
-        body = os.read(file, _GLANCE_BYTES)
-    except OSError:
-        return False
-    finally:
-        os.close(file)
-    balanced = body.count(b"{") == body.count(b"}") and b"\0" not in body
-    return balanced and body.startswith(b"{") and body.endswith(b"}\n")
-
-
-def _frame(rows: Sequence[HistoryRow]) -> pl.DataFrame:
-    import polars as pl
-
-    schema = {"step": pl.Int64, "name": pl.String, "value": pl.Float64, "seconds": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _parquet(rows: Sequence[HistoryRow]) -> bytes:
-    buffer = BytesIO()
-    _frame(rows).write_parquet(buffer)
-    return buffer.getvalue()
 
 
 def _read_holder(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The report's files."""
+"""The files of the report."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from harness.collate import Tables
 from harness.errors import SymbenchError
-from harness.report.content.histories import Histories, Readable
+from harness.report.content.histories import Histories, HistoryReader
 from harness.report.content.ranking import RULE
-from harness.report.rendering.pages import render_html, render_latex, render_markdown
-from harness.report.rendering.size_limits import trimmed
+from harness.report.rendering.html import render_html
+from harness.report.rendering.latex import render_latex
+from harness.report.rendering.markdown import render_markdown
+from harness.report.rendering.size_limits import limit_size
 from harness.report.sections.costs import costs
-from harness.report.sections.failures import MOST_TRACEBACKS, failures, left_out
-from harness.report.sections.group_size_scaling import size_curves
+from harness.report.sections.failures import MAX_TRACEBACKS, failures, omitted
+from harness.report.sections.group_size_scaling import group_size_scaling
 from harness.report.sections.leaderboard import leaderboard
 from harness.report.sections.method_cards import method_cards, task_cards
 from harness.report.sections.overview import overview
 from harness.report.sections.paper_study import paper_study
 from harness.report.sections.provenance import environments, reproduction
-from harness.report.sections.ranks_across_tasks import rank_leagues
-from harness.report.sections.regression import Against
+from harness.report.sections.ranks_across_tasks import ranks_across_tasks
+from harness.report.sections.regression import RegressionSection
 from harness.report.sections.replication import replication
-from harness.report.sections.sample_complexity import sample_curves
+from harness.report.sections.sample_complexity import sample_complexity
+from harness.utils.atomic_files import publish
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -33,15 +36,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def write_report(tables: Tables, store: Store, out: Path, against: Against | None = None) -> list[Path]:
-    """``leaderboard.html``, ``leaderboard.md`` and ``leaderboard.tex`` in ``out``, each whole or not at all.
+def write_report(tables: Tables, store: Store, out: Path, regression: RegressionSection | None = None) -> list[Path]:
+    """Writes ``leaderboard.html``, ``leaderboard.md`` and ``leaderboard.tex``, each as a whole or not at all.
 
-    ``against`` is what moved since earlier results, for a section of its own.
+    Args:
+        tables: The collated records.
+        store: The store of the records.
+        out: The folder of the files, created if it does not exist.
+        regression: The changes since earlier results, for a section of their own.
 
-    Raises :class:`SymbenchError` where ``out`` cannot be written.
+    Returns:
+        The paths of the files.
+
+    Raises:
+        SymbenchError: If ``out`` cannot be written.
     """
     found = report_contents(tables, store_name=_relative(store.root, out), histories=store.history)
-    contents = trimmed(found | {"against": against})
+    contents = limit_size(found | {"regression": regression})
     written = {
         "leaderboard.html": render_html(contents),
         "leaderboard.md": render_markdown(contents),
@@ -49,52 +60,49 @@ def write_report(tables: Tables, store: Store, out: Path, against: Against | Non
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return [_write(out / name, text) for name, text in written.items()]
+        publish({out / name: text.encode("utf-8", errors="replace") for name, text in written.items()})
     except OSError as error:
         raise SymbenchError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
+    return [out / name for name in written]
 
 
 def report_contents(tables: Tables, *, store_name: str, histories: Histories | None = None) -> dict[str, Any]:
-    """What the templates show. Histories that cannot be read are named in one warning."""
+    """The contents of the templates. Damaged histories are left out and named in one warning.
+
+    Args:
+        tables: The collated records.
+        store_name: The path of the store as the report shows it.
+        histories: How the history of a run is read; without it there are no figures by epoch.
+    """
     failed = failures(tables.runs)
-    readable = Readable(histories) if histories else None
+    reader = HistoryReader(histories) if histories else None
     head = overview(tables)
     contents = {
         "leaderboard": leaderboard(tables),
         "rank_rule": RULE,
-        "papers": replication(tables),
+        "ranks_across_tasks": ranks_across_tasks(tables),
+        "regression": None,
+        "replication": replication(tables),
         "costs": costs(tables),
-        "leagues": rank_leagues(tables),
-        "against": None,
-        "curves": sample_curves(tables, readable),
-        "paper_study": paper_study(tables.output_variance, tables.runs, readable),
-        "sizes": size_curves(tables),
-        "failures": failed[:MOST_TRACEBACKS],
-        "failures_left_out": list(left_out(failed)),
+        "sample_complexity": sample_complexity(tables, reader),
+        "paper_study": paper_study(tables.output_variance, tables.runs, reader),
+        "group_size_scaling": group_size_scaling(tables),
+        "failures": failed[:MAX_TRACEBACKS],
+        "failures_omitted": list(omitted(failed)),
         "method_cards": method_cards(tables.runs),
         "task_cards": task_cards(tables.runs),
         "environments": environments(tables.runs),
         "reproduction": reproduction(tables.runs),
         "store_name": store_name,
     }
-    damaged = tuple(readable.warnings()) if readable else ()
+    damaged = tuple(reader.warnings()) if reader else ()
     for sentence in damaged:
         log.warning("%s", sentence)
     return contents | {"overview": replace(head, warnings=(*head.warnings, *damaged))}
 
 
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="replace")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
 def _relative(store: Path, out: Path) -> str:
-    """The store as seen from the report, so that a report moved with its store still says where it is."""
+    """The path from the report to its store, which stays true if both are moved together."""
     try:
         return os.path.relpath(store, out)
     except ValueError:  # on another drive

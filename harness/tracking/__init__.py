@@ -1,6 +1,6 @@
-"""The mirror of the records in MLflow. It can be rebuilt at any time, and whatever befalls it, a run goes on.
+"""The mirror of the records in MLflow. It can be rebuilt at any time, and its failures never stop a run.
 
-Importing this imports no MLflow.
+Importing this package does not import MLflow.
 """
 
 from harness.tracking.launch import LaunchTracker, TrackerHandle

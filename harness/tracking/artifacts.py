@@ -1,4 +1,4 @@
-"""Where the artifacts of an MLflow without a server lie, also after its database was moved along with them."""
+"""The artifact folder of an MLflow database, also after database and artifacts were moved."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _log = logging.getLogger(__name__)
 
 
 def artifact_root(uri: str, store_root: Path) -> str:
-    """The address of the folder for artifacts: beside the file of an SQLite database, else in the store."""
+    """The URI of the folder for artifacts: beside the file of an SQLite database, else in the store."""
     file = sqlite_file(uri)
     return ((file.parent if file else store_root).resolve() / FOLDER).as_uri()
 
 
 def follow_move(uri: str) -> None:
-    """Tells the database behind ``uri`` where its artifacts are, if it was moved.
+    """Updates the paths of artifacts in an SQLite database that was moved.
 
-    MLflow keeps whole paths and has no call that changes them: new artifacts would make the old folder again, and old
-    ones would not be found. Does nothing for what is no SQLite file with experiments of ours.
+    MLflow stores absolute paths and has no call that changes them: new artifacts would be written to the old folder,
+    and old ones would not be found. Does nothing if ``uri`` is no SQLite file with experiments of symbench.
     """
     file = sqlite_file(uri)
     if file is None or not file.is_file():
@@ -47,11 +47,11 @@ def follow_move(uri: str) -> None:
             [((folder / FOLDER).as_uri(), experiment) for (experiment,) in outdated],
         )
     if lost:
-        _log.warning("the artifacts of %d runs in MLflow are neither where they were nor below %s", lost, folder)
+        _log.warning("the artifacts of %d runs in MLflow are neither at their old path nor below %s", lost, folder)
 
 
 def _move_runs(database: sqlite3.Connection, experiment: int, folder: Path) -> int:
-    """Moves the runs whose artifacts lie below ``folder`` now; how many finished ones lie nowhere."""
+    """Updates the runs whose artifacts are below ``folder`` now; returns the number of finished runs without any."""
     lost, moved = 0, []
     rows = database.execute("SELECT run_uuid, artifact_uri, status FROM runs WHERE experiment_id = ?", [experiment])
     for run, uri, status in rows:
@@ -68,7 +68,7 @@ def _move_runs(database: sqlite3.Connection, experiment: int, folder: Path) -> i
 
 
 def _below(folder: Path, path: Path) -> Path | None:
-    """The longest end of ``path`` that is a folder below ``folder``; a run's id is in it, so it is no other run's."""
+    """The longest suffix of ``path`` that is a folder below ``folder``; it contains a run's id, so it is unique."""
     ends = (folder.joinpath(*path.parts[start:]) for start in range(1, len(path.parts) - 1))
     return next((end for end in ends if end.is_dir()), None)
 

@@ -1,4 +1,4 @@
-"""What is to be logged, in calls of which MLflow takes each."""
+"""Splits params, metrics and tags into calls within MLflow's limits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.tracking.content import Point
 MOST = {"points": 1000, "params": 100, "tags": 100}
 MOST_TOGETHER = 1000
 MOST_BYTES = 900_000
-"""MLflow refuses a request above a million, as JSON in ASCII; the rest is for what stands around the entries."""
+"""MLflow refuses requests above a million bytes of ASCII JSON; the margin is for the syntax around the entries."""
 _NUMBERS_BYTES = 200
 
 
 @dataclass
 class Batch:
-    """One call."""
+    """The entries of one call, and their ``size`` in bytes."""
 
     points: list[Point] = field(default_factory=list)
     params: dict[str, str] = field(default_factory=dict)
@@ -25,14 +25,14 @@ class Batch:
     size: int = 0
 
     def takes(self, kind: str, size: int) -> bool:
-        """Whether another entry of that many bytes fits in."""
+        """Returns True if another entry of this kind and size in bytes fits."""
         counts = {"points": len(self.points), "params": len(self.params), "tags": len(self.tags)}
         few = counts[kind] < MOST[kind] and sum(counts.values()) < MOST_TOGETHER
         return few and self.size + size <= MOST_BYTES
 
 
 def batches(points: Iterable[Point], params: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[Batch]:
-    """Everything once, in its order, in as few calls as its limits allow; the tags stand in the last ones."""
+    """Yields all entries in order, in as few calls as the limits allow; the tags are in the last ones."""
     batch = Batch()
     for name, text in params.items():
         batch = yield from _room(batch, "params", _bytes(name, text))
@@ -48,7 +48,7 @@ def batches(points: Iterable[Point], params: Mapping[str, str], tags: Mapping[st
 
 
 def _room(batch: Batch, kind: str, size: int) -> Generator[Batch, None, Batch]:
-    """The batch that the next entry goes into; one that has no room for it is finished."""
+    """Returns the batch for the next entry; first yields the current one if the entry does not fit."""
     if not batch.takes(kind, size):
         yield batch
         batch = Batch()

@@ -1,4 +1,4 @@
-"""How this process reaches MLflow: quietly, and never for longer than it was given."""
+"""Connections to MLflow: without its log messages, and with time limits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
-"""For this process and its children, where the user has not set them. MLflow's own are 7 retries of 120 s each."""
+"""Environment variables for this process and its children, unless the user has set them.
+
+By default MLflow waits for 7 retries of 120 s each.
+"""
 
 OUTAGE_SECONDS = 300.0
 KNOCK_SECONDS = 5.0
@@ -44,7 +47,7 @@ T = TypeVar("T")
 
 
 def load() -> None:
-    """Imports MLflow, quietly. The first call in a process takes some seconds."""
+    """Imports MLflow without its log messages. The first call in a process takes some seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -54,9 +57,9 @@ def load() -> None:
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of that server or database.
+    """Connects to a server or a database.
 
-    Raises at once where a database cannot be opened: MLflow would try again for two minutes, and say so each time.
+    Raises an error at once if a database cannot be opened; MLflow itself would retry for two minutes.
     """
     load()
     from mlflow import MlflowClient
@@ -73,14 +76,18 @@ def _knock(uri: str) -> None:
         return
     parts = urlsplit(uri)
     port = None if is_server(uri) else parts.port or PORTS.get(parts.scheme.partition("+")[0])
-    if port is not None and parts.hostname and "," not in parts.netloc:  # else the driver knows where it is
+    if port is not None and parts.hostname and "," not in parts.netloc:  # otherwise only the driver knows the host
         socket.create_connection((parts.hostname, port), timeout=KNOCK_SECONDS).close()
 
 
 def experiment(client: MlflowClient, uri: str, suite: str, store_root: Path) -> str:
-    """The id of the suite's experiment, which is made where there is none.
+    """Returns the id of a suite's experiment, which is created if it does not exist.
 
-    A server says itself where artifacts go.
+    Args:
+        client: A client of MLflow.
+        uri: The tracking URI. A server determines the location of artifacts itself.
+        suite: The name of the suite.
+        store_root: The folder of the store, for the artifacts of a database.
     """
     from mlflow.exceptions import MlflowException
 
@@ -100,23 +107,27 @@ def experiment(client: MlflowClient, uri: str, suite: str, store_root: Path) -> 
 
 
 def is_server(uri: str) -> bool:
-    """Whether the address is of an MLflow server rather than of a database."""
+    """Returns True if the URI is that of an MLflow server, not of a database."""
     return uri.partition(":")[0] in ("http", "https")
 
 
 def is_local_file(uri: str) -> bool:
-    """Whether only this machine can use the address."""
+    """Returns True if only this machine can use the URI."""
     return uri.partition(":")[0].partition("+")[0] == "sqlite"
 
 
 def within(seconds: float, action: Callable[[], T]) -> T:
-    """What the action returns or raises, or ``TimeoutError`` after that time: its thread is then left behind."""
+    """Calls ``action`` with a time limit in seconds, and returns or raises what it does.
+
+    Raises:
+        TimeoutError: The time is over. The thread of the action is abandoned.
+    """
     future: Future[T] = Future()
 
     def work() -> None:
         try:
             future.set_result(action())
-        except BaseException as error:  # handed to the caller
+        except BaseException as error:  # raised in the caller
             future.set_exception(error)
 
     threading.Thread(target=work, name="mlflow", daemon=True).start()
@@ -127,7 +138,7 @@ def within(seconds: float, action: Callable[[], T]) -> T:
 
 
 def reason(error: BaseException) -> str:
-    """One short line without credentials: what the operating system said, where it is at the bottom of it."""
+    """One short line on an error, without credentials: the operating system's message if that is the cause."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -137,17 +148,19 @@ def reason(error: BaseException) -> str:
 
 
 class Outages:
-    """Which MLflows have kept this process waiting in vain. A run that ends soon after leaves them alone."""
+    """The tracking URIs that did not answer recently. Runs that end soon after do not wait for them."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def report(self, uri: str) -> None:
+        """Notes that a URI did not answer."""
         self._until[uri] = time.monotonic() + OUTAGE_SECONDS
 
     def lasts(self, uri: str) -> bool:
+        """Returns True if a URI failed to answer within the last :data:`OUTAGE_SECONDS`."""
         return time.monotonic() < self._until.get(uri, 0.0)
 
 
 outages = Outages()
-"""Of this process: each run that waits for a dead server would add its whole wait to the launch."""
+"""The outages of this process: otherwise every run would wait for a dead server."""

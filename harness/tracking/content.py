@@ -1,4 +1,4 @@
-"""How a run becomes params, tags, metrics and artifacts, whether it is mirrored as it goes or from its record."""
+"""The params, tags, metrics and artifacts of a run in MLflow, both for running runs and for records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.utils.redaction import redacted
 
 MAX_NAME = 250
 MAX_VALUE = 500
-"""What every MLflow server since 1.0 takes as a param; the artifact ``spec.json`` has all of it."""
+"""The longest param that every MLflow server since 1.0 accepts; the artifact ``spec.json`` has the full values."""
 
 DIGEST = "symbench.digest"
 FINISHED = "symbench.finished"
@@ -32,7 +32,7 @@ _NOT_IN_NAMES = re.compile(r"[^/\w.\- :]")
 
 
 class Point(NamedTuple):
-    """One value of one metric; ``timestamp`` in milliseconds since 1970."""
+    """The value of a metric at a step; ``timestamp`` is in milliseconds since 1970."""
 
     name: str
     value: float
@@ -41,8 +41,14 @@ class Point(NamedTuple):
 
 
 class Home(NamedTuple):
-    """Where a run hangs in MLflow: the launch that made it, its parent run, and the store whose record it mirrors, by
-    its place and by its name (:func:`~harness.tracking.identity.store_id`)."""
+    """The place of a run in MLflow.
+
+    Attributes:
+        launch: The id of the launch.
+        parent: The id of the parent run.
+        store: The location of the store, for people.
+        store_id: The identity of the store (:func:`~harness.tracking.identity.store_id`).
+    """
 
     launch: str
     parent: str
@@ -51,21 +57,23 @@ class Home(NamedTuple):
 
 
 def experiment_name(suite: str) -> str:
+    """The name of the experiment of a suite."""
     return _cut(_text(f"symbench/{suite}"), MAX_NAME)
 
 
 def run_name(spec: RunSpec, description: Description) -> str:
+    """The name of a run: task, size, method and seed."""
     size = f" {description.size_name}={description.size}" if description.size is not None else ""
     return _cut(_text(f"{spec.task}{size} {spec.method} seed={spec.seed}"), MAX_NAME)
 
 
 def params(spec: RunSpec) -> dict[str, str]:
-    """The spec, flattened: ``settings.lr``, ``task_params.particles``, ..."""
+    """The flattened spec, with names such as ``settings.lr`` and ``task_params.nodes``."""
     return {_name(key): _cut(value, MAX_VALUE) for key, value in _flat("", spec.to_dict())}
 
 
 def opening_tags(job: Job, description: Description, home: Home) -> dict[str, str]:
-    """What is known when a run begins."""
+    """The tags that are known when a run begins."""
     spec = job.spec
     return _texts(
         {
@@ -92,7 +100,7 @@ def opening_tags(job: Job, description: Description, home: Home) -> dict[str, st
 
 
 def closing_tags(record: Record) -> dict[str, str]:
-    """What is known when a run has ended. :data:`FINISHED` says which of a digest's records this mirrors."""
+    """The tags that are known when a run has ended. :data:`FINISHED` identifies the record among those of a digest."""
     provenance = record.provenance
     return _texts(
         {
@@ -109,19 +117,21 @@ def closing_tags(record: Record) -> dict[str, str]:
 
 
 def point(name: str, value: Any, timestamp: int, step: int) -> Point:
-    """A name that MLflow takes, and a float: what is none becomes NaN. Moments and steps are whole numbers that its
-    databases hold."""
+    """A point that MLflow and its databases accept.
+
+    The name has valid characters, a value that is no number becomes NaN, and timestamp and step are bounded integers.
+    """
     return Point(_name(name), _number(value), max(0, _whole(timestamp)), _whole(step))
 
 
 def history_points(rows: Iterable[tuple[int, str, float, float]], started: str) -> list[Point]:
-    """The rows (step, name, value, seconds) of a history."""
+    """The points of a history with rows (step, name, value, seconds since ``started``, an ISO 8601 time)."""
     begin = milliseconds(started)
     return [point(name, value, begin + round(seconds * 1000), step) for step, name, value, seconds in rows]
 
 
 def closing_points(record: Record) -> list[Point]:
-    """Test metrics and cost; the curve and the variances with the number of group samples as the step."""
+    """Points for test metrics and cost, and for curves, whose step is the number of group samples."""
     plain, end = record.to_dict(), milliseconds(record.finished)
     scalars = {"test": plain["metrics"], "cost": plain["cost"]}
     return [
@@ -130,7 +140,7 @@ def closing_points(record: Record) -> list[Point]:
             point(f"curve/{name}", row[name], end, row["samples"])
             for row in plain["curve"]
             for name in ("value", "value_error", "variance", "equivariance")
-            if name != "equivariance" or row[name] is not None  # of no record before it was measured
+            if name != "equivariance" or row[name] is not None  # older records do not have it
         ),
         *(
             point(f"{row['stage']}/{name}", row[name], end, row["samples"])
@@ -141,7 +151,7 @@ def closing_points(record: Record) -> list[Point]:
 
 
 def artifacts(record: Record) -> dict[str, str]:
-    """Files by name, the same whether the record was just made or read from the store."""
+    """The artifacts of a record: texts by file name, equal for a new record and one read from the store."""
     values = record.to_dict()
     files = {
         "spec.json": json.dumps(values["spec"], indent=1),
@@ -152,7 +162,7 @@ def artifacts(record: Record) -> dict[str, str]:
 
 
 def milliseconds(moment: str) -> int:
-    """Since 1970, of an ISO 8601 time."""
+    """An ISO 8601 time in milliseconds since 1970."""
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
@@ -169,7 +179,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """What databases take: no zero byte (PostgreSQL), no half of a character (SQLite)."""
+    """A text that databases accept: without zero bytes (PostgreSQL) and lone surrogates (SQLite)."""
     text = redacted(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text.encode(errors="replace").decode().replace("\0", "?")
 
@@ -179,7 +189,7 @@ def _cut(text: str, length: int) -> str:
 
 
 def _name(name: str) -> str:
-    """The name, where MLflow takes it; else one made of what it takes, with a hash that keeps different ones apart."""
+    """The name if MLflow accepts it, else a valid name with a hash that makes it unique."""
     clean = posixpath.normpath(_NOT_IN_NAMES.sub("_", name)).lstrip("./")
     if name and clean == name and len(name) <= MAX_NAME:
         return name

@@ -1,4 +1,4 @@
-"""Which runs in MLflow are of a store, however its folder is spelled and wherever it is moved."""
+"""The identity of a store in MLflow, which does not depend on the path of its folder."""
 
 from __future__ import annotations
 
@@ -20,15 +20,22 @@ _DIGITS = 16
 
 
 def origin(store_root: Path) -> str:
-    """Where a store is, for people who look at MLflow."""
+    """The host and folder of a store, for people who read MLflow."""
     return f"{socket.gethostname()}:{store_root.resolve()}"
 
 
 def store_id(store_root: Path, address: str | None = None) -> str:
-    """Names a store among all that share an MLflow, as long as it lives.
+    """Returns an identity that distinguishes a store from all others in the same MLflow.
 
-    The name of a folder's store is kept in it. A copy of a store whose original is still there gets a name of its own.
-    A store behind an ``address`` is named by that, on every machine. Raises ``OSError`` where the name cannot be kept.
+    The identity of a local store is kept in a file in its folder; a copy of a store that still exists gets a new one.
+    That of a remote store is a digest of its address.
+
+    Args:
+        store_root: The folder of the store.
+        address: The address of a remote store.
+
+    Raises:
+        OSError: The file cannot be written.
     """
     if address is not None and "://" in address:
         return hashlib.sha256(redacted(address).encode()).hexdigest()[:_DIGITS]
@@ -45,7 +52,7 @@ def store_id(store_root: Path, address: str | None = None) -> str:
 
 
 def is_of(tags: Mapping[str, str], place: str, identity: str) -> bool:
-    """Whether the tags are of a run of that store; older runs know nothing but its place."""
+    """Returns True if a run with these tags belongs to a store; older runs only have the tag of its location."""
     return tags[STORE_ID] == identity if STORE_ID in tags else tags.get(STORE) == place
 
 

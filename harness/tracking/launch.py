@@ -1,4 +1,4 @@
-"""The driver's side of the mirror: a suite's experiment and one parent run per launch."""
+"""The driver's part of the mirror: the experiment of a suite and a parent run for each launch."""
 
 from __future__ import annotations
 
@@ -29,8 +29,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerHandle:
-    """What a worker needs to mirror its runs. ``lost`` says why it cannot; ``store`` is where the records' store is,
-    seen from the driver, and ``store_id`` its name."""
+    """The information that a worker needs to mirror its runs.
+
+    Attributes:
+        uri: The tracking URI.
+        suite: The name of the suite.
+        launch_id: The id of the launch.
+        store: The location of the store, seen from the driver.
+        store_id: The identity of the store.
+        experiment_id: The id of the suite's experiment.
+        parent_run_id: The id of the launch's parent run.
+        lost: Why MLflow cannot be used, or None.
+    """
 
     uri: str
     suite: str
@@ -43,27 +53,38 @@ class TrackerHandle:
 
     @property
     def home(self) -> Home:
+        """The place of the launch's runs in MLflow."""
         return Home(self.launch_id, self.parent_run_id, self.store, self.store_id)
 
 
 class LaunchTracker:
-    """One launch in MLflow. ``handle`` goes to the workers, also where MLflow is ``lost``: they then mirror nothing."""
+    """One launch in MLflow.
+
+    Attributes:
+        handle: The handle for the workers, which mirror nothing if it is ``lost``.
+    """
 
     def __init__(self, handle: TrackerHandle) -> None:
         self.handle = handle
 
     @property
     def lost(self) -> str | None:
-        """Why MLflow cannot be used, in one line."""
+        """Why MLflow cannot be used, in one line; None if it can."""
         return self.handle.lost
 
     @staticmethod
     def start(uri: str, suite: str, launch_id: str, store_root: Path, address: str | None = None) -> LaunchTracker:
-        """Creates the database, the experiment and the parent run where they do not exist.
+        """Creates the database, the experiment and the parent run if they do not exist.
 
-        ``address`` is that of a store of which ``store_root`` is the mirror. Never raises, and takes at most a bounded
-        time. The caller holds the store's lock: what MLflow believes to be
-        running of this store was killed.
+        Never raises, and takes a bounded time. The caller holds the store's lock, so runs of this store that are still
+        running in MLflow were killed.
+
+        Args:
+            uri: The tracking URI.
+            suite: The name of the suite.
+            launch_id: The id of the launch.
+            store_root: The folder of the store.
+            address: The address of a remote store, whose mirror ``store_root`` is.
         """
         handle = TrackerHandle(uri=uri, suite=suite, launch_id=launch_id, store=origin(store_root))
         seconds = SERVER_SECONDS if is_server(uri) else DATABASE_SECONDS
@@ -74,7 +95,7 @@ class LaunchTracker:
             return LaunchTracker(replace(handle, lost=lost))
 
     def finish(self, status: Status) -> None:
-        """Ends the parent run, and marks as killed what its workers left running. Never raises."""
+        """Ends the parent run and marks runs that its workers left running as killed. Never raises."""
         if self.lost:
             return
         try:
@@ -89,7 +110,7 @@ class LaunchTracker:
 
 
 def open_parent(client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> str:
-    """The id of a new run that stands for the launch of ``home``."""
+    """Creates the parent run of a launch. Returns its id."""
     tags = {
         "symbench.suite": suite,
         content.LAUNCH: home.launch,

@@ -1,6 +1,6 @@
-"""What a run takes of its machine, as MLflow's system metrics: sampled by the thread that mirrors the run.
+"""MLflow's system metrics of a run, sampled by the thread that mirrors it.
 
-They are of the moment and no part of a record, so a run that is rebuilt from its record has none.
+They are no part of a record, so a run that is rebuilt from its record has none.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ _PREFIX = "system/"
 
 
 class Machine:
-    """CPU and memory of this process and of the whole machine, and every GPU of it, in MLflow's names and units."""
+    """CPU and memory of this process and of the machine, and all its GPUs, with MLflow's names and units."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._monitors = _monitors()
         self._last = float("-inf")
-        self._cpu()  # the first answer says nothing: it is the share of the time since the one before
+        self._cpu()  # the first value has no meaning: a value covers the time since the previous one
 
     def sample(self) -> Mapping[str, float]:
-        """What there is to say; nothing if the last sample is less than :data:`SAMPLE_SECONDS` old."""
+        """The current values; empty if the last sample is less than :data:`SAMPLE_SECONDS` old."""
         now = time.monotonic()
         if now - self._last < SAMPLE_SECONDS:
             return {}
@@ -43,13 +43,13 @@ class Machine:
         return {_PREFIX + name: value for name, value in values.items()}
 
     def _cpu(self) -> float:
-        """Of one core: 200 where two are busy."""
+        """The CPU utilization in percent of one core: 200 if two are busy."""
         return float(self._process.cpu_percent())
 
 
 @cache
 def _monitors() -> list[Any]:
-    """MLflow's own, once a process; without a GPU or its driver there is one for the processor alone."""
+    """MLflow's monitors, created once for each process; without a GPU or its driver only that of the processor."""
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 

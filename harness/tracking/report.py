@@ -11,7 +11,7 @@ from harness.records.record import Record
 
 
 def report(record: Record) -> str:
-    """What ran, what came out, what it cost, where, and why it failed if it did."""
+    """Describes a run: settings, test metrics, cost, provenance, and the failure if there is one."""
     spec, about, provenance = record.spec, record.description, record.provenance
     sections = [
         f"# {_cell(spec.task)} x {_cell(spec.method)}, seed {spec.seed}: {record.status}",
@@ -64,6 +64,6 @@ def _table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Text that stays one cell and no markup, whatever it is called."""
+    """The text of one cell, with markup escaped."""
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

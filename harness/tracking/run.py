@@ -1,4 +1,4 @@
-"""The worker's side of the mirror: one run, sent by a thread of its own while the run goes on."""
+"""The worker's part of the mirror: sends one run in a background thread."""
 
 from __future__ import annotations
 
@@ -34,12 +34,21 @@ _log = logging.getLogger(__name__)
 
 
 class RunTracker:
-    """Mirrors one run. No method raises or waits for MLflow, but :meth:`finish` up to :data:`FINISH_SECONDS`, and
-    in the first run of a process until MLflow is imported.
+    """Mirrors one run.
 
-    A call every :data:`PERIOD_SECONDS` at most, of 1000 metrics; what comes faster waits in a queue of
-    :data:`CAPACITY` metrics that loses its oldest ones. Whatever MLflow lacks in the end, the record has, and
-    :func:`harness.tracking.sync.sync` completes it.
+    No method raises or waits for MLflow, except that :meth:`finish` waits up to :data:`FINISH_SECONDS`, and in the
+    first run of a process until MLflow is imported. Up to 1000 metrics are sent every :data:`PERIOD_SECONDS`; the
+    others wait in a queue of :data:`CAPACITY` metrics, which drops the oldest ones. The record has all that is missing
+    in MLflow, and :func:`harness.tracking.sync.sync` completes it.
+
+    Args:
+        handle: The handle of the launch.
+        job: The run.
+        description: Facts about the run for tags.
+
+    Attributes:
+        dropped: Number of metrics that were dropped.
+        lost: Why the run is not mirrored, or None.
     """
 
     def __init__(self, handle: TrackerHandle, job: Job, description: Description) -> None:
@@ -64,7 +73,12 @@ class RunTracker:
             self._queue.append((name, value, now, step))
 
     def finish(self, record: Record, artifacts: Mapping[str, str]) -> None:
-        """Sends the rest and ends the run; ``artifacts`` are texts by file name, beside the spec, record and report."""
+        """Sends the rest and ends the run.
+
+        Args:
+            record: The record of the run.
+            artifacts: Texts by file name, in addition to spec, record and report.
+        """
         if self._thread.ident is None:
             return
         self._last = record, dict(artifacts)
@@ -77,7 +91,7 @@ class RunTracker:
             self._lose(f"no answer within {FINISH_SECONDS:g} s")
 
     def abandon(self) -> None:
-        """Ends without a record: the MLflow run stays open until the launch ends it."""
+        """Stops mirroring a run without a record; the launch ends the MLflow run."""
         self._abandoned.set()
         self._ended.set()
 
@@ -111,7 +125,7 @@ class RunTracker:
                 if batch or params:
                     send(client, run_id, batch, params)
                 params, batch, failures = {}, [], 0
-            except Exception as error:  # a server that restarts is worth a second try
+            except Exception as error:  # a server may be restarting: try again
                 failures += 1
                 _log.info("MLflow did not take the metrics of run %s: %s", self._job.spec.digest, reason(error))
                 if failures == ATTEMPTS:

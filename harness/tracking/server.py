@@ -1,4 +1,4 @@
-"""MLflow's pages over a store, on this machine only, for as long as somebody looks."""
+"""MLflow's web pages for a store, served on this machine only and until interrupted."""
 
 from __future__ import annotations
 
@@ -38,16 +38,23 @@ PORT = 5000
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 COMPARED = 100
-"""Runs on the comparison page: with more it shows nothing that the chart page does not."""
+"""The largest number of runs on the comparison page: with more it shows no more than the chart page."""
 
 _to_terminal = partial(print, flush=True)
 
 
 def serve(store: Store, port: int, announce: Callable[[str], None] = _to_terminal) -> None:
-    """Shows the store's MLflow until it is interrupted; port 0 takes a free one.
+    """Serves the MLflow pages of a store until interrupted.
 
-    ``announce`` is told the addresses. Where ``MLFLOW_TRACKING_URI`` names a server, that one is only pointed at.
-    Raises :class:`SymbenchError` where the port is taken or MLflow cannot be used.
+    If ``MLFLOW_TRACKING_URI`` names a server, only announces its address.
+
+    Args:
+        store: The store.
+        port: The port; 0 takes any free one.
+        announce: Called with the texts for the user.
+
+    Raises:
+        SymbenchError: The port is in use, or MLflow cannot be used.
     """
     uri = store.mlflow_uri
     if is_server(uri):
@@ -57,7 +64,7 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
         announce("MLflow starts ...")
         with running(uri, store.root, port) as (url, process):
             announce(f"{pages(url, uri)}\nCtrl-C ends it.")
-            while process.poll() is None:  # Polars' own handler for Ctrl-C makes a waitpid go on
+            while process.poll() is None:  # with Polars' handler for Ctrl-C a waitpid would not return
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return
@@ -65,7 +72,7 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
 
 
 def pages(url: str, uri: str) -> str:
-    """Where to look, in two or three lines."""
+    """The addresses of the pages, one on each line."""
     lines = [f"MLflow:           {redacted(url)}"]
     if compare := compare_url(url, uri):
         lines.append(f"Compare the runs: {redacted(compare)}")
@@ -73,27 +80,39 @@ def pages(url: str, uri: str) -> str:
 
 
 def compare_url(url: str, uri: str) -> str | None:
-    """The page that compares the newest finished runs of the suite that ran last; ``None`` where nothing was logged.
+    """The address of the page that compares the newest finished runs of the suite that ran last.
 
-    ``url`` is where the pages are, ``uri`` where the runs are read. Raises :class:`SymbenchError` where they cannot be.
+    Args:
+        url: The address of the pages.
+        uri: The tracking URI.
+
+    Returns:
+        The address, or None if nothing was logged.
+
+    Raises:
+        SymbenchError: MLflow cannot be used.
     """
     found = _finished(uri, ["LIKE '%'"], COMPARED)
     return _page(url, [run for run in found if run.info.experiment_id == found[0].info.experiment_id])
 
 
 def compare_url_of(digests: Sequence[str], url: str, uri: str) -> str | None:
-    """The page that compares the newest finished run of each of the first :data:`COMPARED` of these digests.
+    """The address of the page that compares the newest finished run of each digest, up to :data:`COMPARED`.
 
-    ``None`` where none is logged. Raises :class:`SymbenchError` where MLflow cannot be read.
+    Returns:
+        The address, or None if none of the runs was logged.
+
+    Raises:
+        SymbenchError: MLflow cannot be used.
     """
     wanted = list(dict.fromkeys(digests))[:COMPARED]
     return _page(url, _finished(uri, [f"= '{digest}'" for digest in wanted], 1))
 
 
 def _finished(uri: str, conditions: Sequence[str], most: int) -> list[Run]:
-    """For each condition on the digest at ``most`` so many finished runs, the newest first.
+    """For each condition on the digest, at most ``most`` finished runs, newest first.
 
-    One query for each, since MLflow cannot ask for one of several values of a tag.
+    Each condition is a query, since MLflow cannot search for one of several values of a tag.
     """
     try:
         client = connect(uri)
@@ -125,7 +144,7 @@ def _page(url: str, runs: Sequence[Run]) -> str | None:
 
 @contextmanager
 def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server's address and process. All its processes have ended when this is left."""
+    """Starts a server and yields its address and process. All its processes have ended when the block ends."""
     port = _free(port)
     try:
         follow_move(uri)
@@ -138,7 +157,7 @@ def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subpro
         "--default-artifact-root", artifact_root(uri, store_root), "--no-serve-artifacts",
     ]  # fmt: skip
     environment = {**SETTINGS, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the words: anyone can list those of a process
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # no argument, since all users can read the arguments of a process
     environment.pop("MLFLOW_TRACKING_URI", None)
     with ExitStack() as stack:
         log = stack.enter_context(TemporaryFile())
@@ -195,7 +214,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _lives(group: int) -> bool:
-    """Whether a process of the group still runs; one that nobody has waited for does not."""
+    """Returns True if a process of the group is running; zombies do not count."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError):
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:

@@ -1,4 +1,4 @@
-"""Rebuilds what MLflow lacks of a store."""
+"""Completes MLflow from the records of a store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SERVER_THREADS = 4
-"""To a server most of the time is waiting; a bare database gets one, since there all of it is Python's own work."""
+"""Threads for a server, where most of the time is waiting. A database gets one, where the work is Python's."""
 
 FAILURES = 3
 
@@ -38,9 +38,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyncResult:
-    """How many records were ``logged``, found there (``skipped``) or could not be logged (``failed``, and the reason
-    of the first), and how many outdated runs of this store were deleted from MLflow (``replaced``). ``unusable`` says
-    that MLflow could not be reached at all."""
+    """The outcome of a synchronisation.
+
+    Attributes:
+        logged: Number of records that were logged.
+        replaced: Number of outdated runs of this store that were deleted from MLflow.
+        skipped: Number of records that MLflow had already.
+        failed: Number of records that could not be logged.
+        reason: Why the first of them could not be logged, or None.
+        unusable: True if MLflow could not be used at all.
+    """
 
     logged: int = 0
     replaced: int = 0
@@ -59,8 +66,14 @@ class SyncResult:
 
 
 class _Mirror(NamedTuple):
-    """A run in MLflow. ``of`` is the moment when the record that it wholly mirrors was finished, if it is whole;
-    ``ours`` says whether it is of the store that is synced."""
+    """A run in MLflow.
+
+    Attributes:
+        run_id: Its id.
+        of: When the record that it mirrors was finished; None if the run is incomplete.
+        start: When it started, in milliseconds since 1970.
+        ours: True if it belongs to the store.
+    """
 
     run_id: str
     of: str | None
@@ -75,11 +88,17 @@ class _Todo(NamedTuple):
 
 
 def sync(store: Store, uri: str) -> SyncResult:
-    """Logs every record that MLflow lacks, and deletes what it has of this store that is half-logged or outdated.
+    """Logs every record that is missing in MLflow, and deletes incomplete and outdated runs of this store there.
 
     A record is identified by its digest and the time it was finished, so a second call logs nothing. If no launch uses
-    the store, runs that ended launches left running in MLflow are marked as killed; a run that goes on is left alone.
-    Never raises for what MLflow does, but :class:`SymbenchError` where a record is unreadable.
+    the store, runs that are still running in MLflow are marked as killed. Errors of MLflow are part of the result.
+
+    Args:
+        store: The store.
+        uri: The tracking URI.
+
+    Raises:
+        SymbenchError: A record cannot be read.
     """
     from filelock import FileLock
 
@@ -135,10 +154,10 @@ class _Sync:
         )
 
     def _end_unfinished(self) -> None:
-        """Marks as killed what launches left running because MLflow was not reached at their end.
+        """Marks runs as killed that launches could not end because MLflow did not answer.
 
-        Does nothing while a launch goes on: the lock says so. What runs is searched anew under the lock, since a launch
-        may have ended its runs after they were read.
+        Does nothing during a launch, which holds the lock. Running runs are searched again under the lock, since a
+        launch may have ended them meanwhile.
         """
         unfinished = [suite.experiment_id for suite in self._suites.values() if suite.has_unfinished]
         if not unfinished:
@@ -160,7 +179,7 @@ class _Sync:
         return max(launches, key=lambda launch: launch.started).id if launches else None
 
     def _is_outdated(self, mirror: _Mirror, record: Record) -> bool:
-        """Ours, and begun before the record was finished: a later one is a retry that goes on."""
+        """Returns True for runs of this store that started before the record was finished; later ones are retries."""
         return mirror.ours and mirror.start < content.milliseconds(record.finished)
 
     def _write(self, item: _Todo) -> str | None:
@@ -182,7 +201,7 @@ class _Sync:
 
 
 class _Suite:
-    """What MLflow has of a suite: mirrors by digest and parents by launch."""
+    """The runs of a suite in MLflow: mirrors by digest and parent runs by launch."""
 
     def __init__(self, client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> None:
         self.experiment_id = experiment_id
@@ -200,7 +219,7 @@ class _Suite:
                 self._parents[launch] = run_id
 
     def home(self, launch: str | None) -> Home:
-        """Below the launch's parent run; what no launch made hangs below a run for this sync."""
+        """The place of a run: below the parent run of its launch, or of this synchronisation if it has no launch."""
         launch_id = launch or self._id
         home = self._home._replace(launch=launch_id)
         if launch_id not in self._parents:
@@ -229,7 +248,7 @@ class _Launch(NamedTuple):
 
 
 def _launches(root: Path) -> Mapping[str, list[_Launch]]:
-    """The launches of each digest, as far as the store tells."""
+    """The launches of each digest, from the launch files of the store."""
     found: dict[str, list[_Launch]] = {}
     for path in sorted((root / "launches").glob("*.json")):
         try:
@@ -237,7 +256,7 @@ def _launches(root: Path) -> Mapping[str, list[_Launch]]:
             launch = _Launch(path.stem, datetime.fromisoformat(values["started"]).astimezone())
             digests = list(values["digests"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("the launch file %s tells nothing (%s)", path, error)
+            _log.warning("the launch file %s cannot be read (%s)", path, error)
             continue
         for digest in digests:
             found.setdefault(digest, []).append(launch)

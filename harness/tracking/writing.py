@@ -1,4 +1,4 @@
-"""The calls that put one run into MLflow, the same for one that is going on and one that is rebuilt."""
+"""The calls that write a run to MLflow, both for running runs and for records."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PAGE = 1000
-"""Runs that are asked for at once."""
+"""Runs in one page of a search."""
 
 
 def open_run(
     client: MlflowClient, experiment_id: str, job: Job, description: Description, home: Home, start: int
 ) -> str:
-    """A running MLflow run with its tags, without its params. ``start`` in milliseconds since 1970."""
+    """Creates a running MLflow run with its tags, without params, and returns its id.
+
+    Args:
+        client: A client of MLflow.
+        experiment_id: The experiment.
+        job: The run.
+        description: Facts about the run.
+        home: The place of the run.
+        start: When the run started, in milliseconds since 1970.
+    """
     tags, name = content.opening_tags(job, description, home), content.run_name(job.spec, description)
     return client.create_run(experiment_id, start_time=start, tags=tags, run_name=name).info.run_id
 
@@ -38,9 +47,15 @@ def send(
     *,
     proceed: Callable[[], None] = lambda: None,
 ) -> None:
-    """As many calls as MLflow's limits ask for. To repeat them after an error does no harm.
+    """Sends metrics, params and tags in as many calls as MLflow's limits require. The calls are idempotent.
 
-    ``proceed`` is called before each call and may raise to end this.
+    Args:
+        client: A client of MLflow.
+        run_id: The run.
+        points: Metrics.
+        params: Params by name.
+        tags: Tags by name.
+        proceed: Called before each call; raises to stop.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -65,10 +80,17 @@ def close_run(
     whole: bool = True,
     proceed: Callable[[], None] = lambda: None,
 ) -> None:
-    """Everything that is left to say of a run, and the end of it.
+    """Sends the remaining metrics, params, tags and artifacts of a run, and ends it.
 
-    One that is not ``whole`` is closed without the tag that says so, and sync will replace it. ``proceed`` is called
-    before each request and may raise to end this.
+    Args:
+        client: A client of MLflow.
+        run_id: The run.
+        record: The record of the run.
+        points: Metrics besides those of the record.
+        params: Params by name.
+        artifacts: Texts by file name, besides those of the record.
+        whole: False if metrics are missing. The run then lacks the tag of a complete one, and sync replaces it.
+        proceed: Called before each request; raises to stop.
     """
     tags = {name: text for name, text in content.closing_tags(record).items() if whole or name != content.FINISHED}
     send(client, run_id, [*points, *content.closing_points(record)], params, tags, proceed=proceed)
@@ -83,7 +105,7 @@ def close_run(
 
 
 def end_unfinished(client: MlflowClient, experiment_id: str, store: str, store_id: str) -> None:
-    """Marks as killed what still runs of that store, once nothing of it can be running any more."""
+    """Marks all running runs of a store as killed. The caller makes sure that none is really running."""
     token = None
     left: list[str] = []
     while token != "":

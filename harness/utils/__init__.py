@@ -1,1 +1,1 @@
-"""What every package of the harness uses: atomic files, signals, redaction, short texts."""
+"""Helpers that every package of the harness uses: atomic files, signals, redaction, short texts."""

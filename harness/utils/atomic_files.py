@@ -1,6 +1,7 @@
-"""Files that survive a crash or a power cut: synced to disk, then moved into place in one step, and the folder synced.
+"""Files that survive a crash or a power cut.
 
-Pure Python, below training and records, which both keep what nobody can compute again.
+A file is written and synced under a temporary name, moved into place in one step, and its folder is synced. Pure
+Python, since both training and records use it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".*.tmp"
-"""Matches what a killed writer leaves beside the place of its file."""
+"""Matches the temporary files that a killed writer leaves beside the target."""
 
 
 def publish(files: Mapping[Path, bytes]) -> None:
-    """Writes every file beside its place, then moves them there in the given order: before that nothing is seen.
+    """Writes files atomically: all under temporary names first, then each is moved into place in the given order.
 
-    Raises ``OSError`` where one cannot be written; then no temporary file is left.
+    Args:
+        files: The contents by path. All folders exist.
+
+    Raises:
+        OSError: A file cannot be written. No temporary file remains.
     """
     staged = {path: temporary(path) for path in files}
     try:
@@ -34,7 +39,7 @@ def publish(files: Mapping[Path, bytes]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes the place of ``path`` when the block ends; where it raises, ``path`` stays as it was."""
+    """Opens a new file that replaces ``path`` when the block ends; if the block raises, ``path`` does not change."""
     source = temporary(path)
     try:
         with source.open("xb") as file:
@@ -47,9 +52,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_new(path: Path, body: bytes) -> None:
-    """Writes and syncs a file that is not there yet; its name is safe once its folder is synced.
+    """Creates, writes and syncs a file. Its name is only on disk once its folder is synced.
 
-    Raises ``FileExistsError`` where it is there, and ``OSError`` where it cannot be written.
+    Raises:
+        FileExistsError: The file exists.
+        OSError: It cannot be written.
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
@@ -62,13 +69,16 @@ def write_new(path: Path, body: bytes) -> None:
 
 
 def move(source: Path, target: Path) -> None:
-    """Moves a synced file, or a folder to where there is none, within one file system, and syncs the folder above."""
+    """Moves a synced file or folder within one file system and syncs the folder of the target.
+
+    A file replaces the target; a folder needs a target that does not exist.
+    """
     os.replace(source, target)
     sync(target.parent)
 
 
 def move_folder(source: Path, target: Path) -> None:
-    """:func:`move` of a folder whose files were written by anyone: all that is in it is synced first."""
+    """Syncs everything in a folder, then moves it like :func:`move`."""
     for path in sorted(source.rglob("*"), reverse=True):
         sync(path)
     sync(source)
@@ -76,7 +86,7 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Creates a folder and those above it that are missing; each is synced into the one above."""
+    """Creates a folder and its missing parents, and syncs the parent of each."""
     missing = [one for one in (path, *path.parents) if not one.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for one in reversed(missing):
@@ -84,7 +94,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until the content of a file, or the names in a folder, are on disk."""
+    """Waits until the content of a file, or the list of names of a folder, is on disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -93,5 +103,5 @@ def sync(path: Path) -> None:
 
 
 def temporary(path: Path) -> Path:
-    """A hidden name of its own beside ``path``."""
+    """A unique hidden name in the folder of ``path``."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")

@@ -1,4 +1,4 @@
-"""Signals that ask this process to end: Ctrl-C, SIGTERM and the end of its terminal are one and the same request."""
+"""Signals that ask this process to end. Ctrl-C, SIGTERM and SIGHUP are handled alike."""
 
 from __future__ import annotations
 
@@ -15,29 +15,32 @@ import psutil
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_SECONDS = 1.0
-"""Within these a further signal is the same request: shells and ``timeout`` send one to the process and its group."""
+"""A further signal within this time is the same request: ``timeout`` and shells signal the process and its group."""
 
 AT_ONCE = "Ended at once: every finished run has its record, and the same command does what is left.\n"
 
 
 class Interrupts:
-    """The first signal raises ``KeyboardInterrupt``; a later one ends this process, and all that it started, at once.
+    """A signal handler: the first signal raises KeyboardInterrupt, a later one kills this process and its children.
 
-    ``number`` is the first signal's. Where an interrupt is ``deferred`` the first one is only remembered.
+    Attributes:
+        number: The number of the first signal, or None.
+        deferred: True if the first signal is only remembered and raises nothing.
     """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.deferred = False
         self._since = 0.0
-        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]  # one that is gone does not say so
+        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]  # a closed terminal is no tty any more
 
     @property
     def exit_code(self) -> int:
-        """As shells have it for a process that a signal ended; 0 where none came."""
+        """128 plus the number of the first signal, as in shells; 0 if there was none."""
         return 128 + self.number if self.number else 0
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        """Handles a signal; for :func:`signal.signal`."""
         if self.number is not None:
             if time.monotonic() - self._since > SAME_SECONDS:
                 _end_at_once(number)
@@ -49,7 +52,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _let_go_of_terminals(self) -> None:
-        """To write to what is gone would fail, and hide why the process ends."""
+        """Redirects closed terminals to the null device: an error in writing would hide why the process ends."""
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in self._terminals:
             os.dup2(nothing, stream)
@@ -58,7 +61,7 @@ class Interrupts:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Signals interrupt the block. One that this process was started to ignore (``nohup``, ``&``) stays ignored."""
+    """Lets signals interrupt the block. A signal that this process ignores (``nohup``, ``&``) remains ignored."""
     asked = Interrupts()
     heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, asked.handle) for number in heard}
@@ -71,8 +74,10 @@ def interruptible() -> Iterator[Interrupts]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """For what gives processes back: a first signal waits for its end, and Ctrl-C outside of :func:`interruptible` is
-    ignored. One that comes after another still ends this process at once."""
+    """Defers a first signal to the end of the block, for code that stops processes.
+
+    Outside of :func:`interruptible`, Ctrl-C is ignored in the block. A second signal ends this process at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

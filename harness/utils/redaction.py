@@ -1,6 +1,6 @@
-"""The one rule of what may be kept or shown: text without the passwords, tokens and keys that are in it.
+"""Removes passwords, tokens and keys from texts that are stored or shown.
 
-It would rather hide too much than too little: what it hides nobody needs to read, and what it shows stays in records.
+The rules rather hide too much than too little, since shown texts stay in records.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 MASK = "***"
 LEAST_CHARACTERS = 6
-"""Of a value of the environment that is a secret by its name: shorter ones are in too many words."""
+"""The shortest value of a secret environment variable that is hidden: shorter ones occur in too many words."""
 
 _KINDS = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|signature|credentials?|api[_-]?key"
@@ -21,9 +21,9 @@ _KINDS = (
 )
 """How names of secrets end: ``sslpassword``, ``X-Amz-Signature``, ``AWS_SECRET_ACCESS_KEY``."""
 _VALUE = r"(?!\*{3}(?:[\s&\"'),;\]}]|$))(?:\"[^\"]*\"|'[^']*'|[^\s&]+)"
-_LONG = 4000  # a text without a space costs its length times this at most
+_LONG = 4000  # bounds the cost: at most the length of a text without spaces times this
 _RULES = (
-    # User and password of an address end at its last @, also where a password was given with a slash in it.
+    # User and password of an address end at its last @, even if the password contains a slash.
     (re.compile(rf"(?<=//)(?:[^\s/?#@:]{{0,{_LONG}}}:\S{{0,{_LONG}}}|[^\s/?#]{{0,{_LONG}}})@"), ""),
     (re.compile(rf"(?i)(?<=%2F%2F)[^\s&]{{0,{_LONG}}}%40"), ""),
     (re.compile(rf"(?i)({_KINDS}\s?(?:=|%3D)\s?){_VALUE}"), rf"\1{MASK}"),
@@ -33,7 +33,7 @@ _RULES = (
     (re.compile(r"(?i)(\bauthorization\s?:\s?)(?:(?:basic|bearer|digest|token)\s)?\S+"), rf"\1{MASK}"),
     (re.compile(r"(?i)(\bbearer\s)\S+"), rf"\1{MASK}"),
     (re.compile(rf"(?i)(\bx-[\w\-]{{0,40}}{_KINDS}\s?:\s?)\S+"), rf"\1{MASK}"),
-    # What tells itself: keys of AWS, GitHub, GitLab, Hugging Face, OpenAI and Slack, and JSON web tokens.
+    # Keys with a known form: those of AWS, GitHub, GitLab, Hugging Face, OpenAI and Slack, and JSON web tokens.
     (re.compile(r"\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b"), MASK),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|xox[abeprs]-)[\w\-]{16,}"), MASK),
     (re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]+\.[\w\-]*"), MASK),
@@ -46,8 +46,11 @@ _PASSWORD = re.compile(r"//[^\s/?#@:]*:(\S+)@")
 
 
 def redacted(text: str) -> str:
-    """The text without user and password of each address, without what stands behind names such as ``token=``, without
-    keys that tell themselves, and without the secrets of this process's environment."""
+    """Returns a text without its secrets.
+
+    Removes user and password of addresses. Masks the values of names such as ``token=``, keys with a known form, and
+    the secrets in the environment of this process.
+    """
     for secret in sorted(_secrets_of_environment(), key=len, reverse=True):
         text = text.replace(secret, MASK)
     for pattern, instead in _RULES:
@@ -56,7 +59,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_words(words: Iterable[str]) -> tuple[str, ...]:
-    """:func:`redacted` of each word of a command; a secret that is a whole word, or has spaces, is seen too."""
+    """Returns the words of a command without secrets, including those that are whole words or contain spaces."""
     shown: list[str] = []
     follows = False
     for word in words:
@@ -67,7 +70,7 @@ def redacted_words(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def redacted_values(values: Any) -> Any:
-    """JSON values with every text in them :func:`redacted`."""
+    """Returns JSON values with :func:`redacted` applied to every text in them."""
     if isinstance(values, str):
         return redacted(values)
     if isinstance(values, Mapping):

@@ -1,17 +1,17 @@
-"""CSV files that a spreadsheet opens without computing anything that is written in them."""
+"""Protection against formulas in CSV files that a spreadsheet opens."""
 
 from __future__ import annotations
 
 import polars as pl
 
 _FORMULA = r"^[\s\x00-\x20]*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20]|^[\t\r\n]"
-"""What spreadsheets take for a formula, also in the full width of East Asian scripts, and what they skip before it."""
+"""Matches texts that spreadsheets read as formulas: also full-width signs, and with leading blanks that they skip."""
 
 
 def inert(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with an apostrophe before each text, and each name of a column, that would be a formula.
+    """Puts an apostrophe before every text and column name that a spreadsheet would read as a formula.
 
-    Numbers stay numbers, negative ones too: only columns of texts are changed.
+    Only columns of texts change; negative numbers remain numbers.
     """
     texts = pl.col(pl.String)
     kept = frame.with_columns(pl.when(texts.str.contains(_FORMULA)).then("'" + texts).otherwise(texts).name.keep())

@@ -1,6 +1,6 @@
-"""BREC: 400 pairs of graphs that are hard to tell apart, in seven categories (Wang and Zhang 2023).
+"""BREC: 400 pairs of graphs that are hard to distinguish, in seven categories (Wang and Zhang 2023).
 
-Its authors publish a NumPy file of relabelled copies; what is read here is a table of the pairs themselves in graph6.
+Its authors publish a NumPy file of relabelled copies; this module reads a table of the pairs in graph6.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ MAX_NODES = 198
 
 @dataclass(frozen=True, eq=False)
 class GraphPair:
-    """Two graphs with as many nodes each that are not isomorphic: adjacency matrices [n, n], uint8, symmetric."""
+    """Two graphs that are not isomorphic and have the same number of nodes.
+
+    Attributes:
+        category: One of `CATEGORIES`.
+        first: Symmetric adjacency matrix [n, n], uint8.
+        second: Symmetric adjacency matrix [n, n], uint8.
+    """
 
     category: str
     first: NDArray[np.uint8]
@@ -40,6 +46,7 @@ class GraphPair:
 
     @property
     def nodes(self) -> int:
+        """n, the number of nodes of each graph."""
         return len(self.first)
 
 
@@ -47,7 +54,7 @@ def pairs() -> tuple[GraphPair, ...]:
     """The 400 pairs in the published order.
 
     Raises:
-        DataError: no data folder holds the table, or the file there is not the published one.
+        DataError: No data folder has the table, or the file is not the published one.
     """
     path = cache.find(NAME)
     if path is None:
@@ -61,10 +68,10 @@ def pairs() -> tuple[GraphPair, ...]:
 
 
 def read(path: Path) -> tuple[GraphPair, ...]:
-    """The pairs of a table with the columns of BREC's.
+    """Reads a table with the columns `COLUMNS`.
 
     Raises:
-        DataError: a column is missing, or a row holds no two graphs of one size.
+        DataError: A column is missing, or a row does not have two graphs of the same size.
     """
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
@@ -76,7 +83,7 @@ def read(path: Path) -> tuple[GraphPair, ...]:
 def _pair(path: Path, row: dict[str, str]) -> GraphPair:
     try:
         first, second = (adjacency(row[column]) for column in ("graph6_a", "graph6_b"))
-    except Exception as error:  # what networkx raises on text that is no graph6 depends on the text
+    except Exception as error:  # the errors of networkx depend on the text
         raise DataError(f"{path}: pair {row['pair']} is not in graph6 ({error}); replace it.") from error
     if len(first) != len(second):
         raise DataError(f"{path}: the graphs of pair {row['pair']} differ in size; replace it.")
@@ -84,7 +91,7 @@ def _pair(path: Path, row: dict[str, str]) -> GraphPair:
 
 
 def adjacency(graph6: str) -> NDArray[np.uint8]:
-    """[n, n], symmetric with a zero diagonal, of a graph in graph6."""
+    """The adjacency matrix [n, n] of a graph in graph6: uint8, symmetric, with a zero diagonal."""
     import networkx as nx
 
     return nx.to_numpy_array(nx.from_graph6_bytes(graph6.encode("ascii"))).astype(np.uint8)

@@ -1,11 +1,11 @@
-"""The folders in which data files live, and how a missing one is made exactly once.
+"""The folders of data files; a missing file is built exactly once.
 
-A file is looked for in `$SYMBENCH_DATA` (it may be a read-only folder, shared by many users) and then in the user's
-cache, `$XDG_CACHE_HOME/symbench` or `~/.cache/symbench`. A missing file is built beside its place and moved there in
-one step, under a lock: no reader ever sees half of it, and processes that start together build it once.
+A file is searched in `$SYMBENCH_DATA` (which may be read-only and shared by many users) and then in the user's cache,
+`$XDG_CACHE_HOME/symbench` or `~/.cache/symbench`. A missing file is built under a temporary name and moved into place
+atomically, under a lock, so that readers never see a part of it and processes that start together build it once.
 
-Arrays are stored as npz without pickles, so that no data file can execute code. A damaged file is reported and not
-silently rebuilt: it may be the user's own, and files written here are whole by construction.
+Arrays are stored as npz without pickles, so that no data file can execute code. A damaged file is an error and is not
+rebuilt, since it may be the user's own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class DataError(Exception):
-    """Data that is missing, damaged or not what it claims to be; the message is one sentence that says what to do."""
+    """Data is missing, damaged or not what it should be. The message is one sentence that says what to do."""
 
 
 def folders() -> list[Path]:
@@ -42,14 +42,14 @@ def find(name: str) -> Path | None:
 
 
 def obtain(name: str, build: Callable[[Path], None]) -> Path:
-    """The file called `name`; where it is missing, `build(path)` writes it first.
+    """Returns the file called `name`, which is built first if it is missing.
 
     Args:
-        name: file name. For generated data it names the generator's version (`versioned_name`).
-        build: writes the whole file to the path it is given, which is not yet the final one.
+        name: The name of the file. For generated data it contains the generator's version (`versioned_name`).
+        build: Writes the whole file to a path, which is a temporary one.
 
     Raises:
-        DataError: the file is missing and no data folder can be written, or the disk is full.
+        DataError: The file is missing and no data folder can be written, or the disk is full.
     """
     from filelock import FileLock
 
@@ -64,21 +64,26 @@ def obtain(name: str, build: Callable[[Path], None]) -> Path:
 
 
 def arrays(name: str, fields: Sequence[str], generate: Callable[[], Mapping[str, NDArray[Any]]]) -> Arrays:
-    """The arrays `fields` of the npz file called `name`; where it is missing, `generate()` makes them first.
+    """Returns arrays of the npz file called `name`, which is generated first if it is missing.
+
+    Args:
+        name: The name of the file.
+        fields: The names of the arrays.
+        generate: Returns the arrays by name.
 
     Raises:
-        DataError: the file is damaged, or is missing and no data folder can be written.
+        DataError: The file is damaged, or is missing and no data folder can be written.
     """
     return load(obtain(name, lambda path: save(path, generate())), fields)
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Does this say that there is no room for a file, on the disk or in a quota?"""
+    """Returns True if an error means that the disk or a quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal."""
+    """The SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -86,36 +91,35 @@ def sha256(path: Path) -> str:
 def versioned_name(stem: str, version: int, **parameters: int) -> str:
     """The file name of generated data: `versioned_name("nbody", 1, nodes=5)` is `nbody-v1-nodes5.npz`.
 
-    The version is the generator's: raising it whenever the output changes keeps old files from being taken for new
-    ones.
+    The version is that of the generator. It is raised whenever the output changes, so that old files are not used.
     """
     return "-".join([stem, f"v{version}", *(f"{key}{value}" for key, value in parameters.items())]) + ".npz"
 
 
 def save(path: Path, contents: Mapping[str, NDArray[Any]]) -> None:
     """Writes arrays to `path` as a compressed npz file without pickles."""
-    with path.open("wb") as file:  # an open file: given a path, NumPy would change its suffix
+    with path.open("wb") as file:  # NumPy would change the suffix of a path
         np.savez_compressed(file, allow_pickle=False, **contents)
 
 
 def load(path: Path, fields: Sequence[str]) -> Arrays:
-    """Reads the arrays `fields` of an npz file, all of them now, so that damage shows here.
+    """Reads the arrays `fields` of an npz file completely, so that damage is found here.
 
     Raises:
-        DataError: the file cannot be read, is truncated, holds pickles or lacks a field.
+        DataError: The file cannot be read, is truncated, contains pickles or lacks a field.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as contents:
             return {field: contents[field] for field in fields}
-    except Exception as error:  # what damage raises depends on the byte: zip, zlib, header and size errors among others
-        raise DataError(f"{path} is damaged or unreadable ({error}); delete it, and it is made again.") from error
+    except Exception as error:  # damage raises zip, zlib, header, size and other errors
+        raise DataError(f"{path} is damaged or unreadable ({error}); delete it, and it is built again.") from error
 
 
 def _writable_folder() -> Path:
     for folder in folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):  # permission bits alone do not tell: a mount may be read-only
+            with tempfile.TemporaryFile(dir=folder):  # permission bits are not enough: a mount may be read-only
                 return folder
         except OSError:
             continue
@@ -127,7 +131,7 @@ def _build_at(target: Path, build: Callable[[Path], None]) -> None:
     temporary = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
     try:
         build(temporary)
-        with temporary.open("rb+") as file:  # the contents reach the disk before the name does
+        with temporary.open("rb+") as file:  # the content is on disk before the name is
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:

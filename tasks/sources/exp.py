@@ -1,7 +1,7 @@
-"""EXP: pairs of formula graphs that 1-WL cannot tell apart (Abboud et al. 2021).
+"""EXP: pairs of formula graphs that 1-WL cannot distinguish (Abboud et al. 2021).
 
-Each pair holds a satisfiable and an unsatisfiable formula. The published set is used where its file stands in a data
-folder; the generator here follows the authors' procedure and gives a *variant* of it, which results must name as such.
+Each pair has a satisfiable and an unsatisfiable formula. The published set is used if its file is in a data folder.
+The generator follows the authors' procedure and makes a *variant* of the set, which results name as such.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _FIELDS = ("node_offset", "edge_offset", "node_type", "edge_index", "label")
 
 @dataclass(frozen=True, eq=False)
 class ExpGraphs:
-    """G graphs laid end to end; graphs 2p and 2p + 1 are pair p, the first satisfiable, the second not.
+    """G concatenated graphs. Graphs 2p and 2p + 1 are pair p; the first is satisfiable, the second is not.
 
     Attributes:
-        node_offset: [G + 1], int64; the nodes of graph g are node_offset[g] .. node_offset[g + 1] - 1.
-        edge_offset: [G + 1], int64; the same for directed edges.
-        node_type: [N], int8; 0 is a clause, 1 a literal.
-        edge_index: [2, M], int16; node indices local to each graph, every edge in both directions.
-        label: [G], int8; 1 is satisfiable.
+        node_offset: The nodes of graph g are node_offset[g] .. node_offset[g + 1] - 1; int64 [G + 1].
+        edge_offset: The same for directed edges; int64 [G + 1].
+        node_type: 0 for a clause, 1 for a literal; int8 [N].
+        edge_index: Node indices local to each graph, every edge in both directions; int16 [2, M].
+        label: 1 if the formula is satisfiable; int8 [G].
     """
 
     node_offset: NDArray[np.int64]
@@ -54,7 +54,7 @@ class ExpGraphs:
 
     @classmethod
     def pack(cls, graphs: Sequence[TypedGraph]) -> ExpGraphs:
-        """Lays graphs, given in pair order, end to end."""
+        """Concatenates graphs, given in the order of pairs."""
         nodes = [graph.node_type.size for graph in graphs]
         edges = [graph.edge_index.shape[1] for graph in graphs]
         return cls(
@@ -84,15 +84,15 @@ class ExpGraphs:
 
 
 def available() -> str:
-    """Which set this installation has at hand: "official" if its file stands in a data folder, else "generated"."""
+    """Returns "official" if a data folder has the published set, else "generated"."""
     return "generated" if cache.find(OFFICIAL_NAME) is None else "official"
 
 
 def official() -> ExpGraphs | None:
-    """The published set of 600 pairs, or None where no data folder holds its file `exp.npz`.
+    """Returns the published set of 600 pairs, or None if no data folder has its file `exp.npz`.
 
     Raises:
-        cache.DataError: the file is not the published one.
+        DataError: The file is not the published one.
     """
     path = cache.find(OFFICIAL_NAME)
     if path is None:
@@ -106,13 +106,13 @@ def official() -> ExpGraphs | None:
 
 
 def generated(seed: int = 0, pairs: int = 600) -> ExpGraphs:
-    """A variant of EXP made offline, kept in the cache: five sixths of the pairs from 12 vertices, the rest from 15.
+    """Generates a variant of EXP, kept in the cache: five sixths of the pairs from 12 vertices, the rest from 15.
 
-    Every pair is checked before it is stored (`pair_faults`). No graph exceeds 64 nodes.
+    Every pair is checked before it is stored (`pair_faults`). No graph has more than 64 nodes.
 
     Raises:
         ValueError: `pairs` or `seed` is negative.
-        cache.DataError: a pair fails its checks, the file is damaged, or the cache cannot be used.
+        DataError: A pair fails its checks, the file is damaged, or the cache cannot be used.
     """
     if pairs < 0 or seed < 0:
         raise ValueError(f"pairs and seed must not be negative, as in pairs={pairs}, seed={seed}")
@@ -121,10 +121,10 @@ def generated(seed: int = 0, pairs: int = 600) -> ExpGraphs:
 
 
 def pair_faults(first: TypedGraph, second: TypedGraph) -> list[str]:
-    """What keeps two graphs from being a pair of EXP; empty if they are one.
+    """Checks that two graphs are a pair of EXP; returns the reasons if they are not.
 
-    A pair is not isomorphic, not told apart by 1-WL started from the node types, first satisfiable and then
-    unsatisfiable.
+    The graphs of a pair are not isomorphic and are not distinguished by 1-WL that starts from the node types. The first
+    is satisfiable and the second is not.
     """
     faults = {
         "isomorphic": isomorphic(first, second),

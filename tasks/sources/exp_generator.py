@@ -1,8 +1,8 @@
 """The offline generator of EXP-like pairs, after the procedure of Abboud et al. 2021.
 
-A random planar bipartite graph becomes a satisfiable formula whose graph is planar; two copies of it receive one of two
-*cores* that 1-WL cannot tell apart, one satisfiable and one not. The authors list all planar bipartite graphs with
-`plantri`; here they are drawn at random, with the sizes and the density of the published set.
+A random planar bipartite graph becomes a satisfiable formula whose graph is planar. Two copies of it get one of two
+*cores* each that 1-WL cannot distinguish, one satisfiable and one not. The authors list all planar bipartite graphs
+with `plantri`; this module draws them at random, with the sizes and the density of the published set.
 
 A formula is a list of clauses, a clause a tuple of literals, a literal a signed variable: -3 is the negation of
 variable 3.
@@ -35,12 +35,12 @@ Formula = list[tuple[int, ...]]
 
 
 def formula_pairs(random: np.random.Generator, pairs: int) -> list[tuple[TypedGraph, TypedGraph]]:
-    """`pairs` pairs (satisfiable, unsatisfiable): five sixths from graphs on 12 vertices, then the rest on 15.
+    """Draws pairs (satisfiable, unsatisfiable): five sixths from graphs on 12 vertices, then the rest from 15.
 
-    The planar graphs they grow from are pairwise non-isomorphic.
+    The planar graphs that they are made from are pairwise non-isomorphic.
 
     Raises:
-        DataError: no further formula is found.
+        DataError: No further formula is found.
     """
     made = []
     seen: set[Hashable] = set()
@@ -53,10 +53,10 @@ def formula_pairs(random: np.random.Generator, pairs: int) -> list[tuple[TypedGr
 
 
 def with_core(formula: Formula, size: int, satisfied: bool) -> TypedGraph:
-    """The graph of a formula beside a core on `size` new variables, which can be satisfied or not.
+    """The graph of a formula with a core on `size` new variables, which is satisfiable if `satisfied`.
 
-    In an unsatisfiable core one chain of implications makes all variables equal while bridges make variables v and
-    size - 1 - v differ; in a satisfiable one two chains tie only the variables of each half together.
+    In an unsatisfiable core one chain of implications makes all variables equal, and bridges make the variables v and
+    size - 1 - v differ. In a satisfiable core there are two chains, which only make the variables of each half equal.
     """
     half = size // 2
     first = _variables(formula) + 1
@@ -66,7 +66,7 @@ def with_core(formula: Formula, size: int, satisfied: bool) -> TypedGraph:
 
 
 def formula_graph(formula: Formula) -> TypedGraph:
-    """Clause nodes in the order of the formula, then the positive and the negative literal of each variable in turn.
+    """The graph of a formula: clause nodes in order, then the positive and the negative literal of each variable.
 
     A clause is adjacent to its literals, a literal to its negation.
     """
@@ -89,7 +89,7 @@ def _chain(first: int, length: int, direction: int) -> Formula:
 
 
 def _new_formula(random: np.random.Generator, vertices: int, seen: set[Hashable]) -> Formula:
-    """A satisfiable formula with a planar graph, with room for the largest core, from a base graph not in `seen`."""
+    """A satisfiable formula with a planar graph from a base graph not in `seen`, small enough for the largest core."""
     shares = _SIDES[vertices]
     clauses = int(random.choice(list(shares), p=list(shares.values())))
     for _ in range(_ATTEMPTS):
@@ -107,10 +107,10 @@ def _new_formula(random: np.random.Generator, vertices: int, seen: set[Hashable]
 
 
 def planar_bipartite(random: np.random.Generator, left: int, right: int) -> nx.Graph[int]:
-    """A random connected planar bipartite graph of minimum degree 2: nodes 0 .. left - 1 against the `right` others.
+    """A random connected planar bipartite graph of minimum degree 2, between nodes 0 .. left - 1 and `right` others.
 
-    Edges are inserted in random order while the graph stays planar, which ends in a maximal planar bipartite graph;
-    then some are taken out again where degrees and connectedness allow.
+    Edges are added in random order if the graph remains planar, which gives a maximal planar bipartite graph. Then some
+    are removed if degrees and connectedness allow it.
     """
     import networkx as nx
 
@@ -131,7 +131,7 @@ def planar_bipartite(random: np.random.Generator, left: int, right: int) -> nx.G
 
 
 def _formula(random: np.random.Generator, base: nx.Graph[int], clauses: int) -> Formula:
-    """Nodes below `clauses` become clauses, cut where they are long; every literal gets a random sign."""
+    """Makes clauses of the nodes below `clauses`, splits long ones, and gives every literal a random sign."""
     import networkx as nx
 
     _, embedding = nx.check_planarity(base)
@@ -145,7 +145,7 @@ def _formula(random: np.random.Generator, base: nx.Graph[int], clauses: int) -> 
 
 
 def _chunks(random: np.random.Generator, variables: list[int]) -> Iterator[list[int]]:
-    """Consecutive chunks of random size 2 .. 5; a single variable that would be left over joins the last chunk."""
+    """Consecutive chunks of random size 2 .. 5; a single remaining variable is added to the last chunk."""
     start = 0
     while start < len(variables):
         end = start + int(random.integers(2, MAX_CLAUSE + 1))

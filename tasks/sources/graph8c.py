@@ -1,8 +1,8 @@
-"""GRAPH8c: every connected graph on eight vertices (Balcilar et al. 2021), enumerated here instead of downloaded.
+"""GRAPH8c: every connected graph on eight vertices (Balcilar et al. 2021), enumerated instead of downloaded.
 
-A connected graph on n vertices has a vertex whose removal leaves it connected, so the connected graphs on n - 1
-vertices, each extended by a vertex with every non-empty neighbourhood, are all of them; nauty's certificates keep one
-per isomorphism class. The numbers of classes are known (OEIS A001349) and checked.
+Every connected graph on n vertices has a vertex whose removal leaves it connected. So all of them are obtained from the
+connected graphs on n - 1 vertices by adding a vertex with every non-empty neighbourhood. Certificates of nauty keep one
+graph of each isomorphism class. The numbers of classes are known (OEIS A001349) and checked.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ CONNECTED_GRAPHS = {1: 1, 2: 1, 3: 2, 4: 6, 5: 21, 6: 112, 7: 853, 8: 11_117}
 
 
 def connected_graphs(nodes: int = 8) -> NDArray[np.uint8]:
-    """All connected graphs on `nodes` vertices, one per isomorphism class, in a fixed order.
+    """All connected graphs on `nodes` vertices, one of each isomorphism class, in a fixed order.
 
-    Takes some seconds for eight vertices and is kept in the cache.
+    Takes some seconds for eight vertices; the result is kept in the cache.
 
     Args:
-        nodes: 1 to 8.
+        nodes: Number of vertices, 1 to 8.
 
     Returns:
         Adjacency matrices [graphs, nodes, nodes], uint8, symmetric with a zero diagonal; 11,117 graphs for eight
@@ -32,7 +32,7 @@ def connected_graphs(nodes: int = 8) -> NDArray[np.uint8]:
 
     Raises:
         ValueError: `nodes` is not in 1..8.
-        cache.DataError: the number of graphs is wrong, or the cache cannot be used.
+        DataError: The number of graphs is wrong, or the cache cannot be used.
     """
     if nodes not in CONNECTED_GRAPHS:
         raise ValueError(f"connected graphs are enumerated for 1 to 8 vertices, not for {nodes}")
@@ -40,7 +40,7 @@ def connected_graphs(nodes: int = 8) -> NDArray[np.uint8]:
     adjacency = cache.arrays(name, ["adjacency"], lambda: {"adjacency": _enumerate(nodes)})["adjacency"]
     if adjacency.shape != (CONNECTED_GRAPHS[nodes], nodes, nodes):
         raise cache.DataError(
-            f"{cache.find(name)} holds an array of shape {adjacency.shape}; delete it, and it is made again."
+            f"{cache.find(name)} holds an array of shape {adjacency.shape}; delete it, and it is built again."
         )
     return adjacency.astype(np.uint8, copy=False)
 
@@ -59,7 +59,7 @@ def _enumerate(nodes: int) -> NDArray[np.uint8]:
 
 
 def _extensions(graphs: list[list[int]], size: int) -> Iterator[list[int]]:
-    """Every graph on `size` vertices joined with one more vertex in every possible way but none."""
+    """Every graph on `size` vertices with one more vertex, for every non-empty neighbourhood of it."""
     for graph in graphs:
         for neighbourhood in range(1, 1 << size):
             yield [old | (neighbourhood >> v & 1) << size for v, old in enumerate(graph)] + [neighbourhood]

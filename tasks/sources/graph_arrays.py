@@ -1,4 +1,4 @@
-"""Graphs laid end to end in plain arrays, and what is wrong with graphs that claim to be some."""
+"""Concatenated graphs in plain arrays, with checks of graphs that were read from files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tasks.sources.cache import DataError
 
 @dataclass(frozen=True, eq=False)
 class GraphArrays:
-    """G graphs whose features are classes.
+    """G concatenated graphs whose features are classes.
 
     Attributes:
-        node_offset: [G + 1], int64; the nodes of graph g are node_offset[g] .. node_offset[g + 1] - 1.
-        edge_offset: [G + 1], int64; the same for directed edges.
-        node_features: [N, F], uint8.
-        edge_index: [2, M], the smallest unsigned integers that do; node indices local to each graph, row 0 the source.
-        edge_features: [M, F'], uint8.
+        node_offset: The nodes of graph g are node_offset[g] .. node_offset[g + 1] - 1; int64 [G + 1].
+        edge_offset: The same for directed edges; int64 [G + 1].
+        node_features: uint8 [N, F].
+        edge_index: Node indices local to each graph, sources in row 0; [2, M] of the smallest unsigned type.
+        edge_features: uint8 [M, F'].
     """
 
     node_offset: NDArray[np.int64]
@@ -35,10 +35,12 @@ class GraphArrays:
 
     @property
     def node_counts(self) -> NDArray[np.int64]:
+        """The number of nodes of each graph, [G]."""
         return np.diff(self.node_offset)
 
     @property
     def edge_counts(self) -> NDArray[np.int64]:
+        """The number of directed edges of each graph, [G]."""
         return np.diff(self.edge_offset)
 
     @classmethod
@@ -49,11 +51,17 @@ class GraphArrays:
         edge_index: Sequence[NDArray[Any]],
         edge_features: Sequence[NDArray[Any]],
     ) -> GraphArrays:
-        """Lays graphs end to end: node features ``[n, F]``, edges ``[2, m]`` and edge features ``[m, F']`` of each.
+        """Concatenates and checks graphs.
+
+        Args:
+            source: The name of the file, for messages.
+            node_features: ``[n, F]`` for each graph.
+            edge_index: ``[2, m]`` for each graph.
+            edge_features: ``[m, F']`` for each graph.
 
         Raises:
-            DataError: a graph has no nodes, an edge to a node that it does not have or the same edge twice, or a
-                feature is no class (a whole number from 0 to 255); ``source`` names the file in the sentence.
+            DataError: A graph has no nodes, an edge to a node that it does not have or the same edge twice, or a
+                feature is no class (a whole number from 0 to 255).
         """
         largest = max((len(features) for features in node_features), default=1)
         index = np.min_scalar_type(largest)
@@ -77,34 +85,39 @@ class GraphArrays:
         return packed
 
     def _repeated_edge(self, largest: int) -> int | None:
-        """The first graph that lists an edge twice."""
+        """Returns the first graph that lists an edge twice, or None."""
         keys = np.sort(pair_keys(self.edge_offset, self.edge_index, largest))
         repeated = keys[1:][keys[1:] == keys[:-1]]
         return int(repeated[0] // largest**2) if repeated.size else None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """By field name, as they are stored."""
+        """The arrays by name, for storage."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @classmethod
     def of(cls, stored: Mapping[str, NDArray[Any]]) -> GraphArrays:
+        """The inverse of :meth:`arrays`; other names are ignored."""
         return cls(**{item.name: stored[item.name] for item in fields(cls)})
 
 
 def offsets(counts: ArrayLike) -> NDArray[np.int64]:
-    """``[G + 1]``: where each of G graphs of so many items begins and the last one ends."""
+    """The offsets ``[G + 1]`` of G graphs with ``counts`` ``[G]`` items: the start of each, and the end of the last."""
     return np.append(0, np.cumsum(counts, dtype=np.int64))
 
 
 def pair_keys(offset: NDArray[np.int64], index: NDArray[Any], largest: int) -> NDArray[np.int64]:
-    """``[M]``: one number for each pair of nodes ``index`` ``[2, M]`` of a graph of at most ``largest`` nodes."""
+    """A unique number ``[M]`` for each pair of nodes ``index`` ``[2, M]``, for graphs of at most ``largest`` nodes."""
     graph = np.repeat(np.arange(offset.size - 1), np.diff(offset))
     source, target = index.astype(np.int64)
     return (graph * largest + source) * largest + target
 
 
 def as_classes(source: str, values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole numbers from 0 to 255 as they are stored; anything else, not-a-number included, is a :class:`DataError`."""
+    """Converts features to uint8.
+
+    Raises:
+        DataError: A value is no whole number from 0 to 255.
+    """
     with np.errstate(invalid="ignore"):
         classes = values.astype(np.uint8)
     if not np.array_equal(classes, values):

@@ -1,4 +1,4 @@
-"""Exact questions about small graphs with node types: isomorphism, colour refinement, satisfiability."""
+"""Exact checks of small graphs with node types: isomorphism, colour refinement, satisfiability."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class TypedGraph(NamedTuple):
     """An undirected graph whose nodes have a type.
 
     Attributes:
-        node_type: [n], integers.
-        edge_index: [2, m], node indices; every edge is listed in both directions.
+        node_type: Integers [n].
+        edge_index: Node indices [2, m]; every edge is listed in both directions.
     """
 
     node_type: NDArray[np.integer]
@@ -32,7 +32,7 @@ class TypedGraph(NamedTuple):
 
 
 def certificate(graph: TypedGraph) -> tuple[Hashable, ...]:
-    """A value that two graphs share exactly if they are isomorphic with their node types: nauty's canonical form."""
+    """A value that is equal for two graphs exactly if they are isomorphic with node types: nauty's canonical form."""
     import pynauty
 
     types = graph.node_type.tolist()
@@ -45,14 +45,14 @@ def certificate(graph: TypedGraph) -> tuple[Hashable, ...]:
 
 
 def isomorphic(first: TypedGraph, second: TypedGraph) -> bool:
-    """Whether an isomorphism that keeps node types joins the two graphs."""
+    """Returns True if there is an isomorphism of the graphs that keeps node types."""
     return certificate(first) == certificate(second)
 
 
 def colour_refinement_equivalent(first: TypedGraph, second: TypedGraph) -> bool:
-    """Whether 1-WL colour refinement, started from the node types, fails to tell the two graphs apart.
+    """Returns True if 1-WL colour refinement, started from the node types, does not distinguish the graphs.
 
-    Both graphs are refined together until no colour class splits; they are equivalent if every colour is equally
+    Both graphs are refined together until no colour class splits. They are equivalent if every colour is equally
     frequent in both.
     """
     sides = [graph.neighbours() for graph in (first, second)]
@@ -71,14 +71,13 @@ def colour_refinement_equivalent(first: TypedGraph, second: TypedGraph) -> bool:
 
 
 def satisfiable(graph: TypedGraph) -> bool:
-    """Whether the propositional formula that the graph stands for can be satisfied.
+    """Returns True if the propositional formula of a graph can be satisfied.
 
-    A clause node holds the literals it is adjacent to; two adjacent literals are each other's negation. Which of the
-    two is the positive one is not stored and does not matter: exchanging a variable with its negation keeps
-    satisfiability.
+    A clause consists of the literals that its node is adjacent to, and two adjacent literals are negations of each
+    other. The graph does not say which of the two is positive, and satisfiability does not depend on it.
 
     Raises:
-        ValueError: the graph is not a formula: a literal has not exactly one negation, or two clauses are adjacent.
+        ValueError: The graph is no formula: a literal does not have exactly one negation, or two clauses are adjacent.
     """
     from pysat.solvers import Solver
 

@@ -1,6 +1,6 @@
-"""The molecules of the long-range graph benchmark (Dwivedi et al. 2022), from the files that PyG reads.
+"""The molecules of the Long Range Graph Benchmark (Dwivedi et al. 2022), from the files that PyG reads.
 
-Atoms and bonds have the features of the open graph benchmark: 9 of an atom (element, chirality, degree, charge,
+Atoms and bonds have the features of the Open Graph Benchmark: 9 of an atom (element, chirality, degree, charge,
 hydrogens, radical electrons, hybridization, aromatic, in a ring), 3 of a bond (type, stereo, conjugated).
 """
 
@@ -46,7 +46,7 @@ PCQM_CONTACT = Archive(
 
 @dataclass(frozen=True, eq=False)
 class Molecules:
-    """``target`` ``[G, T]``, float32."""
+    """Molecules with targets ``target`` ``[G, T]``, float32."""
 
     graphs: GraphArrays
     target: NDArray[np.float32]
@@ -54,9 +54,13 @@ class Molecules:
 
 @dataclass(frozen=True, eq=False)
 class Contacts:
-    """Labelled pairs of atoms: ``pair_index`` ``[2, P]`` local to each graph, ``pair_label`` ``[P]`` 1 or 0, uint8.
+    """Molecules with labelled pairs of atoms.
 
-    The pairs of graph g are ``pair_offset[g] .. pair_offset[g + 1] - 1``.
+    Attributes:
+        graphs: The molecules.
+        pair_offset: The pairs of graph g are pair_offset[g] .. pair_offset[g + 1] - 1; int64 [G + 1].
+        pair_index: Atom indices local to each graph, [2, P].
+        pair_label: 1 for a contact, else 0; uint8 [P].
     """
 
     graphs: GraphArrays
@@ -66,10 +70,10 @@ class Contacts:
 
 
 def peptides(archive: Archive) -> dict[str, Molecules]:
-    """Peptides-func (10 labels, not-a-number where one is unknown) or Peptides-struct (11 numbers), by split.
+    """Peptides-func (10 labels, NaN if unknown) or Peptides-struct (11 numbers), by split.
 
     Raises:
-        DataError: the archive cannot be had, is damaged, or is not what it claims to be.
+        DataError: The archive is missing and cannot be downloaded, is damaged, or is not the published one.
     """
     stored = archive.arrays(VERSION, SPLITS, (*GraphArrays.__annotations__, "target"), _unpack_molecules)
     return {split: Molecules(GraphArrays.of(arrays), arrays["target"]) for split, arrays in stored.items()}
@@ -79,7 +83,7 @@ def contacts(archive: Archive) -> dict[str, Contacts]:
     """PCQM-Contact, by split.
 
     Raises:
-        DataError: the archive cannot be had, is damaged, or is not what it claims to be.
+        DataError: The archive is missing and cannot be downloaded, is damaged, or is not the published one.
     """
     own = ("pair_offset", "pair_index", "pair_label")
     stored = archive.arrays(VERSION, SPLITS, (*GraphArrays.__annotations__, *own), _unpack_contacts)
@@ -89,7 +93,7 @@ def contacts(archive: Archive) -> dict[str, Contacts]:
 
 
 def _unpack_molecules(source: str, members: Iterator[Any]) -> dict[str, dict[str, NDArray[Any]]]:
-    """From lists of (atoms, bonds, edge_index, target)."""
+    """Converts lists of (atoms, bonds, edge_index, target)."""
     made = {}
     for split, molecules in zip(SPLITS, members, strict=True):
         columns = [[tensor.numpy() for tensor in column] for column in zip(*molecules, strict=True)]
@@ -100,7 +104,7 @@ def _unpack_molecules(source: str, members: Iterator[Any]) -> dict[str, dict[str
 
 
 def _unpack_contacts(source: str, members: Iterator[Any]) -> dict[str, dict[str, NDArray[Any]]]:
-    """From lists of (atoms, bonds, edge_index, edge_label_index, edge_label)."""
+    """Converts lists of (atoms, bonds, edge_index, edge_label_index, edge_label)."""
     made = {}
     for split, molecules in zip(SPLITS, members, strict=True):
         columns = [[tensor.numpy() for tensor in column] for column in zip(*molecules, strict=True)]
@@ -113,7 +117,7 @@ def _unpack_contacts(source: str, members: Iterator[Any]) -> dict[str, dict[str,
 def _pairs(
     source: str, atoms: list[NDArray[Any]], pairs: list[NDArray[Any]], labels: list[NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """Every labelled pair once; a pair that is listed as a contact and as none is a contact."""
+    """The labelled pairs without duplicates; a pair that is listed with both labels is a contact."""
     largest = max(len(features) for features in atoms)
     offset = offsets([index.shape[1] for index in pairs])
     index, label = np.concatenate(pairs, 1), as_classes(source, np.concatenate(labels))

@@ -1,7 +1,7 @@
-"""ModelNet10 and ModelNet40 (Wu et al. 2015) as points sampled from their meshes, which PyG downloads and reads.
+"""ModelNet10 and ModelNet40 (Wu et al. 2015): points sampled from meshes, which PyG downloads and reads.
 
-What is kept in a data folder are the points alone (`modelnet10-v1-points2048.npz`): the download, of which PyG would
-take a half for a whole, lives in a temporary folder until every shape has been counted.
+Only the points are kept in a data folder (`modelnet10-v1-points2048.npz`). The download is kept in a temporary folder
+until all shapes were counted, since PyG would accept an incomplete one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ HALVES = ("train", "test")
 
 
 class Surfaces(NamedTuple):
-    """Points that stand for surfaces, in an order without meaning.
+    """M surfaces as points in arbitrary order.
 
     Attributes:
-        points: [M, T, 3], float32; about their mean, the furthest of norm 1.
-        label: [M], int64; the class.
+        points: T points relative to their mean, the furthest of norm 1; float32 [M, T, 3].
+        label: Classes, int64 [M].
     """
 
     points: NDArray[np.float32]
@@ -40,15 +40,15 @@ class Surfaces(NamedTuple):
 
 
 def file_name(name: str) -> str:
-    """What the points of `modelnet10` or `modelnet40` are called in a data folder."""
+    """The name of the file with the points of `modelnet10` or `modelnet40`."""
     return cache.versioned_name(name, VERSION, points=POINTS)
 
 
 def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
-    """The published training and test split of `modelnet10` or `modelnet40`, in an order that mixes the classes.
+    """The published training and test split of `modelnet10` or `modelnet40`, with mixed classes.
 
     Raises:
-        cache.DataError: the points are in no data folder and the meshes cannot be downloaded, or a file is damaged.
+        DataError: No data folder has the points and the meshes cannot be downloaded, or a file is damaged.
     """
     stored = split_arrays(file_name(name), HALVES, Surfaces._fields, lambda: _sample(name))
     train, test = (Surfaces(**stored[split]) for split in HALVES)
@@ -59,7 +59,7 @@ def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
 
 
 def _fault(found: Surfaces, size: int) -> str | None:
-    """What speaks against `found` being `size` surfaces: a file may have been put there by hand."""
+    """Returns the reason if `found` is not `size` surfaces, as a file from elsewhere may be; else None."""
     if found.points.shape != (size, POINTS, 3) or found.label.shape != (size,):
         return f"points {found.points.shape} and labels {found.label.shape} in place of {size} surfaces"
     if not np.isfinite(found.points).all():
@@ -77,7 +77,7 @@ def _sample(name: str) -> dict[str, cache.Arrays]:
         for split, size in zip(HALVES, SIZES[name], strict=True):
             try:
                 read = ModelNet(folder, name.removeprefix("modelnet"), split == "train", pre_transform=_sampled)
-            except Exception as error:  # whatever a network, an archive or a mesh may raise
+            except Exception as error:  # errors of the network, the archive or a mesh
                 raise cache.DataError(
                     f"{name} could not be downloaded or read ({type(error).__name__}: {error}); put "
                     f"{file_name(name)} into {cache.folders()[0]}, or take generated shapes with "
@@ -87,14 +87,14 @@ def _sample(name: str) -> dict[str, cache.Arrays]:
                 raise cache.DataError(f"{name} has {len(read)} meshes for {split} instead of {size}: try again.")
             label = np.array([int(shape.y) for shape in read])
             key = np.array([int(shape.key) for shape in read])
-            order = np.lexsort((label, key))  # the order in which a folder lists its files means nothing
+            order = np.lexsort((label, key))  # not the arbitrary order of files in a folder
             points = np.stack([shape.pos.numpy() for shape in read])[order]
             made[split] = {"points": points, "label": label[order]}
     return made
 
 
 def _sampled(shape: Data) -> Data:
-    """Points sampled from a mesh by chance that depends on the mesh alone."""
+    """Points sampled from a mesh, with a seed that depends on the mesh alone."""
     import torch
     from torch_geometric.data import Data
     from trimesh import Trimesh

@@ -4,9 +4,9 @@ The simulator is that of Kipf et al. 2018 with the charges of Fuchs et al. 2020 
 al. 2021. NumPy's legacy generator reproduces the published draws; the integration runs many trajectories at once in
 float64.
 
-The motion is chaotic. Half of the trajectories are reproduced to 1e-13 by any float64 implementation, but about one in
-twenty has a close encounter that amplifies rounding errors beyond 1e-6 at frame 30, one in thirty beyond 1e-2. There
-any two implementations differ, and both differ as much from a run in extended precision.
+The motion is chaotic. Any float64 implementation reproduces half of the trajectories to 1e-13, but about one in twenty
+has a close encounter that amplifies rounding errors beyond 1e-6 at frame 30, and one in thirty beyond 1e-2. For these,
+any two implementations differ from each other as much as from a run in extended precision.
 
 Units are the simulator's own: unit mass, unit interaction strength, time step 0.001.
 """
@@ -41,9 +41,9 @@ class Start(NamedTuple):
     """Initial conditions of T trajectories of n particles.
 
     Attributes:
-        position: [T, n, 3], float64.
-        velocity: [T, n, 3], float64.
-        charge: [T, n], int8, -1 or +1.
+        position: float64 [T, n, 3].
+        velocity: float64 [T, n, 3].
+        charge: -1 or +1, int8 [T, n].
     """
 
     position: Float
@@ -55,8 +55,8 @@ class Frames(NamedTuple):
     """Recorded motion: frame f is the state after 100 (f + 1) steps.
 
     Attributes:
-        position: [frames, T, n, 3], float64.
-        velocity: [frames, T, n, 3], float64; that of the step that led to the position, half a time step behind it.
+        position: float64 [frames, T, n, 3].
+        velocity: Velocities in the step that led to the position, half a time step earlier; float64 [frames, T, n, 3].
     """
 
     position: Float
@@ -67,10 +67,10 @@ class Trajectories(NamedTuple):
     """One split of the benchmark: predict `target` from the rest.
 
     Attributes:
-        position: [T, n, 3], float64, at frame 30.
-        velocity: [T, n, 3], float64, at frame 30.
-        charge: [T, n], int8, -1 or +1.
-        target: [T, n, 3], float64, the positions at frame 40.
+        position: Positions at frame 30, float64 [T, n, 3].
+        velocity: Velocities at frame 30, float64 [T, n, 3].
+        charge: -1 or +1, int8 [T, n].
+        target: Positions at frame 40, float64 [T, n, 3].
     """
 
     position: Float
@@ -84,19 +84,19 @@ def trajectories(
 ) -> dict[str, Trajectories]:
     """The splits `train`, `validation` and `test` of the n-body benchmark, kept in the cache.
 
-    The defaults are the published set as experiments use it. Every size is a prefix of the published split, whose draws
-    are all consumed, so that a smaller set holds the same trajectories.
+    The defaults are the published set as experiments use it. A smaller split is a prefix of the published one, since
+    the random numbers of all published trajectories are drawn.
 
     Args:
-        nodes: particles, 2 to 100; the density is that of five.
-        train: at most 10,000.
-        validation: at most 2,000.
-        test: at most 2,000.
-        seed: of NumPy's legacy generator.
+        nodes: Number of particles, 2 to 100; the density is that of five.
+        train: Number of trajectories, at most 10,000.
+        validation: At most 2,000.
+        test: At most 2,000.
+        seed: The seed of NumPy's legacy generator.
 
     Raises:
-        ValueError: a size is out of range.
-        cache.DataError: the cached file is damaged, or the cache cannot be used.
+        ValueError: A size is out of range.
+        DataError: The cached file is damaged, or the cache cannot be used.
     """
     sizes = {"train": train, "validation": validation, "test": test}
     _check(nodes, sizes)
@@ -107,13 +107,13 @@ def trajectories(
 
 
 def draws(nodes: int = 5, sizes: Mapping[str, int] = PUBLISHED_SIZES, seed: int = 43) -> dict[str, Start]:
-    """The initial conditions of every split, drawn in the published order.
+    """Draws the initial conditions of every split in the published order.
 
     All 14,000 published trajectories are drawn, training first, then validation, then test; the first `sizes[split]` of
     each split are returned.
 
     Raises:
-        ValueError: a size is out of range.
+        ValueError: A size is out of range.
     """
     _check(nodes, sizes)
     random = np.random.RandomState(seed)
@@ -137,21 +137,21 @@ def simulate(
     steps: int = 4_100,
     frames: Sequence[int] | None = None,
 ) -> Frames:
-    """Moves T systems of n charged particles through `steps` time steps of 0.001.
+    """Simulates T systems of n charged particles for `steps` time steps of 0.001.
 
     The force on particle i is the sum over j of q_i q_j (x_i - x_j) / |x_i - x_j|^3, each component clipped to +-100.
-    One kick of the velocities by a full step opens; then every step drifts, records if its number is a multiple of 100,
-    and kicks.
+    The integration starts with a kick of the velocities by a full step. Then every step drifts, records if its number
+    is a multiple of 100, and kicks.
 
     Args:
         positions: [T, n, 3].
         velocities: [T, n, 3].
         charges: [T, n].
-        steps: time steps.
-        frames: the frames to return, by default all of them: 0 .. steps // 100 - 1.
+        steps: Number of time steps.
+        frames: The frames to return; by default all, 0 .. steps // 100 - 1.
 
     Raises:
-        ValueError: the shapes do not fit together, or a frame lies beyond `steps`.
+        ValueError: The shapes do not match, or a frame is beyond `steps`.
     """
     position, velocity, charge = (np.asarray(array, dtype=np.float64) for array in (positions, velocities, charges))
     if (
@@ -179,19 +179,19 @@ def simulate(
 
 
 def energy_drift(frames: Frames, charges: ArrayLike) -> Float:
-    """How badly the integration keeps each trajectory's energy: a diagnostic.
+    """The relative error of the energy of each trajectory, a diagnostic of the integration.
 
-    The change of the total energy from the first to the last frame, relative to the energies at the first (kinetic
-    energy plus the magnitudes of all pair energies: the total itself may be zero). Velocities are first brought level
-    with positions by half a kick. A close encounter of opposite charges, where the force is clipped, does not conserve
-    energy.
+    It is the change of the total energy from the first to the last frame, divided by the kinetic energy plus the
+    magnitudes of all pair energies at the first frame (the total may be zero). Velocities are first moved to the time
+    of the positions by half a kick. A close encounter of opposite charges, where the force is clipped, does not
+    conserve energy.
 
     Args:
-        frames: at least two frames of T trajectories.
+        frames: At least two frames of T trajectories.
         charges: [T, n].
 
     Returns:
-        [T], float64, non-negative.
+        Non-negative errors, float64 [T].
     """
     charge = np.asarray(charges, dtype=np.float64)
     first, last = (_energies(frames.position[f], frames.velocity[f], charge) for f in (0, -1))
@@ -228,7 +228,7 @@ def _draw(random: np.random.RandomState, nodes: int) -> tuple[Float, Float, Floa
 
 
 def _reflect(position: Float, velocity: Float) -> tuple[Float, Float]:
-    """Particles that start outside the box are mirrored into it and move inwards."""
+    """Reflects particles that start outside the box into it, and makes them move inwards."""
     outside = np.abs(position) > _BOX
     side = np.sign(position)
     return np.where(outside, 2 * _BOX * side - position, position), np.where(
@@ -237,7 +237,7 @@ def _reflect(position: Float, velocity: Float) -> tuple[Float, Float]:
 
 
 def _integrate(position: Float, velocity: Float, charge: Float, steps: int) -> Iterator[tuple[int, Float, Float]]:
-    """Yields (frame, position [t, n, 3], velocity [t, n, 3]); the arrays change when the next frame is asked for."""
+    """Yields (frame, position [t, n, 3], velocity [t, n, 3]); the arrays are overwritten by the next frame."""
     forces = _Forces(charge)
     x = forces.position
     x[:] = position.transpose(2, 1, 0)
@@ -255,9 +255,9 @@ def _integrate(position: Float, velocity: Float, charge: Float, steps: int) -> I
 class _Forces:
     """Forces among the particles of t systems, with every array allocated once.
 
-    Arrays are [3, n, t], systems last, so that each operation is one long run. Particle i meets particle i + d (modulo
-    n) for d = 1 .. n // 2, which is every pair once; rows n .. n + n // 2 repeat the first ones, so that i + d needs no
-    modulo.
+    Arrays are [3, n, t], with systems last, so that each operation is on contiguous memory. Every pair is computed
+    once, as particles i and i + d (modulo n) for d = 1 .. n // 2. Rows n .. n + n // 2 repeat the first ones, so that
+    i + d needs no modulo.
     """
 
     def __init__(self, charge: Float) -> None:
@@ -274,7 +274,7 @@ class _Forces:
 
     @property
     def position(self) -> Float:
-        """Where the caller keeps the positions, [3, n, t]."""
+        """The array for the positions, [3, n, t], which the caller writes."""
         return self._wrapped[:, : self.nodes]
 
     def kick(self) -> Float:
@@ -305,7 +305,7 @@ class _Forces:
         self._force[:, d : d + rows] -= pair
 
     def _rows(self, d: int) -> int:
-        """How many pairs are d apart: half as many where d forwards and d backwards is the same particle."""
+        """The number of pairs at distance d: half as many if i + d and i - d are the same particle."""
         return self.half if 2 * d == self.nodes else self.nodes
 
 

@@ -1,7 +1,7 @@
-"""PATTERN: which nodes of a stochastic block model belong to a planted pattern? (Dwivedi et al. 2020)
+"""PATTERN (Dwivedi et al. 2020): find the nodes of a stochastic block model that belong to a planted pattern.
 
-The published set is used where its file stands in a data folder, or is downloaded if asked for; the generator here
-follows the authors' procedure and gives a *variant* of it, which results must name as such.
+The published set is used if its file is in a data folder, and downloaded on request. The generator follows the authors'
+procedure and makes a *variant* of the set, which results name as such.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ PUBLISHED = Archive(
     facts=Facts(graphs=14_000, mean_nodes=118.9, mean_edges=6_098.9),
 )
 PUBLISHED_VERSION = 1
-NODES = 188  # the largest published graph
-SMALLEST = 44  # the smallest
+NODES = 188  # of the largest published graph
+SMALLEST = 44  # of the smallest
 SYMBOLS = 3
 COMMUNITIES = 5
-COMMUNITY_SIZES = (5, 35)  # of the pattern too; the end is excluded
+COMMUNITY_SIZES = (5, 35)  # also the sizes of patterns; the end is excluded
 WITHIN, ACROSS, PATTERN_TO_REST = 0.5, 0.35, 0.5
 CHUNK = 100
 
 
 @dataclass(frozen=True, eq=False)
 class PatternSplit:
-    """Graphs with one feature, a symbol; ``label`` ``[N]``, int8, is 1 in the pattern."""
+    """Graphs with one feature, a symbol; ``label`` ``[N]``, int8, is 1 for nodes of the pattern."""
 
     graphs: GraphArrays
     label: NDArray[np.int8]
 
 
 def available() -> str:
-    """Which set this installation has at hand: "official" if its file stands in a data folder, else "generated"."""
+    """Returns "official" if a data folder has the published set, else "generated"."""
     return "official" if PUBLISHED.found(PUBLISHED_VERSION) else "generated"
 
 
 def official() -> dict[str, PatternSplit]:
-    """The published set, read once from its file (downloaded where it is missing) and kept as plain arrays.
+    """The published set, which is downloaded if it is missing and kept as plain arrays.
 
     Raises:
-        cache.DataError: the file cannot be had or is not the published one.
+        DataError: The file is missing and cannot be downloaded, or is not the published one.
     """
     stored = PUBLISHED.arrays(PUBLISHED_VERSION, SPLITS, (*GraphArrays.__annotations__, "label"), _unpack)
     return {split: PatternSplit(GraphArrays.of(stored[split]), stored[split]["label"]) for split in SPLITS}
 
 
 def _unpack(source: str, loaded: Any) -> dict[str, dict[str, NDArray[Any]]]:
-    """From the file's three lists of dictionaries of tensors: one-hot ``x``, ``edge_index`` and ``y``."""
+    """Converts the file's three lists of dictionaries of tensors: one-hot ``x``, ``edge_index`` and ``y``."""
     (splits,) = loaded
     return {split: _unpack_split(source, graphs) for split, graphs in zip(SPLITS, splits, strict=True)}
 
@@ -82,13 +82,19 @@ def _unpack_split(source: str, graphs: Any) -> dict[str, NDArray[Any]]:
 
 
 def generated(nodes: int, counts: Mapping[str, int], patterns: int, seed: int) -> dict[str, PatternSplit]:
-    """A variant of PATTERN: graph g of every split holds pattern g mod ``patterns``.
+    """Generates a variant of PATTERN: graph g of every split has pattern g mod ``patterns``.
 
-    With ``nodes`` other than 188, the sizes of communities and patterns are scaled in proportion. Graphs beyond the
-    published sizes (44 to 188 nodes, scaled) are drawn again. It takes seconds, so nothing is stored.
+    Graphs outside the published sizes (44 to 188 nodes, scaled) are drawn again. Generation takes seconds, so nothing
+    is stored.
+
+    Args:
+        nodes: The largest number of nodes; the sizes of communities and patterns are scaled by ``nodes`` / 188.
+        counts: Number of graphs of each split.
+        patterns: Number of different patterns.
+        seed: The seed of all random numbers.
 
     Raises:
-        ValueError: there are no patterns, or ``nodes`` leaves no room for communities.
+        ValueError: There are no patterns, or ``nodes`` is too small for communities.
     """
     if patterns < 1 or min(counts.values(), default=0) < 0 or seed < 0:
         raise ValueError(f"patterns must be positive, counts and seed not negative: {patterns}, {counts}, {seed}")
@@ -102,7 +108,7 @@ def generated(nodes: int, counts: Mapping[str, int], patterns: int, seed: int) -
 
 @dataclass(frozen=True)
 class BlockLaw:
-    """Sizes of communities, ``low`` to ``high`` (excluded), and of graphs, ``smallest`` to ``largest``."""
+    """The sizes of communities, ``low`` to ``high`` (exclusive), and of graphs, ``smallest`` to ``largest``."""
 
     low: int
     high: int
@@ -111,6 +117,7 @@ class BlockLaw:
 
     @staticmethod
     def scaled(nodes: int) -> BlockLaw:
+        """The published sizes scaled to graphs of at most ``nodes`` nodes."""
         scale = nodes / NODES
         low, high = (round(bound * scale) for bound in COMMUNITY_SIZES)
         law = BlockLaw(max(low, 1), high, round(SMALLEST * scale), nodes)
@@ -119,12 +126,13 @@ class BlockLaw:
         return law
 
     def sizes(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Draws sizes of communities."""
         return random.integers(self.low, self.high, shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """P planted patterns: ``size`` ``[P]``, ``edges`` ``[P, S, S]`` and ``symbols`` ``[P, S]``, S the largest size."""
+    """P planted patterns: ``size`` ``[P]``, ``edges`` ``[P, S, S]`` and ``symbols`` ``[P, S]`` for a largest size S."""
 
     size: NDArray[np.int64]
     edges: NDArray[np.bool_]
@@ -132,6 +140,7 @@ class Patterns:
 
     @staticmethod
     def drawn(law: BlockLaw, patterns: int, random: np.random.Generator) -> Patterns:
+        """Draws random patterns."""
         size = law.sizes(random, (patterns,))
         lower = np.tril(random.random((patterns, law.high - 1, law.high - 1)) < WITHIN, -1)
         symbols = random.integers(0, SYMBOLS, (patterns, law.high - 1))
@@ -159,14 +168,15 @@ def _generate(law: BlockLaw, patterns: Patterns, count: int, random: np.random.G
 def _chunk(
     law: BlockLaw, patterns: Patterns, place: NDArray[np.int64], random: np.random.Generator
 ) -> tuple[NDArray[Any], ...]:
-    """Graphs around the patterns at ``place`` ``[B]``: node counts, edge counts, symbols, edges, blocks, end to end.
+    """Draws graphs with the patterns at ``place`` ``[B]``. Nodes are drawn block by block and then shuffled.
 
-    Block 0 is the pattern. Nodes are drawn block by block and then shuffled.
+    Returns:
+        Node counts, edge counts, symbols, edges and blocks of all graphs concatenated. Block 0 is the pattern.
     """
     sizes = np.concatenate([patterns.size[place, None], _communities(law, patterns.size[place], random)], 1)
     counts = sizes.sum(1)
     node = np.arange(counts.max())
-    block = (node >= sizes.cumsum(1)[..., None]).sum(1)  # COMMUNITIES + 1 where there is no node
+    block = (node >= sizes.cumsum(1)[..., None]).sum(1)  # COMMUNITIES + 1 for absent nodes
     symbols = random.integers(0, SYMBOLS, block.shape)
     drawn = np.tril(random.random((*block.shape, node.size), np.float32) < _probability(block), -1)
     edges = drawn | drawn.swapaxes(1, 2)
@@ -186,7 +196,7 @@ def _chunk(
 
 
 def _communities(law: BlockLaw, pattern: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
-    """``[B, COMMUNITIES]`` sizes beside patterns of sizes ``[B]``, drawn again where a graph is too small or large."""
+    """Sizes ``[B, COMMUNITIES]`` for patterns of sizes ``[B]``, drawn again if a graph is too small or too large."""
     sizes = law.sizes(random, (len(pattern), COMMUNITIES))
     while True:
         total = pattern + sizes.sum(1)
@@ -197,7 +207,7 @@ def _communities(law: BlockLaw, pattern: NDArray[np.int64], random: np.random.Ge
 
 
 def _probability(block: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``[B, N, N]``: of an edge between nodes of the blocks ``[B, N]``."""
+    """The probability ``[B, N, N]`` of an edge between nodes of the blocks ``[B, N]``."""
     table = np.full((COMMUNITIES + 2, COMMUNITIES + 2), ACROSS, np.float32)
     np.fill_diagonal(table, WITHIN)
     table[0, 1:] = table[1:, 0] = PATTERN_TO_REST

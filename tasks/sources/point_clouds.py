@@ -1,6 +1,6 @@
-"""Point clouds of shapes to classify: surfaces seen in part, with noise, in any pose.
+"""Point clouds of shapes to classify: partially visible surfaces with noise, in any pose.
 
-The surfaces are ModelNet's, or generated ones of a dozen families (`shape_families`).
+The surfaces are from ModelNet, or generated from a dozen families (`shape_families`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Poses(NamedTuple):
     """Isometries.
 
     Attributes:
-        matrix: [M, 3, 3], float64, orthogonal.
-        translation: [M, 3], float64.
+        matrix: Orthogonal matrices, float64 [M, 3, 3].
+        translation: float64 [M, 3].
     """
 
     matrix: NDArray[np.float64]
@@ -34,31 +34,31 @@ class Poses(NamedTuple):
 
 
 def available() -> str:
-    """Which set this installation has at hand: "modelnet40", "modelnet10" or else "generated"."""
+    """Returns "modelnet40" or "modelnet10" if a data folder has it, else "generated"."""
     found = (name for name in ("modelnet40", "modelnet10") if cache.find(modelnet.file_name(name)))
     return next(found, "generated")
 
 
 def class_names(handed: bool) -> tuple[str, ...]:
-    """The classes of generated shapes; where `handed`, a shape and its mirror image are two."""
+    """The classes of generated shapes; with `handed`, mirror images of chiral shapes are classes of their own."""
     return (*FAMILIES, *(f"left {name}" for name in CHIRAL)) if handed else tuple(FAMILIES)
 
 
 def generated(sizes: Mapping[str, int], points: int, handed: bool, seed: int) -> dict[str, Surfaces]:
-    """Generated surfaces for each of `SPLITS`, kept in the cache; classes take turns, so that they are balanced.
+    """Generates surfaces for each of `SPLITS`, kept in the cache. Classes alternate, so that they are balanced.
 
-    Every shape has a generator of its own: a smaller set is the beginning of a larger one, and no two splits share a
+    Every shape has a random generator of its own: a smaller set is the beginning of a larger one, and splits share no
     shape.
 
     Args:
-        sizes: shapes of each split.
-        points: of each surface.
-        handed: whether mirror images are classes of their own.
-        seed: of the whole set.
+        sizes: Number of shapes of each split.
+        points: Number of points of each surface.
+        handed: True if mirror images are classes of their own.
+        seed: The seed of the whole set.
 
     Raises:
-        ValueError: a size is not positive or the seed is negative.
-        cache.DataError: the file is damaged, or the cache cannot be used.
+        ValueError: A size is not positive, or the seed is negative.
+        DataError: The file is damaged, or the cache cannot be used.
     """
     if min(sizes.values()) < 1 or points < 1 or seed < 0:
         raise ValueError(
@@ -95,7 +95,7 @@ def published(name: str) -> dict[str, Surfaces]:
     """The surfaces of `modelnet10` or `modelnet40` for each of `SPLITS`.
 
     Raises:
-        cache.DataError: they are in no data folder and cannot be downloaded, or the file is damaged.
+        DataError: They are in no data folder and cannot be downloaded, or the file is damaged.
     """
     train, test = modelnet.surfaces(name)
     held_out = np.zeros(len(train.label), dtype=bool)
@@ -109,7 +109,7 @@ def published(name: str) -> dict[str, Surfaces]:
 
 
 def points_needed(points: int, occlusion: float) -> int:
-    """How many points a surface must have for `points` of them to be seen where up to `occlusion` are hidden.
+    """The number of points that a surface must have so that `points` are visible if a share `occlusion` is hidden.
 
     Raises:
         ValueError: `points` is not positive, or `occlusion` is not in [0, 1).
@@ -122,13 +122,23 @@ def points_needed(points: int, occlusion: float) -> int:
 def seen(
     surfaces: NDArray[np.float32], points: int, noise: float, occlusion: float, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Clouds [M, points, 3] in the unit ball about their means, of surfaces [M, T, 3] in it.
+    """Point clouds as a sensor sees them: with hidden points and noise, scaled to the unit ball about their mean.
 
-    A half space in a random direction hides a share of every surface that is uniform on [0, occlusion]; the points
-    that are seen keep their order. Then every coordinate has normal noise of standard deviation `noise`.
+    A half space in a random direction hides a share of every surface that is uniform on [0, occlusion]; visible points
+    keep their order. Then normal noise is added to every coordinate.
+
+    Args:
+        surfaces: Points in the unit ball, [M, T, 3].
+        points: Number of points of a cloud.
+        noise: Standard deviation of the noise.
+        occlusion: The largest share of a surface that is hidden.
+        random: The source of random numbers.
+
+    Returns:
+        [M, points, 3].
 
     Raises:
-        ValueError: a surface has fewer points than needed (`points_needed`), or `noise` is negative.
+        ValueError: A surface has fewer points than needed (`points_needed`), or `noise` is negative.
     """
     needed = points_needed(points, occlusion)
     if surfaces.shape[1] < needed or noise < 0:
@@ -146,7 +156,7 @@ def seen(
 
 
 def random_poses(size: int, proper: bool, random: np.random.Generator) -> Poses:
-    """O(3) from Haar measure about the origin; where `proper`, SO(3) and a standard normal translation."""
+    """Uniform elements of O(3); with `proper`, uniform elements of SO(3) and standard normal translations."""
     from scipy.stats import ortho_group, special_ortho_group
 
     law = special_ortho_group if proper else ortho_group

@@ -1,8 +1,8 @@
 """Published archives of PyTorch files: found or downloaded, checked, read without executing code, kept as arrays.
 
-No checksum of these archives is published. So an archive must be whole (the CRC of every member), hold as many graphs
-of such sizes as its authors state, and match `<name>.sha256` where that file stands beside it; it is written the first
-time that all this holds, so that whatever happens to the archive later is noticed.
+No checksums of these archives are published. An archive must therefore be complete (the CRC of every member), have the
+number and mean size of graphs that its authors state, and match the file `<name>.sha256` if there is one. That file is
+written when an archive passes these checks for the first time, so that later changes are noticed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Split = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Facts:
-    """What the authors state of a set: how many graphs, and means over all of them (edges count both ways)."""
+    """The facts that the authors state about a set: number of graphs, mean nodes and mean directed edges."""
 
     graphs: int
     mean_nodes: float
     mean_edges: float
 
     def fault(self, splits: Mapping[str, Split]) -> str | None:
-        """What in arrays of graphs, by split, speaks against it."""
+        """Returns the reason if the arrays of all splits contradict these facts, else None."""
         count = sum(len(arrays["node_offset"]) - 1 for arrays in splits.values())
         if count != self.graphs:
             return f"it holds {count} graphs in place of {self.graphs}"
@@ -50,14 +50,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip of files that `torch.save` wrote, and the arrays that are made of it once.
+    """A zip of files written by `torch.save`, which are converted to arrays once.
 
     Attributes:
-        title: what people call it.
-        name: its file name.
-        url: where it is published.
-        members: base names of the files in it that are read, in this order.
-        facts: what it must hold.
+        title: The name for people.
+        name: The name of the file.
+        url: The address of the file.
+        members: Base names of the files in it that are read, in this order.
+        facts: Facts to check.
     """
 
     title: str
@@ -67,7 +67,7 @@ class Archive:
     facts: Facts
 
     def found(self, version: int) -> bool:
-        """Does a data folder hold the archive, or the arrays that were made of it?"""
+        """Returns True if a data folder has the archive or the arrays of this version."""
         return any(cache.find(name) for name in (self.name, self._arrays_name(version)))
 
     def arrays(
@@ -77,10 +77,16 @@ class Archive:
         fields: Sequence[str],
         unpack: Callable[[str, Iterator[Any]], Mapping[str, Split]],
     ) -> dict[str, dict[str, NDArray[Any]]]:
-        """The arrays `fields` of each split; `unpack(source, loaded members)` makes them once, by its `version`.
+        """The arrays of each split, converted from the archive once.
+
+        Args:
+            version: The version of `unpack`.
+            splits: The names of the splits.
+            fields: The names of the arrays.
+            unpack: Converts the loaded members to arrays by split and name, given the name of the file for messages.
 
         Raises:
-            DataError: the archive cannot be had, is damaged, or is not what it claims to be.
+            DataError: The archive is missing and cannot be downloaded, is damaged, or is not the published one.
         """
         return split_arrays(self._arrays_name(version), splits, fields, lambda: self._unpacked(unpack))
 
@@ -103,7 +109,7 @@ class Archive:
         return f"{self.name}.sha256"
 
     def obtain(self) -> Path:
-        """The archive, downloaded where no data folder holds it, and matched with its checksum where there is one."""
+        """Returns the archive, which is downloaded if it is missing and checked if there is a checksum."""
         path = cache.obtain(self.name, self._download)
         checksum = cache.find(self._checksum_name)
         if checksum is not None and checksum.read_text().split(maxsplit=1)[:1] != [cache.sha256(path)]:
@@ -129,13 +135,13 @@ class Archive:
             raise DataError(f"The download of {self.name} from {self.url} was cut off or is no archive: try again.")
 
     def _members(self, path: Path) -> Iterator[Any]:
-        """The contents of the members, one after the other."""
+        """Yields the contents of the members."""
         try:
             with zipfile.ZipFile(path) as archive:
                 places = {PurePosixPath(name).name: name for name in archive.namelist()}
                 for member in self.members:
                     with archive.open(places[member]) as packed, tempfile.TemporaryFile() as file:
-                        shutil.copyfileobj(packed, file)  # which checks the CRC; torch needs a file that seeks quickly
+                        shutil.copyfileobj(packed, file)  # checks the CRC; torch needs a file with fast seeks
                         file.seek(0)
                         yield _tensors(path, member, file)
         except KeyError as error:
@@ -147,7 +153,7 @@ class Archive:
 
 
 def _tensors(path: Path, member: str, file: IO[bytes]) -> Any:
-    import torch  # here, because planning asks which data there is and does without torch
+    import torch  # imported here, since planning uses this module without torch
 
     try:
         return torch.load(file, map_location="cpu", weights_only=True)

@@ -1,7 +1,7 @@
-"""Families of surfaces with random proportions, as triangle meshes: what generated point clouds are sampled from.
+"""Families of surfaces with random proportions, as triangle meshes that point clouds are sampled from.
 
-Helices and trefoil knots come right-handed; a reflection turns them into left-handed ones, which no rotation does. The
-other families have mirror planes.
+Helices and trefoil knots are right-handed; a reflection, but no rotation, makes them left-handed. The other families
+have mirror planes.
 """
 
 from __future__ import annotations
@@ -16,52 +16,59 @@ from trimesh.util import concatenate
 
 Float = NDArray[np.float64]
 
-ROUND = 24  # edges of a polygon that stands for a circle
+ROUND = 24  # edges of the polygon that approximates a circle
 TUBE_SECTIONS = 96
 TUBE_SIDES = 8
 
 
 def box(random: np.random.Generator) -> Trimesh:
+    """A cuboid."""
     return creation.box(extents=random.uniform(0.4, 1.0, 3))
 
 
 def prism(random: np.random.Generator) -> Trimesh:
-    """Over a regular triangle."""
+    """A prism over a regular triangle."""
     return creation.cylinder(radius=random.uniform(0.3, 0.8), height=random.uniform(0.5, 1.5), sections=3)
 
 
 def pyramid(random: np.random.Generator) -> Trimesh:
-    """Over a square."""
+    """A pyramid over a square."""
     return creation.cone(radius=random.uniform(0.5, 0.9), height=random.uniform(0.6, 1.5), sections=4)
 
 
 def cylinder(random: np.random.Generator) -> Trimesh:
+    """A closed cylinder."""
     return creation.cylinder(radius=random.uniform(0.2, 0.7), height=random.uniform(0.5, 1.5), sections=ROUND)
 
 
 def cone(random: np.random.Generator) -> Trimesh:
+    """A circular cone."""
     return creation.cone(radius=random.uniform(0.3, 0.8), height=random.uniform(0.6, 1.5), sections=ROUND)
 
 
 def capsule(random: np.random.Generator) -> Trimesh:
+    """A cylinder with hemispherical ends."""
     return creation.capsule(height=random.uniform(0.5, 2.0), radius=random.uniform(0.3, 0.6), count=(16, ROUND))
 
 
 def pipe(random: np.random.Generator) -> Trimesh:
+    """A cylinder with a circular hole."""
     outer = random.uniform(0.4, 0.8)
     return creation.annulus(outer * random.uniform(0.5, 0.8), outer, random.uniform(0.5, 1.5), sections=ROUND)
 
 
 def torus(random: np.random.Generator) -> Trimesh:
+    """A torus of revolution."""
     return creation.torus(1.0, random.uniform(0.15, 0.45), major_sections=ROUND, minor_sections=ROUND // 2)
 
 
 def ellipsoid(random: np.random.Generator) -> Trimesh:
+    """An ellipsoid with three random axes."""
     return creation.icosphere(subdivisions=2).apply_scale(random.uniform(0.4, 1.0, 3))
 
 
 def cross(random: np.random.Generator) -> Trimesh:
-    """Three bars of one thickness at right angles through one point."""
+    """Three orthogonal bars of equal thickness through one point."""
     extents = np.full((3, 3), random.uniform(0.1, 0.3))
     np.fill_diagonal(extents, random.uniform(0.6, 1.2, 3))
     bars = concatenate([creation.box(extents=bar) for bar in extents])
@@ -70,7 +77,7 @@ def cross(random: np.random.Generator) -> Trimesh:
 
 
 def helix(random: np.random.Generator) -> Trimesh:
-    """Right-handed, of 1.5 to 3 turns."""
+    """A right-handed helix of 1.5 to 3 turns."""
     angle = 2 * np.pi * np.linspace(0, random.uniform(1.5, 3.0), TUBE_SECTIONS)
     radius, pitch = random.uniform(0.4, 0.8), random.uniform(0.4, 0.8)
     curve = np.stack([radius * np.cos(angle), radius * np.sin(angle), pitch * angle / (2 * np.pi)], -1)
@@ -78,7 +85,7 @@ def helix(random: np.random.Generator) -> Trimesh:
 
 
 def trefoil(random: np.random.Generator) -> Trimesh:
-    """The right-handed trefoil knot on a torus, flatter or taller."""
+    """The right-handed trefoil knot on a torus, with random height."""
     angle = np.linspace(0, 2 * np.pi, TUBE_SECTIONS)
     distance = random.uniform(1.6, 2.4) + np.cos(3 * angle)
     height = -random.uniform(0.7, 1.3) * np.sin(3 * angle)
@@ -95,7 +102,7 @@ CHIRAL = ("helix", "trefoil")
 
 
 def tube(curve: Float, radius: float) -> Trimesh:
-    """A tube about a curve ``[S, 3]`` that is nowhere straight, open at its ends, on the curve's Frenet frames."""
+    """A tube with open ends about a curve ``[S, 3]`` without straight parts, built on its Frenet frames."""
     tangent = _unit(np.gradient(curve, axis=0))
     bend = np.gradient(tangent, axis=0)
     normal = _unit(bend - (bend * tangent).sum(-1, keepdims=True) * tangent)
@@ -109,15 +116,12 @@ def tube(curve: Float, radius: float) -> Trimesh:
 
 
 def surface_points(mesh: Trimesh, count: int, seed: int) -> Float:
-    """``[count, 3]`` points uniform on the surface, moved and scaled so that the unit ball about their mean holds them.
-
-    Their order carries no information.
-    """
+    """Points ``[count, 3]`` uniform on a surface, scaled to the unit ball about their mean, in arbitrary order."""
     return unit_ball(sample_surface(mesh, count, seed=seed)[0])
 
 
 def unit_ball(points: NDArray[np.floating]) -> Float:
-    """Clouds ``[..., n, 3]`` about their means, scaled so that the furthest point of each has norm 1."""
+    """Centres clouds ``[..., n, 3]`` at their means and scales the furthest point of each to norm 1."""
     centred = points - points.mean(-2, keepdims=True)
     return centred / np.linalg.norm(centred, axis=-1).max(-1)[..., None, None]
 

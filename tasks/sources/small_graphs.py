@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class Example(NamedTuple):
-    """A graph on ``nodes`` nodes with these undirected edges, and how many automorphisms it has."""
+    """A graph with ``nodes`` nodes, its undirected edges and its number of automorphisms."""
 
     nodes: int
     edges: tuple[tuple[int, int], ...]
@@ -18,7 +18,7 @@ class Example(NamedTuple):
 
     @property
     def adjacency(self) -> NDArray[np.uint8]:
-        """[n, n], symmetric."""
+        """The symmetric adjacency matrix [n, n], uint8."""
         matrix = np.zeros((self.nodes, self.nodes), dtype=np.uint8)
         ends = np.array(self.edges).T
         matrix[ends[0], ends[1]] = matrix[ends[1], ends[0]] = 1
@@ -41,7 +41,11 @@ EXAMPLES: Mapping[str, Example] = {
 
 
 def orbits(adjacency: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """[n]: of each node, the first node that an automorphism of the graph ``adjacency`` [n, n] takes it to."""
+    """The orbits of the automorphism group of a graph: for each node the first node of its orbit, [n].
+
+    Args:
+        adjacency: Symmetric adjacency matrix [n, n].
+    """
     import pynauty
 
     neighbours = {node: row.nonzero()[0].tolist() for node, row in enumerate(adjacency)}

@@ -1,4 +1,4 @@
-"""The parts of a data set, and arrays that are kept for each of them."""
+"""The splits of a data set and their arrays."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ def split_arrays(
     fields: Sequence[str],
     generate: Callable[[], Mapping[str, Mapping[str, NDArray[Any]]]],
 ) -> dict[str, cache.Arrays]:
-    """The arrays `fields` of each split in the npz file called `name`; where it is missing, `generate()` makes them.
+    """Returns arrays of each split from the npz file called `name`, which is generated first if it is missing.
+
+    Args:
+        name: The name of the file.
+        splits: The names of the splits.
+        fields: The names of the arrays.
+        generate: Returns the arrays by split and name.
 
     Raises:
-        DataError: the file is damaged, or is missing and no data folder can be written.
+        DataError: The file is damaged, or is missing and no data folder can be written.
     """
 
     def flat() -> cache.Arrays:

@@ -1,1 +1,1 @@
-"""The ground floor: structures, group elements and how they act (pure torch)."""
+"""Structures, groups, group elements and their actions (pure torch)."""

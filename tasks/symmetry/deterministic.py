@@ -1,4 +1,4 @@
-"""What has deterministic kernels on the CPU alone, and what takes its place elsewhere."""
+"""Replacements for operators that are deterministic only on the CPU."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 
 def on_cpu(values: Tensor) -> bool:
-    """Whether ``values`` are on the CPU, where sums by index, running ones and LAPACK are deterministic and at hand.
+    """Returns True if ``values`` are on the CPU, where sums by index, cumulative sums and LAPACK are deterministic.
 
-    An accelerator has such kernels for none of them, sorts to have one, or is waited for.
+    On an accelerator these operators have no deterministic kernel, have one that sorts, or make the host wait.
     """
     return values.device.type == "cpu"
 
 
 def running_sums(values: Tensor) -> Tensor:
-    """Of ``[M, N]`` along the last axis: by a product where only that is deterministic."""
+    """Cumulative sums of ``values`` ``[M, N]`` along the last axis: a matrix product where ``cumsum`` is not safe."""
     if on_cpu(values):
         return values.cumsum(-1)
     return values @ torch.ones(values.shape[-1:] * 2, dtype=values.dtype, device=values.device).triu()

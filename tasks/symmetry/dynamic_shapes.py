@@ -1,4 +1,4 @@
-"""Shapes that follow what is computed on: what is in a tensor, and how large a cache is."""
+"""Shapes that depend on data or on the size of a CPU's cache."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-CACHED = 2**18  # entries of what a CPU keeps at hand from one operator to the next
+CACHED = 2**18  # entries that stay in a CPU's cache from one operator to the next
 
 
 def may_follow_data(values: Tensor) -> bool:
-    """Whether code may look at ``values`` to leave out what does not exist: in eager mode on the CPU.
+    """Returns True if shapes may depend on the contents of ``values``: in eager mode on the CPU.
 
-    An accelerator would have to be waited for, and neither ``torch.compile`` nor ``torch.func.vmap`` allows it: there
-    the same numbers are computed in shapes that are known beforehand.
+    With an accelerator the host would wait for the device, and ``torch.compile`` and ``torch.func.vmap`` do not allow
+    it. There the same numbers are computed with fixed shapes, padding included.
     """
     if values.device.type != "cpu" or torch.compiler.is_compiling():
         return False
@@ -22,14 +22,19 @@ def may_follow_data(values: Tensor) -> bool:
 
 
 def in_cache(values: Tensor, entries: int) -> list[slice]:
-    """Of the M rows of ``values`` so many at a time that ``entries`` of each stay in the cache of a CPU.
+    """Splits rows into blocks that fit into a CPU's cache.
 
-    Elsewhere all at once.
+    Args:
+        values: The tensor to split along its first axis, ``[M, ...]``.
+        entries: Number of intermediate entries that each row needs.
+
+    Returns:
+        Slices of the first axis; a single one if shapes may not follow data (see :func:`may_follow_data`).
     """
     step = max(1, CACHED // entries) if may_follow_data(values) else max(1, len(values))
     return [slice(start, start + step) for start in range(0, len(values), step)]
 
 
 def rejoined(parts: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """The parts of :func:`in_cache` one behind the other; a single one is not copied."""
+    """Concatenates the parts of :func:`in_cache` along ``axis``; a single part is returned without a copy."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), axis)

@@ -1,4 +1,4 @@
-"""Eigenvectors of small symmetric matrices, without waiting for the device."""
+"""Eigenvectors of small symmetric matrices, computed without waiting for the device."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from torch import Tensor
 from tasks.symmetry.deterministic import on_cpu
 
 MOST_AXES = 4
-SWEEPS = 6  # each squares what is off the diagonal; in double precision the fifth leaves rounding
+SWEEPS = 6  # each squares the off-diagonal entries; in double precision five reduce them to rounding errors
 
 
 def eigenbasis(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues ``[B, D]`` of symmetric matrices ``[B, D, D]`` in ascending order, and eigenvectors as columns.
+    """Eigendecomposition of symmetric matrices.
 
-    LAPACK's on the CPU. An accelerator's decomposition is waited for, since it says whether it converged: there small
-    matrices are turned by Jacobi's method as often as is enough for any.
+    Uses LAPACK on the CPU. On an accelerator ``torch.linalg.eigh`` makes the host wait, since it reports convergence;
+    there matrices of up to 4 x 4 are diagonalised by a fixed number of Jacobi sweeps.
+
+    Args:
+        matrix: Symmetric matrices ``[B, D, D]``.
+
+    Returns:
+        Eigenvalues ``[B, D]`` in ascending order and eigenvectors ``[B, D, D]`` as columns.
     """
     if on_cpu(matrix) or matrix.shape[-1] > MOST_AXES:
         values, vectors = torch.linalg.eigh(matrix)
@@ -26,7 +32,10 @@ def eigenbasis(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def jacobi(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The same by a fixed number of sweeps of Jacobi's rotations (Golub and Van Loan 2013, section 8.5)."""
+    """Eigenvalues and eigenvectors by a fixed number of cyclic Jacobi sweeps (Golub and Van Loan 2013, section 8.5).
+
+    Takes and returns the same tensors as :func:`eigenbasis`.
+    """
     axes = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     planes = [(p, q, *_plane(axes[p], axes[q])) for p, q in itertools.combinations(range(matrix.shape[-1]), 2)]
     vectors = axes.expand_as(matrix)
@@ -41,13 +50,13 @@ def jacobi(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _plane(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """The projection on the plane of two axes, and what turns it by a right angle."""
+    """The projection ``[D, D]`` on the plane of two axes, and the generator ``[D, D]`` of its rotations."""
     across = torch.outer(first, second)
     return torch.outer(first, first) + torch.outer(second, second), across - across.mT
 
 
 def _rotation(first: Tensor, second: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine ``[B, 1, 1]`` of the rotation that makes the entry ``across`` of two axes zero."""
+    """Cosine and sine ``[B, 1, 1]`` of the rotation that zeroes the off-diagonal entry ``across`` of two axes."""
     ratio = (second - first) / (2 * across)
     side = torch.where(ratio < 0, -1.0, 1.0).to(ratio.dtype)
     tangent = torch.where(across == 0, 0.0, side / (ratio.abs() + (1 + ratio.square()).sqrt()))[..., None, None]

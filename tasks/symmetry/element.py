@@ -1,4 +1,4 @@
-"""Group elements: K of them for each structure of a batch, how they compose and how they act."""
+"""Group elements: K of them for each structure of a batch, their composition and their actions."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tasks.symmetry.straight_through import permute_edges, permute_nodes
 
 
 class Element(ABC):
-    """``[B, K]`` elements of one group."""
+    """K elements of one group for each of B structures."""
 
     @property
     @abstractmethod
     def samples(self) -> int:
-        """K."""
+        """K, the number of elements for each structure."""
 
     @abstractmethod
     def inverse(self) -> Self:
-        """g^-1."""
+        """The inverse g^-1 of every element."""
 
     @abstractmethod
     def compose(self, other: Self) -> Self:
-        """g h: first ``other``, then this."""
+        """The product g h of these elements g and ``other`` h, which acts by h first and then by g."""
 
     def part(self, start: int, stop: int) -> Self:
-        """The elements ``start`` to ``stop`` of each structure."""
+        """The elements ``start`` to ``stop`` (exclusive) of each structure."""
         return self._each(lambda values: values[:, start:stop])
 
     def __getitem__(self, index: Tensor | slice) -> Self:
-        """The elements of the structures at these places of the batch."""
+        """The elements of the structures at these indices of the batch."""
         return self._each(lambda values: values[index])
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
@@ -45,19 +45,30 @@ class Element(ABC):
 
     @abstractmethod
     def act(self, values: Tensor, representation: Representation) -> Tensor:
-        """rho(g) on ``values`` ``[B, K or 1, ...]``, the result ``[B, K, ...]`` (or unchanged where g does nothing).
+        """The action rho(g) on a tensor.
 
-        One element a structure may also act on K values each.
+        Args:
+            values: ``[B, K or 1, ...]`` with the further axes that ``representation`` has. A single element of each
+                structure may also act on K values of it.
+            representation: How ``values`` transform.
+
+        Returns:
+            ``[B, K, ...]``, or ``values`` themselves if this group leaves the representation unchanged.
         """
 
 
 @dataclass(frozen=True)
 class Permutation(Element):
-    """Permutations of nodes: ``images[b, k, j] = g(j)`` and ``preimages`` of g^-1, both int64 ``[B, K, N]``.
+    """Permutations g of nodes: ``(g x)[g(j)] = x[j]``.
 
-    ``(g x)[g(j)] = x[j]``. A relaxation Q ``[B, K, N, N]`` (a soft identity) makes gradients flow to what produced g:
-    the straight-through matrix of g is M_g Q, that of g^-1 is Q^T M_g^-1 (``relaxes_target``), of which only the hard
-    part is seen in the forward pass.
+    With a relaxation Q, gradients reach the scores that g was computed from: the straight-through matrix of g is
+    M_g Q and that of g^-1 is Q^T M_g^-1. The forward pass only uses the hard part M_g.
+
+    Attributes:
+        images: ``images[b, k, j] = g(j)``, int64 ``[B, K, N]``.
+        preimages: The images of g^-1, int64 ``[B, K, N]``.
+        relaxation: The soft identity Q, ``[B, K, N, N]``, or None for a plain permutation.
+        relaxes_target: True for an inverse, whose matrix is Q^T M_g^-1.
     """
 
     images: Tensor
@@ -67,6 +78,7 @@ class Permutation(Element):
 
     @staticmethod
     def from_images(images: Tensor, relaxation: Tensor | None = None) -> Permutation:
+        """The permutations with these ``images`` ``[B, K, N]``, int64; the preimages are computed."""
         return Permutation(images, inverse_of(images), relaxation)
 
     @property
@@ -75,14 +87,14 @@ class Permutation(Element):
 
     @property
     def mean_matrix(self) -> Tensor:
-        """``[B, N, N]``: the mean over samples of the matrices that have a one at ``[j, g(j)]``."""
+        """The mean over samples ``[B, N, N]`` of the matrices with a one at ``[j, g(j)]``."""
         return counts_of(self.images) / self.samples
 
     def inverse(self) -> Permutation:
         return Permutation(self.preimages, self.images, self.relaxation, not self.relaxes_target)
 
     def compose(self, other: Permutation) -> Permutation:
-        """g h, as plain permutations: a relaxation belongs to one sampled element and does not compose."""
+        """The product g h as plain permutations: a relaxation belongs to one sampled element and does not compose."""
         samples = max(self.samples, other.samples)
         outer, inner = (p.images.expand(-1, samples, -1) for p in (self, other))
         return Permutation.from_images(outer.gather(-1, inner))
@@ -96,7 +108,7 @@ class Permutation(Element):
 
 @dataclass(frozen=True)
 class LinearMap(Element):
-    """Orthogonal matrices ``[B, K, D, D]`` acting on points and vectors about the origin."""
+    """Orthogonal matrices ``matrix`` ``[B, K, D, D]`` that act on points and vectors about the origin."""
 
     matrix: Tensor
 
@@ -106,6 +118,7 @@ class LinearMap(Element):
 
     @property
     def inverse_matrix(self) -> Tensor:
+        """The matrices ``[B, K, D, D]`` of the inverses."""
         return self.matrix.mT
 
     def inverse(self) -> Self:
@@ -122,7 +135,12 @@ class LinearMap(Element):
 
 @dataclass(frozen=True)
 class Affine(Element):
-    """x -> A x + t: invertible ``matrix`` A ``[B, K, D, D]``, ``translation`` t ``[B, K, D]``; vectors only see A."""
+    """Affine maps x -> A x + t of points; vectors v transform to A v.
+
+    Attributes:
+        matrix: Invertible matrices A, ``[B, K, D, D]``.
+        translation: Translations t, ``[B, K, D]``.
+    """
 
     matrix: Tensor
     translation: Tensor
@@ -133,6 +151,7 @@ class Affine(Element):
 
     @property
     def inverse_matrix(self) -> Tensor:
+        """The matrices ``[B, K, D, D]`` of the inverses."""
         return torch.linalg.inv_ex(self.matrix).inverse  # unlike inv, without waiting for the device
 
     def inverse(self) -> Self:
@@ -154,7 +173,7 @@ class Affine(Element):
 
 @dataclass(frozen=True)
 class Rigid(Affine):
-    """Isometries x -> R x + t: the ``matrix`` is orthogonal."""
+    """Isometries x -> R x + t: affine maps whose ``matrix`` R is orthogonal."""
 
     @property
     def inverse_matrix(self) -> Tensor:
@@ -163,7 +182,7 @@ class Rigid(Affine):
 
 @dataclass(frozen=True)
 class Product(Element):
-    """One element of each factor of a direct product; their actions commute."""
+    """Elements of a direct product: one :class:`Element` for each factor. The actions of the factors commute."""
 
     factors: tuple[Element, ...]
 

@@ -1,7 +1,7 @@
-"""Gathers whose gradients are gathers, or sums in an order that is known.
+"""Gathers whose gradients are gathers, or sums in a fixed order.
 
-The gradient of a plain gather is scattered. An accelerator has no deterministic kernel for that: it sorts all indices
-at every call. None of these sorts twice, and none waits for the device.
+The gradient of a plain gather is a scatter. An accelerator makes a scatter deterministic by sorting all indices at
+every call. The functions here sort at most once, and none of them makes the host wait for the device.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tasks.symmetry.deterministic import on_cpu
 
 
 def inverse_of(images: Tensor) -> Tensor:
-    """``[..., N]``: of each permutation ``[..., N]`` the inverse."""
+    """The inverse ``[..., N]`` of each permutation ``images`` ``[..., N]``, int64."""
     if on_cpu(images):
         return images.scatter(-1, images, torch.arange(images.shape[-1], device=images.device).expand_as(images))
-    return images.argsort(-1)  # each row alone, where a scatter sorts all rows as one
+    return images.argsort(-1)  # sorts each row alone; a deterministic scatter would sort all rows as one
 
 
 def counts_of(images: Tensor) -> Tensor:
-    """``[B, N, N]``: in how many of the permutations ``[B, K, N]`` i has the image j."""
+    """The number ``[B, N, N]`` of permutations ``images`` ``[B, K, N]`` that map i to j, at ``[i, j]``."""
     nodes = images.shape[-1]
     if on_cpu(images):
         counts = images.new_zeros(len(images), nodes, nodes)
@@ -33,7 +33,7 @@ def counts_of(images: Tensor) -> Tensor:
 
 
 def taken(values: Tensor, places: Tensor) -> Tensor:
-    """``[M, S, C]``: of ``values`` ``[M, N, C]`` those at ``places`` ``[M, S]``, each as often as it is asked for."""
+    """Gathers ``values`` ``[M, N, C]`` at ``places`` ``[M, S]``, which may repeat: ``[M, S, C]``."""
     return _Taken.apply(values, places)
 
 
@@ -66,7 +66,7 @@ def _across(places: Tensor, values: Tensor) -> Tensor:
 
 
 def selected(values: Tensor, places: Tensor, axis: int) -> Tensor:
-    """``values`` at ``places`` ``[S]`` of one axis, some perhaps more than once."""
+    """Selects the indices ``places`` ``[S]``, which may repeat, along one axis of ``values``."""
     return _Selected.apply(values, places, axis)
 
 
@@ -95,9 +95,15 @@ class _Selected(torch.autograd.Function):
 
 
 def exchanged(rows: Tensor, places: Tensor, origins: Tensor) -> Tensor:
-    """``[S, ...]``: the row of ``rows`` ``[R, ...]`` at each of ``places`` ``[S]``, zero where that is R.
+    """Moves rows to new places, where no row is used twice.
 
-    No row is taken twice: ``origins`` ``[R]`` says where each of them goes, which is S where it goes nowhere.
+    Args:
+        rows: ``[R, ...]``.
+        places: The row to take for each row of the result, ``[S]``; R gives a row of zeros.
+        origins: The inverse of ``places``: the index in the result of each row, ``[R]``; S if it is not used.
+
+    Returns:
+        ``[S, ...]``.
     """
     return _Exchanged.apply(rows, places, origins)
 
@@ -122,9 +128,12 @@ def _or_zero(rows: Tensor, places: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Grouping:
-    """To which of R rows each of E entries belongs: ``row`` ``[E]``.
+    """An assignment of E entries to R rows.
 
-    ``order`` ``[E]`` are the entries row by row, those of row r from ``start[r]`` on, ``start`` ``[R]``.
+    Attributes:
+        row: The row of each entry, ``[E]``.
+        order: The entries sorted by row, ``[E]``.
+        start: The index in ``order`` at which each row begins, ``[R]``.
     """
 
     row: Tensor
@@ -133,20 +142,21 @@ class Grouping:
 
     @staticmethod
     def of(row: Tensor, rows: int) -> Grouping:
+        """The grouping that assigns entry e to ``row[e]`` of ``rows`` rows, with ``row`` ``[E]``, int64."""
         in_order, order = row.sort(stable=True)
         return Grouping(row, order, torch.searchsorted(in_order, torch.arange(rows, device=row.device)))
 
     def spread(self, rows: Tensor) -> Tensor:
-        """``[E, C]``: for each entry its row of ``rows`` ``[R, C]``."""
+        """The row of each entry, ``[E, C]``, taken from ``rows`` ``[R, C]``."""
         return _Spread.apply(rows, self.row, self.order, self.start)
 
     def sums(self, entries: Tensor) -> Tensor:
-        """``[R, C]``: the sums of ``entries`` ``[E, C]`` that belong to one row, in the order in which they come."""
+        """The sums ``[R, C]`` of the ``entries`` ``[E, C]`` of each row, added in order of their index."""
         return _Sums.apply(entries, self.row, self.order, self.start)
 
 
 def _sums(entries: Tensor, order: Tensor, start: Tensor) -> Tensor:
-    """One entry after another: no kernel adds up bags by atomic operations."""
+    """Sums one entry after another: no kernel of ``embedding_bag`` adds by atomic operations."""
     return embedding_bag(order, entries.contiguous(), start, mode="sum")
 
 

@@ -1,7 +1,7 @@
-"""The kernel exp(-|t_i - t_j|) on points that are sorted along a line: products with vectors in linear time.
+"""Products of the kernel exp(-|t_i - t_j|) with vectors in linear time, for points sorted along a line.
 
-Seen from point i, the points before it and those after it are two sums of products, since
-exp(-(t_j - t_i)) = exp(t_i) exp(-t_j): cumulative sums take the place of the N x N matrix.
+For j > i the kernel is a product, exp(-(t_i - t_j)) = exp(-t_i) exp(t_j) for descending t, and likewise for j < i.
+Cumulative sums therefore replace the N x N matrix.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from torch.nn.functional import pad
 
 from tasks.symmetry.deterministic import running_sums
 
-LARGEST_SPREAD = 600.0  # the exponential of half of it, times a sum of as many terms as points, is a double
+LARGEST_SPREAD = 600.0  # exp(300) times a sum over all points does not overflow in double precision
 
 
 class LineKernel:
-    """The kernel of float64 ``points`` ``[M, N]`` in descending order; ``keep`` is 1 where a point exists, else 0.
+    """The kernel K_ij = exp(-|t_i - t_j|) of M sets of points.
 
-    Those that do not exist have zero rows and columns, the diagonal included. No two points of a row may be further
-    apart than ``LARGEST_SPREAD``: looking for that here would wait for the device.
+    Args:
+        points: Points t in descending order, float64 ``[M, N]``. No two of a row may be further apart than
+            ``LARGEST_SPREAD``; this is not checked, since a check would wait for the device.
+        keep: 1 for points that exist, else 0, ``[M, N]``. Rows and columns of absent points are zero.
     """
 
     def __init__(self, points: Tensor, keep: Tensor) -> None:
@@ -29,7 +31,7 @@ class LineKernel:
         self.up, self.down = centred.exp() * keep, centred.neg().exp() * keep
 
     def halves(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """``sum_{j < i} K_ij v_j`` and ``sum_{j > i} K_ij v_j`` for vectors ``[M, N]``, float64."""
+        """The sums over j < i and over j > i of K_ij v_j, each ``[M, N]``, for vectors v ``[M, N]``, float64."""
         before = running_sums(self.down * vector)
         after = running_sums((self.up * vector).flip(-1)).flip(-1)
         return self.up * pad(before[:, :-1], (1, 0)), self.down * pad(after[:, 1:], (0, 1))

@@ -1,4 +1,4 @@
-"""What the names of groups tell (no torch): how they act, how large they are, which have no Haar measure."""
+"""Facts that follow from the names of groups (no torch): how they act, their size, whether Haar measure exists."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ NODE_GROUPS = frozenset({"S_n", "C_n", "D_n"})
 
 
 def nothing_to_act_on(name: str) -> str:
-    """What a group of space is told where there is no geometry."""
+    """The error message for a group of space if a task has no points or vectors."""
     return f"{name} acts on points and vectors, and there are none"
 
 
 def no_haar_measure(name: str) -> str:
-    """Why there is no group averaging over a group of this name."""
+    """The error message for group averaging over a group without a Haar probability measure."""
     return (
         f"{name} has no Haar probability measure, so there is no group averaging over it: "
         "take canonicalization or a learned sampler (probabilistic symmetrization)"
@@ -23,12 +23,12 @@ def no_haar_measure(name: str) -> str:
 
 
 def numbered(names: Iterable[str], number: int | None) -> tuple[str, ...]:
-    """The names with this number in place of #."""
+    """The names with ``number`` in place of ``#``."""
     return tuple(name.replace("#", str(number)) for name in names)
 
 
 def family(name: str) -> tuple[str, int]:
-    """``O(#)`` and 3 of ``O(3)``; a name without a number comes with 0."""
+    """Splits a name into its family and its number: ``O(3)`` gives ``O(#)`` and 3; without a number it gives 0."""
     number = re.search(r"[1-9][0-9]*", name)
     return (name[: number.start()] + "#" + name[number.end() :], int(number[0])) if number else (name, 0)
 
@@ -61,25 +61,33 @@ GROUPS = (*SINGLE, *FAMILIES)
 
 
 def is_group(name: str) -> bool:
-    """Whether a group has this name."""
+    """Returns True if there is a group of this name."""
     kind, number = family(name)
     return name in SINGLE or (number > 0 and kind in FAMILIES)
 
 
 def log_order(names: Iterable[str], nodes: int) -> float | None:
-    """The logarithm of the number of elements of all finite factors on so many nodes; ``None`` if there are none."""
+    """The natural logarithm of the order of a group.
+
+    Args:
+        names: The factors of a direct product.
+        nodes: Number of nodes that node groups permute.
+
+    Returns:
+        The logarithm for all finite factors together, or None if there are none.
+    """
     found = [LOG_ORDERS[kind](number or nodes) for kind, number in map(family, names) if kind in LOG_ORDERS]
     return sum(found) if found else None
 
 
 def dimension(names: Iterable[str]) -> int | None:
-    """The dimension of all Lie groups among the factors; ``None`` if there are none."""
+    """The dimension of all Lie groups among the factors together, or None if there are none."""
     found = [DIMENSIONS[kind](number) for kind, number in map(family, names) if kind in DIMENSIONS]
     return sum(found) if found else None
 
 
 def space_of(name: str) -> int:
-    """The dimension of the space that a group acts on; 0 where it permutes nodes."""
+    """The dimension of the space that a group acts on, or 0 if it permutes nodes."""
     kind, number = family(name)
     if name in NODE_GROUPS:
         return 0
@@ -87,7 +95,7 @@ def space_of(name: str) -> int:
 
 
 def clash(names: Iterable[str]) -> str | None:
-    """Why these are no factors of a direct product, in one clause; ``None`` where they are."""
+    """Returns None if ``names`` can be the factors of a direct product, else the reason as one clause."""
     names = list(names)
     permuting = [name for name in names if name in NODE_GROUPS]
     for acting, where in ((permuting, "nodes"), ([name for name in names if name not in permuting], "space")):
@@ -97,12 +105,20 @@ def clash(names: Iterable[str]) -> str | None:
 
 
 def nodes_first(names: Iterable[str]) -> list[str]:
-    """Factors in the order in which tasks name them; they commute, and draw their elements one after the other."""
+    """Sorts factors in the order that tasks use: node groups first.
+
+    Factors commute, but their noise is drawn in order, so the order is part of a run's identity.
+    """
     return sorted(names, key=lambda name: name not in NODE_GROUPS)
 
 
 def keeps_inputs(names: Iterable[str], nodes: int) -> bool:
-    """Whether inputs with a stabiliser exist on so many nodes that are worth a teacher's while."""
+    """Returns True if inputs with a non-trivial stabiliser exist that random teachers can use.
+
+    Args:
+        names: The factors of a group.
+        nodes: Number of nodes of the input.
+    """
     permuting = next((name for name in names if name in NODE_GROUPS), None)
     space = next((name for name in names if name not in NODE_GROUPS), None)
     kind, number = family(space or "")
@@ -120,7 +136,7 @@ def keeps_inputs(names: Iterable[str], nodes: int) -> bool:
 
 
 def _permutes(group: str | None, order: int, nodes: int) -> bool:
-    """Whether a group of nodes has an element of this prime order."""
+    """Returns True if a group of nodes has an element of prime order ``order``."""
     if group is None or order == 1:
         return False
     if group == "S_n":

@@ -1,4 +1,4 @@
-"""Orthogonal and unitary matrices: from any matrix, equivariantly, and from an angle."""
+"""Equivariant maps from matrices to orthogonal and unitary ones, and rotations of the plane by an angle."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-MOST_COLUMNS = 4  # of matrices that take fewer operators column by column
+MOST_COLUMNS = 4  # up to this size, working column by column needs fewer operators
 SHIFT = 1e-11
 
 
 def gram_schmidt(matrix: Tensor, special: bool = False) -> Tensor:
-    """Orthonormal columns ``[..., D, D]`` from linearly independent ones, by Gram-Schmidt.
+    """Orthonormalises columns by Gram-Schmidt.
 
-    ``gram_schmidt(Q m) = Q gram_schmidt(m)`` for orthogonal Q, and a Gaussian matrix gives Haar measure on O(d).
-    With ``special`` the first column is multiplied by the determinant, which gives SO(d) (Kim et al. 2023).
-    A complex matrix gives a unitary one: U(d), or SU(d) where the first column is divided by the determinant.
+    The map is equivariant, ``gram_schmidt(Q m) = Q gram_schmidt(m)`` for orthogonal Q, so a Gaussian matrix gives
+    Haar measure on O(d).
+
+    Args:
+        matrix: Real or complex matrices ``[..., D, D]`` with linearly independent columns.
+        special: Makes the determinant 1: the first column is multiplied by the determinant if it is real
+            (Kim et al. 2023) and divided by it if it is complex.
+
+    Returns:
+        ``[..., D, D]`` in O(d) or SO(d); in U(d) or SU(d) for complex matrices.
     """
     orthogonal = _by_columns(matrix) if matrix.shape[-1] <= MOST_COLUMNS else _by_factors(matrix)
     if not special:
@@ -28,10 +35,18 @@ def gram_schmidt(matrix: Tensor, special: bool = False) -> Tensor:
 
 
 def spanning(matrix: Tensor, spare: Tensor, floor: float) -> Tensor:
-    """``matrix`` ``[..., D, D]`` with the columns of ``spare`` in place of those that earlier ones span.
+    """Replaces columns that are linearly dependent on earlier ones by those of another matrix.
 
-    A column is one of these where no more than ``floor`` of its length is off the earlier ones, or it is zero. Turned
-    with both, and invariant in law where that of ``spare`` is: an input that leaves an axis open gets any.
+    The map is equivariant in both matrices. If the law of ``spare`` is invariant under rotations, an input that does
+    not determine an axis gets a uniformly random one.
+
+    Args:
+        matrix: ``[..., D, D]``.
+        spare: Replacement columns ``[..., D, D]``.
+        floor: A column is replaced if its part orthogonal to the earlier ones is at most this share of its length.
+
+    Returns:
+        ``[..., D, D]``.
     """
     columns: list[Tensor] = []
     axes: list[Tensor] = []
@@ -45,24 +60,24 @@ def spanning(matrix: Tensor, spare: Tensor, floor: float) -> Tensor:
 
 
 def _off(column: Tensor, axes: Iterable[Tensor]) -> Tensor:
-    """What of ``column`` ``[..., D]`` is orthogonal to orthonormal ``axes``."""
+    """The part of ``column`` ``[..., D]`` that is orthogonal to orthonormal ``axes``."""
     for axis in axes:
         column = column - (column * axis.conj()).sum(-1, keepdim=True) * axis
     return column
 
 
 def _by_columns(matrix: Tensor) -> Tensor:
-    """One column after another, in as many operators as there are pairs of them."""
+    """Gram-Schmidt one column after another: the number of operators grows with the number of pairs of columns."""
     # A second pass restores the orthogonality that nearly dependent columns lose (Giraud et al. 2005).
     return _orthonormalised(_orthonormalised(matrix))
 
 
 def _by_factors(matrix: Tensor) -> Tensor:
-    """The same from the triangular factors R of m = QR (Fukaya et al. 2020), in a few operators and double precision.
+    """The factor Q of m = QR by shifted Cholesky QR (Fukaya et al. 2020): few operators, in double precision.
 
-    Each pass divides by the Cholesky factor of the inner products of columns. The first adds a little to these, so
-    that there is a factor where columns are nearly dependent; what that leaves to do is what the others are for, of
-    which a matrix that came in single precision needs one.
+    Each pass divides by the Cholesky factor of the inner products of columns. The first pass shifts these, so that
+    the factor exists for nearly dependent columns; the others remove the error of the shift. Matrices in single
+    precision need one such pass, those in double precision two.
     """
     q = matrix.to(torch.complex128 if matrix.is_complex() else torch.float64)
     identity = torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)
@@ -83,6 +98,6 @@ def _orthonormalised(matrix: Tensor) -> Tensor:
 
 
 def plane_rotation(angle: Tensor) -> Tensor:
-    """``[..., 2, 2]``: the rotation of the plane by each angle, in radians."""
+    """The rotations ``[..., 2, 2]`` of the plane by ``angle`` ``[...]`` in radians."""
     cos, sin = angle.cos(), angle.sin()
     return torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -1)

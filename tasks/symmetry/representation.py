@@ -1,4 +1,4 @@
-"""How a tensor transforms: the representations that groups know how to act on."""
+"""The representations that groups act on: how a tensor transforms."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import Enum
 
 
 class Representation(Enum):
-    """The kind of a tensor with batch and sample axes ``[B, K, ...]`` in front.
+    """The kind of a tensor whose first axes are batch and samples, ``[B, K, ...]``.
 
-    Points move under translations, vectors do not; both are rotated. Scalars are only carried along by permutations.
+    Rotations act on points and vectors, translations on points only, and permutations on all that has a node axis.
     """
 
     GRAPH_SCALARS = "graph_scalars"  # [B, K, C]
@@ -19,8 +19,10 @@ class Representation(Enum):
 
     @property
     def is_geometric(self) -> bool:
+        """True for points and vectors."""
         return self in (Representation.NODE_POINTS, Representation.NODE_VECTORS)
 
     @property
     def has_nodes(self) -> bool:
+        """True if there is an axis of nodes."""
         return self is not Representation.GRAPH_SCALARS

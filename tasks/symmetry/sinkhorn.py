@@ -1,4 +1,4 @@
-"""Sinkhorn-normalised SoftSort of sorted scores, with its exact gradient: as matrices, or along the line."""
+"""Sinkhorn-normalised SoftSort of sorted scores, with its exact gradient."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ from torch import Tensor
 from tasks.symmetry.dynamic_shapes import in_cache, rejoined
 from tasks.symmetry.line_kernel import LARGEST_SPREAD, LineKernel
 
-ON_CPU = range(24, 129)  # numbers of nodes for which a CPU multiplies by matrices sooner, in single precision
-ELSEWHERE = range(257)  # along the line there are eight times as many operators, which an accelerator has to start
+ON_CPU = range(24, 129)  # numbers of nodes for which matrices are faster on a CPU, in single precision
+ELSEWHERE = range(257)  # the line kernel launches eight times as many operators, which is slow on an accelerator
 
 
 def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps: int, spread: float) -> Tensor:
-    """Sinkhorn-normalised SoftSort of scores ``[M, N]`` that are sorted already (descending): ``[M, N, N]``.
+    """Sinkhorn-normalised SoftSort of sorted scores: a soft identity.
 
-    ``P[i, j]`` starts as exp(-|s_(i) - s_(j)| / temperature) (Prillo and Eisenschlos 2020) and is normalised ``steps``
-    times over rows, then columns (Sinkhorn 1964). Times the hard permutation it is the paper's P_soft. Entries of
-    nodes that do not exist are zero. ``mask`` is ``[M, N]``; no two scores of a row may differ by more than ``spread``.
+    ``P[i, j]`` starts as exp(-|s_i - s_j| / temperature) (Prillo and Eisenschlos 2020) and is normalised ``steps``
+    times over rows, then columns (Sinkhorn 1964). The product with the hard permutation is P_soft of
+    Kim et al. (2023).
 
-    Two ways give the same to rounding: as matrices, in the precision of the scores, and along the line, in double
-    precision, whose time grows with N alone. The first is for few nodes and for any distances.
+    Two implementations agree to rounding: :class:`Dense` multiplies by matrices in the precision of the scores, and
+    :class:`AlongLine` takes linear time for each normalisation, in double precision. The faster one is used, and
+    :class:`Dense` where scores are too far apart for the other.
+
+    Args:
+        sorted_scores: Scores in descending order, ``[M, N]``.
+        mask: True for nodes that exist, ``[M, N]``.
+        temperature: Positive; P tends to the identity as it goes to 0.
+        steps: Number of normalisations of rows and columns.
+        spread: An upper bound on the difference of two scores of a row.
+
+    Returns:
+        P ``[M, N, N]``, zero for absent nodes.
     """
     far = spread / temperature >= LARGEST_SPREAD
     way = Dense if far or _fits_matrices(sorted_scores) else AlongLine
@@ -32,7 +43,7 @@ def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps
 
 
 def _fits_matrices(scores: Tensor) -> bool:
-    """Whether matrices are the faster way, as measured on CPUs, and by the number of operators elsewhere."""
+    """Returns True if matrices are faster, as measured on CPUs, and by the number of operators elsewhere."""
     nodes = scores.shape[-1]
     if scores.device.type == "cpu":
         return scores.dtype is torch.float32 and nodes in ON_CPU
@@ -40,11 +51,11 @@ def _fits_matrices(scores: Tensor) -> bool:
 
 
 class Dense(torch.autograd.Function):
-    """Scalings a, b of a symmetric kernel K, so that P = diag(a) K diag(b), by products with the matrix K.
+    """P = diag(a) K diag(b) for a symmetric kernel K, by products with the matrix K.
 
-    K has a unit diagonal, so a and b stay within [1/N, N] and no logarithm is needed. Beside P come all scalings
-    ``[2 steps + 1, M, 1, N]``, b and a in turns: the backward pass goes through them. Vectors are rows, which a CPU
-    multiplies with a matrix several times as fast as columns.
+    K has a unit diagonal, so the scalings a and b stay within [1/N, N] and no logarithm is needed. The second output
+    has all scalings ``[2 steps + 1, M, 1, N]``, b and a in turns, for the backward pass. Vectors are rows: a CPU
+    multiplies them with a matrix several times as fast as columns.
     """
 
     generate_vmap_rule = True
@@ -77,7 +88,7 @@ class Dense(torch.autograd.Function):
 
 
 def _normalised(scores: Tensor, keep: Tensor, temperature: float, steps: int) -> tuple[Tensor, Tensor]:
-    """P and all scalings ``[2 steps + 1, M, 1, N]``."""
+    """P ``[M, N, N]`` and all scalings ``[2 steps + 1, M, 1, N]``."""
     kernel = (scores[:, :, None] - scores[:, None]).abs_().mul_(-1 / temperature).exp_()
     row = keep[:, None]
     kernel.mul_(keep[:, :, None]).mul_(row)
@@ -88,14 +99,15 @@ def _normalised(scores: Tensor, keep: Tensor, temperature: float, steps: int) ->
 
 
 def _through_normalisations(gradient: Tensor, mask: Tensor, soft: Tensor, scalings: Tensor, signs: Tensor) -> Tensor:
-    """The gradient ``[M, N]`` of the points."""
+    """The gradient ``[M, N]`` with respect to the scores divided by the temperature."""
     log_soft = gradient * soft
     inverse = (scalings[-2:] + ~mask[:, None]).reciprocal_()
     kernel = soft * inverse[0].mT * inverse[1]
-    # Gradients of the logarithms, from the last normalisation (columns) back to the first; rows have their own too.
+    # Gradients of the logarithms, from the last normalisation (columns) back to the first. The last scaling of rows
+    # also has a gradient of its own, since P depends on it directly.
     log_scaling, own = log_soft.sum(-2, keepdim=True), log_soft.sum(-1)[:, None]
     backwards, negative = reversed(scalings.unbind(0)[1:]), reversed(scalings.neg().unbind(0)[:-1])
-    products = []  # gradients of what K times a scaling comes to
+    products = []  # gradients of the products of K and a scaling
     for scaling, before in zip(backwards, negative, strict=True):
         products.append(log_scaling * scaling)
         through = before * torch.bmm(products[-1], kernel)
@@ -106,7 +118,7 @@ def _through_normalisations(gradient: Tensor, mask: Tensor, soft: Tensor, scalin
 
 
 class AlongLine(torch.autograd.Function):
-    """The same scalings ``[2 steps + 1, M, N]`` by products in linear time; only P itself is laid out as a matrix."""
+    """P and the scalings ``[2 steps + 1, M, N]`` by products in linear time; only P itself is a matrix."""
 
     generate_vmap_rule = True
 
@@ -144,13 +156,13 @@ class AlongLine(torch.autograd.Function):
 
 
 def _normaliser(kernel: LineKernel, scaling: Tensor, keep: Tensor) -> Tensor:
-    """1 / (K scaling) where a node exists, else zero."""
+    """The scaling 1 / (K ``scaling``) ``[M, N]``, zero for absent nodes."""
     before, after = kernel.halves(scaling)
     return keep / (scaling + before + after + (1 - keep))
 
 
 def _through_product(kernel: LineKernel, scaling: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of K scaling, weighted by ``gradient``: with respect to ``scaling`` and to the points of K."""
+    """The gradients ``[M, N]`` of ``gradient`` . (K ``scaling``) with respect to ``scaling`` and to the points."""
     before, after = kernel.halves(gradient)
     scaling_before, scaling_after = kernel.halves(scaling)
     moved = scaling * (before - after) + gradient * (scaling_before - scaling_after)
@@ -158,7 +170,7 @@ def _through_product(kernel: LineKernel, scaling: Tensor, gradient: Tensor) -> t
 
 
 def _through_distances(log_kernel: Tensor) -> Tensor:
-    """Gradient of sums over -|t_i - t_j| weighted by ``log_kernel`` ``[M, N, N]``, for t in descending order."""
+    """The gradient ``[M, N]`` of sum_ij -w_ij |t_i - t_j| with w ``log_kernel`` ``[M, N, N]``, for descending t."""
     order = torch.ones_like(log_kernel[0]).triu(1)
     signed = log_kernel * (order - order.mT)
     return (signed.sum(-2) - signed.sum(-1)).double()

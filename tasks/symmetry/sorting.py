@@ -1,4 +1,4 @@
-"""From scores to permutations, and the entropy of soft ones."""
+"""Sorting nodes by scores, and the entropy of soft permutations."""
 
 from __future__ import annotations
 
@@ -13,24 +13,40 @@ ENTRY_FLOOR = 1e-12
 
 
 def sort_descending(scores: Tensor, mask: Tensor) -> Tensor:
-    """Nodes ``[..., N]`` in descending order of score; those that do not exist stay last, in place."""
+    """Sorts nodes by score.
+
+    Args:
+        scores: ``[..., N]``.
+        mask: True for nodes that exist, broadcastable to ``scores``.
+
+    Returns:
+        Indices of nodes in descending order of score, int64 ``[..., N]``. Ties keep their order, and absent nodes
+        stay at their places at the end.
+    """
     return scores.masked_fill(~mask, -torch.inf).argsort(dim=-1, descending=True, stable=True)
 
 
 def permutation_entropy(soft: Tensor, mask: Tensor) -> Tensor:
-    """Mean over structures and nodes of row entropy + column entropy (nats) of ``soft`` ``[M, N, N]``: a scalar.
+    """The entropy of rows plus that of columns of soft permutations, the regulariser of Kim et al. (2023).
 
-    Entries are clamped at 1e-12 and rows and columns renormalised (Kim et al. 2023). ``mask`` is ``[M, N]``.
+    Entries are clamped at 1e-12, and rows and columns are renormalised.
+
+    Args:
+        soft: Doubly stochastic matrices ``[M, N, N]``.
+        mask: True for nodes that exist, ``[M, N]``.
+
+    Returns:
+        The mean over structures and nodes, a scalar in nats.
     """
     return _PermutationEntropy.apply(soft, mask)[0]
 
 
 class _PermutationEntropy(torch.autograd.Function):
-    """-sum (p / t) log (p / t) = log t - (sum p log p) / t for every row and column of total t, and its gradient.
+    """The entropy -sum (p / t) log (p / t) = log t - (sum p log p) / t of rows and columns of total t.
 
     Rows and columns share one p log p, and the gradient with respect to p is linear in log p: three passes over the
-    matrices where automatic differentiation takes a dozen. Beside the entropy come log p and that line's slopes and
-    offsets, for the backward pass.
+    matrices, where automatic differentiation takes a dozen. The further outputs are log p and the slopes and offsets
+    of that linear function, for the backward pass.
     """
 
     generate_vmap_rule = True
@@ -59,7 +75,7 @@ class _PermutationEntropy(torch.autograd.Function):
 
 
 def _entropy(soft: Tensor, keep: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    """The entropy's sum, log p, and slope and offset of the gradient along rows and along columns."""
+    """The entropy (a scalar), log p, and slope and offset of the gradient along rows and along columns."""
     entries = soft.clamp_min(ENTRY_FLOOR).mul_(keep[:, :, None]).mul_(keep[:, None])
     logs = entries.clamp_min(ENTRY_FLOOR).log_()
     products = entries * logs

@@ -1,9 +1,9 @@
-"""Permuting by gather, with the gradient of a permutation matrix M_g Q (or Q^T M_g^-1) for a soft identity Q.
+"""Permutations by gather, with the straight-through gradient of the matrix M_g Q (or Q^T M_g^-1).
 
 The straight-through matrix P = P_hard - stop_gradient(P_soft) + P_soft has the value P_hard and passes its gradient
-on to P_soft (Bengio et al. 2013; Kim et al. 2023, section 2.2). Writing P_soft as a hard permutation times a soft
-identity Q turns every matrix product of the forward pass into a gather. The backward pass is a gather too, by the
-inverse permutation: torch's own for a gather adds up in any order, or sorts as many indices as there are values.
+on to P_soft (Bengio et al. 2013; Kim et al. 2023, section 2.2). P_soft is a hard permutation times a soft identity Q,
+so every matrix product of the forward pass is a gather. The backward pass is a gather too, by the inverse permutation;
+torch's own gradient of a gather is a scatter, which adds in any order or sorts all indices.
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PAIRS_AT_ONCE = 1 << 24  # of nodes; their places, in 64 bits, take 128 MiB
+PAIRS_AT_ONCE = 1 << 24  # pairs of nodes; their int64 indices take 128 MiB
 
 
 def permute_nodes(
     values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
 ) -> Tensor:
-    """``out[b, k, g(j)] = values[b, k, j]`` for values ``[B, K or 1, N, ...]``."""
+    """Permutes nodes: ``out[b, k, g(j)] = values[b, k, j]``.
+
+    Args:
+        values: ``[B, K or 1, N, ...]``.
+        images: ``images[b, k, j] = g(j)``, int64 ``[B, K, N]``.
+        preimages: The images of g^-1, int64 ``[B, K, N]``.
+        relaxation: The soft identity Q ``[B, K, N, N]`` that receives the straight-through gradient, or None.
+        relaxes_target: True if the soft matrix is Q^T M_g instead of M_g Q.
+
+    Returns:
+        ``[B, K, N, ...]``.
+    """
     moved = _permute(values.flatten(3), images, preimages, relaxation, relaxes_target)
     return moved.reshape(*moved.shape[:3], *values.shape[3:])
 
@@ -28,14 +39,17 @@ def permute_nodes(
 def permute_edges(
     values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
 ) -> Tensor:
-    """``out[b, k, g(i), g(j)] = values[b, k, i, j]`` for values ``[B, K or 1, N, N, E]``."""
+    """Permutes both ends of edges: ``out[b, k, g(i), g(j)] = values[b, k, i, j]``, for values ``[B, K or 1, N, N, E]``.
+
+    The other arguments are those of :func:`permute_nodes`.
+    """
     return _permute(values, images, preimages, relaxation, relaxes_target)
 
 
 def _permute(
     values: Tensor, images: Tensor, preimages: Tensor, relaxation: Tensor | None, relaxes_target: bool
 ) -> Tensor:
-    """Nodes ``[B, K or 1, N, C]`` or, told by their number of axes, edges ``[B, K or 1, N, N, E]``."""
+    """Permutes nodes ``[B, K or 1, N, C]`` or edges ``[B, K or 1, N, N, E]``, which differ in their number of axes."""
     if not torch.is_grad_enabled() or (relaxation is None and not values.requires_grad):
         return _gather(values, preimages)
     if relaxation is None:
@@ -60,7 +74,10 @@ def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _in_parts(compute: Callable[[Tensor, Tensor], Tensor], first: Tensor, second: Tensor) -> Tensor:
-    """``compute`` on structures whose pairs of nodes are few enough, side by side; ``[B, K or 1, N, ...]`` each."""
+    """Calls ``compute`` on slices of the batch with at most ``PAIRS_AT_ONCE`` pairs of nodes and joins the results.
+
+    Both tensors are ``[B, K or 1, N, ...]``.
+    """
     pairs = max(first.shape[1], second.shape[1]) * first.shape[2] ** 2
     step = max(1, PAIRS_AT_ONCE // pairs)
     if len(first) <= step:
@@ -69,7 +86,7 @@ def _in_parts(compute: Callable[[Tensor, Tensor], Tensor], first: Tensor, second
 
 
 class _Permute(torch.autograd.Function):
-    """A gather, whose gradient is gathered by the inverse permutation."""
+    """A gather whose gradient is a gather by the inverse permutation."""
 
     generate_vmap_rule = True
 
@@ -90,7 +107,7 @@ class _Permute(torch.autograd.Function):
 
 
 class _PermuteSoftly(torch.autograd.Function):
-    """The same, with a gradient for Q."""
+    """The gather of :class:`_Permute` with a gradient for Q as well."""
 
     generate_vmap_rule = True
 
@@ -109,7 +126,7 @@ class _PermuteSoftly(torch.autograd.Function):
         (gradient,) = gradients
         images, kept = ctx.saved_tensors
         needs_values = ctx.needs_input_grad[0]
-        # Where Q acts on what is permuted already, its own gradient does without the inverse.
+        # If Q acts after the permutation, its gradient does not need the inverse.
         pulled = _gather(gradient, images) if needs_values or not ctx.relaxes_target else gradient
         values_gradient = _of_values(pulled, ctx.samples) if needs_values else None
         pair = (kept, gradient) if ctx.relaxes_target else (pulled, kept)
@@ -117,16 +134,16 @@ class _PermuteSoftly(torch.autograd.Function):
 
 
 def _of_values(pulled: Tensor, samples: int) -> Tensor:
-    """Of values with ``samples`` of them a structure; one that all elements act on adds up their gradients."""
+    """The gradient of values with ``samples`` of them for each structure: a single one sums over all elements."""
     return pulled.sum(1, keepdim=True) if samples == 1 else pulled
 
 
 def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
-    """Gradient of Q ``[B, K, N, N]`` at the identity.
+    """The gradient of Q ``[B, K, N, N]`` at the identity, for an output with gradient G.
 
-    Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges, permuted on
-    both sides: out = Q^T Y Q gives Y G^T + Y^T G, out = Q V Q^T gives G V^T + G^T V, summed over channels, which the
-    products do.
+    Nodes: out = Q^T y gives y G^T (left y, right G) and out = Q v gives G v^T (left G, right v). Edges are permuted on
+    both sides: out = Q^T Y Q gives Y G^T + Y^T G and out = Q V Q^T gives G V^T + G^T V. The products sum over
+    channels.
     """
     if left.dim() == 4:
         return left @ right.mT

@@ -1,4 +1,4 @@
-"""One padded batch of relational data, and the action of a group element on it."""
+"""A padded batch of relational data, and the action of group elements on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Structures(Protocol):
-    """Structures that are taken by their places: a batch of them, or a store that pads what is taken."""
+    """Structures that are indexed: a batch, or a store of graphs that pads those which are taken."""
 
     def __len__(self) -> int: ...
 
@@ -24,19 +24,25 @@ class Structures(Protocol):
 
     @property
     def outline(self) -> Structure:
-        """What group elements are drawn for: the mask at least."""
+        """The structures as far as the noise of group elements needs them: at least the mask."""
         ...
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Node scalars ``[B, N, C]``, points ``[B, N, D, P]``, vectors ``[B, N, D, V]``, edge scalars ``[B, N, N, E]``.
+    """A batch of B structures, padded to N nodes in D dimensions.
 
-    ``mask`` is ``[B, N]``, true for nodes that exist; these come first. Absent nodes and their edges are zero
-    everywhere. A kind of data that a task does not have has zero channels. ``key`` ``[B]``, int64, says which example
-    of its data set each structure is; what a group element makes of a structure has the same key. ``ranks``
-    ``[B, N, 0 or 1]`` are those of the nodes in a frame of S_n, where they were computed beforehand: they belong to
-    the structure as it is, and nothing that is made of it has any.
+    A kind of data that a task does not have has zero channels. Absent nodes and their edges are zero everywhere.
+
+    Attributes:
+        key: The example of its data set that each structure is, int64 ``[B]``. Group actions keep it.
+        mask: True for nodes that exist, which come first, ``[B, N]``.
+        node_scalars: ``[B, N, C]``.
+        points: Positions, which translations move, ``[B, N, D, P]``.
+        vectors: Directions, which translations leave unchanged, ``[B, N, D, V]``.
+        edge_scalars: ``[B, N, N, E]``.
+        ranks: The ranks of nodes in a frame of S_n if they were computed beforehand, int16 ``[B, N, 0 or 1]``. Group
+            actions drop them.
     """
 
     key: Tensor
@@ -56,7 +62,31 @@ class Structure:
         vectors: Tensor | None = None,
         edge_scalars: Tensor | None = None,
     ) -> Structure:
-        """A structure of the data at hand, with zero channels for the rest."""
+        """Builds a structure from the kinds of data that a task has; the others get zero channels.
+
+        Args:
+            mask: True for nodes that exist, ``[B, N]``.
+            node_scalars: ``[B, N, C]``.
+            points: ``[B, N, D, P]``.
+            vectors: ``[B, N, D, V]``.
+            edge_scalars: ``[B, N, N, E]``.
+
+        Returns:
+            The structure with keys 0 to B - 1.
+
+        Example:
+            Two structures of two and three points in the plane, padded to three nodes.
+
+            >>> mask = torch.tensor([[True, True, False], [True, True, True]])
+            >>> points = torch.ones(2, 3, 2, 1) * mask[..., None, None]
+            >>> x = Structure.build(mask, points=points)
+            >>> len(x), x.nodes
+            (2, 3)
+            >>> x.node_counts.tolist()
+            [2, 3]
+            >>> x.node_scalars.shape
+            torch.Size([2, 3, 0])
+        """
         batch, nodes = mask.shape
         given = next(values for values in (points, vectors, node_scalars, edge_scalars) if values is not None)
         dimension = next((values.shape[2] for values in (points, vectors) if values is not None), 0)
@@ -85,19 +115,19 @@ class Structure:
 
     @property
     def node_counts(self) -> Tensor:
-        """``[B]``: the number of nodes of each structure, padding excluded."""
+        """The number of nodes of each structure ``[B]``, padding excluded."""
         return self.mask.sum(1)
 
     @property
     def pair_mask(self) -> Tensor:
-        """``[B, N, N]``, true for ordered pairs of nodes that exist."""
+        """True for ordered pairs of nodes that exist, ``[B, N, N]``."""
         return self.mask[:, :, None] & self.mask[:, None]
 
     @property
     def adjacency(self) -> Tensor:
-        """``[B, N, N]``: the weight of every edge, zero where there is none.
+        """The weight of every edge ``[B, N, N]``, zero if there is no edge.
 
-        The weight is the edge's only scalar. Where edges have several, these are attributes, and an edge weighs 1.
+        A single edge scalar is the weight. Several edge scalars are attributes, and every edge has weight 1.
         """
         if self.edge_scalars.shape[-1] == 1:
             return self.edge_scalars[..., 0]
@@ -105,27 +135,27 @@ class Structure:
 
     @property
     def centroid(self) -> Tensor:
-        """``[B, D]``: the mean of all points of the nodes that exist."""
+        """The mean of all points of the nodes that exist, ``[B, D]``."""
         weight = self.mask[..., None].to(self.points.dtype)
         return (self.points.mean(-1) * weight).sum(1) / weight.sum(1)
 
     @property
     def coordinates(self) -> Tensor:
-        """``[B, N, D, P + V]``: points beside vectors, as they are."""
+        """Points and vectors concatenated, ``[B, N, D, P + V]``."""
         return torch.cat([self.points, self.vectors], -1)
 
     @property
     def geometry(self) -> Tensor:
-        """``[B, N, D, P + V]``: points relative to the centroid beside vectors, zero where there is no node."""
+        """Points relative to the centroid, and vectors, ``[B, N, D, P + V]``; zero for absent nodes."""
         centred = (self.points - self.centroid[:, None, :, None]) * self.mask[..., None, None]
         return torch.cat([centred, self.vectors], -1)
 
     def __getitem__(self, index: Tensor | slice) -> Structure:
-        """The structures at these places of the batch."""
+        """The structures at these indices of the batch."""
         return Structure(*(getattr(self, item.name)[index] for item in fields(self)))
 
     def first(self, size: int | None) -> Structure:
-        """The first ``size`` structures (``None``: all)."""
+        """The first ``size`` structures, or all if it is None."""
         return self[:size]
 
     @property
@@ -134,27 +164,27 @@ class Structure:
         return self
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Structure:
-        """Moved to a device; ``dtype`` converts what is not whole numbers or truth values."""
+        """Moves all tensors to a device; ``dtype`` converts those of floating point."""
         moved = {item.name: getattr(self, item.name).to(device) for item in fields(self)}
         return Structure(
             **{name: value.to(dtype) if dtype and value.is_floating_point() else value for name, value in moved.items()}
         )
 
     def unprepared(self) -> Structure:
-        """The same structures without what was computed beforehand."""
+        """The structures without ``ranks``."""
         return replace(self, ranks=self.ranks[..., :0])
 
     def keyed(self, first: int) -> Structure:
-        """The same structures with keys that are higher by ``first``."""
+        """The structures with ``first`` added to their keys."""
         return replace(self, key=self.key + first)
 
     @staticmethod
     def cat(structures: Sequence[Structure]) -> Structure:
-        """One batch of several with the same padding."""
+        """Concatenates batches that have the same padding."""
         return Structure(*(torch.cat([getattr(s, item.name) for s in structures]) for item in fields(Structure)))
 
     def padded(self, nodes: int) -> Structure:
-        """The same structures with absent nodes appended up to ``nodes``."""
+        """The structures with absent nodes appended, so that N is ``nodes``."""
         extra = nodes - self.nodes
 
         def pad(values: Tensor, axes: Sequence[int]) -> Tensor:
@@ -175,11 +205,11 @@ class Structure:
         )
 
     def repeated(self, samples: int) -> Structure:
-        """Every structure ``samples`` times: a batch of ``B * K``."""
+        """Repeats every structure K = ``samples`` times: a batch of B * K structures."""
         return Structure(*(getattr(self, item.name).repeat_interleave(samples, 0) for item in fields(self)))
 
     def acted(self, element: Element) -> Structure:
-        """``rho_in(g) x`` for every one of the K elements of each structure: a batch of ``B * K`` structures."""
+        """The action rho_in(g) x of the K elements of each structure: a batch of B * K structures."""
         samples = element.samples
         keep = self.mask[:, None, :, None, None]
 
@@ -204,9 +234,18 @@ class Structure:
 
 @dataclass(frozen=True)
 class Signature:
-    """The shapes that a model reads and puts out: what a network is built for.
+    """The shapes of a model's inputs and outputs.
 
-    ``padded`` says that structures may have absent nodes: without, a network need not look at the mask.
+    Attributes:
+        nodes: N, padding included.
+        node_scalars: C, channels of node scalars.
+        points: P, points of each node.
+        vectors: V, vectors of each node.
+        edge_scalars: E, channels of edge scalars.
+        dimension: D, the dimension of space.
+        output: How the output transforms.
+        output_channels: Channels of the output.
+        padded: True if structures may have absent nodes; otherwise a network can ignore the mask.
     """
 
     nodes: int
@@ -221,7 +260,7 @@ class Signature:
 
     @staticmethod
     def of(structures: Structures, output: Representation, output_channels: int) -> Signature:
-        """The signature of all that ``structures`` stand for: some are padded where any of them are."""
+        """The signature of ``structures`` with this output; it is ``padded`` if any of them has an absent node."""
         structure = structures[:1]
         return Signature(
             nodes=structure.nodes,
@@ -237,5 +276,5 @@ class Signature:
 
     @property
     def geometry(self) -> int:
-        """Points and vectors of a node, counted together."""
+        """P + V, the number of points and vectors of a node."""
         return self.points + self.vectors

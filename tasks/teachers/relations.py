@@ -85,5 +85,5 @@ def relation(symmetry: NodeGroup | None, nodes: int) -> Tensor:
 
 
 def _layer(values: Tensor, weights: Tensor) -> Tensor:
-    """tanh of an affine map, whose last row of weights is the bias."""
+    """Tanh of an affine map, whose last row of weights is the bias."""
     return (values @ weights[:-1] + weights[-1]).tanh()

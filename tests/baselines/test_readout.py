@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.build import load
+from baselines.build import build_network
 from baselines.catalogue import BASES, EQUIVARIANT
 from baselines.readout import read_out
 from tasks.symmetry.groups import group
@@ -22,7 +22,7 @@ OUTPUTS = [Representation.NODE_SCALARS, Representation.EDGE_SCALARS]
 
 def network(name: str, x: Structure, output: Representation) -> nn.Module:
     card = CARDS[name]
-    return load(card.implementation)(Signature.of(x, output, 3), card.params).double().eval()
+    return build_network(card, Signature.of(x, output, 3), {}).double().eval()
 
 
 def absent(x: Structure, output: Representation) -> torch.Tensor:

@@ -48,7 +48,7 @@ def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[st
         "dropout": DROPOUT if mode == "dropout" else 0.0, "dropout_unit": "coordinate",
     }  # fmt: skip
     x = structures(found)
-    made = LearnedSampler(group(symmetry), signature(x), {**LEARNED.params, **published}).double()
+    made = LearnedSampler(group(symmetry), signature(x), LEARNED.settings_from(published)).double()
     load(made.network, below(found, "q."), names)
     return made
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from baselines.catalogue.equivariant import EGNNSettings
 from baselines.equivariant.egnn import EGNN
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
@@ -19,7 +20,7 @@ def test_features_positions_output_loss_and_gradients() -> None:
     """
     found = vectors("egnn")
     x = structures(found)
-    network = EGNN(Signature.of(x, Representation.NODE_POINTS, 1), {"width": 32, "layers": 2}).double()
+    network = EGNN(Signature.of(x, Representation.NODE_POINTS, 1), EGNNSettings(width=32, layers=2)).double()
     names = names_of_layers(below(found, "weights."))
     load(network, below(found, "weights."), names)
     layers: list[tuple[Tensor, Tensor]] = []

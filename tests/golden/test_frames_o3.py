@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from baselines.catalogue import FRAME
+from baselines.catalogue.equivariant import FAGNNSettings
+from baselines.catalogue.samplers import FrameSettings
 from baselines.equivariant.fa_gnn import FAGNN
 from baselines.samplers.frame_averaging import FrameSampler, sorting_frame
 from baselines.samplers.graph_ranks import spectral_signature
@@ -48,7 +49,7 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
 @cache
 def frame_of_particles() -> tuple[Structure, Rigid]:
     x = structures(IN_SPACE)
-    sampler = FrameSampler(group(("E(3)",)), Signature.of(x, Representation.NODE_POINTS, 1), FRAME.params)
+    sampler = FrameSampler(group(("E(3)",)), Signature.of(x, Representation.NODE_POINTS, 1), FrameSettings())
     element = sampler(x, sampler.noise(x, 8, torch.Generator().manual_seed(0))).element
     assert isinstance(element, Rigid)
     return x, element
@@ -72,7 +73,7 @@ def test_what_is_taken_out_of_the_frames_and_averaged() -> None:
 @pytest.mark.parametrize("layers", [1, 2])
 def test_the_network_with_a_frame_in_every_layer(layers: int) -> None:
     x, expected = structures(IN_SPACE), below(IN_SPACE, f"net{layers}.")
-    network = FAGNN(Signature.of(x, Representation.NODE_POINTS, 1), {"width": 12, "layers": layers}).double()
+    network = FAGNN(Signature.of(x, Representation.NODE_POINTS, 1), FAGNNSettings(width=12, layers=layers)).double()
     names = names_of_layers(below(expected, "weights."))
     load(network, below(expected, "weights."), names)
     decoded: list[Tensor] = []

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from baselines.bases.gin_id import GINID
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.samplers.sampler import Sample
 from baselines.symmetrized import Symmetrized
 from tasks.symmetry.element import Permutation
@@ -47,8 +48,7 @@ def structures() -> Structure:
 def model(mode: str) -> Symmetrized:
     x = structures()
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    params = {"width": 16, "layers": 3, "activation": "relu", "final_activation": False, "head": [10]}
-    base = GINID(signature, params).double()
+    base = GINID(signature, GraphNetworkSettings(width=16, layers=3, head=(10,))).double()
     weights = {name: value.reshape(1) if name.endswith("eps") else value for name, value in below(V, "base.").items()}
     load(base, weights, BASE)
     symmetrized = Symmetrized(base, graph_sampler(x, signature, below(V, "q.")), Representation.GRAPH_SCALARS)

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LambdaLR
 
 from baselines.bases.mlp import MLP
+from baselines.catalogue.base_models import MLPSettings
 from baselines.model import Prediction
 from baselines.symmetrized import Symmetrized
 from harness.training.fit import optimizer
@@ -52,9 +53,7 @@ def structures(batch: int) -> Structure:
 def model() -> Symmetrized:
     x = structures(0)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    base = MLP(
-        signature, {"widths": [6, 12, 8, 10], "activation": "relu", "final_activation": False, "reads": None}
-    ).double()
+    base = MLP(signature, MLPSettings(widths=(6, 12, 8, 10))).double()
     load(base, below(V, "base."), LAYERS)
     return Symmetrized(base, graph_sampler(x, signature, below(V, "q.")), Representation.GRAPH_SCALARS)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from baselines.bases.gnn import GNN
+from baselines.catalogue.base_models import GNNSettings
 from baselines.symmetrized import Symmetrized
 from tasks.symmetry.element import Rigid
 from tests.golden.particles import (
@@ -27,7 +28,7 @@ EACH = pytest.mark.parametrize("mode", MODES)
 
 def model(mode: str) -> Symmetrized:
     """In mode ``dropout`` a dropout of 0.08 is on, which no rotation sees."""
-    base = GNN(signature(structures(V)), {"width": 24, "layers": 2}).double()
+    base = GNN(signature(structures(V)), GNNSettings(width=24, layers=2)).double()
     load(base, below(V, "base."), BASE)
     return symmetrized(base, sampler(V, ("E(3)",), mode, Q), mode)
 

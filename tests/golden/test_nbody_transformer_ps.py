@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from baselines.bases.transformer import PairTransformer
+from baselines.catalogue.base_models import TransformerSettings
 from baselines.symmetrized import Symmetrized
 from tasks.symmetry.element import Permutation, Product, Rigid
 from tests.golden.particles import (
@@ -37,7 +38,7 @@ EACH = pytest.mark.parametrize("mode", MODES)
 
 def model(mode: str) -> Symmetrized:
     base = PairTransformer(
-        signature(structures(V)), {"width": 32, "layers": 2, "heads": 4, "equal_layers": True}
+        signature(structures(V)), TransformerSettings(width=32, layers=2, heads=4, equal_layers=True)
     ).double()
     load(base, below(V, "base."), BASE)
     q = sampler(V, ("S_n", "E(3)"), mode, Q)

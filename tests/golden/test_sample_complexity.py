@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from baselines.bases.mlp import MLP
+from baselines.catalogue.base_models import MLPSettings
 from baselines.symmetrized import Symmetrized
 from harness.training.output_variance import spread, variance_point
 from tasks.exp import ExpClassify
@@ -22,8 +23,7 @@ REPEATS = 100
 
 def model(x: Structure) -> Symmetrized:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    params = {"widths": [12, 8, 8, 10], "activation": "relu", "final_activation": False, "reads": None}
-    base = MLP(signature, params).double()
+    base = MLP(signature, MLPSettings(widths=(12, 8, 8, 10))).double()
     load(base, below(V, "base."), LAYERS)
     return Symmetrized(base, graph_sampler(x, signature, below(V, "q.")), Representation.GRAPH_SCALARS).eval()
 

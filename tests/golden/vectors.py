@@ -50,7 +50,7 @@ def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params
         "q": "gin", "noise": "uniform", "width": 16, "layers": 3, "temperature": 0.01, "input_linear": False,
         "norm_padding": True,
     }  # fmt: skip
-    sampler = LearnedSampler(group(("S_n",)), signature, {**LEARNED.params, **published, **params}).double()
+    sampler = LearnedSampler(group(("S_n",)), signature, LEARNED.settings_from({**published, **params})).double()
     load(sampler.network.scorer, weights, dict(graph_q_names(3)))
     return sampler
 

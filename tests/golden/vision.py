@@ -54,7 +54,7 @@ def network(x: Structure, output: Representation, found: Vectors, base: Mapping[
     """One block of width 8 with 2 heads, in evaluation; its penalty, told as in training, is the entropy alone."""
     signature = Signature.of(x, output, len(found["base.head.bias"]))
     small = {"width": 8, "layers": 1, "heads": 2, "weights": "random"}
-    transformer = VisionTransformer(signature, {**VIT.params, **base, **small})
+    transformer = VisionTransformer(signature, VIT.settings_from({**base, **small}))
     transformer.load_state_dict(base_in_our_names(below(found, "base.")))
     sampler = graph_sampler(x, signature, below(found, "q."), entropy_weight=1.0, **q)
     model = Symmetrized(transformer, sampler, output).double().eval()

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -128,6 +129,15 @@ def test_data_files_of_packages_are_shipped(tmp_path: Path) -> None:
     }
     data = [ROOT / name for name in tracked() if name.startswith(tuple(f"{package}/" for package in PACKAGES))]
     assert [str(path) for path in data if path.suffix not in (".py", ".pyi") and path not in shipped] == []
+
+
+def test_pre_commit_runs_the_first_checks_of_make_test() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0]
+    commands = [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe.splitlines()[1:]]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    entries = [hook["entry"] for hook in hooks]
+    assert entries == commands[: len(entries)]
+    assert all(command.startswith(".venv/bin/pytest") for command in commands[len(entries) :])
 
 
 # The bootstrap

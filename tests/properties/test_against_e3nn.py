@@ -13,7 +13,7 @@ import torch
 from e3nn import o3
 from torch import Tensor
 
-from baselines.build import load
+from baselines.build import build_network, build_sampler
 from baselines.catalogue import BASES, EQUIVARIANT, SAMPLERS
 from tasks.symmetry.element import Element, LinearMap, Permutation, Product, Rigid
 from tasks.symmetry.groups import GeometricGroup, group
@@ -171,7 +171,7 @@ def test_q_moves_with_rotations_of_e3nn(reflected: bool) -> None:
     x = random_particles(6, 5)
     card = next(card for card in SAMPLERS if card.name == "ps")
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    q = load(card.implementation)(group(("S_n", "O(3)")), signature, card.params).eval()
+    q = build_sampler(card, group(("S_n", "O(3)")), signature, {}).eval()
     vectors, ties, ranks = q.noise(x, 3, chance(6))
     turn = rotations(6, reflected)
     moved_noise = (turn[:, :, None] @ vectors, ties, turn @ ranks)
@@ -188,7 +188,7 @@ def test_q_moves_with_rotations_of_e3nn(reflected: bool) -> None:
 def test_networks_move_with_rotations_of_e3nn(name: str) -> None:
     x = random_particles(6, 5)
     card = CARDS[name]
-    model = load(card.implementation)(Signature.of(x, Representation.NODE_POINTS, 1), card.params).double().eval()
+    model = build_network(card, Signature.of(x, Representation.NODE_POINTS, 1), {}).double().eval()
     turn = rotations(6, reflected=True)
     found = model(x.acted(LinearMap(turn)))
     torch.testing.assert_close(found, turn @ model(x), atol=1e-6, rtol=1e-6)

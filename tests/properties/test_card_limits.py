@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -405,6 +405,11 @@ def test_none_is_taken_where_it_is_the_default_only() -> None:
             assert (unfit(place.name, None, card) is None) == (place.default is None), place
 
 
+def settings_without_limits(**defaults: Any) -> type:
+    names = [(name, Any, default) for name, default in defaults.items()]
+    return make_dataclass("Settings", names, frozen=True, kw_only=True)
+
+
 @pytest.mark.parametrize(
     ("default", "right", "wrong"),
     [
@@ -413,13 +418,13 @@ def test_none_is_taken_where_it_is_the_default_only() -> None:
         (0.5, [0, 2, 0.25], [-0.5, -1, True, "x", math.nan, math.inf]),
         (0.0, [-0.5, -1, 2], [False, math.nan]),
         (False, [True], [0, 1]),
-        ([1], [[], (2, 3)], ["1", {1: 2}, [math.nan]]),
+        ((1,), [[], (2, 3)], ["1", {1: 2}, [math.nan]]),
         (None, [1, "x", [2], None], [math.nan, {1}]),
     ],
 )
 def test_without_a_limit_a_value_is_like_the_default(default: Any, right: list[Any], wrong: list[Any]) -> None:
     """What is positive by default is a size or a scale; what is not may have a sign."""
-    card = replace(registry.method("egnn").base, params={"a": default}, limits={})
+    card = replace(registry.method("egnn").base, settings=settings_without_limits(a=default))
     for value in (default, *right):
         assert unfit("a", value, card) is None, value
     for value in wrong:
@@ -427,7 +432,8 @@ def test_without_a_limit_a_value_is_like_the_default(default: Any, right: list[A
 
 
 def test_without_a_limit_the_spelling_is_that_of_the_default() -> None:
-    card = replace(registry.method("egnn").base, params={"a": [1.0, 2.0], "b": 0.5, "c": None}, limits={})
+    settings = settings_without_limits(a=(1.0, 2.0), b=0.5, c=None)
+    card = replace(registry.method("egnn").base, settings=settings)
     found = normal(card, {"a": [1, 2], "b": 3, "c": None})
     assert repr(found) == "{'a': [1.0, 2.0], 'b': 3.0, 'c': None}"
     assert repr(normal(card, {"a": (1, 3)})) == "{'a': [1, 3]}"

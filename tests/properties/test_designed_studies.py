@@ -11,8 +11,8 @@ import pytest
 from harness.collate import collate
 from harness.execution.run_job import run_job
 from harness.records.store import Store
-from harness.report.sections.group_size_scaling import size_curves
-from harness.report.sections.sample_complexity import sample_curves
+from harness.report.sections.group_size_scaling import group_size_scaling
+from harness.report.sections.sample_complexity import sample_complexity
 from harness.suites.model import FOLDER, load
 
 STUDIES = ("sample_complexity", "group_size")
@@ -99,9 +99,9 @@ experiments:
         found = store.history(digest).filter(name="train/permutation_entropy")
         assert found["step"].to_list() == ([] if method == "gin" else [0, 1, 2])
         assert found["value"].is_between(0.5, 2 * 1.39).all()  # nats: of four permutations at most 2 log 4
-    ((contest,),) = (task.contests for task in sample_curves(tables, store.history))
-    assert contest.group is not None
-    titles = [figure.title for figure in contest.group.figures]
+    ((comparison_group,),) = (task.comparison_groups for task in sample_complexity(tables, store.history))
+    assert comparison_group.figure_group is not None
+    titles = [figure.title for figure in comparison_group.figure_group.figures]
     assert titles[-2:] == ["Validation loss by epoch", "Entropy of the mean sampled permutation by epoch"]
 
 
@@ -131,5 +131,5 @@ experiments:
     memory = dict(tables.scaling.select("method", "memory_exponent").iter_rows())
     assert memory["mlp-fa"] == pytest.approx(1, abs=0.1)
     assert memory["mlp-ga"] == pytest.approx(0, abs=0.1)
-    ((part,),) = (task.protocols for task in size_curves(tables))
+    ((part,),) = (task.protocols for task in group_size_scaling(tables))
     assert len(part.table.rows) == 6

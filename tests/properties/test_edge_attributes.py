@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from baselines.build import load
-from baselines.catalogue import EQUIVARIANT, LEARNED, SAMPLERS
+from baselines.build import build_network, build_sampler
+from baselines.cards import BaseCard
+from baselines.catalogue import EQUIVARIANT, LEARNED
 from baselines.layers.edge_lists import EdgeLists, joined
 from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.groups import group
@@ -61,10 +62,8 @@ def test_a_single_scalar_is_the_weight_of_an_edge() -> None:
 
 @pytest.mark.parametrize("x", ATTRIBUTED.values(), ids=ATTRIBUTED)
 @pytest.mark.parametrize("card", ADJACENT, ids=lambda card: card.name)
-def test_graph_networks(card: object, x: Structure) -> None:
-    made = load(card.implementation)(  # type: ignore[attr-defined]
-        Signature.of(x, Representation.GRAPH_SCALARS, 2), card.params  # type: ignore[attr-defined]
-    ).double()
+def test_graph_networks(card: BaseCard, x: Structure) -> None:
+    made = build_network(card, Signature.of(x, Representation.GRAPH_SCALARS, 2), {}).double()
     torch.testing.assert_close(made(x), made(PLAIN))
 
 
@@ -72,10 +71,9 @@ def test_graph_networks(card: object, x: Structure) -> None:
 @pytest.mark.parametrize("q", ["gin", "transformer"])
 @pytest.mark.parametrize("training", [False, True])
 def test_q(q: str, training: bool, x: Structure) -> None:
-    implementation = next(card for card in SAMPLERS if card.name == "ps").implementation
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    params = {**LEARNED.params, "q": q, "noise": "uniform", "width": 16}
-    sampler = load(implementation)(group(("S_n",)), signature, params).double().train(training)
+    params = {"q": q, "noise": "uniform", "width": 16}
+    sampler = build_sampler(LEARNED, group(("S_n",)), signature, params).double().train(training)
     noise = sampler.noise(x, 3, torch.Generator().manual_seed(0))
     here, there = (sampler.network(y, noise, 1.0).scores for y in (x, PLAIN))
     torch.testing.assert_close(here, there)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.build import build, load
+from baselines.build import build, build_sampler
 from baselines.catalogue import SAMPLERS
 from baselines.model import Model
 from baselines.symmetrized import Symmetrized
@@ -84,7 +84,7 @@ def test_absent_nodes_do_not_matter_to_the_elements(kind: str) -> None:
     card = next(card for card in SAMPLERS if card.name == kind)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     torch.manual_seed(0)
-    sampler = load(card.implementation)(group(("S_n",)), signature, card.params).double().eval()
+    sampler = build_sampler(card, group(("S_n",)), signature, {}).double().eval()
     noise = sampler.noise(x, SAMPLES, torch.Generator().manual_seed(1))
     assert all(values.shape[2] == x.nodes for values in noise)
     wider = tuple(torch.cat([values, torch.rand_like(values[:, :, :3])], 2) for values in noise)

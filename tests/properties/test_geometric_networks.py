@@ -9,7 +9,7 @@ import torch
 from e3nn import o3
 from torch import nn
 
-from baselines.build import load
+from baselines.build import build_network
 from baselines.catalogue import BASES, EQUIVARIANT
 from baselines.equivariant.fa_gnn import whole_frame
 from baselines.equivariant.tensor_field import channelwise_product
@@ -28,7 +28,7 @@ def network(name: str, x: Structure, output: Representation, **params: object) -
     """With all weights of order one: networks that start as the identity would hide a fault."""
     torch.manual_seed(0)
     signature = Signature.of(x, output, 3 if output is Representation.GRAPH_SCALARS else 1)
-    model = load(CARDS[name].implementation)(signature, {**CARDS[name].params, "layers": 2, **params}).double()
+    model = build_network(CARDS[name], signature, {"layers": 2, **params}).double()
     for parameter in model.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)
@@ -234,7 +234,7 @@ def test_positions_hardly_move_before_training(name: str) -> None:
     x = clouds(4, 6)
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    fresh = load(CARDS[name].implementation)(signature, CARDS[name].params).double()
+    fresh = build_network(CARDS[name], signature, {}).double()
     assert 0 < (fresh(x) - x.points).abs().max() < 5e-2
     assert (network(name, x, Representation.NODE_POINTS)(x) - x.points).abs().max() > 0.1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baselines.catalogue import LEARNED
+from baselines.catalogue.samplers import LearnedSettings
 from baselines.samplers.probabilistic import LearnedSampler
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
@@ -18,8 +18,7 @@ NODES, PADDED, SAMPLES = 5, 8, 3
 def learned(x: Structure) -> LearnedSampler:
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    params = {**LEARNED.params, "width": 24}
-    return LearnedSampler(group(("S_n", "O(3)")), signature, params).double()
+    return LearnedSampler(group(("S_n", "O(3)")), signature, LearnedSettings(width=24)).double()
 
 
 def outputs(sampler: LearnedSampler, x: Structure, noise: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,7 @@ from torch_geometric.nn import GATConv, GCNConv
 from torch_geometric.transforms import AddRandomWalkPE
 from torch_geometric.utils import from_networkx
 
-from baselines.build import load
+from baselines.build import build_network
 from baselines.catalogue import EQUIVARIANT
 from baselines.equivariant.gated_gcn import GatedLayer
 from baselines.equivariant.gps import Layer, return_probabilities
@@ -34,9 +34,9 @@ SMALL = {"width": 16, "layers": 3, "heads": 2}
 
 def network(name: str, x: Structure, output: Representation = Representation.GRAPH_SCALARS) -> nn.Module:
     """In float64 and evaluation mode, after one pass in training mode, so that batch norms are no identity."""
-    params: Mapping[str, object] = {**CARDS[name].params, **{k: v for k, v in SMALL.items() if k in CARDS[name].params}}
+    params: Mapping[str, object] = {k: v for k, v in SMALL.items() if k in CARDS[name].params}
     torch.manual_seed(0)
-    model = load(CARDS[name].implementation)(Signature.of(x, output, 4), params).double().train()
+    model = build_network(CARDS[name], Signature.of(x, output, 4), params).double().train()
     model(random_like(x))
     return model.eval()
 
@@ -242,7 +242,7 @@ def test_what_the_head_of_ppgn_reads() -> None:
 
 def test_the_own_weight_of_gin_starts_anywhere_between_one_and_two_and_is_trained() -> None:
     card, signature = CARDS["gin"], Signature.of(odd_graphs(), Representation.GRAPH_SCALARS, 1)
-    model = load(card.implementation)(signature, {**card.params, "layers": 200, "width": 2})
+    model = build_network(card, signature, {"layers": 200, "width": 2})
     assert all(isinstance(layer.eps, nn.Parameter) for layer in model.convolutions)
     eps = torch.stack([layer.eps.detach().squeeze() for layer in model.convolutions])
     assert 0 <= eps.min() < 0.05 and 0.95 < eps.max() < 1
@@ -282,7 +282,7 @@ def test_gated_gcn_has_the_published_size_on_pattern() -> None:
     card = CARDS["gated_gcn"]
     x = replace(random_graphs(2, 5), node_scalars=torch.zeros(2, 5, 3))
     signature = Signature.of(x, Representation.NODE_SCALARS, 2)
-    model = load(card.implementation)(signature, {**card.params, "head": [35, 17]})
+    model = build_network(card, signature, {"head": [35, 17]})
     assert sum(parameter.numel() for parameter in model.parameters()) == 104_003 + 70
 
 
@@ -290,9 +290,7 @@ def test_gated_gcn_has_the_published_size_on_pattern() -> None:
 def test_heads_that_do_not_divide_the_width(name: str) -> None:
     x = odd_graphs()
     with pytest.raises(ValueError, match="multiple of heads"):
-        load(CARDS[name].implementation)(
-            Signature.of(x, Representation.GRAPH_SCALARS, 1), {**CARDS[name].params, "width": 10, "heads": 3}
-        )
+        build_network(CARDS[name], Signature.of(x, Representation.GRAPH_SCALARS, 1), {"width": 10, "heads": 3})
 
 
 @pytest.mark.parametrize("name", sorted(card.name for card in EQUIVARIANT if card.needs == {"node_scalars", "edges"}))
@@ -303,7 +301,7 @@ def test_padding_changes_nothing_where_biases_are_no_longer_zero(name: str) -> N
     found = []
     for given in (x, x.padded(8)):
         torch.manual_seed(0)
-        network = load(card.implementation)(Signature.of(given, Representation.GRAPH_SCALARS, 2), card.params)
+        network = build_network(card, Signature.of(given, Representation.GRAPH_SCALARS, 2), {})
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.bases.base_model import BaseModel
-from baselines.build import load
+from baselines.build import build_network
 from baselines.cards import BaseCard
 from baselines.catalogue import BASES, EQUIVARIANT, SAMPLERS
 from baselines.samplers.coverage import uncovered, uncovered_by_frames, uncovered_by_haar, uncovered_by_minimal_frames
@@ -66,7 +66,7 @@ def of_network(card: BaseCard, output: str) -> Iterator[Tensor]:
     x = x if geometric or "edges" in card.reads else Structure.build(x.mask, node_scalars=x.node_scalars)
     torch.manual_seed(0)
     signature = Signature.of(x, Representation(output), 1 if output == "node_points" else 2)
-    network = load(card.implementation)(signature, {**card.params, **SMALL.get(card.name, {})}).double()
+    network = build_network(card, signature, SMALL.get(card.name, {})).double()
     element = group(("S_n",)).random(x, 2, torch.Generator().manual_seed(1))
 
     def values() -> Tensor:
@@ -110,7 +110,7 @@ def made() -> Iterator[tuple[str, Any]]:
     learned = next(card for card in SAMPLERS if card.name == "ps")
     for names, settings in ((("S_n",), OF_Q), (("S_n", "SO(3)"), IN_SPACE)):
         for name, params in settings.items():
-            title = f"learned {learned.version}, {' x '.join(names)}, {name}"
+            title = f"ps {learned.version}, {' x '.join(names)}, {name}"
             yield title, partial(of_sampler, "ps", names, params)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from baselines.bases.gnn import GNN, MessagePassing, distinct_pairs
 from baselines.bases.mlp import MLP, head
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.radial_field import RadialField, RadialFieldLayer
 from baselines.equivariant.tensor_field import Neighbours, TensorField
 from baselines.equivariant.vector_neurons import VNEdgeConvolution
@@ -31,7 +32,10 @@ def particles() -> Structure:
 
 def built(kind: type[nn.Module], name: str, x: Structure, output: Representation, **params: object) -> nn.Module:
     torch.manual_seed(0)
-    return kind(Signature.of(x, output, 2), {**method(name).base.params, "width": 12, "layers": 2, **params}).double()  # type: ignore[call-arg]
+    card = method(name).base
+    size = {key: value for key, value in (("width", 12), ("layers", 2)) if key in card.params}
+    settings = card.settings_from({**size, **params})
+    return kind(Signature.of(x, output, 2), settings).double()  # type: ignore[call-arg]
 
 
 def test_a_radial_field_moves_by_means_and_reads_distances_by_means() -> None:
@@ -173,7 +177,7 @@ def test_a_final_activation_is_there_where_it_is_asked_for(final: bool) -> None:
     found = torch.cat([model(replace(x, points=x.points * scale)) for scale in (1.0, -3.0, 10.0, -30.0)])
     assert (found < 0).any() != final
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 4)
-    of_graphs = head(6, signature, {"head": [8], "activation": "relu", "final_activation": final})
+    of_graphs = head(6, signature, GraphNetworkSettings(head=(8,), final_activation=final))
     assert (of_graphs(torch.randn(50, 6)) < 0).any() != final
 
 

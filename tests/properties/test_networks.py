@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.build import load
+from baselines.build import build_network, build_sampler
 from baselines.cards import BaseCard
 from baselines.catalogue import BASES, EQUIVARIANT, SAMPLERS
 from baselines.symmetrized import Symmetrized
@@ -26,7 +26,7 @@ READS_PARTICLES = ["mlp", "gnn", "transformer", "egnn"]
 
 def network(card: BaseCard, x: Structure, output: Representation, **params: object) -> torch.nn.Module:
     signature = Signature.of(x, output, 3 if output is Representation.GRAPH_SCALARS else 1)
-    return load(card.implementation)(signature, {**card.params, **params}).double().eval()
+    return build_network(card, signature, params).double().eval()
 
 
 Predicts = Callable[[Structure], Tensor]
@@ -76,7 +76,7 @@ def test_symmetrized_particle_networks_move_with_translations(name: str, sampler
     card = next(card for card in SAMPLERS if card.name == sampler)
     base = network(CARDS[name], x, Representation.NODE_POINTS)
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    elements = load(card.implementation)(group(("S_n", "E(3)")), signature, card.params).double()
+    elements = build_sampler(card, group(("S_n", "E(3)")), signature, {}).double()
     model = Symmetrized(base, elements, Representation.NODE_POINTS).eval()
     shifted = replace(x, points=x.points + 5)
     noise = model.noise(x, 3, torch.Generator().manual_seed(0))
@@ -130,7 +130,7 @@ def test_points_are_displacements_from_where_they_begin(name: str, training: boo
         torch.nn.init.zeros_(parameter)
     haar = next(card for card in SAMPLERS if card.name == "ga")
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    elements = load(haar.implementation)(group(("S_n", "E(3)")), signature, haar.params)
+    elements = build_sampler(haar, group(("S_n", "E(3)")), signature, {})
     model = Symmetrized(base, elements, Representation.NODE_POINTS).train(training)
     start = x.centroid[:, None, :, None].expand(-1, 4, -1, -1) if name == "gnn" else x.points[..., :1]
     for found in (model(x, 3).value, model(x, 3, chunk=1).value, *model.draws(x, 3).unbind(1)):

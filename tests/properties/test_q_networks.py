@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.catalogue import LEARNED
+from baselines.catalogue.samplers import LearnedSettings
 from baselines.limits import MOST_SOFT_ELEMENTS, q_is_too_large
 from baselines.q_networks.gin import GINScorer
 from baselines.samplers.probabilistic import GraphQ, LearnedSampler
@@ -29,7 +30,7 @@ S_N = group(("S_n",))
 
 def learned(x: Structure, **params: object) -> LearnedSampler:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    return LearnedSampler(S_N, signature, {**LEARNED.params, "width": 16, **params}).double().eval()
+    return LearnedSampler(S_N, signature, LEARNED.settings_from({"width": 16, **params})).double().eval()
 
 
 def scores(sampler: LearnedSampler, x: Structure, noise: tuple[Tensor, ...]) -> Tensor:
@@ -104,7 +105,7 @@ def test_nodes_and_axes_that_nothing_tells_apart_are_left_to_chance_in_space_too
     x = Structure.build(torch.ones(1, 4, dtype=torch.bool), points=torch.ones(1, 4, 3, 1, dtype=torch.float64))
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    sampler = LearnedSampler(group(names), signature, {**LEARNED.params, "noise_scale": 0.0}).double().eval()
+    sampler = LearnedSampler(group(names), signature, LearnedSettings(noise_scale=0.0)).double().eval()
     element = sampler(x, sampler.noise(x, 4000, torch.Generator().manual_seed(1))).element
     assert isinstance(element, Product)
     nodes, space = element.factors
@@ -164,7 +165,7 @@ PUBLISHED_DROPOUT = {
 def test_q_has_the_published_parameters(task: str) -> None:
     """22,022 parameters, of which the 192 of an input layer are never used."""
     sampler = resolve(task, "mlp-ps", "paper", 0).sampler
-    q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), sampler)
+    q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), LEARNED.settings_from(sampler))
     assert sum(parameter.numel() for parameter in q.parameters()) == 22_022 - 192
 
 
@@ -199,9 +200,9 @@ def test_the_largest_finite_group_that_q_is_trained_on(order: int, refused: bool
     """By name and by construction alike."""
     name = f"C_{order}"
     x = Structure.build(torch.ones(1, 3, dtype=torch.bool), points=torch.randn(1, 3, 2, 1))
-    assert (q_is_too_large(LEARNED.params, (name,), 3) is not None) == refused
+    assert (q_is_too_large((name,)) is not None) == refused
     with pytest.raises(ValueError, match="at most 4,096") if refused else nullcontext():
-        LearnedSampler(group((name,)), Signature.of(x, Representation.GRAPH_SCALARS, 1), LEARNED.params)
+        LearnedSampler(group((name,)), Signature.of(x, Representation.GRAPH_SCALARS, 1), LearnedSettings())
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"sinkhorn_steps": 0}])

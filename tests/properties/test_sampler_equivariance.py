@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from torch import Tensor
 
-from baselines.build import load
+from baselines.build import build_sampler
 from baselines.catalogue import SAMPLERS
 from baselines.samplers.frame_averaging import FrameSampler
 from baselines.samplers.graph_ranks import spectral_signature
@@ -30,7 +30,7 @@ PRODUCTS = [("S_n", "E(3)"), ("S_n", "SO(3)")]
 def sampler(name: str, names: tuple[str, ...], x: Structure, **params: object) -> Sampler:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     card = CARDS[name]
-    built = load(card.implementation)(group(names), signature, {**card.params, **params})
+    built = build_sampler(card, group(names), signature, params)
     return built.to(torch.float64).eval()
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.build import load
+from baselines.build import build_sampler
 from baselines.catalogue import SAMPLERS
 from baselines.q_networks.gin import NormalisedLinear
 from baselines.q_networks.noise_sources import FixedNoise
@@ -33,7 +33,8 @@ CARDS = {card.name: card for card in SAMPLERS}
 def sampler(kind: str, names: Sequence[str], x: Structure, **params: object) -> Sampler:
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    built = load(CARDS[kind].implementation)(group(tuple(names)), signature, {**CARDS[kind].params, **params})
+    own = {name: value for name, value in params.items() if name in CARDS[kind].params}
+    built = build_sampler(CARDS[kind], group(tuple(names)), signature, own)
     return built.double().eval()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from baselines.build import load
+from baselines.build import build_sampler
 from baselines.catalogue import SAMPLERS
 from baselines.samplers.sampler import Sample, Sampler
 from tasks.symmetry.element import Element, Permutation, Product
@@ -44,8 +44,9 @@ def sampler(kind: str, names: tuple[str, ...], x: Structure, **params: Any) -> S
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     card = CARDS[kind]
+    size = {"width": 16} if "width" in card.params else {}
     try:
-        built = load(card.implementation)(group(names), signature, {**card.params, "width": 16, **params})
+        built = build_sampler(card, group(names), signature, {**size, **params})
     except ValueError:
         return None
     return built.double().eval()

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from baselines.bases.mlp import MLP
-from baselines.build import load
+from baselines.build import build_sampler
 from baselines.catalogue import SAMPLERS
+from baselines.catalogue.base_models import MLPSettings
 from baselines.symmetrized import Symmetrized
 from harness.verification.equivariance import law
 from tasks.symmetry.element import Element, Product
@@ -47,8 +48,9 @@ def symmetrized(name: str, symmetry: Group, x: Structure, **params: object) -> S
     output = Representation.NODE_POINTS if x.points.shape[-1] else Representation.GRAPH_SCALARS
     signature = Signature.of(x, output, 1)
     card = CARDS[name]
-    sampler = load(card.implementation)(symmetry, signature, {**card.params, "width": 24, **params})
-    base = MLP(signature, {"widths": [16], "activation": "tanh", "final_activation": False, "reads": None})
+    size = {"width": 24} if "width" in card.params else {}
+    sampler = build_sampler(card, symmetry, signature, {**size, **params})
+    base = MLP(signature, MLPSettings(widths=(16,), activation="tanh"))
     return Symmetrized(base, sampler, output).double().eval()
 
 

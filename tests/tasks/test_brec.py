@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.build import load
+from baselines.build import build_network
 from harness.registry import method, methods, resolve, task
 from harness.spec import Resources
 from harness.training.execute import execute
@@ -124,7 +124,7 @@ def test_gin_embeds_all_regular_pairs_alike_and_ppgn_tells_them_apart() -> None:
     x = Structure.cat([problem.pair(index).padded(10) for index in regular]).to("cpu", torch.float64)
     for name, separated in (("gin", 0), ("ppgn", len(regular))):
         card = method(name).base
-        model = load(card.implementation)(problem.signature, card.params).double().eval()
+        model = build_network(card, problem.signature, {}).double().eval()
         first, second = model(x).unflatten(0, (-1, 2)).unbind(1)
         gaps = (first - second).norm(dim=-1) / first.norm(dim=-1)
         assert int((gaps > 1e-9).sum()) == separated

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baselines.build import build, load
+from baselines.build import build, build_network
 from harness.registry import method, resolve, task
 from harness.training.results import NullHooks
 from harness.training.separation import Separation, Unseparated
@@ -90,7 +90,7 @@ def test_who_tells_the_pairs_apart(name: str) -> None:
     x = few_pairs().to("cpu", torch.float64)
     card = method(name).base
     params = {**card.params, "width": 16, "activation": "tanh"}
-    model = load(card.implementation)(Signature.of(x, Representation.GRAPH_SCALARS, 10), params).double().eval()
+    model = build_network(card, Signature.of(x, Representation.GRAPH_SCALARS, 10), params).double().eval()
     with torch.no_grad():
         first, second = model(x).unflatten(0, (-1, 2)).unbind(1)
     gaps = (first - second).abs().sum(-1)

@@ -1,1 +1,1 @@
-"""What several sections of the report share: rows that may be compared, control metrics, published numbers."""
+"""What sections of the report are built from: rows that may be compared, control metrics, published numbers."""

@@ -1,4 +1,4 @@
-"""How training went: validation loss, and how little the sampled permutations agree (Kim et al. 2023, appendix)."""
+"""Figures by epoch: validation loss, and the entropy of the mean permutation (Kim et al. 2023, appendix)."""
 
 from __future__ import annotations
 
@@ -8,39 +8,43 @@ from typing import NamedTuple
 import polars as pl
 
 from harness.errors import SymbenchError
-from harness.report.content.histories import COLUMNS, Histories, Readable
+from harness.report.content.histories import COLUMNS, Histories, HistoryReader
 from harness.report.rendering.figures import Axis, Figure, Line, Series, figure
 
 LOSS, ENTROPY = "validation/loss", "train/permutation_entropy"
-MOST_POINTS = 200
-MOST_SEEDS = 10
+MAX_POINTS = 200
+MAX_SEEDS = 10
 
 
 class ByEpoch(NamedTuple):
-    """Figures, and the digests of runs that are in none since their histories are damaged."""
+    """The figures, and the digests of the runs that are left out since their histories are damaged."""
 
     figures: list[Figure]
     unread: list[str]
 
 
 def by_epoch(runs: Iterable[tuple[Series, Sequence[str]]], histories: Histories) -> ByEpoch:
-    """Both by epoch, of the methods that sample permutations in training; no figure where none does.
+    """Loss and entropy by epoch of the methods that sample permutations in training.
 
-    The loss is of the weights of its epoch, the entropy that of the mean of the sampled permutation matrices.
+    The loss is that of the weights of the epoch; the entropy is that of the mean of the sampled permutation matrices.
+    There are no figures unless at least two methods can be compared.
+
+    Args:
+        runs: For each method its series and the digests of its runs.
+        histories: How the history of a run is read.
     """
     unread: list[str] = []
-    histories = Readable(histories)
+    reader = HistoryReader(histories)
 
-    def readable(digests: Iterable[str]) -> Iterator[pl.DataFrame]:
+    def read(digests: Iterable[str]) -> Iterator[pl.DataFrame]:
         for digest in digests:
             try:
-                yield histories(digest)
+                yield reader(digest)
             except SymbenchError:
                 unread.append(digest)
 
-    means = ((series, _means(readable(digests[:MOST_SEEDS]))) for series, digests in runs)
+    means = ((series, _means(read(digests[:MAX_SEEDS]))) for series, digests in runs)
     samplers = [(series, mean) for series, mean in means if not mean.filter(name=ENTROPY).is_empty()]
-    # A comparison: learned against uniform.
     return ByEpoch(_figures(samplers) if len(samplers) > 1 else [], unread)
 
 
@@ -56,7 +60,7 @@ def _figures(samplers: Sequence[tuple[Series, pl.DataFrame]]) -> list[Figure]:
 
 
 def _means(histories: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Over seeds, by name and epoch."""
+    """Mean and standard error over seeds, by name and epoch."""
     empty = pl.DataFrame(schema=COLUMNS)
     wanted = pl.concat([empty, *histories]).filter(pl.col("name").is_in([LOSS, ENTROPY]))
     pooled = wanted.group_by("name", "step").agg(
@@ -67,7 +71,7 @@ def _means(histories: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 def _line(series: Series, means: pl.DataFrame, name: str) -> Line:
     points = means.filter(name=name)
-    thinned = points.gather_every(max(1, -(-points.height // MOST_POINTS)))
+    thinned = points.gather_every(max(1, -(-points.height // MAX_POINTS)))
     return Line(
         series=series,
         x=thinned["step"].to_list(),

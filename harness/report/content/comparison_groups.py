@@ -1,4 +1,7 @@
-"""Contests: rows that may be ranked against each other, since they share task, data, protocol and metric."""
+"""Comparison groups: the rows of a task that may be ranked against each other.
+
+Rows are in one group if they have the same data, symmetry group, protocol, metric and version of the task.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import polars as pl
+
 from harness import registry
 from harness.differences import describe
 from harness.report.content.published import PROTOCOL
@@ -16,20 +21,35 @@ from harness.report.content.titles import group_title
 from tasks.cards import stricter
 
 Row = Mapping[str, Any]
-_OF_GROUP = {"group", "degree"}
+"""A row of a table of :mod:`harness.collate`."""
+_GROUP_PARAMS = {"group", "degree"}
 _KEYS = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction", "group")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
-    """``params`` are the task's parameters, ``chips`` say in words what tells this contest from the task's others."""
+class ComparisonGroup:
+    """Rows that may be compared, and what they have in common.
+
+    Attributes:
+        task: The name of the task.
+        protocol: The name of the protocol.
+        variant: The data, if it is not the published data set.
+        metric: The name of the metric.
+        direction: ``min`` or ``max``, whichever is better.
+        symmetry_group: The group under which the task is symmetric.
+        params: The parameters of the task.
+        chips: Short labels that say how this group differs from the other groups of the task.
+        rows: The rows, one for each method and setting.
+        is_main: Whether this is the main group of its protocol, the one with most methods.
+        control: The control metric that the rows have, if any.
+    """
 
     task: str
     protocol: str
     variant: str | None
     metric: str
     direction: str
-    group: str
+    symmetry_group: str
     params: Mapping[str, Any]
     chips: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -38,19 +58,30 @@ class Contest:
 
     @property
     def ranks_by_worse(self) -> bool:
-        """Whether the control is the metric itself, asked for more: same unit, same direction."""
+        """Whether the control is a stricter form of the metric, so that the worse of the two ranks a row."""
         return self.control in stricter(self.metric)
 
     @property
-    def on_moved_inputs(self) -> bool:
-        moved, _ = stricter(self.metric)
-        return self.control == moved
+    def on_transformed_inputs(self) -> bool:
+        """Whether the control is the metric on inputs transformed by random group elements."""
+        transformed, _ = stricter(self.metric)
+        return self.control == transformed
 
 
-def contests(rows: Iterable[Row]) -> list[Contest]:
-    """The contests of one task: ``paper`` first, and of each protocol first the main one, with most methods.
+def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a table by task: registered tasks in the order of the registry, then the others by name."""
+    known = list(registry.tasks())
+    names = sorted(
+        frame["task"].unique(), key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
+    )
+    return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
 
-    The others follow by their groups, as these grow.
+
+def comparison_groups(rows: Iterable[Row]) -> list[ComparisonGroup]:
+    """The comparison groups of one task.
+
+    The protocol ``paper`` comes first. In each protocol the main group comes first, and the others follow by symmetry
+    group and size.
     """
     grouped: defaultdict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
@@ -63,17 +94,17 @@ def contests(rows: Iterable[Row]) -> list[Contest]:
     for _, of_protocol in groupby(ranked, key=lambda pair: pair[0]["protocol"]):
         main, *others = of_protocol
         order += [main, *sorted(others, key=lambda pair: _growth(*pair))]
-    found: list[Contest] = []
+    found: list[ComparisonGroup] = []
     for key, members in order:
         params = json.loads(key["task_params"])
         found.append(
-            Contest(
+            ComparisonGroup(
                 task=key["task"],
                 protocol=key["protocol"],
                 variant=key["variant"],
                 metric=key["metric"],
                 direction=key["direction"],
-                group=key["group"],
+                symmetry_group=key["group"],
                 params=params,
                 chips=tuple(_chips(key, params, varying, several_versions)),
                 rows=tuple(members),
@@ -84,12 +115,20 @@ def contests(rows: Iterable[Row]) -> list[Contest]:
     return found
 
 
+def nondefault_params(task: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a task that differ from the defaults of its card; a default of ``auto`` equals any value."""
+    card = registry.tasks().get(task)
+    defaults = card.params if card else {}
+    return {name: value for name, value in params.items() if defaults.get(name, value) not in (value, "auto")}
+
+
 def _control(rows: Iterable[Row]) -> str | None:
-    """The control that rows recorded; ``None`` where no row has a value of one."""
+    """The control metric of the first row that has a value of one; None if no row has."""
     return next((row["control_name"] for row in rows if row.get("control_mean") is not None), None)
 
 
 def _growth(key: Row, rows: list[Row]) -> tuple[Any, ...]:
+    """The order of groups that are not main: current task versions first, then by symmetry group and size."""
     family = json.dumps(json.loads(key["task_params"]).get("group"))
     return _is_old(key), family, rows[0]["size"] or 0
 
@@ -100,15 +139,16 @@ def _is_old(key: Row) -> bool:
 
 
 def _rank(key: Row, rows: list[Row]) -> tuple[Any, ...]:
+    """The order in which groups are considered for the main one of their protocol."""
     card = registry.tasks().get(key["task"])
     params = json.loads(key["task_params"])
-    unusual = sum(params.get(name) != value for name, value in card.params.items()) if card else 0
+    nondefault = sum(params.get(name) != value for name, value in card.params.items()) if card else 0
     return (
         key["protocol"] != PROTOCOL,
         key["protocol"],
         _is_old(key),
         -len({row["method"] for row in rows}),
-        unusual,
+        nondefault,
         rows[0]["size"] or 0,
         key["task_params"],
         key["variant"] or "",
@@ -120,11 +160,11 @@ def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versi
     if key["variant"]:
         yield key["variant"]
     card = registry.tasks().get(key["task"])
-    other = unusual(key["task"], params)
-    shown = {name: value for name, value in params.items() if name in varying or name in other}
-    if "group" in params and shown.keys() & _OF_GROUP:  # its parameters are a template and a number
+    nondefault = nondefault_params(key["task"], params)
+    shown = {name: value for name, value in params.items() if name in varying or name in nondefault}
+    if "group" in params and shown.keys() & _GROUP_PARAMS:  # the name of the group says both parameters
         yield group_title(key["group"])
-        shown = {name: value for name, value in shown.items() if name not in _OF_GROUP}
+        shown = {name: value for name, value in shown.items() if name not in _GROUP_PARAMS}
     if shown:
         yield describe(shown).replace("=", " = ")
     if several_versions or (card and key["task_version"] != card.version):
@@ -132,13 +172,7 @@ def _chips(key: Row, params: Mapping[str, Any], varying: set[str], several_versi
         yield f"task version {key['task_version']}{now}"
 
 
-def unusual(task: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a task that are not its card's (``auto`` stands for any)."""
-    card = registry.tasks().get(task)
-    usual = card.params if card else {}
-    return {name: value for name, value in params.items() if usual.get(name, value) not in (value, "auto")}
-
-
 def _varying(params: list[Mapping[str, Any]]) -> set[str]:
+    """The names of parameters that do not have the same value in all ``params``."""
     names = {name for values in params for name in values}
     return {name for name in names if len({json.dumps(values.get(name)) for values in params}) > 1}

@@ -1,7 +1,7 @@
-"""The control beside a score: what tells whether a score means what it seems to mean.
+"""The control metric beside a score, which shows whether the score can be trusted.
 
-A control that is the metric itself, asked for more (on moved inputs, or soundly), decides the ranking with it; any
-other stands beside it.
+A control that is a stricter form of the metric (on transformed inputs, or counting only what is sound) takes part in
+the ranking: a row is ranked by the worse of the two. Any other control is shown beside the score only.
 """
 
 from __future__ import annotations
@@ -14,58 +14,65 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from harness.report.content.comparison_groups import Contest, Row
+from harness.report.content.comparison_groups import ComparisonGroup, Row
 from harness.report.rendering.cells import Cell, Column, missing
 from harness.report.rendering.formats import counted, estimate
 
-NOT_SYMMETRIC = "not symmetric: scores drop on moved inputs"
-DROPS = "scores drop on moved inputs"
-UNSOUND = "tells structures apart from relabelled copies of themselves"
+NOT_SYMMETRIC = "not symmetric: worse on transformed inputs"
+WORSE = "worse on transformed inputs"
+UNSOUND = "separates structures from relabelled copies of themselves"
 _WHY = {
-    NOT_SYMMETRIC: "The plain score is better by more than chance: it is read off the order or the pose of the data",
-    DROPS: "The plain score is better by more than two standard errors, though the method is symmetric on average: "
-    "chance, or a fault",
-    UNSOUND: "What this method tells apart differs by the order of its nodes, or by the draw of group elements",
+    NOT_SYMMETRIC: "The score on the original inputs is better by more than chance explains, so this method uses the "
+    "order or the pose of the data",
+    WORSE: "The score on the original inputs is better by more than two standard errors, although the method is "
+    "symmetric in expectation: this is either chance or a fault",
+    UNSOUND: "What this method separates depends on the order of the nodes, or on the group elements that were drawn",
 }
 _MEANINGS = {
-    "false_separations": "how many structures were told apart from a relabelled copy of themselves (0 in a sound "
-    "run), which random embeddings do by chance",
-    "unreliable": "how many structures a test told apart from relabelled copies of themselves, as it does with one in "
-    "twenty where embeddings are random",
+    "false_separations": "the number of structures that were separated from a relabelled copy of themselves. It is 0 "
+    "in a sound run; random embeddings separate copies by chance",
+    "unreliable": "the number of structures that the test separated from relabelled copies of themselves. With random "
+    "embeddings this happens for about one structure in twenty",
 }
 
 
 Scored = Literal["value", "control"]
-Seeds = Mapping[tuple[str, Scored], Mapping[int, float]]
-"""By setting and column of the table ``runs``, then by seed."""
+SeedScores = Mapping[tuple[str, Scored], Mapping[int, float]]
+"""Scores by setting and column of the table ``runs``, then by seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a row is ranked by: the mean of ``column`` of its runs, ``None`` for a row that cannot be ranked."""
+    """The score by which a row is ranked.
+
+    Attributes:
+        mean: The mean over seeds; None if the row cannot be ranked.
+        stderr: The standard error over seeds, if known.
+        column: The column of the table ``runs`` with the scores of the runs.
+    """
 
     mean: float | None
     stderr: float | None
     column: Scored = "value"
 
 
-def score(row: Row, contest: Contest) -> Score:
-    """The worse of plain and stricter where the control is the stricter metric, else the plain metric.
+def score(row: Row, comparison_group: ComparisonGroup) -> Score:
+    """The worse of the metric and the control if the control is a stricter form of the metric, else the metric.
 
-    Where other rows of the contest have a stricter score, a row without one is not ranked: it might be the best by
-    reading the label off the order of its data.
+    If other rows of the group have a stricter score, a row without one is not ranked: its score may come from the order
+    of the data alone.
     """
-    plain = Score(mean=row["mean"], stderr=row["stderr"])
-    if not contest.ranks_by_worse:
-        return plain
-    stricter = Score(mean=_control(row, contest), stderr=row["control_stderr"], column="control")
-    if plain.mean is None or stricter.mean is None:
+    original = Score(mean=row["mean"], stderr=row["stderr"])
+    if not comparison_group.ranks_by_worse:
+        return original
+    stricter = Score(mean=_control(row, comparison_group), stderr=row["control_stderr"], column="control")
+    if original.mean is None or stricter.mean is None:
         return Score(mean=None, stderr=None)
-    return stricter if _gap(row, contest) > 0 else plain
+    return stricter if _gap(row, comparison_group) > 0 else original
 
 
-def seeds(runs: pl.DataFrame) -> Seeds:
-    """What runs scored; nothing for a setting of which no run has a value."""
+def scores_by_seed(runs: pl.DataFrame) -> SeedScores:
+    """The scores of all runs; a setting has no entry if none of its runs has a value."""
     found: dict[tuple[str, Scored], dict[int, float]] = {}
     for column in get_args(Scored):
         for setting, seed, value in runs.select("setting", "seed", column).drop_nulls().iter_rows():
@@ -73,95 +80,108 @@ def seeds(runs: pl.DataFrame) -> Seeds:
     return found
 
 
-def drop(row: Row, contest: Contest) -> str:
-    """A few words where the stricter score is worse by more than chance, else nothing."""
-    if not contest.ranks_by_worse or row["mean"] is None or _control(row, contest) is None:
+def drop(row: Row, comparison_group: ComparisonGroup) -> str:
+    """A short text if the stricter score is worse by more than chance explains, else an empty one."""
+    if not comparison_group.ranks_by_worse or row["mean"] is None or _control(row, comparison_group) is None:
         return ""
-    gap, error = _gap(row, contest), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
-    if not contest.on_moved_inputs:
+    gap, error = _gap(row, comparison_group), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
+    if not comparison_group.on_transformed_inputs:
         return UNSOUND if gap > 0 else ""
     symmetric = row["sampler"] != "none"
     if gap <= (2 * error or 0.05 * abs(row["mean"])) or (symmetric and not error):
         return ""
-    return DROPS if symmetric else NOT_SYMMETRIC
+    return WORSE if symmetric else NOT_SYMMETRIC
 
 
-def plainly(drops: Set[str], methods: str) -> str:
-    """One sentence for the reader of plain scores, of methods with those :func:`drop`; empty where there are none."""
+def drop_remark(drops: Set[str], methods: str) -> str:
+    """A sentence for a section that shows original scores only; empty if there are no ``drops``.
+
+    Args:
+        drops: The results of :func:`drop` for some methods.
+        methods: The names of these methods.
+    """
     if not drops:
         return ""
     if UNSOUND in drops:
-        return f"All that is told apart counts, also by chance (see the leaderboard) for {methods}."
-    return f"On inputs as they are; scores drop on moved inputs (see the leaderboard) for {methods}."
+        return f"All separated pairs count, also those separated by chance (see the leaderboard for {methods})."
+    return f"Scores are on the original inputs. On transformed inputs {methods} scored worse (see the leaderboard)."
 
 
-def column(contest: Contest) -> Column:
-    return Column(title=_title(contest), why=f"Mean ± standard error over seeds: {_meaning(contest)}", numeric=True)
+def column(comparison_group: ComparisonGroup) -> Column:
+    """The column of the control metric."""
+    why = f"Mean ± standard error over seeds: {_meaning(comparison_group)}"
+    return Column(title=_title(comparison_group), why=why, numeric=True)
 
 
-def cell(row: Row, contest: Contest) -> Cell:
-    value = _control(row, contest)
+def cell(row: Row, comparison_group: ComparisonGroup) -> Cell:
+    """The control of one row; a note says if it is worse than the score or lacks seeds."""
+    value = _control(row, comparison_group)
     if value is None:
         return missing("Not measured: no run gave a value" if row["mean"] is None else "Not recorded by these runs")
     partly = row["control_seeds"] < row["seeds"]
-    words = [note for note in (drop(row, contest), f"{counted(row['control_seeds'], 'seed')} only" * partly) if note]
+    found = drop(row, comparison_group)
+    notes = (found, f"{counted(row['control_seeds'], 'seed')} only" if partly else "")
     return Cell(
         text=estimate(value, row["control_stderr"]),
         sort=value,
-        note="; ".join(words),
-        why=_WHY.get(drop(row, contest), ""),
+        note="; ".join(filter(None, notes)),
+        why=_WHY.get(found, ""),
     )
 
 
-def explanation(contest: Contest) -> str:
-    """One sentence for the reader of the table; empty where the contest has no control."""
-    if contest.control is None:
+def explanation(comparison_group: ComparisonGroup) -> str:
+    """One sentence about the control for the reader of the table; empty if there is no control."""
+    if comparison_group.control is None:
         return ""
-    told = f"{_title(contest)}: {_meaning(contest)}"
-    if contest.ranks_by_worse:
-        return f"{told}; rows are ranked by the worse of the two means."
-    return f"{told}; rows are ranked by {contest.metric} alone, which says little where this is far from 0."
+    meaning = f"{_title(comparison_group)}: {_meaning(comparison_group)}"
+    if comparison_group.ranks_by_worse:
+        return f"{meaning}. Rows are ranked by the worse of the two means."
+    metric = comparison_group.metric
+    return f"{meaning}. Rows are ranked by {metric} alone, which says little if this number is far from 0."
 
 
-def order(contest: Contest, rows: Iterable[Row]) -> list[Row]:
-    """Best first, equals by their control where that is no score; then rows that are not ranked, then those without
-    a value."""
-    return sorted(rows, key=partial(_place, contest))
+def best_first(rows: Iterable[Row], comparison_group: ComparisonGroup) -> list[Row]:
+    """The rows from best to worst, then rows that are not ranked, then rows without a value.
+
+    Rows with equal scores are sorted by their control, if it does not rank them already.
+    """
+    return sorted(rows, key=partial(_sort_key, comparison_group))
 
 
-def _place(contest: Contest, row: Row) -> tuple[bool, bool, float, float, str]:
-    sign = -1.0 if contest.direction == "max" else 1.0
-    ranked = score(row, contest).mean
+def _sort_key(comparison_group: ComparisonGroup, row: Row) -> tuple[bool, bool, float, float, str]:
+    sign = -1.0 if comparison_group.direction == "max" else 1.0
+    ranked = score(row, comparison_group).mean
     value = row["mean"] if ranked is None else ranked
-    control = _control(row, contest)
-    beside = math.inf if contest.ranks_by_worse or control is None else control
-    return row["mean"] is None, ranked is None, sign * (value or 0.0), beside, row["method"]
+    control = _control(row, comparison_group)
+    second = math.inf if comparison_group.ranks_by_worse or control is None else control
+    return row["mean"] is None, ranked is None, sign * (value or 0.0), second, row["method"]
 
 
-def _control(row: Row, contest: Contest) -> float | None:
-    return row["control_mean"] if row["control_name"] == contest.control else None
+def _control(row: Row, comparison_group: ComparisonGroup) -> float | None:
+    return row["control_mean"] if row["control_name"] == comparison_group.control else None
 
 
-def _gap(row: Row, contest: Contest) -> float:
-    """By how much the plain score is better than the stricter one."""
+def _gap(row: Row, comparison_group: ComparisonGroup) -> float:
+    """By how much the original score is better than the stricter one."""
     gap: float = row["mean"] - row["control_mean"]
-    return gap if contest.direction == "max" else -gap
+    return gap if comparison_group.direction == "max" else -gap
 
 
-def _title(contest: Contest) -> str:
-    if contest.ranks_by_worse:
-        return "Moved inputs" if contest.on_moved_inputs else "Soundly"
-    return (contest.control or "").replace("_", " ").capitalize()
+def _title(comparison_group: ComparisonGroup) -> str:
+    if comparison_group.ranks_by_worse:
+        return "Transformed inputs" if comparison_group.on_transformed_inputs else "Soundly"
+    return (comparison_group.control or "").replace("_", " ").capitalize()
 
 
-def _meaning(contest: Contest) -> str:
-    if not contest.ranks_by_worse:
-        return _MEANINGS.get(contest.control or "", "should be 0")
-    if contest.on_moved_inputs:
+def _meaning(comparison_group: ComparisonGroup) -> str:
+    if not comparison_group.ranks_by_worse:
+        return _MEANINGS.get(comparison_group.control or "", "should be 0")
+    if comparison_group.on_transformed_inputs:
         return (
-            f"{contest.metric} on the test set moved by random group elements, where a symmetric method scores the same"
+            f"{comparison_group.metric} on the test set transformed by random group elements. A symmetric method has "
+            "the same score there"
         )
     return (
-        "pairs that were never told apart, or with a structure that was told apart from a relabelled copy of itself "
-        "too, as happens by chance where embeddings are random"
+        "the pairs that were never separated, together with the pairs of which one structure was also separated from a "
+        "relabelled copy of itself. Random embeddings do this by chance"
     )

@@ -1,37 +1,39 @@
-"""The tables of curves over group samples, and of how they converge."""
+"""Tables of curves over the number of group samples k."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from harness.report.content.comparison_groups import Contest, Row
+from harness.report.content.comparison_groups import ComparisonGroup, Row
+from harness.report.content.curves import Curve, is_flat
+from harness.report.content.methods import method_cell
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing, number
 from harness.report.rendering.formats import counted, estimate, plain, small
-from harness.report.sections.leaderboard import method_cell
-
-Curve = list[Row]
-"""Points of one setting, by rising k."""
 
 TRAINED = Column(title="Trained with k", why="Group samples per example in training", numeric=True)
 
 
-def is_flat(curve: Curve) -> bool:
-    """Whether a method brings its own samples, so that it has the same numbers at every k."""
-    return len(curve) > 1 and len({(row["mean"], row["variance"]) for row in curve}) == 1
+def curve_tables(
+    id_: str, comparison_group: ComparisonGroup, curves: Sequence[Curve], labels: Mapping[str, str]
+) -> tuple[Table, ...]:
+    """Tables of the metric, the variance and (if measured) the equivariance error by k, and of the samples needed.
 
-
-def curve_tables(id_: str, contest: Contest, curves: Sequence[Curve], labels: Mapping[str, str]) -> tuple[Table, ...]:
-    """Metric, variance and, where it was measured, equivariance error by k; then how many samples are enough."""
-    what = f"{contest.metric} {arrow(contest.direction)} by number of group samples k"
+    Args:
+        id_: The start of the ids of the tables.
+        comparison_group: The rows that may be compared.
+        curves: One curve for each setting.
+        labels: The label of each setting.
+    """
+    what = f"{comparison_group.metric} {arrow(comparison_group.direction)} by number of group samples k"
     measured = any(row["equivariance"] is not None for curve in curves for row in curve)
     errors = _table(f"{id_}-equivariance", "Equivariance error by number of group samples k", curves, labels, _error)
     return (
         _table(f"{id_}-metric", what, curves, labels, _quality),
         _table(f"{id_}-variance", "Estimator variance by number of group samples k", curves, labels, _variance),
         *([errors] if measured else []),
-        _convergence(f"{id_}-convergence", contest, curves, labels),
+        _convergence(f"{id_}-convergence", comparison_group, curves, labels),
     )
 
 
@@ -64,7 +66,9 @@ def _table(
     )
 
 
-def _convergence(id_: str, contest: Contest, curves: Sequence[Curve], labels: Mapping[str, str]) -> Table:
+def _convergence(
+    id_: str, comparison_group: ComparisonGroup, curves: Sequence[Curve], labels: Mapping[str, str]
+) -> Table:
     return Table(
         id=id_,
         caption="How many samples are enough",
@@ -72,24 +76,24 @@ def _convergence(id_: str, contest: Contest, curves: Sequence[Curve], labels: Ma
             Column(title="Method"),
             TRAINED,
             Column(
-                title=f"Limit of {contest.metric} {arrow(contest.direction)}",
-                why="The metric for k to infinity, read off its last decade of k against 1/k",
+                title=f"Limit of {comparison_group.metric} {arrow(comparison_group.direction)}",
+                why="The metric as k goes to infinity, extrapolated over 1/k from the last decade of k",
                 numeric=True,
             ),
             Column(
                 title="Samples to within 1 %",
-                why="The smallest k from which on the metric is within 1 % of its limit, with its 95 % interval over "
-                "seeds",
+                why="The smallest k from which on the metric stays within 1 % of its limit, with its 95 % interval "
+                "over seeds",
                 numeric=True,
             ),
             Column(
                 title="Slope of variance",
-                why="d log variance / d log k with its 95 % interval over seeds; Monte Carlo has -1",
+                why="d log variance / d log k with its 95 % interval over seeds. It is -1 for a Monte Carlo average",
                 numeric=True,
             ),
             Column(
                 title="Slope of equivariance error",
-                why="d log error / d log k with its 95 % interval over seeds; Monte Carlo has -0.5",
+                why="d log error / d log k with its 95 % interval over seeds. It is -0.5 for a Monte Carlo average",
                 numeric=True,
             ),
             _seeds_column(),
@@ -110,19 +114,27 @@ def _convergence(id_: str, contest: Contest, curves: Sequence[Curve], labels: Ma
 
 
 def trained_cell(curve: Curve) -> Cell:
+    """The number of group samples in training."""
     if is_flat(curve):
-        return missing("Brings its own samples, in training too")
+        return missing("The method brings its own samples, also in training")
     k = curve[0]["train_samples"]
     return number(k, str(k), why_missing="Not recorded")
 
 
 def needed_cell(row: Row, *, flat: bool = False) -> Cell:
-    """``100 [50, > 500]``: the samples to within 1 % of the limit; what was censored is larger than all measured."""
+    """The samples needed to be within 1 % of the limit: ``100 [50, > 500]``.
+
+    A number that is larger than every k that was measured is known only as such, here ``> 500``.
+
+    Args:
+        row: A row with ``samples_needed``, the ends of its interval and ``samples_most``, the largest k measured.
+        flat: Whether the method has the same values at every k.
+    """
     if flat:
-        return Cell(text="any", sort=0, why="Brings its own samples: the same at every k")
+        return Cell(text="any", sort=0, why="The method brings its own samples, so k changes nothing")
     needed, low, high = (row[f"samples_needed{end}"] for end in ("", "_low", "_high"))
     if needed is None:
-        return missing("Chance moves the metric by more than 1 %, or no run has a complete curve")
+        return missing("The metric varies by more than 1 % by chance, or no run has a complete curve")
 
     def shown(k: float) -> str:
         return f"> {row['samples_most']:,}" if math.isinf(k) else f"{k:,.0f}"
@@ -133,7 +145,13 @@ def needed_cell(row: Row, *, flat: bool = False) -> Cell:
 
 
 def interval_cell(row: Row, name: str, why_missing: str) -> Cell:
-    """``-1.02 [-1.05, -0.98]``; without its ends where nothing is known of them."""
+    """A number with its interval, if that is known: ``-1.02 [-1.05, -0.98]``.
+
+    Args:
+        row: A row with the columns ``name``, ``name_low`` and ``name_high``.
+        name: The name of the column.
+        why_missing: The explanation if there is no value.
+    """
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     if value is None:
         return missing(why_missing)
@@ -147,8 +165,8 @@ def _hundredths(value: float) -> str:
 
 def _slope(curve: Curve, name: str) -> Cell:
     if is_flat(curve):
-        return missing("Brings its own samples: the same at every k")
-    return interval_cell(curve[0], name, "Not measured, zero at some k, or at one k only")
+        return missing("The method brings its own samples, so k changes nothing")
+    return interval_cell(curve[0], name, "Not measured, zero at some k, or measured at one k only")
 
 
 def _quality(row: Row) -> Cell | None:
@@ -160,7 +178,7 @@ def _quality(row: Row) -> Cell | None:
 def _variance(row: Row) -> Cell | None:
     if row["variance"] is None:
         return None
-    why = "" if row["variance"] else "Exactly zero: no chance in the prediction"
+    why = "" if row["variance"] else "Exactly zero: the prediction is deterministic"
     return Cell(text=small(row["variance"]), sort=row["variance"], why=why)
 
 
@@ -182,10 +200,10 @@ def _seeds_column() -> Column:
 
 
 def _seeds(curve: Curve) -> Cell:
-    return Cell(text=span([row["seeds"] for row in curve]), sort=max(row["seeds"] for row in curve))
+    return Cell(text=range_text([row["seeds"] for row in curve]), sort=max(row["seeds"] for row in curve))
 
 
-def span(values: Sequence[int]) -> str:
-    """``20 to 40``, or the one value there is."""
+def range_text(values: Sequence[int]) -> str:
+    """The range of values: ``20 to 40``, or ``20`` if all are equal."""
     low, high = f"{min(values):,}", f"{max(values):,}"
     return low if low == high else f"{low} to {high}"

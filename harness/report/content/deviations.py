@@ -1,4 +1,4 @@
-"""Where a run's settings depart from what the registry publishes under its protocol's name."""
+"""How the settings of a run deviate from those that the registry has for its protocol."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from harness.spec import NEUTRAL
 _PARTS = ("base", "sampler", "settings")
 
 
-def departures(spec: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Dotted name to value of every setting that was changed, whatever the seed; ``None`` where it cannot be told.
+def deviations(spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The settings that were changed, apart from the seed, by dotted name such as ``settings.lr``.
 
-    That is so for a task or method that is not registered here, or that had another version when it ran.
+    Args:
+        spec: A run's specification, as :meth:`harness.spec.RunSpec.to_dict` gives it.
+
+    Returns:
+        The changed settings with their values, or None if they are not known: the task or method is not registered, or
+        has another version now.
     """
     try:
         published = registry.resolve(
@@ -34,5 +39,5 @@ def departures(spec: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _with_later(part: str, own: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's settings with those that came after it, at the value that it ran with."""
+    """A run's settings, and those that were added later, with the value that stands for how it ran."""
     return {**{name: value for name, value in NEUTRAL.get(part, {}).items() if name in published}, **own}

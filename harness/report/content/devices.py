@@ -1,4 +1,4 @@
-"""Which device a cost is from, in the words of a table."""
+"""The names of the devices on which costs were measured."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from harness.report.content.comparison_groups import Row
 
 DEVICE = ("device",)
 DEVICE_AND_STACK = ("device", "stack")
-"""The columns of a cost that have to be the same where two are compared."""
+"""The columns that must be equal if two costs are compared."""
 
 
-def where(row: Row, apart: Iterable[str] = DEVICE_AND_STACK) -> str:
-    """``AMD EPYC, 1 thread, stacks of 4``, as far as ``apart`` names it; a stack of one is none."""
+def device_text(row: Row, columns: Iterable[str] = DEVICE_AND_STACK) -> str:
+    """The device of a row, and the size of its stack if more than one seed was trained at once.
+
+    For example ``AMD EPYC, 1 thread, stacks of 4``. Only what is in ``columns`` is named.
+    """
     words = []
-    if "device" in apart:
+    if "device" in columns:
         words.append(row["device"] or "device not recorded")
-    if "stack" in apart and (row["stack"] or 1) > 1:
+    if "stack" in columns and (row["stack"] or 1) > 1:
         words.append(f"stacks of {row['stack']}")
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""Histories of runs as far as they can be read: a damaged one is left out and named, and the report goes on."""
+"""Reading the histories of runs. Damaged histories are left out of the report and named in a warning."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from harness.errors import SymbenchError
 from harness.report.rendering.formats import listed
 
 Histories = Callable[[str], pl.DataFrame]
-"""The history of a run by its digest: ``step``, ``name``, ``value``. A damaged one raises :class:`SymbenchError`."""
+"""A function from the digest of a run to its history, a table with ``step``, ``name`` and ``value``.
+
+It raises :class:`SymbenchError` if the history is damaged.
+"""
 
 COLUMNS = {"step": pl.Int64, "name": pl.String, "value": pl.Float64}
 
 
-class Readable:
-    """Histories of which ``damaged`` holds the digests of those that could not be read; ``histories`` may be of this
-    kind already."""
+class HistoryReader:
+    """Reads histories and remembers which of them are damaged.
+
+    Args:
+        histories: How a history is read. If it is a reader itself, both share the list of damaged histories.
+    """
 
     def __init__(self, histories: Histories) -> None:
         self._histories = histories
-        self.damaged: dict[str, None] = histories.damaged if isinstance(histories, Readable) else {}
+        self.damaged: dict[str, None] = histories.damaged if isinstance(histories, HistoryReader) else {}
 
     def __call__(self, digest: str) -> pl.DataFrame:
-        """The last value of every name at every step: what was trained again since a checkpoint counts once.
+        """The history of a run, with the last value of every name at every step.
 
-        Raises :class:`SymbenchError` where the history is damaged, or is a table of something else.
+        A step is recorded twice if a run resumed from a checkpoint before it.
+
+        Raises:
+            SymbenchError: If the history is damaged or is not a history.
         """
         try:
             found = self._histories(digest).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
@@ -36,12 +45,12 @@ class Readable:
             raise SymbenchError(f"The history of run {digest} cannot be read.") from error
 
     def warnings(self) -> Iterator[str]:
-        """One sentence that names the files, where any is damaged."""
+        """One sentence that names the damaged files; nothing if there are none."""
         if self.damaged:
             one = len(self.damaged) == 1
             files = listed([f"histories/{digest}.parquet" for digest in self.damaged], 4)
             subject, them, record = ("history is", "it", "record") if one else ("histories are", "them", "records")
             yield (
-                f"{len(self.damaged):,} {subject} damaged and left out of what is shown by epoch: {files}; delete "
-                f"{them} with the {record} of the same name and run the suite again."
+                f"{len(self.damaged):,} {subject} damaged and left out of the figures by epoch: {files}. Delete {them} "
+                f"together with the {record} of the same name and run the suite again."
             )

@@ -1,4 +1,4 @@
-"""A comparison of two methods in words and columns."""
+"""The comparison of two methods, as a table, in sentences and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.report.rendering.formats import between, counted, plain
 
 
 def table(found: Sequence[Comparison], first: str, second: str) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows, one for each comparison."""
+    """The titles of the columns, and one row for each comparison."""
     titles = ["task", "protocol", "settings", "metric", first, second, "advantage", f"P({first} better)", "seeds"]
     return titles, [_row(one) for one in found]
 
@@ -35,28 +35,28 @@ def _row(one: Comparison) -> list[str]:
 
 
 def shown(interval: Interval) -> str:
-    """The estimate, and its interval where there is one."""
+    """The estimate and, if it is known, its interval."""
     if math.isnan(interval.low):
         return plain(interval.value)
     return between(*interval)
 
 
 def sentences(found: Sequence[Comparison], first: str, second: str) -> list[str]:
-    """What all comparisons together say, and how far they may be believed."""
+    """What all comparisons say together, and whether there are enough seeds for it."""
     said = []
     if len(found) > 1:
         said.append(f"Over these {len(found)} rows {first} beats {second} with probability {shown(over_tasks(found))}.")
     fewest = min(one.seeds for one in found)
     if fewest < LEAST_SEEDS:
         said.append(
-            f"The fewest seeds in common are {fewest}: intervals of fewer than {LEAST_SEEDS} are too narrow "
-            f"(of one there is none); {counted(LEAST_SEEDS, 'seed')} or more can be believed."
+            f"Some rows have only {counted(fewest, 'seed')} in common. Intervals from fewer than {LEAST_SEEDS} seeds "
+            f"are too narrow, and one seed gives no interval: use {counted(LEAST_SEEDS, 'seed')} or more."
         )
     return said
 
 
 def as_values(found: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """For JSON."""
+    """The comparisons as values for JSON."""
     return [
         {
             field.name: _value(getattr(one, field.name))

@@ -1,4 +1,4 @@
-"""What runs noted for their reader."""
+"""The notes that runs recorded for the reader of their results."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.report.content.comparison_groups import Row
 from harness.report.rendering.formats import listed
 
 Notes = Mapping[str, Sequence[str]]
-"""By setting."""
+"""Notes by setting."""
 
 
 def run_notes(runs: pl.DataFrame) -> Notes:
-    """The notes of all runs of a setting, each once."""
+    """The notes of all runs by setting, each note once."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for setting, notes in runs.select("setting", "notes").iter_rows():
         found[setting] |= dict.fromkeys(json.loads(notes))
     return {setting: list(notes) for setting, notes in found.items()}
 
 
-def told(rows: Iterable[Row], notes: Notes) -> list[str]:
-    """The notes of some rows; one that not all share names the methods it is of."""
+def note_sentences(rows: Iterable[Row], notes: Notes) -> list[str]:
+    """The notes of some rows. A note that not all rows have starts with the names of its methods."""
     rows = list(rows)
     methods: defaultdict[str, set[str]] = defaultdict(set)
     settings: defaultdict[str, set[str]] = defaultdict(set)

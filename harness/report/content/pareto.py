@@ -1,4 +1,4 @@
-"""Quality against cost: every method is a point, and the Pareto front joins those that no other beats in both."""
+"""Figures of score against cost, in which every method is a point, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -11,22 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from harness.report.content.comparison_groups import Contest, Row
+from harness.report.content.comparison_groups import ComparisonGroup, Row
 from harness.report.content.control_metrics import Score
-from harness.report.content.devices import DEVICE, DEVICE_AND_STACK, where
+from harness.report.content.devices import DEVICE, DEVICE_AND_STACK, device_text
 from harness.report.content.titles import arrow, better
-from harness.report.rendering.figures import Axis, Figure, FigureGroup, Series, Trace, drawn, scatter, suits_log
+from harness.report.rendering.figures import (
+    Axis,
+    Figure,
+    FigureGroup,
+    Series,
+    Trace,
+    figure_of_traces,
+    needs_log_axis,
+    scatter,
+)
 from harness.report.rendering.formats import counted, duration, estimate, listed, memory, operations, plain, seconds
 
-MOST_POINTS = 40
+MAX_POINTS = 40
 FRONT = "front"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A cost: the column that holds it, its name, the axis it is drawn on and how its values are written.
+    """A cost that is measured.
 
-    Two costs are compared where the columns ``apart`` are the same.
+    Attributes:
+        column: The column of the table ``costs``.
+        name: What the cost is called.
+        axis: The title of its axis.
+        shown: How a value is written.
+        scale: The factor from the unit of the column to that of the axis.
+        device_columns: The columns that must be equal if two values are compared.
     """
 
     column: str
@@ -34,78 +49,91 @@ class Measure:
     axis: str
     shown: Callable[[float | None], str]
     scale: float = 1.0
-    apart: tuple[str, ...] = ()
+    device_columns: tuple[str, ...] = ()
 
 
 MEASURES = (
     Measure(column="flops_per_example", name="FLOPs", axis="FLOPs per example", shown=operations),
     Measure(
-        column="seconds_per_example", name="time", axis="milliseconds per example", shown=seconds, scale=1e3,
-        apart=DEVICE,
+        column="seconds_per_example",
+        name="time",
+        axis="milliseconds per example",
+        shown=seconds,
+        scale=1e3,
+        device_columns=DEVICE,
     ),
     Measure(
-        column="peak_memory_bytes", name="memory", axis="MiB at evaluation", shown=memory, scale=2.0**-20,
-        apart=DEVICE,
+        column="peak_memory_bytes",
+        name="memory",
+        axis="MiB at evaluation",
+        shown=memory,
+        scale=2.0**-20,
+        device_columns=DEVICE,
     ),
     Measure(
-        column="train_seconds", name="training time", axis="seconds of training", shown=duration,
-        apart=DEVICE_AND_STACK,
+        column="train_seconds",
+        name="training time",
+        axis="seconds of training",
+        shown=duration,
+        device_columns=DEVICE_AND_STACK,
     ),
     Measure(column="parameters", name="parameters", axis="parameters", shown=plain),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A method in one setting on one device, its row and the score it is ranked by."""
+    """A method in one setting on one device: its series, its row and the score by which it is ranked."""
 
     series: Series
     row: Row
     score: Score
 
-    def place(self, apart: Sequence[str] = DEVICE_AND_STACK) -> tuple[Any, ...]:
-        """What two points with the same cost have in common."""
-        return (self.series.id, *(self.row[name] for name in apart))
+    def key(self, device_columns: Sequence[str] = DEVICE_AND_STACK) -> tuple[Any, ...]:
+        """What identifies a point if costs are distinguished by ``device_columns`` only."""
+        return (self.series.id, *(self.row[name] for name in device_columns))
 
 
 def on_front(costs: Sequence[float], losses: Sequence[float]) -> list[bool]:
-    """Which points no other beats: none is at least as good in both and better in one. Lower is better in both."""
+    """Which points are on the Pareto front; lower is better in cost and loss.
+
+    A point is dominated if another one is at least as good in both and better in one. The front is what is left.
+    """
     cost, loss = np.asarray(costs, dtype=float), np.asarray(losses, dtype=float)
-    cheaper, finer = cost[:, None] <= cost, loss[:, None] <= loss
+    as_good = (cost[:, None] <= cost) & (loss[:, None] <= loss)
     better_in_one = (cost[:, None] < cost) | (loss[:, None] < loss)
-    beaten = np.any(cheaper & finer & better_in_one, axis=0)
-    return [not one for one in beaten]
+    return [not dominated for dominated in np.any(as_good & better_in_one, axis=0)]
 
 
-def fronts(points: Sequence[Point], contest: Contest) -> list[list[str]]:
-    """Of each point, the columns of the costs by which it is on the front of its device."""
+def front_columns(points: Sequence[Point], comparison_group: ComparisonGroup) -> list[list[str]]:
+    """For each point the columns of the costs in which it is on the Pareto front of its device."""
     found: list[list[str]] = [[] for _ in points]
     for measure in MEASURES:
         best = {
-            point.place(measure.apart)
+            point.key(measure.device_columns)
             for known in _comparable(points, measure)
-            for point, is_best in zip(known, _front(known, measure, contest), strict=True)
+            for point, is_best in zip(known, _front(known, measure, comparison_group), strict=True)
             if is_best
         }
         for point, columns in zip(points, found, strict=True):
-            if point.place(measure.apart) in best:
+            if point.key(measure.device_columns) in best:
                 columns.append(measure.column)
     return found
 
 
-def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup | None:
-    """One figure for each cost that was measured and each device; ``None`` where a score is missing everywhere."""
-    on = {point.place(): columns for point, columns in zip(points, fronts(points, contest), strict=True)}
+def pareto_figures(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point]) -> FigureGroup | None:
+    """A figure for each cost and each device. Returns None if no point has a score and a cost."""
+    on = {point.key(): columns for point, columns in zip(points, front_columns(points, comparison_group), strict=True)}
     scored = [point for point in points if point.score.mean is not None]
-    shown = sorted(scored, key=lambda point: not on[point.place()])[:MOST_POINTS]
-    figures = [figure for measure in MEASURES for figure in _figures(contest, shown, measure)]
+    shown = sorted(scored, key=lambda point: not on[point.key()])[:MAX_POINTS]
+    figures = [figure for measure in MEASURES for figure in _figures(comparison_group, shown, measure)]
     if not figures:
         return None
-    protocol_chip = f"protocol {contest.protocol}"
+    protocol_chip = f"protocol {comparison_group.protocol}"
     return FigureGroup(
         id=id_,
-        title=f"{contest.task}, {protocol_chip}",
-        chips=(protocol_chip, *contest.chips),
+        title=f"{comparison_group.task}, {protocol_chip}",
+        chips=(protocol_chip, *comparison_group.chips),
         legend=sorted({point.series.id: point.series for point in shown}.values(), key=lambda series: series.name),
         figures=figures,
         remarks=tuple(_remarks(points, scored, shown)),
@@ -115,51 +143,56 @@ def pareto(id_: str, contest: Contest, points: Sequence[Point]) -> FigureGroup |
 
 def _remarks(points: Sequence[Point], scored: Sequence[Point], shown: Sequence[Point]) -> list[str]:
     remarks = [
-        "Bars are one standard error over seeds. The front is that of the means: a method whose bar reaches it may "
-        "belong to it."
+        "Bars are one standard error over seeds. The front is computed from the means, so a method whose bar reaches "
+        "the front may belong to it."
     ]
     if len(shown) < len(scored):
         remarks.append(
-            f"{len(shown)} of {len(scored)} points are drawn, those of the fronts first, then the best; the table has "
-            "all."
+            f"{len(shown)} of {len(scored)} points are drawn: those on the fronts, then the best. The table has all."
         )
     if absent := sorted({point.row["method"] for point in points if point.score.mean is None}):
-        remarks.append(f"Not drawn, since no score ranks them: {listed(absent, 12)}.")
+        remarks.append(f"Not drawn, since they are not ranked: {listed(absent, 12)}.")
     for measure in MEASURES:
         known = {point.series.id for known in _comparable(shown, measure) for point in known}
         unknown = sorted({point.row["method"] for point in shown if point.series.id not in known})
         if known and unknown:
-            remarks.append(f"Not in the figure of {measure.name}, which was not measured: {listed(unknown, 12)}.")
+            remarks.append(f"Not in the figure of {measure.name}, since it was not measured: {listed(unknown, 12)}.")
     return remarks
 
 
 def _comparable(points: Sequence[Point], measure: Measure) -> list[list[Point]]:
-    """What has a place on the logarithmic axis of the cost, each once, by device; where most ran comes first."""
+    """The points with a score and a positive cost, each once, by device; the device with most points is first."""
     known = {
-        point.place(measure.apart): point
+        point.key(measure.device_columns): point
         for point in points
         if point.score.mean is not None and (point.row[measure.column] or 0) > 0
     }
     by_device: defaultdict[str, list[Point]] = defaultdict(list)
     for point in known.values():
-        by_device[where(point.row, measure.apart)].append(point)
+        by_device[device_text(point.row, measure.device_columns)].append(point)
     return [by_device[name] for name in sorted(by_device, key=lambda name: (-len(by_device[name]), name))]
 
 
-def _front(points: Sequence[Point], measure: Measure, contest: Contest) -> list[bool]:
-    sign = -1.0 if contest.direction == "max" else 1.0
+def _front(points: Sequence[Point], measure: Measure, comparison_group: ComparisonGroup) -> list[bool]:
+    sign = -1.0 if comparison_group.direction == "max" else 1.0
     losses = [sign * point.score.mean for point in points if point.score.mean is not None]
     return on_front([point.row[measure.column] for point in points], losses)
 
 
-def _figures(contest: Contest, points: Sequence[Point], measure: Measure) -> list[Figure]:
-    groups = _comparable(points, measure)
-    apart = len(groups) > 1
-    return [_figure(contest, known, measure, where(known[0].row, measure.apart) if apart else "") for known in groups]
+def _figures(comparison_group: ComparisonGroup, points: Sequence[Point], measure: Measure) -> list[Figure]:
+    by_device = _comparable(points, measure)
+    if len(by_device) == 1:
+        return [_figure(comparison_group, by_device[0], measure)]
+    return [
+        _figure(comparison_group, known, measure, on_device=f" on {device_text(known[0].row, measure.device_columns)}")
+        for known in by_device
+    ]
 
 
-def _figure(contest: Contest, points: Sequence[Point], measure: Measure, device: str) -> Figure:
-    on = _front(points, measure, contest)
+def _figure(
+    comparison_group: ComparisonGroup, points: Sequence[Point], measure: Measure, on_device: str = ""
+) -> Figure:
+    on = _front(points, measure, comparison_group)
     best = sorted(
         (point for point, is_best in zip(points, on, strict=True) if is_best),
         key=lambda point: point.row[measure.column],
@@ -168,20 +201,23 @@ def _figure(contest: Contest, points: Sequence[Point], measure: Measure, device:
         min(point.row[measure.column] for point in points) * max(point.row[measure.column] for point in points)
     )
     y = Axis(
-        title=f"{contest.metric} {arrow(contest.direction)}",
-        log=suits_log([point.score.mean for point in points]),
+        title=f"{comparison_group.metric} {arrow(comparison_group.direction)}",
+        log=needs_log_axis([point.score.mean for point in points]),
     )
     traces = [
         _staircase(best, measure),
-        *(_marker(point, measure, contest.metric, is_best, middle) for point, is_best in zip(points, on, strict=True)),
+        *(
+            _marker(point, measure, comparison_group.metric, is_best, middle)
+            for point, is_best in zip(points, on, strict=True)
+        ),
     ]
-    name = f"{measure.name} on {device}" if device else measure.name
-    title = f"{contest.metric} against {name} ({better(contest.direction)})"
-    return drawn(title, traces, _cost_axis(points, measure), y, name=name)
+    name = f"{measure.name}{on_device}"
+    title = f"{comparison_group.metric} against {name} ({better(comparison_group.direction)})"
+    return figure_of_traces(title, traces, _cost_axis(points, measure), y, name=name)
 
 
 def _cost_axis(points: Sequence[Point], measure: Measure) -> Axis:
-    """Powers of ten, and 2 and 5 times them where the costs span less than two decades."""
+    """A logarithmic axis with ticks at powers of ten; also at 2 and 5 times these for less than two decades."""
     values = [point.row[measure.column] * measure.scale for point in points]
     low, high = min(values) / 1.2, max(values) * 1.2
     steps = (1,) if high >= 100 * low else (1, 2, 5)
@@ -195,7 +231,7 @@ def _tick(value: float) -> str:
 
 
 def _staircase(best: Sequence[Point], measure: Measure) -> Trace:
-    """What can be had for a cost: a step down at each point of the front."""
+    """The front as a line with a step at each of its points: the best score that is reached for a cost."""
     return scatter(
         x=[point.row[measure.column] * measure.scale for point in best],
         y=[point.score.mean for point in best],
@@ -207,8 +243,11 @@ def _staircase(best: Sequence[Point], measure: Measure) -> Trace:
 
 
 def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: float) -> Trace:
-    """Names stand towards the ``middle`` of the costs, where there is room."""
-    look, row = point.series.look, point.row
+    """The marker of a point, with its name beside it if it is on the front.
+
+    The name is written towards the ``middle`` of the axis, where there is room for it.
+    """
+    style, row = point.series.style, point.row
     name = html.escape(point.series.name, quote=False)
     words = [
         f"<b>{name}</b>",
@@ -226,11 +265,11 @@ def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: 
         text=[name] if is_best else None,
         textposition="top right" if row[measure.column] <= middle else "top left",
         marker={
-            "symbol": f"{look.symbol}-open" if look.hollow else look.symbol,
+            "symbol": f"{style.symbol}-open" if style.hollow else style.symbol,
             "size": 12 if is_best else 8,
             "opacity": 1.0 if is_best else 0.65,
         },
         hovertext="<br>".join(words),
         hoverinfo="text",
-        meta={"role": look.role, "series": point.series.id, FRONT: is_best},
+        meta={"role": style.role, "series": point.series.id, FRONT: is_best},
     )

@@ -1,4 +1,4 @@
-"""The papers' numbers beside ours, and whether the two may be compared."""
+"""The numbers that papers report, and whether a row of ours may be compared with them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,35 @@ from harness.differences import describe
 
 FILE = Path(__file__).with_name("published.yaml")
 PROTOCOL = "paper"
-MARKED = ("network", "claim", "unknown k")
-"""Differences that a number's own marks tell, whatever our run is."""
+"""The protocol with the published settings."""
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
+"""Unknown fields and values of another type are errors."""
+QUALIFIED = ("network", "claim", "unknown k")
+"""Differences that the qualifiers of a result name already, whatever our run is."""
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Published(BaseModel):
+    """One published result.
 
-
-class Published(Strict):
-    """One published result: a ``value`` in the unit of our metric, or a claim in words (``text``).
-
-    ``samples`` and ``train_samples`` are k at evaluation and, where the paper varies it, in training. ``sampler`` holds
-    settings of the sampler that are not the usual ones. ``version`` is the run or the version of the paper. ``network``
-    says what was another network than ours of this name; a ``claim`` is confirmed by no number of the authors.
+    Attributes:
+        task: The name of the task.
+        method: The name of the method.
+        metric: The name of the metric.
+        value: The result in the unit of our metric; None for a claim in words.
+        text: A claim in words.
+        task_params: The parameters of the task for which the result holds.
+        sampler: Settings of the sampler that are not its defaults.
+        samples: The number of group samples k at evaluation, if known.
+        train_samples: The number of group samples k in training, if the paper varies it.
+        version: The run, or the version of the paper.
+        network: How the network differs from ours of this name, if it does.
+        weights: The pretrained weights.
+        claim: Whether no number by the authors confirms the result.
+        note: What else a reader should know.
+        source: The key of the paper.
     """
+
+    model_config = STRICT
 
     task: str
     method: str
@@ -53,21 +67,22 @@ class Published(Strict):
         if (self.value is None) == (not self.text):
             raise ValueError("a published result has either a value or a text")
         if self.text and not self.claim:
-            raise ValueError("what is said in words alone is a claim")
+            raise ValueError("a published result without a value is a claim")
         return self
 
     @property
     def shown(self) -> str:
+        """The result as text."""
         return self.text or f"{self.value}"
 
     @property
     def lacks_k(self) -> bool:
-        """Whether the number depends on a k that was not given."""
+        """Whether the result depends on k at evaluation, but was published without it."""
         return self.samples is None and _draws(self.method)
 
     @property
-    def marks(self) -> list[str]:
-        """What must be said wherever the number stands."""
+    def qualifiers(self) -> list[str]:
+        """What must be stated wherever the result is shown."""
         trained = f"trained with k = {self.train_samples}, " if self.train_samples else ""
         k = "k not given" if self.lacks_k else f"{trained}k = {self.samples} at evaluation" if self.samples else ""
         network = "another network" if self.network else ""
@@ -75,7 +90,11 @@ class Published(Strict):
         return list(filter(None, (sampler, k, network, "claim" if self.claim else "")))
 
 
-class _File(Strict):
+class _File(BaseModel):
+    """The contents of ``published.yaml``."""
+
+    model_config = STRICT
+
     sources: dict[str, str]
     versions: dict[str, str]
     elsewhere: dict[str, str]
@@ -95,32 +114,42 @@ def _load() -> _File:
 
 
 def results(task: str, metric: str, task_params: Mapping[str, Any]) -> dict[str, list[Published]]:
-    """What was published for a task on this input, by method."""
+    """The published results for a task with these parameters, by method."""
     return _by_method(found for found in _on(task, task_params) if found.metric == metric)
 
 
 def other_metrics(task: str, metric: str, task_params: Mapping[str, Any]) -> list[Published]:
-    """What was published for a task on this input in metrics that rank nothing here."""
+    """The published results for a task with these parameters in other metrics than ``metric``."""
     return [found for found in _on(task, task_params) if found.metric != metric]
 
 
 def source(result: Published) -> str:
+    """The citation of a result."""
     return _load().sources[result.source]
 
 
 def version(name: str) -> str:
+    """The description of a version."""
     return _load().versions[name]
 
 
 def elsewhere() -> Mapping[str, str]:
-    """The titles of methods that are not built here, by the names under which their results stand."""
+    """The titles of methods that are published but not implemented here, by name."""
     return _load().elsewhere
 
 
-def closest(found: Sequence[Published], row: Mapping[str, Any], changes: Mapping[str, Any] | None) -> list[Published]:
-    """Those of a method's results whose k and sampler are a row's, else those that come nearest: several runs of one.
+def nearest_results(
+    found: Sequence[Published], row: Mapping[str, Any], changes: Mapping[str, Any] | None
+) -> list[Published]:
+    """The published results that are nearest to a row in k and in the settings of the sampler.
 
-    ``row`` is one of the table ``accuracy``.
+    Args:
+        found: The published results of the row's method; not empty.
+        row: A row of the table ``accuracy``.
+        changes: The changes of the row from the published settings.
+
+    Returns:
+        All results at the smallest distance: there are several if the paper has several runs.
     """
 
     def distance(result: Published) -> tuple[int, int, int]:
@@ -133,12 +162,18 @@ def closest(found: Sequence[Published], row: Mapping[str, Any], changes: Mapping
 
 
 def differences(protocol: str, variant: str | None, changes: Mapping[str, Any] | None) -> dict[str, str]:
-    """In what a row is not what the paper ran, and how; empty where it is. ``changes`` of ``None`` are unknown."""
+    """The reasons why a row is not what the paper ran, by a short name; empty if it is the same.
+
+    Args:
+        protocol: The protocol of the row.
+        variant: The data of the row, if not the official data set.
+        changes: The changes of the row from the published settings; None if they are not known.
+    """
     reasons = {}
     if protocol != PROTOCOL:
         reasons["protocol"] = f"protocol {protocol}, not {PROTOCOL}"
     if changes is None:
-        reasons["settings"] = "settings of another version, which cannot be checked"
+        reasons["settings"] = "settings of another version, which cannot be compared"
     elif changes:
         reasons["settings"] = "settings changed from the published ones"
     if variant:
@@ -149,7 +184,10 @@ def differences(protocol: str, variant: str | None, changes: Mapping[str, Any] |
 def differences_from(
     result: Published, row: Mapping[str, Any], protocol: str, variant: str | None, changes: Mapping[str, Any] | None
 ) -> dict[str, str]:
-    """As :func:`differences`, from one result: its k and its sampler are what the row's must be."""
+    """The reasons why a row is not what the paper ran for one result, including k and sampler.
+
+    See :func:`differences`.
+    """
     reasons = differences(protocol, variant, None if changes is None else _beyond(result, changes))
     reasons |= _other_sampler(result, changes) | _other_k(result, row)
     if result.lacks_k:
@@ -159,7 +197,7 @@ def differences_from(
     if result.weights and row["weights"] != result.weights:
         reasons["weights"] = f"published from the weights {result.weights}, not {row['weights'] or 'known ones'}"
     if result.claim:
-        reasons["claim"] = "a claim that no number of the authors confirms"
+        reasons["claim"] = "a claim that no number by the authors confirms"
     return reasons
 
 
@@ -181,7 +219,7 @@ def _draws(method: str) -> bool:
 
 
 def _beyond(result: Published, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes that a result does not tell of itself."""
+    """The changes of a row that are not settings which the result itself states."""
     named = {f"sampler.{name}" for name in result.sampler}
     if result.samples:
         named.add("settings.test_samples")
@@ -191,7 +229,10 @@ def _beyond(result: Published, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_sampler(result: Published, changes: Mapping[str, Any] | None) -> dict[str, str]:
-    """A result's settings of the sampler are none of the usual ones, so a row has them among its changes or not."""
+    """The reason if the row does not have the sampler settings of the result.
+
+    A result states only settings that are not defaults, so they must be among the changes of the row.
+    """
     own = changes or {}
     if all(own.get(f"sampler.{name}") == value for name, value in result.sampler.items()):
         return {}
@@ -199,7 +240,7 @@ def _other_sampler(result: Published, changes: Mapping[str, Any] | None) -> dict
 
 
 def _other_k(result: Published, row: Mapping[str, Any]) -> dict[str, str]:
-    """Where the row has another k in training or at evaluation; for methods that draw samples."""
+    """The reason if the row has another k in training or at evaluation; only for methods that draw samples."""
     if not _draws(result.method):
         return {}
     pairs = (

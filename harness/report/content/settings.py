@@ -1,4 +1,4 @@
-"""What departs from the published settings, said once where every row of a table shares it."""
+"""Changes from the published settings. A change that all rows of a table share is stated once above the table."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import polars as pl
 
 from harness.differences import describe
 from harness.report.content.comparison_groups import Row
-from harness.report.content.deviations import departures
+from harness.report.content.deviations import deviations
 
 Changes = Mapping[str, Mapping[str, Any] | None]
-"""By setting: dotted name to value of what departs; ``None`` where that cannot be told."""
+"""By setting: the changed settings with their values by dotted name, or None if they are not known."""
 
 
 def changed_settings(runs: pl.DataFrame) -> Changes:
+    """The changes of every setting in the table ``runs``."""
     specs = runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
-    return {setting: _departures(spec) for setting, spec in specs.iter_rows()}
+    return {setting: _deviations(spec) for setting, spec in specs.iter_rows()}
 
 
 @lru_cache(maxsize=1 << 17)
-def _departures(spec_json: str) -> Mapping[str, Any] | None:
-    """Each section of a report asks for those of every setting."""
-    return departures(json.loads(spec_json))
+def _deviations(spec_json: str) -> Mapping[str, Any] | None:
+    """Cached, since every section of a report needs the changes of every setting."""
+    return deviations(json.loads(spec_json))
 
 
-def shared(rows: Iterable[Row], changes: Changes) -> dict[str, Any]:
-    """The changes that every row has."""
+def shared_changes(rows: Iterable[Row], changes: Changes) -> dict[str, Any]:
+    """The changes that all rows have."""
     first, *others = [changes[row["setting"]] for row in rows]
     if first is None or None in others:
         return {}
@@ -37,8 +38,11 @@ def shared(rows: Iterable[Row], changes: Changes) -> dict[str, Any]:
     return {name: value for name, value in first.items() if all(name in c and c[name] == value for c in known)}
 
 
-def note(row: Row, changes: Changes, common: Mapping[str, Any]) -> str:
-    """The changes of this row less the ``common`` ones; what tells it from others where its changes are not known."""
+def setting_label(row: Row, changes: Changes, common: Mapping[str, Any]) -> str:
+    """The changes of a row without the ``common`` ones.
+
+    If the changes are not known, the result is the label of the setting: what differs from the method's other settings.
+    """
     own = changes[row["setting"]]
     if own is None:
         return row["setting_label"] or ""
@@ -46,5 +50,5 @@ def note(row: Row, changes: Changes, common: Mapping[str, Any]) -> str:
 
 
 def changed_sentence(protocol: str, common: Mapping[str, Any]) -> str:
-    """Empty where every row keeps to the published settings, or none shares a change."""
+    """A sentence about the changes that all rows share; empty if there are none."""
     return f"Changed from the published settings of {protocol} in every row: {describe(common)}" if common else ""

@@ -1,1 +1,1 @@
-"""How a report is drawn: tables, figures, number formats, HTML, Markdown and LaTeX."""
+"""How the report is drawn: tables, figures, number formats, HTML, Markdown and LaTeX."""

@@ -1,4 +1,4 @@
-"""Tables as both templates draw them: cells that say how they sort and why they are what they are."""
+"""Tables as the templates of all formats draw them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.report.rendering.styles import Look
+from harness.report.rendering.styles import Style
 
 Mark = Literal["", "best", "tied", "missing", "failed"]
+"""How a cell is emphasized. ``tied`` means that it does not differ significantly from the best."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """``sort`` orders the column (``None`` always last), ``why`` explains on hover, ``note`` is a small second line.
+    """One cell of a table.
 
-    ``link`` is the id of the part of the page that says more.
+    Attributes:
+        text: What the cell shows.
+        sort: The key by which the column is sorted; None is always last.
+        why: An explanation, shown on hover.
+        note: A small second line.
+        mark: How the cell is emphasized.
+        code: Whether the text is set in a monospaced font.
+        style: The colour and marker of the method that the cell names.
+        link: The id of the element of the page that says more.
     """
 
     text: str
@@ -24,13 +33,20 @@ class Cell:
     note: str = ""
     mark: Mark = ""
     code: bool = False
-    look: Look | None = None
+    style: Style | None = None
     link: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """``why`` says what the column holds, on hover; ``wrap`` lets long text take several lines."""
+    """The head of a column.
+
+    Attributes:
+        title: The text of the head.
+        why: What the column contains, shown on hover.
+        numeric: Whether cells are right-aligned and sorted as numbers.
+        wrap: Whether a long text may take several lines.
+    """
 
     title: str
     why: str = ""
@@ -40,7 +56,15 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``caption`` names the table; ``id`` is unique in the page; ``remark`` says what is not in it."""
+    """A table.
+
+    Attributes:
+        id: The id of the table, unique in the page.
+        caption: The name of the table.
+        columns: The heads of the columns.
+        rows: One cell for each column in every row.
+        remark: A sentence below the table about rows that are not in it.
+    """
 
     id: str
     caption: str
@@ -50,16 +74,17 @@ class Table:
 
 
 def text(value: str | None, *, why_missing: str, why: str = "", note: str = "", code: bool = False) -> Cell:
-    """A word, or a dash that says why there is none."""
+    """A cell with a text, or with a dash if ``value`` is None or empty; ``why_missing`` explains the dash."""
     if not value:
         return missing(why_missing)
     return Cell(text=value, sort=value.lower(), why=why, note=note, code=code)
 
 
 def number(value: float | None, shown: str, *, why_missing: str, why: str = "") -> Cell:
-    """A number as ``shown``, or a dash that says why there is none."""
+    """A cell with a number, written as ``shown``, or with a dash if ``value`` is None."""
     return missing(why_missing) if value is None else Cell(text=shown, sort=value, why=why)
 
 
 def missing(why: str) -> Cell:
+    """A cell with a dash; ``why`` says why there is no value."""
     return Cell(text="–", why=why, mark="missing")  # noqa: RUF001 (an en dash is what a table's empty cell shows)

@@ -1,4 +1,4 @@
-"""Curves with bands, as plotly draws them. Colours are left to the page, which knows whether it is dark."""
+"""Curves with bands, as data for plotly. The page sets the colours, since they depend on light or dark mode."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.rendering.styles import Look
+from harness.report.rendering.styles import Style
 
-MOST_SERIES = 16
+MAX_SERIES = 16
 Trace = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One method in one setting; ``name`` may be any text."""
+    """One method in one setting: the id of the setting, a name, which may be any text, and a style."""
 
     id: str
     name: str
-    look: Look
+    style: Style
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """``y`` against ``x`` with a band of one standard error; a ``None`` in ``y`` is left out.
+    """A curve with a band of one standard error.
 
-    Many points go without ``markers``.
+    Attributes:
+        series: The method that the curve belongs to.
+        x: The positions of the points.
+        y: The values; None for a point that is not drawn.
+        stderr: The standard errors; None where the error is not known.
+        markers: Whether points have markers, which a curve of many points does without.
     """
 
     series: Series
@@ -38,7 +43,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Guide:
-    """A dashed reference curve with its name at its beginning."""
+    """A dashed reference curve with a label at its start."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -47,7 +52,15 @@ class Guide:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """``ticks`` are placed where measured; ``labels`` name them."""
+    """An axis.
+
+    Attributes:
+        title: The title of the axis.
+        log: Whether the axis is logarithmic.
+        ticks: The positions of the ticks; chosen by plotly if empty.
+        labels: The texts of the ticks; the numbers themselves if empty.
+        suffix: A unit after each number.
+    """
 
     title: str
     log: bool = False
@@ -58,7 +71,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """``name`` is what it is called where a reader chooses among the figures of a group."""
+    """A figure: its title, its data and layout for plotly, and its name among the figures of a group."""
 
     title: str
     spec: Mapping[str, Any]
@@ -67,9 +80,16 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class FigureGroup:
-    """Figures with one legend; ``remarks`` say what they leave out.
+    """Figures with a common legend.
 
-    With a ``choice`` one figure is shown at a time, and that word says what a reader chooses.
+    Attributes:
+        id: The id of the group, unique in the page.
+        title: What the figures are about.
+        chips: Short labels above the figures.
+        legend: The series, each of which can be hidden in all figures.
+        figures: The figures.
+        remarks: Sentences about what the figures leave out.
+        choice: If not empty, one figure is shown at a time, and this word names what is chosen.
     """
 
     id: str
@@ -82,18 +102,18 @@ class FigureGroup:
 
 
 def figure(title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide | None = None) -> Figure:
-    """Bands lie below all curves."""
+    """A figure of curves over their bands, with an optional reference curve."""
     means = [value for line in lines for value in line.y if value is not None and value > 0]
     floor = min(means) / 3 if y.log and means else None
     bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
     traces = [*bands, *(_curve(line, x, y) for line in lines)]
     if guide is not None:
         traces.append(_guide(guide))
-    return drawn(title, traces, x, y)
+    return figure_of_traces(title, traces, x, y)
 
 
-def drawn(title: str, traces: Sequence[Trace], x: Axis, y: Axis, *, name: str = "") -> Figure:
-    """Traces on two axes; the ``meta`` of each says its colour (``role``) and whose it is (``series``)."""
+def figure_of_traces(title: str, traces: Sequence[Trace], x: Axis, y: Axis, *, name: str = "") -> Figure:
+    """A figure of traces. The ``meta`` of each trace has its colour (``role``) and the id of its ``series``."""
     layout = {
         "xaxis": _axis(x),
         "yaxis": _axis(y),
@@ -106,34 +126,40 @@ def drawn(title: str, traces: Sequence[Trace], x: Axis, y: Axis, *, name: str = 
 
 
 def scatter(**values: Any) -> Trace:
-    """A trace as plotly's ``go.Scatter`` writes it, without its check of every value: that took most of the time of a
-    report. The tests have plotly check what is drawn."""
+    """A scatter trace for plotly.
+
+    ``go.Scatter`` would validate every value, which takes most of the time of a report. The tests validate all traces
+    with plotly instead.
+    """
     return {"type": "scatter"} | {name: value for name, value in values.items() if value is not None}
 
 
-def suits_log(values: Sequence[float | None]) -> bool:
-    """Whether all values are positive and span more than a factor of 30."""
+def needs_log_axis(values: Sequence[float | None]) -> bool:
+    """Whether values suit a logarithmic axis: all are positive and the largest exceeds 30 times the smallest."""
     known = [value for value in values if value is not None]
     return bool(known) and min(known) > 0 and max(known) / min(known) > 30
 
 
 def _curve(line: Line, x: Axis, y: Axis) -> Trace:
-    look = line.series.look
+    style = line.series.style
     shown = [(a, b) for a, b in zip(line.x, line.y, strict=True) if b is not None]
     return scatter(
         x=[a for a, _ in shown],
         y=[b for _, b in shown],
         name=html.escape(line.series.name, quote=False),
         mode="lines+markers" if line.markers else "lines",
-        line={"dash": look.dash, "width": 2},
-        marker={"symbol": f"{look.symbol}-open" if look.hollow else look.symbol, "size": 7},
+        line={"dash": style.dash, "width": 2},
+        marker={"symbol": f"{style.symbol}-open" if style.hollow else style.symbol, "size": 7},
         hovertemplate=f"<b>%{{fullData.name}}</b><br>%{{x}}: %{{y:.4~g}}{y.suffix}<extra></extra>",
-        meta={"role": look.role, "series": line.series.id},
+        meta={"role": style.role, "series": line.series.id},
     )
 
 
 def _band(line: Line, floor: float | None) -> Trace | None:
-    """Cut at ``floor``, without which a band that reaches zero would stretch a logarithmic axis."""
+    """The band of a line, or None if fewer than two points have an error.
+
+    The lower edge is cut at ``floor``: a band that reaches zero would stretch a logarithmic axis.
+    """
     points = [
         (a, b - error if floor is None else max(b - error, floor), b + error)
         for a, b, error in zip(line.x, line.y, line.stderr, strict=True)
@@ -149,7 +175,7 @@ def _band(line: Line, floor: float | None) -> Trace | None:
         line={"width": 0},
         fill="toself",
         hoverinfo="skip",
-        meta={"role": line.series.look.role, "series": line.series.id, "band": True},
+        meta={"role": line.series.style.role, "series": line.series.id, "band": True},
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them."""
+"""How the report writes numbers, durations, dates and lists."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from datetime import UTC, datetime
 
 
 def estimate(mean: float | None, stderr: float | None) -> str:
-    """``0.0312 ± 0.0021``: the standard error to two digits, the mean to the same place and at most five digits."""
+    """``0.0312 ± 0.0021``: the standard error with two digits, and the mean to the same place, with at most five.
+
+    Args:
+        mean: The mean; the result is empty if it is None.
+        stderr: The standard error; the mean is written alone if it is None.
+    """
     if mean is None:
         return ""
     if not stderr:
@@ -25,7 +30,7 @@ def estimate(mean: float | None, stderr: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """Four significant digits; whole numbers whole."""
+    """A number with four significant digits; whole numbers with all digits."""
     if value is None:
         return ""
     if not math.isfinite(value):
@@ -44,14 +49,14 @@ def between(value: float, low: float, high: float) -> str:
 
 
 def small(value: float) -> str:
-    """Three significant digits, below 0.001 as ``1.23e-04``: a column of variances keeps one form."""
+    """A number with three significant digits, such as ``0.0123``; below 0.001 in the form ``1.23e-04``."""
     if value == 0:
         return "0"
     return f"{value:.2e}" if abs(value) < 1e-3 else f"{value:#.3g}"
 
 
 def seconds(value: float | None) -> str:
-    """A time per example: ``35 µs``, ``1.2 ms``, ``3.4 s``."""
+    """A short time: ``35 µs``, ``1.2 ms``, ``3.4 s``."""
     if value is None:
         return ""
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -61,7 +66,7 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float | None) -> str:
-    """How long something took: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """A long time: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
     if value is None:
         return ""
     whole = round(value)
@@ -73,7 +78,7 @@ def duration(value: float | None) -> str:
 
 
 def memory(value: float | None) -> str:
-    """``3.1 MiB``."""
+    """A number of bytes: ``3.10 MiB``."""
     if value is None:
         return ""
     for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
@@ -83,7 +88,7 @@ def memory(value: float | None) -> str:
 
 
 def operations(value: float | None) -> str:
-    """``8.50 M``, ``1.20 G``: decimal multiples."""
+    """A count with a decimal prefix: ``8.50 M``, ``1.20 G``."""
     if value is None:
         return ""
     for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -93,7 +98,7 @@ def operations(value: float | None) -> str:
 
 
 def moment(iso: str | None) -> str:
-    """``2026-03-02 10:00 UTC``; what is no ISO 8601 time stays as it is."""
+    """A date and time: ``2026-03-02 10:00 UTC``. A text that is not an ISO 8601 time is returned as it is."""
     try:
         when = datetime.fromisoformat(iso or "")
     except ValueError:
@@ -103,13 +108,13 @@ def moment(iso: str | None) -> str:
 
 
 def listed(words: list[str], most: int = 6) -> str:
-    """``a, b, c and 4 more``."""
+    """The first ``most`` words: ``a, b, c and 4 more``."""
     shown = ", ".join(words[:most])
     return shown if len(words) <= most else f"{shown} and {len(words) - most:,} more"
 
 
 def counted(n: int, word: str) -> str:
-    """``1 run``, ``3 runs``."""
+    """A number with a noun: ``1 run``, ``3 runs``."""
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 

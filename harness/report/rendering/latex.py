@@ -1,11 +1,23 @@
-"""Text as LaTeX prints it, whatever it is."""
+"""The tables of the report as LaTeX."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from harness.report.rendering.cells import Cell
+from harness.report.rendering.environment import environment
 
+_DELIMITERS = {
+    "block_start_string": "<%",
+    "block_end_string": "%>",
+    "variable_start_string": "<<",
+    "variable_end_string": ">>",
+    "comment_start_string": "<#",
+    "comment_end_string": "#>",
+}
+"""Jinja's own delimiters are braces, which LaTeX is full of."""
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -16,16 +28,26 @@ _SYMBOLS = {
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "ₙ": r"$_n$", "–": "--", "−": r"$-$", "σ": r"$\sigma$", "µ": r"$\mu$",  # noqa: RUF001
 }  # fmt: skip
 _LATIN = range(0xA1, 0x180)
-"""What the fonts of every LaTeX have beyond ASCII."""
+"""The letters beyond ASCII that the fonts of every LaTeX installation have."""
+
+
+def render_latex(contents: Mapping[str, Any]) -> str:
+    """Renders the tables of the leaderboard and of the ranks for a paper, with the package booktabs."""
+    jinja = environment(autoescape=False, **_DELIMITERS)
+    jinja.filters |= {"tex": latex_text, "tex_cell": latex_cell}
+    return jinja.get_template("leaderboard.tex.j2").render(**contents).rstrip() + "\n"
 
 
 def latex_text(value: object) -> str:
-    """On one line, with nothing in it that is a command; a letter that LaTeX may not have is named by its number."""
+    """``value`` on one line, with no LaTeX command in it.
+
+    A letter that a LaTeX font may lack is replaced by its Unicode number.
+    """
     return "".join(map(_character, " ".join(str(value).split())))
 
 
 def latex_cell(cell: Cell) -> str:
-    """The best is bold, what cannot be told from it underlined, a note smaller."""
+    """The text of a cell: the best is bold, what does not differ significantly is underlined, a note is small."""
     shown = latex_text(cell.text)
     if cell.code:
         shown = rf"\texttt{{{shown}}}"

@@ -1,4 +1,4 @@
-"""What a page leaves out so that it opens anywhere: long tables are cut, and figures beyond a size are not drawn."""
+"""Limits on the size of a page, so that every browser can open it: long tables are cut and some figures left out."""
 
 from __future__ import annotations
 
@@ -12,61 +12,67 @@ from harness.report.rendering.figures import FigureGroup
 
 T = TypeVar("T", Table, FigureGroup)
 
-MOST_CELLS = 18_000
-"""Of all tables together; a cell takes about 100 bytes."""
-MOST_FIGURE_BYTES = 1_500_000
+MAX_CELLS = 18_000
+"""The limit for all tables together; a cell takes about 100 bytes."""
+MAX_FIGURE_BYTES = 1_500_000
 
 
-def trimmed(contents: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of a page with tables of at most so many rows that all fit, and the first figures that do.
+def limit_size(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """The contents of a page without what is beyond the limits.
 
-    What is cut says so in its place. Tables that are short stay whole.
+    All tables are cut to the same number of rows, so short tables stay complete. Figures are kept in the order of the
+    page as long as they fit. A table that is cut and a group whose figures are left out say so.
     """
-    most = _most_rows([(len(table.rows), len(table.columns)) for table in _found(contents, Table)])
-    room = MOST_FIGURE_BYTES
+    most = _max_rows([(len(table.rows), len(table.columns)) for table in _find(contents, Table)])
+    room = MAX_FIGURE_BYTES
 
-    def drawn(group: FigureGroup) -> FigureGroup:
+    def within_limit(group: FigureGroup) -> FigureGroup:
         nonlocal room
         room -= sum(len(json.dumps(figure.spec, default=list)) for figure in group.figures)
         if room >= 0:
             return group
-        left_out = "Not drawn, since the page would be too large: the tables hold the numbers."
+        left_out = "The figures are left out, since the page would be too large. The tables contain the numbers."
         return replace(group, figures=(), legend=(), choice="", remarks=(*group.remarks, left_out))
 
-    kept = _changed(dict(contents), FigureGroup, drawn)
-    return _changed(kept, Table, lambda table: _cut(table, most))
+    kept = _replaced(dict(contents), FigureGroup, within_limit)
+    return _replaced(kept, Table, lambda table: _cut(table, most))
 
 
 def _cut(table: Table, most: int) -> Table:
     if len(table.rows) <= most:
         return table
-    remark = f"The first {most:,} of {len(table.rows):,} rows: the files in tables/ have all."
+    remark = f"The first {most:,} of {len(table.rows):,} rows are shown. The files in tables/ have all of them."
     return replace(table, rows=table.rows[:most], remark=remark)
 
 
-def _most_rows(sizes: list[tuple[int, int]]) -> int:
-    """The largest number of rows, at least one, up to which all tables (rows, columns) have few enough cells."""
+def _max_rows(sizes: list[tuple[int, int]]) -> int:
+    """The largest number of rows a table (at least one) with which all tables together have few enough cells.
+
+    Args:
+        sizes: The number of rows and of columns of each table.
+    """
     low, high = 1, max((rows for rows, _ in sizes), default=1)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = sum(min(rows, middle) * columns for rows, columns in sizes) <= MOST_CELLS
+        fits = sum(min(rows, middle) * columns for rows, columns in sizes) <= MAX_CELLS
         low, high = (middle, high) if fits else (low, middle - 1)
     return low
 
 
-def _found(value: Any, kind: type[T]) -> Iterator[T]:
+def _find(value: Any, kind: type[T]) -> Iterator[T]:
+    """Everything of a kind inside ``value``, in the order of the page."""
     if isinstance(value, kind):
         yield value
     else:
         for inner in _parts(value).values():
-            yield from _found(inner, kind)
+            yield from _find(inner, kind)
 
 
-def _changed(value: Any, kind: type[T], change: Callable[[T], T]) -> Any:
-    """``value`` with everything of a kind inside it changed, in the order of the page."""
+def _replaced(value: Any, kind: type[T], change: Callable[[T], T]) -> Any:
+    """``value`` with ``change`` applied to everything of a kind inside it, in the order of the page."""
     if isinstance(value, kind):
         return change(value)
-    parts = {key: _changed(inner, kind, change) for key, inner in _parts(value).items()}
+    parts = {key: _replaced(inner, kind, change) for key, inner in _parts(value).items()}
     if not parts:
         return value
     if is_dataclass(value) and not isinstance(value, type):
@@ -75,7 +81,7 @@ def _changed(value: Any, kind: type[T], change: Callable[[T], T]) -> Any:
 
 
 def _parts(value: Any) -> Mapping[Any, Any]:
-    """What is inside a piece of contents; tables and figures have no pieces."""
+    """The parts of a value by name or index. Tables, groups of figures and plain values have none."""
     if isinstance(value, Table | FigureGroup):
         return {}
     if is_dataclass(value) and not isinstance(value, type):

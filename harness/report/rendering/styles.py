@@ -1,17 +1,24 @@
-"""How a method looks in every figure and table: a colour for its sampler, a dash and a marker for its base model."""
+"""How a method is drawn in every figure and table: a colour for its sampler, a dash and a marker for its base model."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ROLES = ("none", "ga", "fa", "mfa", "canonical", "ps")
+"""The samplers that have a colour of their own in the style sheet."""
 EQUIVARIANT = "equivariant"
 OTHER = "other"
-_DASHES = {"mlp": "solid", "gin_id": "dash", "gnn": "dot", "transformer": "dashdot", "gin": "longdash", "egnn": "solid"}
-_SYMBOLS = {
-    "mlp": "circle", "gin_id": "square", "gnn": "diamond", "transformer": "triangle-up", "gin": "x", "egnn": "cross",
-}  # fmt: skip
+_LINES = {
+    "mlp": ("solid", "circle"),
+    "gin_id": ("dash", "square"),
+    "gnn": ("dot", "diamond"),
+    "transformer": ("dashdot", "triangle-up"),
+    "gin": ("longdash", "x"),
+    "egnn": ("solid", "cross"),
+}
+"""The dash and the marker of base models that are often compared."""
 SVG_DASHES = {"solid": "", "dash": "7 4", "dot": "2 3", "dashdot": "7 3 2 3", "longdash": "11 4"}
 SVG_MARKERS = {
     "circle": "M17 2.5a3.5 3.5 0 1 1 0 7a3.5 3.5 0 1 1 0-7z",
@@ -24,8 +31,15 @@ SVG_MARKERS = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """``role`` names a colour of the style sheet; ``dash`` and ``symbol`` are plotly's; later settings are hollow."""
+class Style:
+    """How a method is drawn.
+
+    Attributes:
+        role: The name of a colour in the style sheet.
+        dash: The dash of lines, as plotly calls it.
+        symbol: The marker, as plotly calls it.
+        hollow: Whether the marker is an outline only.
+    """
 
     role: str
     dash: str
@@ -34,20 +48,28 @@ class Look:
 
     @property
     def svg_dash(self) -> str:
+        """The dash as an SVG attribute."""
         return SVG_DASHES[self.dash]
 
     @property
     def svg_marker(self) -> str:
+        """The marker as an SVG path."""
         return SVG_MARKERS[self.symbol]
 
 
-def look(sampler: str | None, base_model: str, *, hollow: bool = False) -> Look:
-    """The same for the same names in every report, whatever else it shows."""
+def method_style(sampler: str | None, base_model: str, *, hollow: bool = False) -> Style:
+    """The style of a method, which is the same in every report.
+
+    Args:
+        sampler: The name of the sampler; None for a method that is equivariant by construction.
+        base_model: The name of the base model.
+        hollow: Whether the marker is an outline only.
+    """
     role = EQUIVARIANT if sampler is None else sampler if sampler in ROLES else OTHER
-    return Look(
-        role, _pick(_DASHES, list(SVG_DASHES), base_model), _pick(_SYMBOLS, list(SVG_MARKERS), base_model), hollow
-    )
+    known = _LINES.get(base_model)
+    dash, symbol = known or (_chosen(list(SVG_DASHES), base_model), _chosen(list(SVG_MARKERS), base_model))
+    return Style(role, dash, symbol, hollow)
 
 
-def _pick(known: dict[str, str], choices: list[str], name: str) -> str:
-    return known.get(name) or choices[zlib.crc32(name.encode()) % len(choices)]
+def _chosen(choices: Sequence[str], name: str) -> str:
+    return choices[zlib.crc32(name.encode()) % len(choices)]

@@ -1,1 +1,1 @@
-"""The sections of the report, one module each. A section imports no other section."""
+"""The sections of the report, one module each. A section imports no other section; shared parts are in content."""

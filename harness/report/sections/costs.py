@@ -1,4 +1,4 @@
-"""What quality costs: parameters, operations, time and memory of every row of the leaderboard."""
+"""The cost of every row of the leaderboard: parameters, operations, time and memory."""
 
 from __future__ import annotations
 
@@ -10,124 +10,126 @@ import polars as pl
 from harness.collate import Tables
 from harness.collate.statistics import SETTING_KEYS
 from harness.report.content import control_metrics
-from harness.report.content.comparison_groups import Contest, Row, contests
-from harness.report.content.devices import where
-from harness.report.content.pareto import MEASURES, Point, fronts, pareto
-from harness.report.content.settings import Changes, changed_settings, note, shared
+from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.devices import device_text
+from harness.report.content.methods import method_cell, method_series
+from harness.report.content.pareto import MEASURES, Point, front_columns, pareto_figures
+from harness.report.content.settings import Changes, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number, text
 from harness.report.rendering.figures import FigureGroup
 from harness.report.rendering.formats import estimate, listed, operations
-from harness.report.sections.leaderboard import by_task, method_cell
-from harness.report.sections.sample_complexity import series_of
 
-ON_FRONT = "On the Pareto front: no other method is at least as cheap and as good, and better in one"
-BEFORE_COUNTED = "Not recorded: these runs are older than the count"
+ON_FRONT = "On the Pareto front: no other method is at least as cheap and as good, and better in one of the two"
+BEFORE_COUNTED = "Not recorded: operations were not counted when these runs were made"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContestCosts:
-    """One contest: the figure where it is its protocol's main one, the table always."""
+class ComparisonGroupCosts:
+    """The costs of one comparison group; ``figure_group`` is None unless the group is the main one of its protocol."""
 
     protocol: str
     chips: tuple[str, ...]
-    group: FigureGroup | None
+    figure_group: FigureGroup | None
     table: Table
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCosts:
+    """The costs of one task."""
+
     id: str
     title: str
-    contests: tuple[ContestCosts, ...]
+    comparison_groups: tuple[ComparisonGroupCosts, ...]
 
 
 def costs(tables: Tables) -> list[TaskCosts]:
-    """One entry per task; a method that ran on several devices has a row for each."""
+    """One entry for each task. A method that ran on several devices has a row for each of them."""
     changes = changed_settings(tables.runs)
-    return [
-        TaskCosts(
-            id=f"cost-{place}",
-            title=task_title(task),
-            contests=tuple(
-                _contest(f"cost-{place}-{n}", contest, changes) for n, contest in enumerate(contests(rows), start=1)
-            ),
+    found = []
+    for number_, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1):
+        id_ = f"cost-{number_}"
+        groups = tuple(
+            _comparison_group(f"{id_}-{n}", one, changes) for n, one in enumerate(comparison_groups(rows), start=1)
         )
-        for place, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1)
-    ]
+        found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
+    return found
 
 
 def _rows(tables: Tables) -> pl.DataFrame:
-    """Scores beside what they took: one row for each device, or one without costs where no run succeeded."""
+    """Scores and costs: one row for each device, or one without costs if no run succeeded."""
     return tables.accuracy.join(
         tables.costs, on=SETTING_KEYS, how="left", nulls_equal=True, maintain_order="left_right"
     )
 
 
-def _contest(id_: str, contest: Contest, changes: Changes) -> ContestCosts:
-    common = shared(contest.rows, changes)
-    rows = control_metrics.order(contest, contest.rows)
-    labels = {row["setting"]: note(row, changes, common) for row in rows}
+def _comparison_group(id_: str, comparison_group: ComparisonGroup, changes: Changes) -> ComparisonGroupCosts:
+    common = shared_changes(comparison_group.rows, changes)
+    rows = control_metrics.best_first(comparison_group.rows, comparison_group)
+    labels = {row["setting"]: setting_label(row, changes, common) for row in rows}
     settings = {row["setting"]: row for row in rows}
-    series = dict(zip(settings, series_of(settings.values(), labels), strict=True))
-    points = [Point(series=series[row["setting"]], row=row, score=control_metrics.score(row, contest)) for row in rows]
-    return ContestCosts(
-        protocol=contest.protocol,
-        chips=contest.chips,
-        group=pareto(f"{id_}-figures", contest, points) if contest.is_main else None,
-        table=_table(f"{id_}-table", contest, points, labels),
+    series = dict(zip(settings, method_series(settings.values(), labels), strict=True))
+    points = [
+        Point(series=series[row["setting"]], row=row, score=control_metrics.score(row, comparison_group))
+        for row in rows
+    ]
+    return ComparisonGroupCosts(
+        protocol=comparison_group.protocol,
+        chips=comparison_group.chips,
+        figure_group=(pareto_figures(f"{id_}-figures", comparison_group, points) if comparison_group.is_main else None),
+        table=_table(f"{id_}-table", comparison_group, points, labels),
         remarks=tuple(_remarks(rows, _devices(rows))),
     )
 
 
 def _devices(rows: Iterable[Row]) -> list[str]:
-    return sorted({where(row) for row in rows if row["cost_seeds"]})
+    return sorted({device_text(row) for row in rows if row["cost_seeds"]})
 
 
 def _remarks(rows: Sequence[Row], devices: Sequence[str]) -> Iterable[str]:
     if len(devices) > 1:
         yield (
-            "Time, memory and throughput are those of a row's device, over the seeds that ran there; a front holds for "
-            "one device. Metric, parameters and FLOPs are over all seeds."
+            "Time, memory and throughput are those of the device of the row, over the seeds that ran on it, and each "
+            "Pareto front is for one device. Metric, parameters and FLOPs are over all seeds."
         )
     ended = [row for row in rows if row["seeds"] + row["undefined"]]
     uncounted = [row["method"] for row in ended if row["flops_per_example"] is None]
     if uncounted:
         which = "all rows" if len(uncounted) == len(ended) else listed(sorted({*uncounted}), 12)
-        yield f"No count of operations, which older records do not hold: {which}."
+        yield f"Operations were not counted when these records were made: {which}."
 
 
-def _table(id_: str, contest: Contest, points: Sequence[Point], labels: Mapping[str, str]) -> Table:
-    several = len(_devices(point.row for point in points)) > 1
+def _table(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], labels: Mapping[str, str]) -> Table:
+    several_devices = len(_devices(point.row for point in points)) > 1
     columns = [
         Column(title="Method"),
-        *([Column(title="Device", why="What the costs of a row were measured on")] if several else []),
+        *([Column(title="Device", why="The device on which the costs were measured")] if several_devices else []),
         Column(
-            title=f"{contest.metric} {arrow(contest.direction)}",
-            why="What rows are ranked by: mean ± standard error over seeds",
+            title=f"{comparison_group.metric} {arrow(comparison_group.direction)}",
+            why="The score by which rows are ranked: mean ± standard error over seeds",
             numeric=True,
         ),
-        Column(title="Parameters", why="Trained numbers of base model and sampler", numeric=True),
+        Column(title="Parameters", why="The number of trained parameters of base model and sampler", numeric=True),
         Column(
             title="FLOPs / example",
-            why="Floating-point operations of one prediction with all its group samples: those of matrix products, "
-            "convolutions and attention, a product and a sum each",
+            why="Floating-point operations of one prediction with all its group samples, in matrix products, "
+            "convolutions and attention. A multiplication and an addition count as two",
             numeric=True,
         ),
         Column(title="Time / example", why="One prediction with all its group samples, mean over seeds", numeric=True),
-        Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
-        Column(title="Training", why="Training time of one run, mean over seeds", numeric=True),
+        Column(title="Memory", why="The peak memory of tensors during one evaluation batch", numeric=True),
+        Column(title="Training", why="The training time of one run, mean over seeds", numeric=True),
         Column(title="Throughput", why="Examples per second in training, mean over seeds", numeric=True),
     ]
     rows = [
-        _cells(point, labels[point.row["setting"]], on, several)
-        for point, on in zip(points, fronts(points, contest), strict=True)
+        _cells(point, labels[point.row["setting"]], on_front, several_devices)
+        for point, on_front in zip(points, front_columns(points, comparison_group), strict=True)
     ]
     return Table(id=id_, caption="Cost of each method", columns=columns, rows=rows)
 
 
-def _cells(point: Point, label: str, on: Sequence[str], several: bool) -> list[Cell]:
+def _cells(point: Point, label: str, on_front: Sequence[str], several_devices: bool) -> list[Cell]:
     row, mean = point.row, point.score.mean
     ended = row["seeds"] + row["undefined"]
     why = "Not measured" if ended else "Not measured: no run succeeded"
@@ -136,11 +138,11 @@ def _cells(point: Point, label: str, on: Sequence[str], several: bool) -> list[C
     def cost(column: str, why_missing: str = why) -> Cell:
         measure = next(measure for measure in MEASURES if measure.column == column)
         found = number(row[column] or None, measure.shown(row[column]), why_missing=why_missing)
-        return replace(found, mark="best", why=ON_FRONT) if column in on else found
+        return replace(found, mark="best", why=ON_FRONT) if column in on_front else found
 
     return [
         method_cell(row, label),
-        *([text(where(row) if row["cost_seeds"] else None, why_missing=why)] if several else []),
+        *([text(device_text(row) if row["cost_seeds"] else None, why_missing=why)] if several_devices else []),
         number(mean, estimate(mean, point.score.stderr), why_missing="Not ranked: see the leaderboard"),
         cost("parameters"),
         cost("flops_per_example", BEFORE_COUNTED if ended else why),

@@ -1,4 +1,4 @@
-"""What failed: runs that ended alike are told once."""
+"""The failed runs. Runs that failed with the same message are listed together."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import polars as pl
 
 from harness.report.rendering.formats import counted, listed
 
-MOST_TRACEBACKS = 50
+MAX_TRACEBACKS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failed:
-    """Runs with one sentence; the traceback and the log are those of the first."""
+class Failure:
+    """Runs that failed with the same message. Traceback and log are those of the first of them."""
 
     sentence: str
     count: str
@@ -23,8 +23,8 @@ class Failed:
     log: str
 
 
-def failures(runs: pl.DataFrame) -> list[Failed]:
-    """The most frequent first."""
+def failures(runs: pl.DataFrame) -> list[Failure]:
+    """All failures, the most frequent first."""
     failed = runs.filter(pl.col("status") == "failed")
     name = pl.format("{} × {} (protocol {}{}, seed {})", "task", "method", "protocol", _label(), "seed")  # noqa: RUF001
     grouped = (
@@ -34,7 +34,7 @@ def failures(runs: pl.DataFrame) -> list[Failed]:
         .sort(pl.col("name").list.len(), "error", descending=[True, False])
     )
     return [
-        Failed(
+        Failure(
             sentence=row["error"],
             count=counted(len(row["name"]), "run"),
             runs=listed(row["name"], 8),
@@ -45,11 +45,11 @@ def failures(runs: pl.DataFrame) -> list[Failed]:
     ]
 
 
-def left_out(found: list[Failed]) -> Iterable[str]:
-    """What the page does not show of them."""
-    if len(found) > MOST_TRACEBACKS:
-        further = counted(len(found) - MOST_TRACEBACKS, "further reason")
-        yield f"{further} not shown: column error of tables/runs.csv has all."
+def omitted(found: list[Failure]) -> Iterable[str]:
+    """A sentence about the failures that the page does not show, if there are more than it shows."""
+    if len(found) > MAX_TRACEBACKS:
+        further = counted(len(found) - MAX_TRACEBACKS, "further message")
+        yield f"{further} not shown. The column error of tables/runs.csv has all of them."
 
 
 def _label() -> pl.Expr:

@@ -1,4 +1,4 @@
-"""Metric, estimator variance, samples needed, time and memory against the size of the group."""
+"""How metric, variance, samples needed, time and memory scale with the size of the group."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.collate import Tables
-from harness.report.content.comparison_groups import Row, unusual
+from harness.report.content.comparison_groups import Row, by_task, nondefault_params
 from harness.report.content.curve_tables import interval_cell, needed_cell
-from harness.report.content.devices import DEVICE, where
+from harness.report.content.curves import Curve, above_rounding
+from harness.report.content.devices import DEVICE, device_text
+from harness.report.content.methods import method_cell, method_series
 from harness.report.content.published import PROTOCOL
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
+from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, group_title, task_title
-from harness.report.rendering.cells import Cell, Column, Table, missing, number
-from harness.report.rendering.figures import MOST_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, suits_log
+from harness.report.rendering.cells import Cell, Column, Table, number
+from harness.report.rendering.figures import MAX_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, needs_log_axis
 from harness.report.rendering.formats import estimate, listed, memory, seconds, small
-from harness.report.sections.leaderboard import by_task, method_cell
-from harness.report.sections.sample_complexity import above_rounding, series_of
-
-Curve = list[Row]
-"""Settings that differ in size alone, by rising size; one that ran on several devices is there once for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSizes:
-    """One protocol and one family of groups; ``remarks`` hold for figures and table."""
+    """The results of one protocol and one family of groups; ``remarks`` are about figures and table."""
 
     protocol: str
-    group: FigureGroup
+    figure_group: FigureGroup
     table: Table
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSizes:
+    """The results of one task."""
+
     id: str
     title: str
     protocols: tuple[ProtocolSizes, ...]
 
 
-def size_curves(tables: Tables) -> list[TaskSizes]:
-    """One entry per task with a method that ran on at least two sizes."""
+def group_size_scaling(tables: Tables) -> list[TaskSizes]:
+    """One entry for each task with a method that ran on at least two sizes."""
     changes = changed_settings(tables.runs)
     return [
         _task(f"sizes-{place}", task, rows, changes)
@@ -66,7 +65,7 @@ def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes) -> TaskSiz
 
 
 def _family(row: Row) -> str:
-    """The group of a row; where the task takes it as a parameter, with d for the number that is the size."""
+    """The name of the group of a row. If the group is a parameter of the task, d stands for its size."""
     names = json.loads(row["task_params"]).get("group")
     return " x ".join(names).replace("#", "d") if names else str(row["group"])
 
@@ -78,35 +77,35 @@ def _protocol(
     curves = [curve for curve in every if len(_sizes(curve)) > 1] or every
     kept = [row for curve in curves for row in curve]
     known = {row["setting"]: _with_params(row, changes[row["setting"]]) for row in kept}
-    common = shared(kept, known)
-    labels = {row["setting"]: note(row, known, common) for row in kept}
+    common = shared_changes(kept, known)
+    labels = {row["setting"]: setting_label(row, known, common) for row in kept}
     changed = changed_sentence(protocol, common)
     alone = sorted({curve[0]["method"] for curve in every if curve not in curves})
-    left_out = f"Not here but on the leaderboard: runs whose settings have one size only ({listed(alone, 12)})."
+    left_out = f"Left out, since their settings ran on one size only: {listed(alone, 12)}. See the leaderboard."
     return ProtocolSizes(
         protocol=" · ".join((protocol, *chips)),
-        group=_group(f"{id_}-figures", task, protocol, chips, curves, labels),
+        figure_group=_figure_group(f"{id_}-figures", task, protocol, chips, curves, labels),
         table=_table(f"{id_}-table", chips, kept, labels),
         remarks=(*([changed] if changed else []), *([left_out] if alone else [])),
     )
 
 
 def _with_params(row: Row, known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The changes of a setting together with those of its task's parameters other than the size."""
-    params = unusual(row["task"], json.loads(row["task_params"]))
+    """The changes of a setting, and the parameters of the task, without the size, that are not its defaults."""
+    params = nondefault_params(row["task"], json.loads(row["task_params"]))
     own = {f"task_params.{name}": value for name, value in params.items() if name != row["size_name"]}
     return None if known is None else {**known, **own}
 
 
-def _group(
+def _figure_group(
     id_: str, task: str, protocol: str, chips: tuple[str, ...], curves: Sequence[Curve], labels: Mapping[str, str]
 ) -> FigureGroup:
-    shown = curves[:MOST_SERIES]
-    series = series_of((curve[0] for curve in shown), labels)
+    shown = curves[:MAX_SERIES]
+    series = method_series((curve[0] for curve in shown), labels)
     first = shown[0][0]
     measure, sizes = _group_sizes(row for curve in shown for row in curve)
     x = Axis(
-        title=f"{first['size_name'] or 'size'} n" + (f", {measure} below" if measure else ""),
+        title=f"{first['size_name'] or 'size'} n" + (f", {measure} below it" if measure else ""),
         log=True,
         ticks=sorted(sizes),
         labels=_labels(sizes) if measure else [str(n) for n in sorted(sizes)],
@@ -114,12 +113,12 @@ def _group(
     pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
-    variance = Axis(title="variance at k = 1", log=suits_log([value for line in spread for value in line.y]))
+    variance = Axis(title="variance at k = 1", log=needs_log_axis([value for line in spread for value in line.y]))
     needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
     enough = sorted({k for line in needed for k in line.y if k is not None})
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
-        log=suits_log([value for line in quality for value in line.y]),
+        log=needs_log_axis([value for line in quality for value in line.y]),
     )
     protocol_chip = f"protocol {protocol}"
     return FigureGroup(
@@ -129,8 +128,8 @@ def _group(
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
-            *_drawn("Variance of one sample against size", spread, x, variance),
-            *_drawn(
+            *_figure_if_any("Variance of one sample against size", spread, x, variance),
+            *_figure_if_any(
                 "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
             ),
             *_costs(list(zip(series, shown, strict=True)), x),
@@ -140,26 +139,29 @@ def _group(
 
 
 def _costs(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
-    """Time and memory, of each device in figures of its own."""
-    devices = sorted({where(row, DEVICE) for _, curve in pairs for row in curve})
+    """Figures of time and memory for each device."""
+    devices = sorted({device_text(row, DEVICE) for _, curve in pairs for row in curve})
     for title, column, scale, axis in (
         ("Time per example", "seconds_per_example", 1e3, "milliseconds per example"),
         ("Memory", "peak_memory_bytes", 2.0**-20, "MiB at evaluation"),
     ):
         for device in devices:
-            of_device = [(of, [row for row in curve if where(row, DEVICE) == device]) for of, curve in pairs]
+            of_device = [(of, [row for row in curve if device_text(row, DEVICE) == device]) for of, curve in pairs]
             lines = [_line(of, curve, column, f"{column}_stderr", scale) for of, curve in of_device if curve]
             among = f", {device}" if len(devices) > 1 else ""
             yield figure(f"{title} against size{among}", lines, x, Axis(title=axis, log=True))
 
 
 def _sizes(curve: Curve) -> Curve:
-    """One row of each size: what does not depend on the device."""
+    """One row for each size, for quantities that do not depend on the device."""
     return list({row["setting"]: row for row in curve}.values())
 
 
 def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
-    """What grows with the size, ln |G| of finite factors or the dimension of Lie groups, and its value at each."""
+    """The measure of the group that grows with the size, and its value at each size.
+
+    It is ln |G| for finite groups and the dimension for Lie groups, or None if neither is known at every size.
+    """
     rows = list(rows)
     for measure, column in (("ln |G|", "log_group_size"), ("dim G", "group_dimension")):
         sizes = {row["size"]: row[column] for row in rows}
@@ -169,20 +171,20 @@ def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
 
 
 def _labels(sizes: Mapping[int, float]) -> list[str]:
-    """Sizes with that of the group below, less those too close to the one before for both."""
+    """The labels of the sizes, with the measure of the group below those that have enough space."""
     labels, last = [], 0
     for n in sorted(sizes):
-        apart = n >= 1.4 * last
-        labels.append(f"{n}<br>{sizes[n]:.1f}" if apart else str(n))
-        last = n if apart else last
+        has_space = n >= 1.4 * last
+        labels.append(f"{n}<br>{sizes[n]:.1f}" if has_space else str(n))
+        last = n if has_space else last
     return labels
 
 
 def _remarks(shown: int, curves: int) -> Iterable[str]:
-    yield "Bands are one standard error over seeds; where there is one seed there is no band."
-    yield "A variance of zero or of rounding errors has no point, nor have samples needed that were not reached."
+    yield "Bands are one standard error over seeds; with one seed there is no band."
+    yield "There is no point if a variance is zero or a rounding error, or if no measured k was enough."
     if curves > shown:
-        yield f"{shown} of {curves} curves are drawn, those with the most sizes; the table has all."
+        yield f"{shown} of {curves} curves are drawn, those with most sizes. The table has all."
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
@@ -193,14 +195,14 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     return sorted(curves, key=lambda curve: (-len(_sizes(curve)), curve[0]["method"], curve[0]["series"]))
 
 
-def _drawn(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[Figure]:
-    """The figure, or none where there is no point."""
+def _figure_if_any(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[Figure]:
+    """The figure, or nothing if there is no point."""
     known = [line for line in lines if line.x]
     return [figure(title, known, x, y)] if known else []
 
 
 def _reached(curve: Curve) -> Curve:
-    """The points whose samples needed are known, and no more than were measured."""
+    """The points at which the number of samples needed is known and finite."""
     return [row for row in curve if row["samples_needed"] is not None and math.isfinite(row["samples_needed"])]
 
 
@@ -214,72 +216,66 @@ def _line(series: Series, curve: Curve, value: str, error: str | None, scale: fl
 
 
 def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
-    first = rows[0]
-    several = len({where(row, DEVICE) for row in rows}) > 1
+    several_devices = len({device_text(row, DEVICE) for row in rows}) > 1
     return Table(
         id=id_,
         caption=": ".join(("Metric, samples, time and memory by size", *chips)),
-        columns=[
-            Column(title="Method"),
-            Column(title=first["size_name"] or "size", why="The size n of the structure", numeric=True),
-            Column(title="ln |G|", why="Logarithm of the number of elements of the finite factors", numeric=True),
-            Column(title="dim G", why="Dimension of the continuous factors", numeric=True),
-            Column(
-                title=f"{first['metric']} {arrow(first['direction'])}",
-                why="Mean ± standard error over seeds",
-                numeric=True,
-            ),
-            Column(title="Variance", why="Of the prediction from one group sample (k = 1)", numeric=True),
-            Column(
-                title="Samples to within 1 %",
-                why="The smallest k from which on the metric is within 1 % of its limit, with its interval over seeds",
-                numeric=True,
-            ),
-            *([Column(title="Device", why="What time and memory were measured on")] if several else []),
-            Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
-            Column(title="Memory", why="Most tensor memory alive during one evaluation batch", numeric=True),
-            Column(title="Time exponent", why=_exponent_why(first, "Time"), numeric=True),
-            Column(title="Memory exponent", why=_exponent_why(first, "Memory"), numeric=True),
-            Column(title="Seeds", why="Runs that gave a value", numeric=True),
-        ],
-        rows=[
-            [
-                method_cell(row, labels[row["setting"]]),
-                Cell(text=str(row["size"]), sort=row["size"]),
-                number(
-                    row["log_group_size"],
-                    f"{row['log_group_size'] or 0:.1f}",
-                    why_missing="The group has no finite factor",
-                ),
-                number(
-                    row["group_dimension"],
-                    str(row["group_dimension"]),
-                    why_missing="The group has no continuous factor",
-                ),
-                missing("No run gave a finite value")
-                if row["mean"] is None
-                else Cell(text=estimate(row["mean"], row["stderr"]), sort=row["mean"]),
-                number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
-                needed_cell(row, flat=row["variance"] == 0),
-                *([Cell(text=where(row, DEVICE), sort=row["device"])] if several else []),
-                number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
-                number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
-                _exponent(row, "seconds"),
-                _exponent(row, "memory"),
-                Cell(text=str(row["seeds"]), sort=row["seeds"]),
-            ]
-            for row in rows
-        ],
+        columns=_columns(rows[0], several_devices),
+        rows=[_cells(row, labels[row["setting"]], several_devices) for row in rows],
     )
+
+
+def _columns(row: Row, several_devices: bool) -> list[Column]:
+    return [
+        Column(title="Method"),
+        Column(title=row["size_name"] or "size", why="The size n of the structure", numeric=True),
+        Column(title="ln |G|", why="The logarithm of the number of elements of the finite factors", numeric=True),
+        Column(title="dim G", why="The dimension of the continuous factors", numeric=True),
+        Column(
+            title=f"{row['metric']} {arrow(row['direction'])}", why="Mean ± standard error over seeds", numeric=True
+        ),
+        Column(title="Variance", why="The variance of a prediction from one group sample (k = 1)", numeric=True),
+        Column(
+            title="Samples to within 1 %",
+            why="The smallest k from which on the metric stays within 1 % of its limit, with its interval over seeds",
+            numeric=True,
+        ),
+        *([Column(title="Device", why="The device on which time and memory were measured")] if several_devices else []),
+        Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
+        Column(title="Memory", why="The peak memory of tensors during one evaluation batch", numeric=True),
+        Column(title="Time exponent", why=_exponent_why(row, "Time"), numeric=True),
+        Column(title="Memory exponent", why=_exponent_why(row, "Memory"), numeric=True),
+        Column(title="Seeds", why="The number of runs that gave a value", numeric=True),
+    ]
+
+
+def _cells(row: Row, label: str, several_devices: bool) -> list[Cell]:
+    log_size, dimension = row["log_group_size"], row["group_dimension"]
+    return [
+        method_cell(row, label),
+        Cell(text=str(row["size"]), sort=row["size"]),
+        number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
+        number(dimension, str(dimension), why_missing="The group has no continuous factor"),
+        number(row["mean"], estimate(row["mean"], row["stderr"]), why_missing="No run gave a finite value"),
+        number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
+        needed_cell(row, flat=row["variance"] == 0),
+        *([Cell(text=device_text(row, DEVICE), sort=row["device"])] if several_devices else []),
+        number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
+        number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
+        _exponent(row, "seconds"),
+        _exponent(row, "memory"),
+        Cell(text=str(row["seeds"]), sort=row["seeds"]),
+    ]
 
 
 def _exponent_why(row: Row, what: str) -> str:
     law = f"{row['size_name'] or 'size'}^a"
-    return f"a where {what.lower()} goes as {law} over the sizes that ran on its device, with its 95 % t-interval"
+    growth = f"{what.lower()} grows as {law} over the sizes that ran on its device"
+    return f"The exponent a if {growth}, with its 95 % t-interval"
 
 
 def _exponent(row: Row, cost: str) -> Cell:
-    """Of the size; on hover, of what of the group grows with it."""
+    """The exponent in the size; on hover the exponent in the measure of the group."""
     cell = interval_cell(row, f"{cost}_exponent", "Measured at one size only")
     by_group = row[f"{cost}_group_exponent"]
-    return cell if by_group is None else replace(cell, why=f"{by_group:.2f} in ln |G|, or dim G of Lie groups")
+    return cell if by_group is None else replace(cell, why=f"{by_group:.2f} in ln |G|, or in dim G for Lie groups")

@@ -1,4 +1,4 @@
-"""The leaderboard: per task, per contest, one row per method and setting."""
+"""The leaderboard: a table for each comparison group of each task, with a row for each method and setting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from harness import registry
 from harness.collate import Tables
@@ -16,21 +15,28 @@ from harness.collate.bootstrap import Array
 from harness.collate.significance import by_seed
 from harness.collate.standings import Standings, standings
 from harness.report.content import control_metrics, published
-from harness.report.content.comparison_groups import Contest, Row, contests
-from harness.report.content.notes import Notes, run_notes, told
-from harness.report.content.ranking import marks, place_text
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
-from harness.report.content.titles import arrow, better, card_id, group_title, method_title, task_title
+from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.methods import method_cell
+from harness.report.content.notes import Notes, note_sentences, run_notes
+from harness.report.content.ranking import place_text, significance_marks
+from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
+from harness.report.content.titles import arrow, better, card_id, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, estimate, listed
-from harness.report.rendering.styles import look
 
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One contest's table, and what a reader must know to read it.
+    """The table of one comparison group.
 
-    ``changed`` holds for every row; ``control`` says what the column beside the score is.
+    Attributes:
+        protocol: The protocol of the group.
+        chips: What distinguishes the group from the others of its task.
+        changed: A sentence about the settings that all rows changed; empty if there are none.
+        control: A sentence about the control metric; empty if there is none.
+        is_main: Whether the group is the main one of its protocol.
+        table: The table.
+        remarks: Sentences below the table.
     """
 
     protocol: str
@@ -43,8 +49,8 @@ class Board:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskBoards:
-    """``card`` is the id of the task's card."""
+class TaskLeaderboard:
+    """The tables of one task. ``facts`` describe it in a line, and ``card`` is the id of its card."""
 
     id: str
     name: str
@@ -54,133 +60,124 @@ class TaskBoards:
     boards: tuple[Board, ...]
 
 
-def leaderboard(tables: Tables) -> list[TaskBoards]:
-    """One entry per task, in the registry's order, then by name."""
-    changes, notes, seeds = changed_settings(tables.runs), run_notes(tables.runs), control_metrics.seeds(tables.runs)
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """What the runs of the settings in a table contribute to it."""
+
+    changes: Changes
+    notes: Notes
+    scores: control_metrics.SeedScores
+
+
+def leaderboard(tables: Tables) -> list[TaskLeaderboard]:
+    """One entry for each task: registered tasks in the order of the registry, then the others by name."""
+    runs = _Runs(
+        changes=changed_settings(tables.runs),
+        notes=run_notes(tables.runs),
+        scores=control_metrics.scores_by_seed(tables.runs),
+    )
     return [
-        _task(number, task, rows, changes, notes, seeds)
-        for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
+        _task(number, task, rows, runs) for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
     ]
 
 
-def by_task(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Rows by task: registered tasks first, in the registry's order."""
-    known = list(registry.tasks())
-    names = sorted(
-        frame["task"].unique(), key=lambda name: (name not in known, known.index(name) if name in known else 0, name)
-    )
-    return {name: frame.filter(pl.col("task") == name).to_dicts() for name in names}
-
-
-def _task(
-    place: int, task: str, rows: list[dict[str, Any]], changes: Changes, notes: Notes, seeds: control_metrics.Seeds
-) -> TaskBoards:
-    found = contests(rows)
+def _task(number: int, task: str, rows: list[dict[str, Any]], runs: _Runs) -> TaskLeaderboard:
+    found = comparison_groups(rows)
     card = registry.tasks().get(task)
     first = found[0]
-    groups = list(dict.fromkeys(group_title(contest.group) for contest in found))
+    groups = list(dict.fromkeys(group_title(one.symmetry_group) for one in found))
     facts = [
         f"{'Group' if len(groups) == 1 else 'Groups'} {listed(groups, 12)}",
         f"metric {first.metric} {arrow(first.direction)} ({better(first.direction)})",
     ]
     if card:
         facts.append(card.source)
-    return TaskBoards(
-        id=f"task-{place}",
+    return TaskLeaderboard(
+        id=f"task-{number}",
         name=task,
         title=task_title(task),
         facts=" · ".join(facts),
         card=card_id("task", task),
-        boards=tuple(
-            _board(f"board-{place}-{n}", contest, changes, notes, seeds) for n, contest in enumerate(found, start=1)
-        ),
+        boards=tuple(_board(f"board-{number}-{n}", one, runs) for n, one in enumerate(found, start=1)),
     )
 
 
-def _board(id_: str, contest: Contest, changes: Changes, notes: Notes, seeds: control_metrics.Seeds) -> Board:
-    common = shared(contest.rows, changes)
-    papers = published.results(contest.task, contest.metric, contest.params)
-    best_first = control_metrics.order(contest, contest.rows)
-    values, found = _standings(best_first, contest, seeds)
-    rows = [
-        [
-            method_cell(row, note(row, changes, common)),
+def _board(id_: str, comparison_group: ComparisonGroup, runs: _Runs) -> Board:
+    common = shared_changes(comparison_group.rows, runs.changes)
+    papers = published.results(comparison_group.task, comparison_group.metric, comparison_group.params)
+    best_first = control_metrics.best_first(comparison_group.rows, comparison_group)
+    values, found = _standings(best_first, comparison_group, runs.scores)
+    marks = significance_marks(found, values)
+
+    def cells(row: Row, place: int | None, value: float, mark: str) -> list[Cell]:
+        of_method = papers.get(row["method"], [])
+        return [
+            method_cell(row, setting_label(row, runs.changes, common)),
             _place_cell(place, found.places, value),
             _value_cell(row, mark),
-            *([control_metrics.cell(row, contest)] if contest.control else []),
+            *([control_metrics.cell(row, comparison_group)] if comparison_group.control else []),
             _interval_cell(row),
-            *([_paper_cell(papers.get(row["method"], []), row, contest, changes[row["setting"]])] if papers else []),
+            *([_paper_cell(of_method, row, comparison_group, runs.changes[row["setting"]])] if papers else []),
             Cell(text=str(row["seeds"]), sort=row["seeds"]),
             _failed_cell(row),
         ]
-        for row, place, value, mark in zip(best_first, found.places, values, marks(found, values), strict=True)
-    ]
-    title = f"{contest.task}, protocol {contest.protocol}" + "".join(f", {chip}" for chip in contest.chips)
+
+    protocol = f"{comparison_group.task}, protocol {comparison_group.protocol}"
     return Board(
-        protocol=contest.protocol,
-        chips=contest.chips,
-        changed=changed_sentence(contest.protocol, common),
-        control=control_metrics.explanation(contest),
-        is_main=contest.is_main,
-        table=Table(id=id_, caption=title, columns=_columns(contest, bool(papers)), rows=rows),
-        remarks=(*told(contest.rows, notes), *_remarks(contest, papers)),
+        protocol=comparison_group.protocol,
+        chips=comparison_group.chips,
+        changed=changed_sentence(comparison_group.protocol, common),
+        control=control_metrics.explanation(comparison_group),
+        is_main=comparison_group.is_main,
+        table=Table(
+            id=id_,
+            caption=", ".join((protocol, *comparison_group.chips)),
+            columns=_columns(comparison_group, bool(papers)),
+            rows=[cells(*one) for one in zip(best_first, found.places, values, marks, strict=True)],
+        ),
+        remarks=(*note_sentences(comparison_group.rows, runs.notes), *_remarks(comparison_group, papers)),
     )
 
 
-def _standings(rows: Sequence[Row], contest: Contest, seeds: control_metrics.Seeds) -> tuple[Array, Standings]:
-    """By what rows are ranked, higher is better, and how they stand."""
-    sign = 1.0 if contest.direction == "max" else -1.0
-    scores = [control_metrics.score(row, contest) for row in rows]
-    values = np.array([np.nan if one.mean is None else sign * one.mean for one in scores])
-    of_rows = [seeds.get((row["setting"], one.column), {}) for row, one in zip(rows, scores, strict=True)]
+def _standings(
+    rows: Sequence[Row], comparison_group: ComparisonGroup, scores: control_metrics.SeedScores
+) -> tuple[Array, Standings]:
+    """The values by which rows are ranked, where higher is better, and their standings."""
+    sign = 1.0 if comparison_group.direction == "max" else -1.0
+    ranked_by = [control_metrics.score(row, comparison_group) for row in rows]
+    values = np.array([np.nan if one.mean is None else sign * one.mean for one in ranked_by])
+    of_rows = [scores.get((row["setting"], one.column), {}) for row, one in zip(rows, ranked_by, strict=True)]
     return values, standings([sign * by_seed(of_rows)], values)
 
 
-def _columns(contest: Contest, with_paper: bool) -> list[Column]:
-    comparison = "What the paper reports. Comparable only where the row says so."
+def _columns(comparison_group: ComparisonGroup, with_paper: bool) -> list[Column]:
+    metric, direction = comparison_group.metric, comparison_group.direction
+    comparison = "What the paper reports. It can be compared only if the row says so"
     return [
         Column(title="Method"),
+        Column(title="Rank", why="1 + the number of rows with a better rank; = if several rows share it", numeric=True),
         Column(
-            title="Rank",
-            why="1 + the number of rows at better places; = where rows share one",
+            title=f"{metric} {arrow(direction)}",
+            why=f"Mean ± standard error over seeds; {better(direction)}",
             numeric=True,
         ),
-        Column(
-            title=f"{contest.metric} {arrow(contest.direction)}",
-            why=f"Mean ± standard error over seeds; {better(contest.direction)}",
-            numeric=True,
-        ),
-        *([control_metrics.column(contest)] if contest.control else []),
+        *([control_metrics.column(comparison_group)] if comparison_group.control else []),
         Column(
             title="IQM, 95 %",
-            why="Interquartile mean over seeds and its 95 % bootstrap interval. The interval of two or three seeds is "
-            "their range, which holds the truth in about 50 or 75 % of cases only",
+            why="Interquartile mean over seeds and its 95 % bootstrap interval. For two or three seeds the interval is "
+            "their range, which contains the true value in only about 50 or 75 % of cases",
             numeric=True,
         ),
         *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
-        Column(title="Seeds", why="Runs that gave a value", numeric=True),
-        Column(title="Failed", why="Runs that failed", numeric=True),
+        Column(title="Seeds", why="The number of runs that gave a value", numeric=True),
+        Column(title="Failed", why="The number of runs that failed", numeric=True),
     ]
-
-
-def method_cell(row: Row, note: str = "") -> Cell:
-    """The method's name with its colour and marker, and under it what a pretrained base model starts from and whose
-    runs these are where they were imported."""
-    return Cell(
-        text=row["method"],
-        sort=row["method"].lower(),
-        why=method_title(row["method"]),
-        note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
-        code=True,
-        look=look(row["sampler"], row["base_model"]),
-        link=card_id("method", row["method"]),
-    )
 
 
 def _place_cell(place: int | None, places: list[int | None], value: float) -> Cell:
     if place is not None:
         return Cell(text=place_text(place, places), sort=place)
-    return missing("Not ranked: a score is missing" if math.isnan(value) else "Not placed: too few seeds")
+    return missing("Not ranked: a score is missing" if math.isnan(value) else "Not ranked: too few seeds")
 
 
 def _value_cell(row: Row, mark: str) -> Cell:
@@ -191,7 +188,8 @@ def _value_cell(row: Row, mark: str) -> Cell:
     if mark == "best":
         return Cell(text=shown, sort=row["mean"], mark="best", why="The best of this table")
     if mark == "tied":
-        return Cell(text=shown, sort=row["mean"], mark="tied", why="Not told apart from the best", note="≈ best")
+        why = "The difference from the best is not significant"
+        return Cell(text=shown, sort=row["mean"], mark="tied", why=why, note="≈ best")
     why = "One seed: no standard error" if row["stderr"] is None else ""
     return Cell(text=shown, sort=row["mean"], why=why)
 
@@ -210,68 +208,75 @@ def _interval_cell(row: Row) -> Cell:
 
 def _failed_cell(row: Row) -> Cell:
     bad = row["failed"] + row["undefined"]
-    note = f"{row['undefined']} not finite" if row["undefined"] else ""
     return Cell(
-        text=str(row["failed"]), sort=bad, note=note, mark="failed" if bad else "", why="See What failed" if bad else ""
+        text=str(row["failed"]),
+        sort=bad,
+        note=f"{row['undefined']} not finite" if row["undefined"] else "",
+        mark="failed" if bad else "",
+        why="See the section on failed runs" if bad else "",
     )
 
 
 def _paper_cell(
-    found: Sequence[published.Published], row: Row, contest: Contest, changes: Mapping[str, Any] | None
+    found: Sequence[published.Published],
+    row: Row,
+    comparison_group: ComparisonGroup,
+    changes: Mapping[str, Any] | None,
 ) -> Cell:
-    """What was published that is nearest to a row, in all versions, with k, marks and how the row differs."""
+    """The published results nearest to a row, in all versions, with their qualifiers and how the row differs."""
     if not found:
         return missing("No confirmed published number for this method on this task")
-    beside = published.closest(found, row, changes)
+    nearest = published.nearest_results(found, row, changes)
     reasons: dict[str, str] = {}
-    for result in beside:
-        reasons |= published.differences_from(result, row, contest.protocol, contest.variant, changes)
-    others = [name for name in reasons if name not in published.MARKED]
-    marks = dict.fromkeys(mark for result in beside for mark in result.marks)
+    for result in nearest:
+        reasons |= published.differences_from(result, row, comparison_group.protocol, comparison_group.variant, changes)
+    others = [name for name in reasons if name not in published.QUALIFIED]
+    qualifiers = dict.fromkeys(qualifier for result in nearest for qualifier in result.qualifiers)
     comparison = f"other {', '.join(others)}" if others else "" if reasons else "same protocol"
-    versions = " / ".join(dict.fromkeys(result.version for result in beside))
-    named = dict.fromkeys(
-        text for one in beside for text in (published.source(one), published.version(one.version), one.note)
+    versions = " / ".join(dict.fromkeys(result.version for result in nearest))
+    explanations = dict.fromkeys(
+        text for one in nearest for text in (published.source(one), published.version(one.version), one.note)
     )
     return Cell(
-        text=" / ".join(result.shown for result in beside),
-        sort=beside[0].value,
-        note="; ".join(filter(None, (versions, *marks, comparison))),
-        why=". ".join(filter(None, (*named, "; ".join(reasons.values()).capitalize()))),
+        text=" / ".join(result.shown for result in nearest),
+        sort=nearest[0].value,
+        note="; ".join(filter(None, (versions, *qualifiers, comparison))),
+        why=". ".join(filter(None, (*explanations, "; ".join(reasons.values()).capitalize()))),
     )
 
 
-def _remarks(contest: Contest, papers: Mapping[str, Sequence[published.Published]]) -> Iterable[str]:
-    ran = {row["method"] for row in contest.rows}
+def _remarks(comparison_group: ComparisonGroup, papers: Mapping[str, Sequence[published.Published]]) -> Iterable[str]:
+    ran = {row["method"] for row in comparison_group.rows}
     absent = [
-        f"{published.elsewhere().get(name, name)} {_with_marks(result)}"
+        f"{published.elsewhere().get(name, name)} {_with_qualifiers(result)}"
         for name in sorted(papers)
         if name not in ran
         for result in papers[name]
     ]
     if absent:
         yield f"Published for methods that did not run here: {'; '.join(absent)}."
-    others = published.other_metrics(contest.task, contest.metric, contest.params)
+    others = published.other_metrics(comparison_group.task, comparison_group.metric, comparison_group.params)
     if others:
-        listed_others = "; ".join(f"{one.method} {one.metric} {_with_marks(one)}" for one in others)
+        listed_others = "; ".join(f"{one.method} {one.metric} {_with_qualifiers(one)}" for one in others)
         yield f"Published in other metrics: {listed_others}."
     every = [*others, *(result for found in papers.values() for result in found)]
     if every:
         yield "Published numbers: " + "; ".join(sorted({published.source(result) for result in every})) + "."
         versions = sorted({result.version for result in every})
         yield "Versions: " + "; ".join(f"{name}: {published.version(name)}" for name in versions) + "."
-        yield from sorted({f"{one.method} {one.shown}: {text}." for one in every for text in _said(one)})
-    if papers and (reasons := published.differences(contest.protocol, contest.variant, {})):
+        yield from sorted({f"{one.method} {one.shown}: {text}." for one in every for text in _comments(one)})
+    reasons = published.differences(comparison_group.protocol, comparison_group.variant, {})
+    if papers and reasons:
         how = "; ".join(reasons.values())
         yield f"These runs are not the published ones ({how}): do not compare the two columns."
 
 
-def _with_marks(result: published.Published) -> str:
-    """``0.985 (thread, k = 10 at evaluation)``."""
-    return f"{result.shown} ({', '.join((result.version, *result.marks))})"
+def _with_qualifiers(result: published.Published) -> str:
+    """A result with its version and qualifiers: ``0.985 (thread, k = 10 at evaluation)``."""
+    return f"{result.shown} ({', '.join((result.version, *result.qualifiers))})"
 
 
-def _said(result: published.Published) -> Iterable[str]:
+def _comments(result: published.Published) -> Iterable[str]:
     if result.network:
         yield f"another network: {result.network}"
     if result.note:

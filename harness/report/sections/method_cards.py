@@ -1,4 +1,4 @@
-"""What the methods and tasks of the tables are, as their cards say it."""
+"""The cards of the methods and tasks that ran."""
 
 from __future__ import annotations
 
@@ -10,27 +10,36 @@ import polars as pl
 
 from baselines.cards import MethodCard
 from harness import registry
-from harness.report.content.titles import BUILT_IN, arrow, better, card_id, group_title, method_title, task_title
-from harness.report.rendering.styles import Look, look
+from harness.report.content.titles import (
+    BUILT_IN,
+    arrow,
+    better,
+    card_id,
+    group_title,
+    method_title,
+    sampler_title,
+    task_title,
+)
+from harness.report.rendering.styles import Style, method_style
 from tasks.cards import TaskCard
 
-NOT_REGISTERED = "Registered in no package that is installed here: nothing more is known than what its runs recorded."
+NOT_REGISTERED = "Not registered in any installed package. Only what its runs recorded is known."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A name, a title, and what is known as pairs of word and text."""
+    """A card of the page. ``facts`` are pairs of a word and a text."""
 
     id: str
     name: str
     title: str
     facts: Sequence[tuple[str, str]]
     remark: str = ""
-    look: Look | None = None
+    style: Style | None = None
 
 
 def method_cards(runs: pl.DataFrame) -> list[Card]:
-    """One card for each method that ran, in the registry's order, then those of other packages."""
+    """One card for each method that ran: registered methods in the order of the registry, then the others by name."""
     seen = runs.group_by("method").agg(
         pl.col("base_model", "sampler").last(),
         pl.col("group").unique().sort(),
@@ -44,14 +53,14 @@ def method_cards(runs: pl.DataFrame) -> list[Card]:
             title=method_title(name),
             facts=_method_facts(cards.get(name), row),
             remark="" if name in cards else NOT_REGISTERED,
-            look=look(row["sampler"], row["base_model"]),
+            style=method_style(row["sampler"], row["base_model"]),
         )
         for name, row in _registered_first(seen, "method", cards)
     ]
 
 
 def task_cards(runs: pl.DataFrame) -> list[Card]:
-    """One card for each task that ran, in the registry's order, then those of other packages."""
+    """One card for each task that ran: registered tasks in the order of the registry, then the others by name."""
     seen = runs.group_by("task").agg(
         pl.col("metric", "direction").last(),
         pl.col("group", "variant", "protocol").drop_nulls().unique().sort(),
@@ -72,7 +81,7 @@ def task_cards(runs: pl.DataFrame) -> list[Card]:
 
 
 def _registered_first(seen: pl.DataFrame, key: str, cards: Iterable[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Names and their rows: in the order of ``cards``, then the others by name."""
+    """Names with their rows: those of ``cards`` in that order, then the others by name."""
     rows = {row[key]: row for row in seen.sort(key).iter_rows(named=True)}
     order = dict.fromkeys([*cards, *rows])
     return [(name, rows[name]) for name in order if name in rows]
@@ -81,7 +90,7 @@ def _registered_first(seen: pl.DataFrame, key: str, cards: Iterable[str]) -> lis
 def _method_facts(card: MethodCard | None, row: Mapping[str, Any]) -> list[tuple[str, str]]:
     ran_on = ("Ran on", _groups(row["group"]))
     if card is None:
-        elements = row["sampler"] or BUILT_IN
+        elements = sampler_title(row["sampler"]) if row["sampler"] else BUILT_IN
         return [
             ("Base model", row["base_model"]),
             ("Group elements", elements),
@@ -93,7 +102,7 @@ def _method_facts(card: MethodCard | None, row: Mapping[str, Any]) -> list[tuple
         ("Base model", f"{card.base.title} ({card.base.source})"),
         ("Group elements", f"{card.sampler.title} ({card.sampler.source})" if card.sampler else BUILT_IN),
         ("Guarantee", card.guarantee or "not stated"),
-        ("Respects", _groups(sorted(card.base.respects)) or "nothing by itself"),
+        ("Base model respects", _groups(sorted(card.base.respects)) or "no symmetry"),
         *_deviations(card.deviations),
         ran_on,
         ("Version", _version(row["versions"], card.version)),
@@ -121,7 +130,7 @@ def _task_facts(card: TaskCard | None, row: Mapping[str, Any]) -> list[tuple[str
 
 
 def _deviations(sentences: Sequence[str]) -> list[tuple[str, str]]:
-    return [("Knowingly not as published", ". ".join(sentences))] if sentences else []
+    return [("Known deviations from the publication", ". ".join(sentences))] if sentences else []
 
 
 def _groups(names: Iterable[str]) -> str:

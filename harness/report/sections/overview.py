@@ -1,4 +1,4 @@
-"""What ran, when and where, and what a reader must know before believing a number."""
+"""What ran, when and where, and warnings that a reader must know before using a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.report.rendering.formats import counted, duration, listed, moment
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One number of the page's head."""
+    """A number in the head of the page, and the word below it."""
 
     value: str
     word: str
@@ -24,7 +24,15 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """``period`` is when the runs started and ended; ``warnings`` come before everything else."""
+    """The head of the page and the table of what ran.
+
+    Attributes:
+        facts: The numbers in the head.
+        period: When the first run started and the last one ended.
+        machines: Where the runs ran.
+        warnings: Sentences that come before all results.
+        table: What ran, by suite, protocol and task.
+    """
 
     facts: tuple[Fact, ...]
     period: str
@@ -34,6 +42,7 @@ class Overview:
 
 
 def overview(tables: Tables) -> Overview:
+    """The overview of all runs."""
     runs = tables.runs
     failed = runs.filter(pl.col("status") == "failed").height
     facts = (
@@ -59,20 +68,20 @@ def _warnings(tables: Tables) -> Iterable[str]:
     protocols = sorted(set(runs["protocol"]) - {PROTOCOL})
     if protocols:
         yield (
-            f"{'Protocols' if len(protocols) > 1 else 'Protocol'} {listed(protocols)}: these runs do not follow the "
-            "published settings, so their numbers are not the paper's and prove nothing about it."
+            f"{'Protocols' if len(protocols) > 1 else 'Protocol'} {listed(protocols)}: these runs do not use the "
+            "published settings, so their numbers neither confirm nor contradict the paper."
         )
     for variant, names in sorted(_variants(runs).items()):
         yield f"Data of {listed(names)}: {variant}, not the official set."
     if dirty := runs["git_dirty"].fill_null(False).sum():
-        yield f"{counted(int(dirty), 'run')} used code that differs from its commit: git alone cannot reproduce that."
+        yield f"{counted(int(dirty), 'run')} used code that differs from its commit, so git alone cannot reproduce it."
     if (commits := runs["git_commit"].drop_nulls().n_unique()) > 1:
         yield (
-            f"The runs are of {commits} commits of the code (see Provenance): a row pools runs of the same versions of "
-            "task and method, whatever their commit."
+            f"The runs come from {commits} commits of the code (see Provenance). A row pools the runs with the same "
+            "versions of task and method from all commits."
         )
     if (devices := runs.filter(pl.col("status") == "succeeded")["device"].n_unique()) > 1:
-        yield f"The runs used {devices} kinds of device: their times and memory stand apart, by device."
+        yield f"The runs used {devices} kinds of device. Times and memory are shown separately for each device."
     yield from tables.warnings()
 
 
@@ -128,7 +137,7 @@ def _table(runs: pl.DataFrame) -> Table:
 
 
 def _machines(runs: pl.DataFrame) -> str:
-    """Host, device and CPUs of every machine that ran something."""
+    """The host, device and number of CPUs of every machine."""
     found = set()
     for provenance in runs["provenance"].unique():
         values = json.loads(provenance)

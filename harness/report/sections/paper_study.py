@@ -1,6 +1,7 @@
-"""The paper's study of sample complexity beside ours: variance, loss and entropy by k in training and at evaluation.
+"""The published study of sample complexity beside ours: variance, loss and entropy by k in training and at evaluation.
 
-Definitions of Kim et al. 2023 (appendix); two published runs of one protocol show what another run of theirs gives.
+The definitions are those of Kim et al. 2023 (appendix). Where two runs of one protocol are published, their difference
+shows how much the authors' own runs vary.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import polars as pl
 from harness.differences import describe
 from harness.errors import SymbenchError
 from harness.report.content import published
-from harness.report.content.by_epoch import MOST_SEEDS
-from harness.report.content.comparison_groups import Row, unusual
-from harness.report.content.histories import COLUMNS, Histories, Readable
-from harness.report.content.published_grids import ByVersion, Study, at, study_of
+from harness.report.content.by_epoch import MAX_SEEDS
+from harness.report.content.comparison_groups import Row, by_task, nondefault_params
+from harness.report.content.histories import COLUMNS, Histories, HistoryReader
+from harness.report.content.published_grids import ByVersion, PublishedStudy, study_of, values_at
 from harness.report.content.settings import changed_settings
 from harness.report.content.titles import card_id, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import counted, estimate, listed
-from harness.report.sections.leaderboard import by_task
 
 NAMES = {"output_variance": "Output variance", "loss_variance": "Loss variance", "loss_mean": "Mean loss"}
 BY_EPOCH = {
@@ -34,16 +34,22 @@ BY_EPOCH = {
     "gradient_norm": ("train/gradient_norm", "Norm of the mean gradient"),
 }
 TRAINED_ENTROPY = "permutation_entropy_trained"
-"""A test metric of runs that measured it."""
-MEASURING = ("settings.test_", "settings.curve_", "settings.variance_", "settings.analysis_", "settings.train_samples")
-"""Settings that change no number of a trained network here, or have a column of their own."""
-AS_INITIALISED = ("base.", "sampler.", "settings.valid_size", "settings.precision", "task_params.")
+"""The test metric with the entropy of the mean permutation of the trained network."""
+MEASUREMENT_SETTINGS = (
+    "settings.test_",
+    "settings.curve_",
+    "settings.variance_",
+    "settings.analysis_",
+    "settings.train_samples",
+)
+"""Settings that do not change the numbers of a trained network, or that have a column of their own."""
+INITIALISATION_SETTINGS = ("base.", "sampler.", "settings.valid_size", "settings.precision", "task_params.")
 """The only settings that change the numbers of a network that was not trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPart:
-    """One task, protocol, data set and settings: what was measured here beside what was published."""
+    """Our measurements beside the published ones, for one task, protocol, data set and settings."""
 
     title: str
     protocol: str
@@ -52,8 +58,8 @@ class StudyPart:
     remarks: tuple[str, ...]
 
 
-class _Ours(NamedTuple):
-    """Over seeds. The mean is ``None`` where no run gave a finite value."""
+class _Estimate(NamedTuple):
+    """A mean over seeds with its standard error. The mean is None if no run gave a finite value."""
 
     mean: float | None
     stderr: float | None
@@ -62,9 +68,15 @@ class _Ours(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """The rows of one part, all of whose settings depart alike. ``changes`` of ``None`` are unknown.
+    """The rows of one part.
 
-    ``source`` is where runs were imported from.
+    Attributes:
+        task: The name of the task.
+        protocol: The name of the protocol.
+        variant: The data, if it is not the published data set.
+        source: The source of imported runs.
+        changes: What all rows changed from the published settings; None if it is not known.
+        rows: Rows of the table ``output_variance``.
     """
 
     task: str
@@ -75,33 +87,40 @@ class _Part:
     rows: Sequence[Row]
 
     @property
-    def theirs(self) -> Study | None:
+    def theirs(self) -> PublishedStudy | None:
+        """The published study of the task."""
         return study_of(self.task)
 
     @property
     def methods(self) -> list[str]:
+        """The names of all methods."""
         return sorted({row["method"] for row in self.rows})
 
     def of(self, stage: str, method: str) -> list[Row]:
+        """The rows of a method as ``initialised`` or as ``trained``."""
         return [row for row in self.rows if (row["stage"], row["method"]) == (stage, method)]
 
 
 def paper_study(points: pl.DataFrame, runs: pl.DataFrame, histories: Histories | None = None) -> list[StudyPart]:
-    """One entry for each task, protocol and data of the table ``output_variance``; none where it has no row.
+    """One entry for each task, protocol, data set and settings.
 
-    ``histories`` of the table ``runs`` add what was measured by epoch.
+    Args:
+        points: The table ``output_variance``.
+        runs: The table ``runs``.
+        histories: How the history of a run is read; without it there are no tables by epoch.
     """
-    return [_shown(f"study-{place}", part, runs, histories) for place, part in enumerate(_parts(points, runs), start=1)]
+    parts = enumerate(_parts(points, runs), start=1)
+    return [_study_part(f"study-{number}", part, runs, histories) for number, part in parts]
 
 
 def _parts(points: pl.DataFrame, runs: pl.DataFrame) -> Iterator[_Part]:
-    """By task, then the protocol of the paper first."""
+    """The parts by task, with the protocol of the paper first."""
     changes = _changes(runs)
     sources = dict(runs.select("setting", "source").iter_rows())
     for task, rows in by_task(points).items():
         grouped: defaultdict[tuple[str, str, str, str], list[Row]] = defaultdict(list)
         for row in rows:
-            own = _that_matter(row, changes)
+            own = _relevant(row, changes)
             label = row["setting"] if own is None else describe(own)
             grouped[row["protocol"], sources[row["setting"]] or "", row["variant"] or "", label].append(row)
         for key in sorted(grouped, key=lambda key: (key[0] != published.PROTOCOL, key)):
@@ -111,31 +130,32 @@ def _parts(points: pl.DataFrame, runs: pl.DataFrame) -> Iterator[_Part]:
                 protocol=protocol,
                 variant=variant or None,
                 source=source or None,
-                changes=_that_matter(grouped[key][0], changes),
+                changes=_relevant(grouped[key][0], changes),
                 rows=grouped[key],
             )
 
 
 def _changes(runs: pl.DataFrame) -> Mapping[str, Mapping[str, Any] | None]:
-    """By setting what departs from what is published, parameters of the task too."""
+    """The changes of each setting from the published settings, including the parameters of the task."""
     changes = changed_settings(runs)
     found: dict[str, Mapping[str, Any] | None] = {}
     for setting, task, params in runs.unique("setting").select("setting", "task", "task_params").iter_rows():
-        own, other = changes[setting], unusual(task, json.loads(params))
+        own, other = changes[setting], nondefault_params(task, json.loads(params))
         found[setting] = None if own is None else {**own, **{f"task_params.{name}": other[name] for name in other}}
     return found
 
 
-def _that_matter(row: Row, changes: Mapping[str, Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+def _relevant(row: Row, changes: Mapping[str, Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    """The changes of a row that can change its numbers."""
     own = changes[row["setting"]]
     if own is None:
         return None
     if row["stage"] == "initialised":
-        return {name: value for name, value in own.items() if name.startswith(AS_INITIALISED)}
-    return {name: value for name, value in own.items() if not name.startswith(MEASURING)}
+        return {name: value for name, value in own.items() if name.startswith(INITIALISATION_SETTINGS)}
+    return {name: value for name, value in own.items() if not name.startswith(MEASUREMENT_SETTINGS)}
 
 
-def _shown(id_: str, part: _Part, runs: pl.DataFrame, histories: Histories | None) -> StudyPart:
+def _study_part(id_: str, part: _Part, runs: pl.DataFrame, histories: Histories | None) -> StudyPart:
     tables = [
         *(_grid(part, method, quantity) for method in part.methods for quantity in NAMES if part.of("trained", method)),
         *_initialised(part),
@@ -161,30 +181,30 @@ def _chips(part: _Part) -> Iterator[str]:
 
 
 def _grid(part: _Part, method: str, quantity: str) -> Table:
-    """By k at evaluation (rows) and in training (columns)."""
+    """A quantity by k at evaluation (rows) and in training (columns)."""
     rows, theirs = part.of("trained", method), part.theirs
     grids = [grid for grid in theirs.trained if (grid.quantity, grid.method) == (quantity, method)] if theirs else []
     trained = sorted({*(row["train_samples"] for row in rows), *(k for grid in grids for k in grid.train_samples)})
     evaluated = sorted({*(row["samples"] for row in rows), *(k for grid in grids for k in grid.values)})
-    ours = {(row["train_samples"], row["samples"]): _of(row, quantity) for row in rows}
+    ours = {(row["train_samples"], row["samples"]): _estimate(row, quantity) for row in rows}
 
     def cell(train_samples: int, samples: int) -> Cell:
         beside = theirs.of_trained(quantity, method, train_samples, samples) if theirs else {}
-        return _beside(ours.get((train_samples, samples)), beside)
+        return _cell(ours.get((train_samples, samples)), beside)
 
     return Table(
         id="",
         caption=f"{NAMES[quantity]} of {method} as trained, by k in training (columns) and at evaluation (rows)",
         columns=[
             Column(title="k at evaluation", numeric=True),
-            *(Column(title=f"trained with k = {k}", why="Ours, and what was published", numeric=True) for k in trained),
+            *_columns("trained with k", trained),
         ],
         rows=[[Cell(text=str(k), sort=k), *(cell(column, k) for column in trained)] for k in evaluated],
     )
 
 
 def _initialised(part: _Part) -> Iterator[Table]:
-    """Variances of networks that were not trained, by k at evaluation."""
+    """The variances of networks that were not trained, by k at evaluation."""
     rows = [row for row in part.rows if row["stage"] == "initialised"]
     if not rows:
         return
@@ -200,9 +220,9 @@ def _initialised(part: _Part) -> Iterator[Table]:
             [
                 *_head(method, NAMES[quantity]),
                 *(
-                    _beside(
-                        _of(ours[method, k], quantity) if (method, k) in ours else None,
-                        at(series, quantity, method, k),
+                    _cell(
+                        _estimate(ours[method, k], quantity) if (method, k) in ours else None,
+                        values_at(series, quantity, method, k),
                     )
                     for k in evaluated
                 ),
@@ -216,7 +236,7 @@ def _initialised(part: _Part) -> Iterator[Table]:
 def _entropies(part: _Part, runs: pl.DataFrame) -> Iterator[Table]:
     """The entropy of the mean permutation of the trained network, by k in training."""
     measured = {
-        (method, k): _pooled(_metric(runs, {row["setting"] for row in rows}))
+        (method, k): _pooled(_trained_entropies(runs, {row["setting"] for row in rows}))
         for method in part.methods
         for k, rows in _by_training(part.of("trained", method)).items()
     }
@@ -232,7 +252,7 @@ def _entropies(part: _Part, runs: pl.DataFrame) -> Iterator[Table]:
         rows=[
             [
                 _method(method),
-                *(_beside(ours.get((method, k)), at(series, "permutation_entropy", method, k)) for k in trained),
+                *(_cell(ours.get((method, k)), values_at(series, "permutation_entropy", method, k)) for k in trained),
             ]
             for method in sorted({method for method, _ in ours})
         ],
@@ -240,7 +260,7 @@ def _entropies(part: _Part, runs: pl.DataFrame) -> Iterator[Table]:
 
 
 def _epochs(part: _Part, runs: pl.DataFrame, histories: Histories | None) -> Iterator[Table]:
-    """What was measured in training at the published epochs, with the published k."""
+    """What was measured in training, at the published epochs and with the published k."""
     theirs = part.theirs
     if theirs is None or histories is None:
         return
@@ -251,21 +271,24 @@ def _epochs(part: _Part, runs: pl.DataFrame, histories: Histories | None) -> Ite
         logged = _logged(runs, settings, histories)
         for quantity, (name, title) in BY_EPOCH.items():
             found = logged.filter(name=name)
-            # Epochs are counted from 0: what follows the first of them has the step 0.
+            # Steps start at 0: what was measured after the first epoch has step 0.
             ours = [_pooled(found.filter(step=epoch - 1)["value"].to_list()) for epoch in epochs]
-            beside = [at(theirs.by_epoch, quantity, method, epoch) for epoch in epochs]
+            beside = [values_at(theirs.by_epoch, quantity, method, epoch) for epoch in epochs]
             if any(one.seeds for one in ours):
-                rows.append([*_head(method, title), *map(_beside, ours, beside)])
+                rows.append([*_head(method, title), *map(_cell, ours, beside)])
     if rows:
         columns = [Column(title="Method"), Column(title="Quantity"), *_columns("epoch", epochs)]
         yield Table(id="", caption=f"By epoch, with k = {theirs.train_samples}", columns=columns, rows=rows)
 
 
 def _logged(runs: pl.DataFrame, settings: set[str], histories: Histories) -> pl.DataFrame:
-    """The histories of some settings' runs, as far as they can be read (others are named beside the curves)."""
-    histories = Readable(histories)
+    """The histories of the runs of some settings, without those that are damaged.
+
+    The section on sample complexity names the damaged ones.
+    """
+    histories = HistoryReader(histories)
     found = [pl.DataFrame(schema=COLUMNS)]
-    for digest in _succeeded(runs, settings)["digest"].to_list()[:MOST_SEEDS]:
+    for digest in _succeeded(runs, settings)["digest"].to_list()[:MAX_SEEDS]:
         try:
             found.append(histories(digest))
         except SymbenchError:
@@ -273,7 +296,7 @@ def _logged(runs: pl.DataFrame, settings: set[str], histories: Histories) -> pl.
     return pl.concat(found).filter(pl.col("name").is_in([name for name, _ in BY_EPOCH.values()]))
 
 
-def _metric(runs: pl.DataFrame, settings: set[str]) -> list[float]:
+def _trained_entropies(runs: pl.DataFrame, settings: set[str]) -> list[float]:
     found = (json.loads(metrics).get(TRAINED_ENTROPY) for metrics in _succeeded(runs, settings)["metrics"])
     return [value for value in found if value is not None]
 
@@ -289,19 +312,19 @@ def _by_training(rows: Iterable[Row]) -> Mapping[int, list[Row]]:
     return grouped
 
 
-def _of(row: Row, quantity: str) -> _Ours:
-    return _Ours(row[quantity], row[f"{quantity}_stderr"], row["seeds"])
+def _estimate(row: Row, quantity: str) -> _Estimate:
+    return _Estimate(row[quantity], row[f"{quantity}_stderr"], row["seeds"])
 
 
-def _pooled(values: Sequence[float]) -> _Ours:
-    """Mean and standard error, that of one value not known."""
+def _pooled(values: Sequence[float]) -> _Estimate:
+    """Mean and standard error of values; the error of a single value is not known."""
     if not values:
-        return _Ours(None, None, 0)
-    return _Ours(fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None, len(values))
+        return _Estimate(None, None, 0)
+    return _Estimate(fmean(values), stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None, len(values))
 
 
-def _beside(ours: _Ours | None, theirs: ByVersion) -> Cell:
-    """Ours, and under it every published run."""
+def _cell(ours: _Estimate | None, theirs: ByVersion) -> Cell:
+    """Our estimate, with the numbers of all published runs below it."""
     note = ", ".join(f"{name} {value:.4g}" for name, value in sorted(theirs.items())) or "not published"
     if ours is None or ours.mean is None:
         why = "Not measured here" if ours is None or not ours.seeds else "No run gave a finite value"
@@ -318,26 +341,27 @@ def _method(name: str) -> Cell:
 
 
 def _columns(what: str, values: Iterable[int]) -> list[Column]:
-    return [Column(title=f"{what} = {value}", why="Ours, and what was published", numeric=True) for value in values]
+    why = "Our mean, with the published numbers below it"
+    return [Column(title=f"{what} = {value}", why=why, numeric=True) for value in values]
 
 
 def _remarks(part: _Part) -> Iterator[str]:
     reasons = published.differences(part.protocol, part.variant, part.changes)
     theirs = part.theirs
     if theirs is None:
-        yield "Nothing of this kind was published for this task."
+        yield "No study of this kind was published for this task."
         return
-    repeats = {row["repeats"] for row in part.rows} - {1}  # 1: without chance, nothing is repeated
+    repeats = {row["repeats"] for row in part.rows} - {1}  # deterministic predictions are not repeated
     if repeats - {theirs.repeats}:
         named = listed([str(count) for count in sorted(repeats)])
         reasons["repeats"] = f"variances over {named} repeats, not {theirs.repeats}"
     if reasons:
         yield (
-            f"These runs are not the published protocol ({'; '.join(reasons.values())}): the numbers under ours are of "
-            "another experiment."
+            f"These runs do not follow the published protocol ({'; '.join(reasons.values())}): the published numbers "
+            "below ours come from a different experiment."
         )
-    named = "; ".join(f"{name}: {published.version(name)}" for name in theirs.versions)
-    yield f"Under ours the published runs, of one protocol: their difference is what another run gives ({named})."
-    yield f"The entropy of uniform permutations is {theirs.uniform_entropy} on the official data."
+    versions = "; ".join(f"{name}: {published.version(name)}" for name in theirs.versions)
+    yield f"The published runs are below our numbers ({versions}). They follow one protocol and show how runs vary."
+    yield f"On the official data the entropy of uniform permutations is {theirs.uniform_entropy}."
     if any(row["seeds"] == 1 for row in part.rows):
-        yield "Where there is one seed there is no standard error."
+        yield "With one seed there is no standard error."

@@ -1,4 +1,4 @@
-"""Where every number comes from, and the command that makes it again."""
+"""The provenance of every number, and the command that reproduces it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.report.rendering.cells import Cell, Column, Table, missing, text
 from harness.report.rendering.formats import listed
 from harness.utils.redaction import redacted_words
 
-_OWN = ("--only", "--store", "--address")
-"""Options of a launch that say where it ran or what part of it, not what it computed."""
+_LOCAL_OPTIONS = ("--only", "--store", "--address")
+"""Options that say where a suite ran, or which part of it. They do not change what was computed."""
 
 
 def environments(runs: pl.DataFrame) -> Table:
-    """One row per distinct code, packages and device."""
+    """One row for each combination of code, packages and device."""
     counts = Counter(_environment(json.loads(provenance)) for provenance in runs["provenance"])
     columns = [
         Column(title="Commit"),
@@ -36,7 +36,7 @@ def environments(runs: pl.DataFrame) -> Table:
 
 
 def reproduction(runs: pl.DataFrame) -> Table:
-    """One row per task x method x command that ran it: every row of the leaderboard is in one."""
+    """One row for each task, method and command that ran it. Every row of the leaderboard belongs to one of them."""
     grouped = (
         runs.with_columns(pl.col("provenance").str.json_path_match("$.command").alias("launched"))
         .group_by("task", "method", "suite", "launched")
@@ -53,10 +53,13 @@ def reproduction(runs: pl.DataFrame) -> Table:
         Column(title="Task"),
         Column(title="Suite"),
         Column(title="Protocol"),
-        Column(title="Settings", why="What tells them from other settings of the method", wrap=True),
+        Column(title="Settings", why="How they differ from the other settings of the method", wrap=True),
         Column(title="Seeds"),
         Column(title="Runs", numeric=True),
-        Column(title="Command", why="Runs what has no record yet; add --store DIR with a new folder to run it anew"),
+        Column(
+            title="Command",
+            why="Runs only what has no record yet. Add --store DIR with a new folder to run everything again",
+        ),
     ]
     return Table(id="commands", caption="The command behind each row", columns=columns, rows=rows)
 
@@ -77,19 +80,27 @@ def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
 
 
 def command(suite: str, task: str, method: str, launched: Any) -> str:
-    """``symbench run SUITE --only task=...,method=...``, with the suite and changes as ``launched`` named them."""
+    """The command that reproduces a row: ``symbench run SUITE --only task=TASK,method=METHOD``.
+
+    Args:
+        suite: The name of the suite.
+        task: The name of the task.
+        method: The name of the method.
+        launched: The recorded command, as words or as a line; its suite and options are kept. Anything else is ignored.
+    """
     words = shlex.split(launched) if isinstance(launched, str) else launched if isinstance(launched, list) else []
-    words = list(redacted_words(str(word) for word in words))  # of records from before, too
+    words = list(redacted_words(str(word) for word in words))  # older records may hold secrets
     chosen = list(_kept(words[words.index("run") + 1 :])) if "run" in words else []
     only = f"task={task},method={method}"
     return shlex.join(["symbench", "run", *(chosen or [suite]), "--only", only])
 
 
 def _kept(words: Sequence[str]) -> Iterable[str]:
+    """The words of a command without local options and their values."""
     skip = False
     for word in words:
-        if skip or word.split("=", 1)[0] in _OWN:
-            skip = not skip and word in _OWN
+        if skip or word.split("=", 1)[0] in _LOCAL_OPTIONS:
+            skip = not skip and word in _LOCAL_OPTIONS
             continue
         yield word
 

@@ -1,4 +1,4 @@
-"""Methods ranked across tasks."""
+"""Mean ranks of methods over the tasks that all of them ran."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from harness.collate import Tables
 from harness.report.content.comparison_groups import Row
+from harness.report.content.methods import method_cell
 from harness.report.content.published import PROTOCOL
 from harness.report.content.ranking import place_text
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, listed, plain
-from harness.report.sections.leaderboard import method_cell
 
 
 @dataclass(frozen=True, kw_only=True)
-class League:
-    """Methods that ran the same tasks; ``is_main`` for the largest league of a protocol."""
+class Ranking:
+    """A ranking of methods that ran the same tasks; ``is_main`` is true for the largest ranking of a protocol."""
 
     protocol: str
     is_main: bool
@@ -25,19 +25,19 @@ class League:
     remarks: tuple[str, ...]
 
 
-def rank_leagues(tables: Tables) -> list[League]:
-    """``paper`` first, and of each protocol the league with most values first."""
-    looks = tables.accuracy.unique("method", keep="first").select("method", "sampler", "base_model", "weights")
-    rows = tables.ranks.join(looks, on="method", how="left", maintain_order="left")
+def ranks_across_tasks(tables: Tables) -> list[Ranking]:
+    """All rankings: the protocol ``paper`` first, and in each protocol the ranking with most values first."""
+    styles = tables.accuracy.unique("method", keep="first").select("method", "sampler", "base_model", "weights")
+    rows = tables.ranks.join(styles, on="method", how="left", maintain_order="left")
     grouped = rows.group_by("protocol", "league", maintain_order=True)
-    found = [_league(place, part.to_dicts()) for place, (_, part) in enumerate(grouped, start=1)]
-    return sorted(found, key=lambda league: (league.protocol != PROTOCOL, league.protocol))
+    found = [_ranking(place, part.to_dicts()) for place, (_, part) in enumerate(grouped, start=1)]
+    return sorted(found, key=lambda ranking: (ranking.protocol != PROTOCOL, ranking.protocol))
 
 
-def _league(place: int, rows: Sequence[Row]) -> League:
+def _ranking(place: int, rows: Sequence[Row]) -> Ranking:
     ranked = [row for row in rows if row["rank"] is not None]
     tasks = rows[0]["tasks"]
-    return League(
+    return Ranking(
         protocol=rows[0]["protocol"],
         is_main=rows[0]["league"] == 1,
         table=Table(
@@ -52,15 +52,19 @@ def _league(place: int, rows: Sequence[Row]) -> League:
 
 _COLUMNS = (
     Column(title="Method"),
-    Column(title="Place", why="1 + the number of methods at better places", numeric=True),
-    Column(title="Mean rank, 95 %", why="Bootstrap over seeds within each task; 1 is the best", numeric=True),
+    Column(title="Rank", why="1 + the number of methods with a better rank; = if methods share it", numeric=True),
     Column(
-        title="Not told apart from",
-        why="Methods between which and this one nothing decides over all these tasks",
+        title="Mean rank, 95 %",
+        why="The mean over tasks, with an interval from a bootstrap over seeds within each task; 1 is the best",
+        numeric=True,
+    ),
+    Column(
+        title="No significant difference from",
+        why="The methods from which this one does not differ significantly over all these tasks",
         wrap=True,
     ),
-    Column(title="Seeds", why="The fewest that gave a value on one of the tasks", numeric=True),
-    Column(title="Failed", why="Runs that failed, over all tasks", numeric=True),
+    Column(title="Seeds", why="The smallest number of runs that gave a value on one of the tasks", numeric=True),
+    Column(title="Failed", why="The number of runs that failed, over all tasks", numeric=True),
 )
 
 
@@ -69,11 +73,13 @@ def _cells(row: Row, places: list[int | None]) -> list[Cell]:
     tied: list[Any] = row["tied_with"]
     return [
         method_cell(row),
-        missing("Not placed: too few seeds")
+        missing("Not ranked: too few seeds")
         if row["place"] is None
         else Cell(text=place_text(row["place"], places), sort=row["place"]),
         Cell(text=plain(rank) if low is None else between(rank, low, high), sort=rank),
-        Cell(text=listed(tied, 4), sort=len(tied), why=", ".join(tied)) if tied else missing("Told apart from all"),
+        Cell(text=listed(tied, 4), sort=len(tied), why=", ".join(tied))
+        if tied
+        else missing("Differs significantly from all others"),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
         Cell(text=str(row["failed"]), sort=row["failed"], mark="failed" if row["failed"] else ""),
     ]
@@ -84,6 +90,6 @@ def _remarks(rows: Sequence[Row]) -> Iterable[str]:
     without = [row["method"] for row in absent if not row["several"]]
     several = [row["method"] for row in absent if row["several"]]
     if without:
-        yield f"Not compared, for want of a value on one of these tasks: {listed(without, 12)}."
+        yield f"Not compared, since they have no value on one of these tasks: {listed(without, 12)}."
     if several:
-        yield f"Not compared, since only validation may choose among their several settings: {listed(several, 12)}."
+        yield f"Not compared, since only validation may choose one of their several settings: {listed(several, 12)}."

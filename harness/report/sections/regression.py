@@ -1,4 +1,4 @@
-"""What moved since earlier results, as a section of the report and on the command line."""
+"""The changes since earlier results, for the report and for the command line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, plain
 
-_QUIET = ("within noise", "same")
-MOST_ROWS = 200
+_UNCHANGED = ("within noise", "same")
+MAX_ROWS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Against:
-    """``name`` is what the runs were held against; ``table`` leaves out what did not move."""
+class RegressionSection:
+    """The changes since earlier results.
+
+    Attributes:
+        name: The name of the earlier results.
+        table: The results that changed.
+        sentences: A summary.
+        regressed: Whether a result is worse or lost.
+    """
 
     name: str
     table: Table
@@ -30,14 +37,19 @@ class Against:
     regressed: bool
 
 
-def against(found: pl.DataFrame, name: str) -> Against:
-    """The outcome of :func:`~harness.collate.regression.regression` for readers."""
-    shown = found.filter(~pl.col("verdict").is_in(_QUIET))
-    rows = [_cells(row) for row in shown.head(MOST_ROWS).iter_rows(named=True)]
+def regression_section(found: pl.DataFrame, name: str) -> RegressionSection:
+    """The section for the result of :func:`~harness.collate.regression.regression`.
+
+    Args:
+        found: The compared results, one row for each setting.
+        name: The name of the earlier results.
+    """
+    shown = found.filter(~pl.col("verdict").is_in(_UNCHANGED))
+    rows = [_cells(row) for row in shown.head(MAX_ROWS).iter_rows(named=True)]
     left_out = shown.height - len(rows)
-    return Against(
+    return RegressionSection(
         name=name,
-        table=Table(id="against-table", caption=f"What moved against {name}", columns=_COLUMNS, rows=rows),
+        table=Table(id="changes-table", caption=f"Changes since {name}", columns=_COLUMNS, rows=rows),
         sentences=(
             *_sentences(found),
             *([f"{counted(left_out, 'further row')} not shown."] if left_out else []),
@@ -50,24 +62,25 @@ def _sentences(found: pl.DataFrame) -> Iterable[str]:
     counts = Counter(found["verdict"])
     both = counts.total() - counts["only before"] - counts["only now"]
     words = [f"{counts[word]:,} {word}" for word in ("worse", "lost", "better", "gained") if counts[word]]
-    yield f"{counted(both, 'cell')} in both: {', '.join(words) or 'none moved by more than noise'}."
+    yield f"{counted(both, 'result')} in both: {', '.join(words) or 'no change beyond noise'}."
     if tested := found["p"].count():
         outside = found.filter((pl.col("p") <= 1 - LEVEL) & (pl.col("verdict") == "within noise")).height
         yield (
-            f"{counted(tested, 'difference')} tested at once, so p-values are adjusted (Holm: where nothing moved, "
-            f"one report in twenty names a cell); {counted(outside, 'further interval')} of 95 % without 0 "
-            f"{'is' if outside == 1 else 'are'} what chance gives."
+            f"{counted(tested, 'difference')} tested at once, so p-values are adjusted by Holm's method: if nothing "
+            f"changed, at most one report in twenty names a result. {counted(outside, 'further 95 % interval')} "
+            "without 0 can be explained by chance."
         )
     if counts["too few seeds"]:
         yield (
-            f"{counted(counts['too few seeds'], 'cell')} with another value but too few seeds to say that it moved: "
-            f"{LEAST_SEEDS} are needed on both sides."
+            f"{counted(counts['too few seeds'], 'result')} with another value but too few seeds to test the "
+            f"difference: {LEAST_SEEDS} are needed on both sides."
         )
     for side in ("only before", "only now"):
         if counts[side]:
-            yield f"{counted(counts[side], 'cell')} {side}: no run of exactly these settings on the other side."
+            yield f"{counted(counts[side], 'result')} {side}: the other side has no run with exactly these settings."
 
 
+_SCORE = "Mean over seeds of the ranking score: the worse of the scores on original and transformed inputs"
 _COLUMNS = (
     Column(title="Method"),
     Column(title="Verdict"),
@@ -75,14 +88,14 @@ _COLUMNS = (
     Column(title="Protocol"),
     Column(title="Settings", wrap=True),
     Column(title="Metric"),
-    Column(title="Before", why="Mean over seeds of the worse of plain and moved score", numeric=True),
-    Column(title="Now", why="Mean over seeds of the worse of plain and moved score", numeric=True),
+    Column(title="Before", why=_SCORE, numeric=True),
+    Column(title="Now", why=_SCORE, numeric=True),
     Column(
         title="Difference, 95 %",
-        why=f"Of shared seeds where there are {LEAST_SEEDS} (paired), else of means (Welch)",
+        why=f"Over shared seeds if there are at least {LEAST_SEEDS} (paired), else between the means (Welch)",
         numeric=True,
     ),
-    Column(title="p, adjusted", why="Holm, over all cells", numeric=True),
+    Column(title="p, adjusted", why="Adjusted over all results by Holm's method", numeric=True),
     Column(title="Seeds", why="Before and now", numeric=True),
     Column(title="Failed", why="Before and now", numeric=True),
 )
@@ -95,7 +108,7 @@ def _cells(row: Row) -> list[Cell]:
         Cell(text=row["verdict"], sort=row["verdict"], mark="failed" if row["verdict"] in REGRESSIONS else ""),
         Cell(text=row["task"], sort=row["task"].lower(), code=True),
         Cell(text=row["protocol"], sort=row["protocol"]),
-        Cell(text=settings) if settings else missing("The method ran in one setting of this task"),
+        Cell(text=settings) if settings else missing("The method ran in one setting of this task only"),
         Cell(text=f"{row['metric']} {arrow(row['direction'])}"),
         _number(row["before"]),
         _number(row["now"]),

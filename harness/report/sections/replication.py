@@ -1,4 +1,4 @@
-"""The papers' numbers beside ours: how far apart they are, in standard deviations over our seeds."""
+"""The numbers of papers beside ours, with the difference in standard deviations over our seeds."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Mapping
 
 from harness.collate import Tables
 from harness.report.content import published
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.methods import method_cell
 from harness.report.content.published import Published
 from harness.report.content.settings import Changes, changed_settings
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import estimate
-from harness.report.sections.leaderboard import by_task, method_cell
 
 
 def replication(tables: Tables) -> Table:
-    """One row for each setting of ours and each published number that is nearest to it in k and sampler."""
+    """One row for each of our settings and each published number that is nearest to it in k and sampler."""
     changes = changed_settings(tables.runs)
     rows = [
         row
         for rows in by_task(tables.accuracy).values()
-        for contest in contests(rows)
-        for row in _contest(contest, changes)
+        for comparison_group in comparison_groups(rows)
+        for row in _rows(comparison_group, changes)
     ]
     columns = [
         Column(title="Method"),
@@ -33,43 +33,50 @@ def replication(tables: Tables) -> Table:
         Column(title="Ours", why="Mean ± standard error over seeds", numeric=True),
         Column(
             title="Difference in SD",
-            why="Ours less the paper's, in standard deviations over our seeds: what another seed of ours would give. "
-            "The paper's own spread is not known. None where the two are not comparable",
+            why="Our mean minus the paper's number, in standard deviations over our seeds: about what another seed of "
+            "ours would change. The spread of the paper is not known. Missing if the two cannot be compared",
             numeric=True,
         ),
-        Column(title="Seeds", why="Of ours, which gave a value", numeric=True),
-        Column(title="Comparable", why="Whether these runs are what the paper ran", wrap=True),
-        Column(title="Version", why="Which run of the paper's, or which version of the paper", wrap=True),
+        Column(title="Seeds", why="The number of our runs that gave a value", numeric=True),
+        Column(title="Comparable", why="Whether these runs have the settings and data of the paper", wrap=True),
+        Column(title="Version", why="Which run of the paper, or which version of it", wrap=True),
         Column(title="Source", wrap=True),
     ]
-    return Table(id="papers-table", caption="The papers' numbers beside ours", columns=columns, rows=rows)
+    return Table(id="papers-table", caption="The numbers of papers beside ours", columns=columns, rows=rows)
 
 
-def difference(ours: float, stderr: float, seeds: int, theirs: float) -> float:
-    """Ours less theirs in standard deviations over seeds, of which ``stderr`` is 1 / sqrt(seeds)."""
+def difference_in_sd(ours: float, stderr: float, seeds: int, theirs: float) -> float:
+    """The difference ``ours - theirs`` in standard deviations over seeds.
+
+    Args:
+        ours: Our mean.
+        stderr: Our standard error, the standard deviation over seeds divided by sqrt(seeds).
+        seeds: The number of our seeds.
+        theirs: The published number.
+    """
     return (ours - theirs) / (stderr * seeds**0.5)
 
 
-def _contest(contest: Contest, changes: Changes) -> Iterable[list[Cell]]:
-    papers = published.results(contest.task, contest.metric, contest.params)
-    for row in contest.rows:
+def _rows(comparison_group: ComparisonGroup, changes: Changes) -> Iterable[list[Cell]]:
+    papers = published.results(comparison_group.task, comparison_group.metric, comparison_group.params)
+    for row in comparison_group.rows:
         if found := papers.get(row["method"]):
-            for paper in published.closest(found, row, changes[row["setting"]]):
-                yield _row(row, contest, paper, changes)
+            for paper in published.nearest_results(found, row, changes[row["setting"]]):
+                yield _row(row, comparison_group, paper, changes)
 
 
-def _row(row: Row, contest: Contest, paper: Published, changes: Changes) -> list[Cell]:
+def _row(row: Row, comparison_group: ComparisonGroup, paper: Published, changes: Changes) -> list[Cell]:
     own = changes[row["setting"]]
-    reasons = published.differences_from(paper, row, contest.protocol, contest.variant, own)
+    reasons = published.differences_from(paper, row, comparison_group.protocol, comparison_group.variant, own)
     ours = estimate(row["mean"], row["stderr"])
     return [
         method_cell(row, row["setting_label"] or ""),
-        Cell(text=contest.task, sort=contest.task, code=True),
-        Cell(text=contest.protocol, sort=contest.protocol, note="; ".join(contest.chips)),
-        Cell(text=f"{contest.metric} {arrow(contest.direction)}", sort=contest.metric),
-        Cell(text=paper.shown, sort=paper.value, note="; ".join(paper.marks), why=paper.note),
+        Cell(text=comparison_group.task, sort=comparison_group.task, code=True),
+        Cell(text=comparison_group.protocol, sort=comparison_group.protocol, note="; ".join(comparison_group.chips)),
+        Cell(text=f"{comparison_group.metric} {arrow(comparison_group.direction)}", sort=comparison_group.metric),
+        Cell(text=paper.shown, sort=paper.value, note="; ".join(paper.qualifiers), why=paper.note),
         missing("No run gave a finite value") if row["mean"] is None else Cell(text=ours, sort=row["mean"]),
-        _difference_cell(row, contest, paper, reasons),
+        _difference_cell(row, comparison_group, paper, reasons),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
         Cell(text=f"no: {'; '.join(reasons.values())}" if reasons else "yes", sort=len(reasons)),
         Cell(text=published.version(paper.version), sort=paper.version),
@@ -77,9 +84,9 @@ def _row(row: Row, contest: Contest, paper: Published, changes: Changes) -> list
     ]
 
 
-def _difference_cell(row: Row, contest: Contest, paper: Published, reasons: Mapping[str, str]) -> Cell:
+def _difference_cell(row: Row, comparison_group: ComparisonGroup, paper: Published, reasons: Mapping[str, str]) -> Cell:
     if paper.value is None:
-        return missing("The paper says it in words")
+        return missing("The paper states this in words only")
     if reasons:
         return missing(f"Not what the paper ran: {'; '.join(reasons.values())}")
     if row["mean"] is None:
@@ -88,6 +95,6 @@ def _difference_cell(row: Row, contest: Contest, paper: Published, reasons: Mapp
         return missing("One seed: no standard deviation")
     if not row["stderr"]:
         return missing("All seeds gave the same number: no standard deviation")
-    found = difference(row["mean"], row["stderr"], row["seeds"], paper.value)
-    good = found > 0 if contest.direction == "max" else found < 0
+    found = difference_in_sd(row["mean"], row["stderr"], row["seeds"], paper.value)
+    good = found > 0 if comparison_group.direction == "max" else found < 0
     return Cell(text=f"{found:+.1f}", sort=found, note="better" if good else "worse")

@@ -1,26 +1,28 @@
-"""Quality, estimator variance and equivariance error against the number of group samples k."""
+"""Sample complexity: metric, estimator variance and equivariance error against the number of group samples k."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import registry
 from harness.collate import Tables
 from harness.report.content.by_epoch import ByEpoch, by_epoch
-from harness.report.content.comparison_groups import Contest, Row, contests
-from harness.report.content.control_metrics import drop, plainly
-from harness.report.content.curve_tables import Curve, curve_tables, is_flat, span
+from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.control_metrics import drop, drop_remark
+from harness.report.content.curve_tables import curve_tables, range_text
+from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat
 from harness.report.content.histories import Histories
-from harness.report.content.notes import Notes, run_notes, told
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, note, shared
+from harness.report.content.methods import method_series
+from harness.report.content.notes import Notes, note_sentences, run_notes
+from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, task_title
 from harness.report.rendering.cells import Table
 from harness.report.rendering.figures import (
-    MOST_SERIES,
+    MAX_SERIES,
     Axis,
     Figure,
     FigureGroup,
@@ -28,46 +30,59 @@ from harness.report.rendering.figures import (
     Line,
     Series,
     figure,
-    suits_log,
+    needs_log_axis,
 )
 from harness.report.rendering.formats import listed
-from harness.report.rendering.styles import look
-from harness.report.sections.leaderboard import by_task
-
-ROUNDING = 1e-9
-"""A variance this far below the largest of a figure is of rounding errors, not of group samples."""
 
 EXACT = 1e-4
-"""A relative equivariance error below this is of rounding errors in single precision."""
+"""A relative equivariance error below this comes from rounding errors in single precision."""
 
 SAMPLES_NEEDED = "Samples to within 1 % of the limit"
 
 TRAINED_WITH = "settings.train_samples"
-"""Has a column of its own in the tables."""
+"""This setting has a column of its own in the tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContestCurves:
-    """One contest: figures where it is its protocol's main one, tables always. ``remarks`` hold for both."""
+class ComparisonGroupCurves:
+    """The curves of one comparison group.
+
+    Attributes:
+        protocol: The protocol of the group.
+        chips: What distinguishes the group from the others of its task.
+        figure_group: The figures; None unless the group is the main one of its protocol.
+        tables: The tables.
+        remarks: Sentences about figures and tables.
+    """
 
     protocol: str
     chips: tuple[str, ...]
-    group: FigureGroup | None
+    figure_group: FigureGroup | None
     tables: tuple[Table, ...]
     remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCurves:
+    """The curves of one task."""
+
     id: str
     title: str
-    contests: tuple[ContestCurves, ...]
+    comparison_groups: tuple[ComparisonGroupCurves, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What other tables say of settings. ``examples`` of the test set, at most, are behind a curve; ``drops`` tell of
-    scores that are worse where more is asked for; ``digests`` are of runs that succeeded."""
+class _Settings:
+    """What other tables say about settings.
+
+    Attributes:
+        changes: The changes from the published settings.
+        notes: The notes of the runs.
+        examples: The largest number of test examples from which a curve is computed.
+        drops: A text for settings with a worse score on the stricter metric.
+        digests: The digests of the runs that succeeded.
+        histories: How the history of a run is read.
+    """
 
     changes: Changes
     notes: Notes
@@ -78,98 +93,79 @@ class _Known:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Strand:
-    """The curves of one method in settings that differ by the k of training alone, by rising k."""
+class _MethodCurves:
+    """The curves of one method in settings that differ only by k in training, sorted by it."""
 
     series: Series
     curves: Sequence[Curve]
 
     @property
     def trained(self) -> list[int]:
-        """The k of training where it matters: a method that brings its own samples has a flat curve."""
+        """The values of k in training, without those of flat curves, which do not depend on it."""
         known = (curve[0]["train_samples"] for curve in self.curves if not is_flat(curve))
         return [k for k in known if k is not None]
 
 
-def sample_curves(tables: Tables, histories: Histories | None = None) -> list[TaskCurves]:
-    """One entry per task that has curves; with ``histories`` of runs, figures by epoch beside them."""
-    known = _known(tables, histories)
-    return [
-        TaskCurves(
-            id=f"samples-{place}",
-            title=task_title(task),
-            contests=tuple(
-                _contest(f"samples-{place}-{n}", contest, known) for n, contest in enumerate(contests(rows), start=1)
-            ),
-        )
-        for place, (task, rows) in enumerate(by_task(tables.sample_complexity).items(), start=1)
-    ]
+def sample_complexity(tables: Tables, histories: Histories | None = None) -> list[TaskCurves]:
+    """One entry for each task that has curves.
 
-
-def series_of(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series]:
-    """One per row; where a method has several, each has the label of its setting, and those after the first are
-    hollow."""
-    seen: defaultdict[str, int] = defaultdict(int)
+    Args:
+        tables: The collated records.
+        histories: How the history of a run is read; without it there are no figures by epoch.
+    """
+    settings = _settings(tables, histories)
     found = []
-    rows = list(rows)
-    methods = [row["method"] for row in rows]
-    for row in rows:
-        label = labels[row["setting"]] if methods.count(row["method"]) > 1 else ""
-        found.append(
-            Series(
-                id=row["setting"],
-                name=f"{row['method']} ({label})" if label else row["method"],
-                look=look(row["sampler"], row["base_model"], hollow=seen[row["method"]] > 0),
-            )
+    for number, (task, rows) in enumerate(by_task(tables.sample_complexity).items(), start=1):
+        id_ = f"samples-{number}"
+        groups = tuple(
+            _comparison_group(f"{id_}-{n}", one, settings) for n, one in enumerate(comparison_groups(rows), start=1)
         )
-        seen[row["method"]] += 1
+        found.append(TaskCurves(id=id_, title=task_title(task), comparison_groups=groups))
     return found
 
 
-def _known(tables: Tables, histories: Histories | None) -> _Known:
+def _settings(tables: Tables, histories: Histories | None) -> _Settings:
     specs = tables.runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
     sizes = ((setting, json.loads(spec)["settings"].get("curve_size")) for setting, spec in specs.iter_rows())
-    ranked = (contest for rows in by_task(tables.accuracy).values() for contest in contests(rows))
+    ranked = [one for rows in by_task(tables.accuracy).values() for one in comparison_groups(rows)]
     digests: defaultdict[str, list[str]] = defaultdict(list)
     for setting, digest, status in tables.runs.select("setting", "digest", "status").iter_rows():
         if status == "succeeded":
             digests[setting].append(digest)
-    return _Known(
-        changes=_less_trained_with(changed_settings(tables.runs)),
+    return _Settings(
+        changes=_without_trained_with(changed_settings(tables.runs)),
         notes=run_notes(tables.runs),
         examples={setting: size for setting, size in sizes if isinstance(size, int)},
-        drops={row["setting"]: drop(row, contest) for contest in ranked for row in contest.rows},
+        drops={row["setting"]: drop(row, one) for one in ranked for row in one.rows},
         digests=digests,
         histories=histories,
     )
 
 
-def _less_trained_with(changes: Changes) -> Changes:
+def _without_trained_with(changes: Changes) -> Changes:
     return {
         setting: values and {name: value for name, value in values.items() if name != TRAINED_WITH}
         for setting, values in changes.items()
     }
 
 
-def _contest(id_: str, contest: Contest, known: _Known) -> ContestCurves:
-    common = shared(contest.rows, known.changes)
-    labels = {row["setting"]: note(row, known.changes, common) for row in contest.rows}
-    curves = _curves(contest.rows)
-    dropping = [curve for curve in curves if known.drops.get(curve[0]["setting"])]
-    plain = plainly({known.drops[curve[0]["setting"]] for curve in dropping}, _methods(dropping))
-    sizes = [known.examples[setting] for setting in labels if setting in known.examples]
-    chips = (*contest.chips, *([f"first {span(sizes)} test examples"] if sizes else []))
-    changed = changed_sentence(contest.protocol, common)
-    return ContestCurves(
-        protocol=contest.protocol,
-        chips=chips,
-        group=_group(f"{id_}-figures", contest, chips, curves, labels, known) if contest.is_main else None,
-        tables=curve_tables(id_, contest, curves, labels),
-        remarks=(
-            *([changed] if changed else []),
-            *told(contest.rows, known.notes),
-            *([plain] if plain else []),
-        ),
+def _comparison_group(id_: str, comparison_group: ComparisonGroup, settings: _Settings) -> ComparisonGroupCurves:
+    rows = comparison_group.rows
+    common = shared_changes(rows, settings.changes)
+    labels = {row["setting"]: setting_label(row, settings.changes, common) for row in rows}
+    curves = _curves(rows)
+    dropping = [curve for curve in curves if settings.drops.get(curve[0]["setting"])]
+    dropped = drop_remark({settings.drops[curve[0]["setting"]] for curve in dropping}, _methods(dropping))
+    sizes = [settings.examples[setting] for setting in labels if setting in settings.examples]
+    first = f"first {range_text(sizes)} test examples" if sizes else ""
+    shown = replace(comparison_group, chips=tuple(filter(None, (*comparison_group.chips, first))))
+    changed = changed_sentence(comparison_group.protocol, common)
+    return ComparisonGroupCurves(
+        protocol=shown.protocol,
+        chips=shown.chips,
+        figure_group=_figure_group(f"{id_}-figures", shown, curves, labels, settings) if shown.is_main else None,
+        tables=curve_tables(id_, shown, curves, labels),
+        remarks=tuple(filter(None, (changed, *note_sentences(rows, settings.notes), dropped))),
     )
 
 
@@ -181,51 +177,60 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
     return sorted(curves, key=lambda curve: (curve[0]["method"], curve[0]["train_samples"] or 0, curve[0]["setting"]))
 
 
-def _group(
-    id_: str, contest: Contest, chips: Sequence[str], curves: Sequence[Curve], labels: Mapping[str, str], known: _Known
+def _figure_group(
+    id_: str,
+    comparison_group: ComparisonGroup,
+    curves: Sequence[Curve],
+    labels: Mapping[str, str],
+    settings: _Settings,
 ) -> FigureGroup:
-    every = _strands(curves, labels)
-    best = sorted(every, key=lambda strand: min(_last(curve, contest.direction) for curve in strand.curves))
-    kept = {strand.series.id for strand in best[:MOST_SERIES]}
-    strands = [strand for strand in every if strand.series.id in kept]
-    shown = [curve for strand in strands for curve in strand.curves]
-    panels = [figure for k in _trained(strands) for figure in _panel(contest, strands, k)]
-    trained = [(strand.series, _digests(strand, contest, known)) for strand in strands]
-    epochs = by_epoch(trained, known.histories) if known.histories else ByEpoch([], [])
-    figures = [*panels, *_by_training(contest, strands), *epochs.figures]
-    protocol_chip = f"protocol {contest.protocol}"
+    every = _by_method(curves, labels)
+    best = sorted(every, key=lambda one: min(_last(curve, comparison_group.direction) for curve in one.curves))
+    kept = {one.series.id for one in best[:MAX_SERIES]}
+    drawn = [one for one in every if one.series.id in kept]
+    shown = [curve for one in drawn for curve in one.curves]
+    panels = [panel for k in _trained(drawn) for panel in _panel(comparison_group, drawn, k)]
+    trained = [(one.series, _digests(one, comparison_group, settings)) for one in drawn]
+    epochs = by_epoch(trained, settings.histories) if settings.histories else ByEpoch([], [])
+    figures = [*panels, *_by_training(comparison_group, drawn), *epochs.figures]
+    protocol = f"protocol {comparison_group.protocol}"
     return FigureGroup(
         id=id_,
-        title=f"{contest.task}, {protocol_chip}",
-        chips=(protocol_chip, *chips),
-        legend=[strand.series for strand in strands],
+        title=f"{comparison_group.task}, {protocol}",
+        chips=(protocol, *comparison_group.chips),
+        legend=[one.series for one in drawn],
         figures=figures,
-        remarks=(*_remarks(shown, len(strands), len(every), figures), *_unread(epochs.unread)),
+        remarks=(*_remarks(shown, len(drawn), len(every), figures), *_unread(epochs.unread)),
     )
 
 
-def _strands(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_Strand]:
+def _by_method(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_MethodCurves]:
     grouped: defaultdict[tuple[str, str, str], list[Curve]] = defaultdict(list)
     for curve in curves:
         grouped[curve[0]["method"], labels[curve[0]["setting"]], curve[0]["source"] or ""].append(curve)
-    series = series_of((found[0][0] for found in grouped.values()), labels)
-    return [_Strand(series=of, curves=found) for of, found in zip(series, grouped.values(), strict=True)]
+    series = method_series((found[0][0] for found in grouped.values()), labels)
+    return [_MethodCurves(series=of, curves=found) for of, found in zip(series, grouped.values(), strict=True)]
 
 
-def _trained(strands: Iterable[_Strand]) -> Sequence[int | None]:
-    """The k of training that have figures of their own: none but None where no method was trained with several."""
-    studied = [strand.trained for strand in strands]
-    if all(len(trained) < 2 for trained in studied):
+def _trained(methods: Iterable[_MethodCurves]) -> Sequence[int | None]:
+    """The values of k in training that have figures of their own; only None if no method was trained with several."""
+    trained = [one.trained for one in methods]
+    if all(len(values) < 2 for values in trained):
         return [None]
-    return sorted({k for trained in studied for k in trained})
+    return sorted({k for values in trained for k in values})
 
 
-def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) -> Iterable[Figure]:
-    """What was trained with one k (None: with any), against k at evaluation; flat curves stand in every panel."""
+def _panel(
+    comparison_group: ComparisonGroup, methods: Sequence[_MethodCurves], trained: int | None
+) -> Iterable[Figure]:
+    """Figures against k at evaluation of what was trained with one k, or with any k if ``trained`` is None.
+
+    Flat curves are in every panel.
+    """
     pairs = [
-        (strand.series, curve)
-        for strand in strands
-        for curve in strand.curves
+        (one.series, curve)
+        for one in methods
+        for curve in one.curves
         if trained is None or is_flat(curve) or curve[0]["train_samples"] == trained
     ]
     shown = [curve for _, curve in pairs]
@@ -235,9 +240,10 @@ def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) ->
         ticks=sorted({row["samples"] for curve in shown for row in curve}),
     )
     among = "" if trained is None else f", trained with k = {trained}"
+    metric, direction = comparison_group.metric, comparison_group.direction
     lines = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
-    y = Axis(title=f"{contest.metric} {arrow(contest.direction)}", log=suits_log([v for line in lines for v in line.y]))
-    yield figure(f"{contest.metric} against k{among} ({better(contest.direction)})", lines, x, y)
+    y = Axis(title=f"{metric} {arrow(direction)}", log=needs_log_axis([v for line in lines for v in line.y]))
+    yield figure(f"{metric} against k{among} ({better(direction)})", lines, x, y)
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     if spread := [line for line in spread if line.x]:
         y = Axis(title="variance of the k-sample prediction", log=True)
@@ -249,7 +255,7 @@ def _panel(contest: Contest, strands: Sequence[_Strand], trained: int | None) ->
 
 
 def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
-    """A power law above all curves, of those that fall where some do."""
+    """A power law above all curves, or above all falling curves if there are any."""
     points = [[(k, y) for k, y in zip(line.x, line.y, strict=True) if y is not None] for line in lines]
     falling = [curve for curve in points if curve[-1][1] < curve[0][1]] or points
     level = 2 * max(value * k**exponent for curve in falling for k, value in curve)
@@ -257,22 +263,19 @@ def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
     return Guide(x=ends, y=[level / k**exponent for k in ends], text=text)
 
 
-def _by_training(contest: Contest, strands: Sequence[_Strand]) -> Iterable[Figure]:
-    """What more samples in training buy, where some methods were trained with several k."""
-    studied = [strand for strand in strands if len(strand.trained) > 1]
-    if not studied:
+def _by_training(comparison_group: ComparisonGroup, methods: Sequence[_MethodCurves]) -> Iterable[Figure]:
+    """Figures against k in training, if a method was trained with several k."""
+    several = [one for one in methods if len(one.trained) > 1]
+    if not several:
         return
-    x = Axis(title="group samples k in training", log=True, ticks=sorted({k for one in studied for k in one.trained}))
-    ends = [(one.series, [curve[-1] for curve in one.curves if not is_flat(curve)]) for one in studied]
-    starts = [(one.series, [curve[0] for curve in one.curves if not is_flat(curve)]) for one in studied]
+    x = Axis(title="group samples k in training", log=True, ticks=sorted({k for one in several for k in one.trained}))
+    ends = [(one.series, [curve[-1] for curve in one.curves if not is_flat(curve)]) for one in several]
+    starts = [(one.series, [curve[0] for curve in one.curves if not is_flat(curve)]) for one in several]
     largest = max(row["samples"] for _, rows in ends for row in rows)
     quality = [_line(of, rows, "mean", "stderr", "train_samples") for of, rows in ends]
-    yield figure(
-        f"{contest.metric} at k = {largest} ({better(contest.direction)})",
-        quality,
-        x,
-        Axis(title=f"{contest.metric} {arrow(contest.direction)}"),
-    )
+    metric, direction = comparison_group.metric, comparison_group.direction
+    title = f"{metric} at k = {largest} ({better(direction)})"
+    yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"))
     needed = [_finite(_line(of, rows, "samples_needed", None, "train_samples")) for of, rows in ends]
     if any(value is not None for line in needed for value in line.y):
         known = sorted({value for line in needed for value in line.y if value is not None})
@@ -283,12 +286,13 @@ def _by_training(contest: Contest, strands: Sequence[_Strand]) -> Iterable[Figur
         yield figure(f"Estimator variance at k = {smallest}", spread, x, Axis(title="variance", log=True))
 
 
-def _digests(strand: _Strand, contest: Contest, known: _Known) -> Sequence[str]:
-    """The runs of a method that a figure by epoch is of: at the published k of training, else at the largest."""
-    card = registry.tasks().get(contest.task)
-    published = card.protocols[contest.protocol].train_samples if card and contest.protocol in card.protocols else 0
-    curve = next((one for one in strand.curves if one[0]["train_samples"] == published), strand.curves[-1])
-    return known.digests.get(curve[0]["setting"], ())
+def _digests(method: _MethodCurves, comparison_group: ComparisonGroup, settings: _Settings) -> Sequence[str]:
+    """The runs in the figures by epoch: those trained with the published k, else those with the largest k."""
+    card = registry.tasks().get(comparison_group.task)
+    protocol = card.protocols.get(comparison_group.protocol) if card else None
+    published = protocol.train_samples if protocol else 0
+    curve = next((one for one in method.curves if one[0]["train_samples"] == published), method.curves[-1])
+    return settings.digests.get(curve[0]["setting"], ())
 
 
 def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, against: str = "samples") -> Line:
@@ -301,56 +305,53 @@ def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, ag
 
 
 def _finite(line: Line) -> Line:
-    known = [None if value is None or value == float("inf") else value for value in line.y]
-    return Line(series=line.series, x=line.x, y=known, stderr=line.stderr)
-
-
-def above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
-    """The points that have a place on a logarithmic axis of the variance."""
-    floor = ROUNDING * max(row["variance"] or 0.0 for one in shown for row in one)
-    return [row for row in curve if (row["variance"] or 0.0) > floor]
+    return replace(line, y=[None if value == float("inf") else value for value in line.y])
 
 
 def _inexact(curve: Curve) -> Curve:
-    """The points that have a place on the logarithmic axis of the equivariance error."""
+    """The points of a curve with an equivariance error that can be drawn on a logarithmic axis."""
     return [row for row in curve if (row["equivariance"] or 0.0) > EXACT]
 
 
 def _last(curve: Curve, direction: str) -> tuple[bool, float]:
+    """The sort key of a curve by its value at the largest k, best first."""
     value = curve[-1]["mean"]
     return value is None, 0.0 if value is None else -value if direction == "max" else value
 
 
 def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[Figure]) -> Iterable[str]:
-    yield "Bands are one standard error over seeds; where there is one seed there is no band."
+    yield "Bands are one standard error over seeds; with one seed there is no band."
     if every > drawn:
-        yield f"{drawn} of {every} curves are drawn, the best at their largest k; the table has all."
+        yield f"{drawn} of {every} curves are drawn, those that are best at their largest k. The table has all."
     for methods in _coinciding(shown):
-        yield f"The same at every k, so on one another in the figure: {methods}."
+        yield f"These methods have the same values at every k, so their curves coincide: {methods}."
     if exact := _methods(curve for curve in shown if not any(row["variance"] for row in curve)):
         yield (
-            f"No chance in the prediction, so k changes nothing and the variance is zero (not on its "
-            f"logarithmic axis): {exact}."
+            "The predictions of these methods are deterministic, so k changes nothing and the variance is zero (not on "
+            f"the logarithmic axis): {exact}."
         )
-    moving = [curve for curve in shown if any(row["variance"] for row in curve)]
-    if rounding := _methods(curve for curve in moving if not above_rounding(curve, shown)):
-        yield f"A variance of rounding errors alone, below {ROUNDING:g} of the largest (not drawn): {rounding}."
-    if single := _methods(curve for curve in moving if _takes_one_sample(curve[0]["method"])):
-        yield f"One group element whatever k, so nothing changes with k: {single}."
+    random = [curve for curve in shown if any(row["variance"] for row in curve)]
+    if rounding := _methods(curve for curve in random if not above_rounding(curve, shown)):
+        yield f"The variance is a rounding error, below {ROUNDING:g} of the largest (not drawn): {rounding}."
+    if single := _methods(curve for curve in random if _takes_one_sample(curve[0]["method"])):
+        yield f"These methods use one group element at every k, so k changes nothing: {single}."
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
     if exact := _methods(curve for curve in measured if not _inexact(curve)):
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
     if any(one.title == SAMPLES_NEEDED for one in figures):
-        yield "Samples needed that are more than all measured, or that cannot be told, have no point: see the table."
+        yield (
+            "There is no point if more samples are needed than were measured, or if the number is not known: see the "
+            "table."
+        )
 
 
 def _unread(digests: list[str]) -> Iterable[str]:
     if digests:
-        yield f"Not in the figures by epoch, since their histories are damaged: {listed(digests, 4)}."
+        yield f"Left out of the figures by epoch, since their histories are damaged: {listed(digests, 4)}."
 
 
 def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:
-    """Methods whose curves hide one another."""
+    """The names of methods with equal curves."""
     alike: defaultdict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in shown:
         alike[tuple((row["samples"], row["mean"]) for row in curve)].append(curve)

@@ -46,7 +46,7 @@ SINGLE: dict[str, Callable[[], Group]] = {
     "D_n": lambda: SequenceGroup(reversals=True),
     "SO+(1,3)": LorentzGroup,
 }
-FAMILIES: dict[str, Callable[[int], Group]] = {  # # is a number
+FAMILIES: dict[str, Callable[[int], Group]] = {  # the number takes the place of #
     "O(#)": OrthogonalGroup,
     "SO(#)": lambda d: OrthogonalGroup(d, special=True),
     "E(#)": EuclideanGroup,
@@ -63,7 +63,32 @@ FAMILIES: dict[str, Callable[[int], Group]] = {  # # is a number
 
 
 def group(names: tuple[str, ...]) -> Group:
-    """The group with these factors, such as ``("S_n", "E(3)")``. Raises ``ValueError`` for a name that is none."""
+    """Builds a group from the names of its factors.
+
+    Args:
+        names: One name, or several for a direct product.
+
+    Raises:
+        ValueError: There is no group of such a name, or two factors act on the same thing.
+
+    Example:
+        A random rotation of the plane keeps all distances, and its inverse undoes it.
+
+        >>> import torch
+        >>> from tasks.symmetry.structure import Structure
+        >>> points = torch.tensor([[0.0, 0.0], [3.0, 4.0]]).view(1, 2, 2, 1)
+        >>> x = Structure.build(torch.ones(1, 2, dtype=torch.bool), points=points)
+        >>> rotations = group(("SO(2)",))
+        >>> g = rotations.random(x, samples=1, generator=None)
+        >>> moved = x.acted(g)
+        >>> round((moved.points[0, 1] - moved.points[0, 0]).norm().item(), 4)
+        5.0
+        >>> torch.allclose(moved.acted(g.inverse()).points, x.points, atol=1e-5)
+        True
+
+        >>> group(("S_n", "E(3)")).name
+        'S_n x E(3)'
+    """
     parts = tuple(_factor(name) for name in names)
     return parts[0] if len(parts) == 1 else ProductGroup(parts)
 

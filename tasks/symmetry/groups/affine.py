@@ -1,4 +1,4 @@
-"""Aff(d): all changes of coordinates."""
+"""Aff(d), the affine group."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tasks.symmetry.names import no_haar_measure
 from tasks.symmetry.noise import Generator, Noise, normal
 from tasks.symmetry.structure import Structure
 
-RIDGE = 64  # times the machine's precision and the mean variance
+RIDGE = 64  # the ridge in units of machine epsilon times the mean variance
 
 
 class AffineGroup(GeometricGroup):
     """Aff(d) = GL(d) semi-direct R^d: x -> A x + t for any invertible A.
 
-    At rest, the centroid is the origin and the second moments of ``x.geometry`` are the identity (white): what is
-    left is O(d). Where points and vectors do not span space nothing in ``x`` tells how to scale the directions they
-    lack, and no map from ``x`` alone is equivariant; a small ridge then keeps h finite.
+    The rest frame whitens: the centroid becomes the origin and the second moments of ``x.geometry`` the identity, so
+    that O(d) remains. If points and vectors do not span R^d, no map of ``x`` alone is equivariant, since ``x`` does not
+    determine a scale in the other directions; a small ridge then keeps h finite.
     """
 
     translates = True
@@ -47,7 +47,7 @@ class AffineGroup(GeometricGroup):
         return Affine(root[:, None], x.centroid[:, None])
 
     def compact_head(self, frame: Tensor) -> LinearMap:
-        """By QR: with :meth:`head`, that of a d-frame in the metric which the second moments of ``x`` are."""
+        """By Gram-Schmidt: :meth:`head` then orthonormalises a frame in the metric of the second moments of ``x``."""
         return self.rotations.compact_head(frame)
 
     def from_rest(self, x: Structure, compact: LinearMap) -> Affine:
@@ -60,7 +60,7 @@ class AffineGroup(GeometricGroup):
         raise ValueError(no_haar_measure(self.name))
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Affine:
-        """Matrices of singular values near 1 (their logarithms have deviation 1/4), so that precision is kept."""
+        """Random elements whose singular values have logarithms of standard deviation 1/4, for numerical precision."""
         rotations = (self.rotations.noise(x, samples, generator)[0] for _ in range(2))
         left, right = (self.rotations.compact_head(noise).matrix for noise in rotations)
         scales = (normal((len(x), samples, 1, self.dimension), x.points, generator) / 4).exp()

@@ -12,7 +12,12 @@ from tasks.symmetry.structure import Structure
 
 
 class EuclideanGroup(GeometricGroup):
-    """E(d), or SE(d) where ``special``: isometries of space. At rest, the centroid is the origin."""
+    """E(d), the isometries of R^d, or SE(d), those without reflections. The rest frame centres the points.
+
+    Args:
+        dimension: d.
+        special: True for SE(d).
+    """
 
     translates = True
 
@@ -46,5 +51,5 @@ class EuclideanGroup(GeometricGroup):
 
 
 def about_centroid(rotation: LinearMap, x: Structure) -> Rigid:
-    """The isometry that takes the origin to the centroid of ``x`` after rotating: its inverse centres ``x``."""
+    """The isometry that rotates and then moves the origin to the centroid of ``x``; its inverse centres ``x``."""
     return Rigid(rotation.matrix, x.centroid[:, None].expand(-1, rotation.samples, -1))

@@ -1,4 +1,4 @@
-"""What a symmetry group of structures is: its identity, its Haar measure, a head, and elements to move inputs by."""
+"""Symmetry groups of structures: identity, Haar measure, heads, and random elements."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class Group(ABC):
-    """A symmetry group of structures."""
+    """A symmetry group of structures. The noise of :meth:`uniform` is drawn first, by :meth:`noise`."""
 
     @property
     @abstractmethod
@@ -24,68 +24,90 @@ class Group(ABC):
 
     @abstractmethod
     def check(self, signature: Signature) -> None:
-        """Raises ``ValueError``, which says what to do, where there is nothing for the group to act on."""
+        """Raises ValueError if structures of this signature have nothing that the group acts on."""
 
     @abstractmethod
     def identity(self, x: Structure) -> Element:
-        """e, once for every structure."""
+        """The identity element e, one for each structure."""
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        """The noise of :meth:`uniform`, for ``samples`` elements a structure."""
+        """The noise that :meth:`uniform` takes, for ``samples`` elements of each structure."""
 
     @abstractmethod
     def uniform(self, x: Structure, noise: Noise) -> Element:
-        """Elements of the law that group averaging takes: Haar measure on the compact part.
+        """Elements for group averaging: uniform (Haar measure) on the compact part of the group.
 
-        No Haar *probability* exists on translations, scales and boosts; these are taken to the centroid, size and
-        rest frame of ``x`` instead, which is equivariant. Raises ``ValueError`` where a group has no such law.
+        There is no Haar probability measure on translations, scales and boosts. Their part of the element is an
+        equivariant function of ``x`` instead: its centroid, its size and its rest frame.
+
+        Args:
+            x: B structures.
+            noise: The noise of K elements for each structure, from :meth:`noise`.
+
+        Raises:
+            ValueError: The group has no such law.
         """
 
     @abstractmethod
     def random(self, x: Structure, samples: int, generator: Generator) -> Element:
-        """Arbitrary elements, translations included: what a test of equivariance moves inputs by."""
+        """Random elements of the whole group, translations included, for tests of equivariance."""
 
 
 class NodeGroup(Group):
-    """A group that permutes the nodes that exist."""
+    """A group that permutes the nodes that exist; absent nodes stay at their places."""
 
     def check(self, signature: Signature) -> None:
-        """There are always nodes."""
+        """Does nothing: every structure has nodes."""
 
     @abstractmethod
     def head(self, x: Structure, scores: Tensor) -> Permutation:
-        """The permutation that node scores ``[B, K, N]`` stand for: ``head(g x, g scores) = g head(x, scores)``.
+        """Maps node scores to permutations, equivariantly.
 
-        Unique where no scores are tied. No gradient reaches the scores.
+        That is, head(g x, g scores) = g head(x, scores).
+
+        Args:
+            x: B structures.
+            scores: ``[B, K, N]``. The permutation is unique if no scores are tied.
+
+        Returns:
+            K permutations for each structure. They have no gradient with respect to the scores.
         """
 
     @abstractmethod
     def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
-        """The same for scores of unit norm, with a soft identity behind it that makes gradients flow to them.
+        """The permutations of :meth:`head` with a relaxation, through which gradients reach the scores.
 
-        It tends to the identity as ``temperature`` does to 0; ``steps`` are of what normalises it, if anything does.
+        Args:
+            x: B structures.
+            scores: Scores of unit norm, ``[B, K, N]``.
+            temperature: Positive; the relaxation tends to the identity as it goes to 0.
+            steps: Number of normalisations of the relaxation, for groups that normalise it.
         """
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
         return (uniform((len(x), samples, x.nodes), x.edge_scalars, generator),)
 
     def uniform(self, x: Structure, noise: Noise) -> Element:
-        return self.head(x, noise[0])  # noise of an invariant law through an equivariant map
+        return self.head(x, noise[0])  # an equivariant map of noise whose law is invariant
 
     def random(self, x: Structure, samples: int, generator: Generator) -> Element:
         return self.uniform(x, self.noise(x, samples, generator))
 
 
 class GeometricGroup(Group):
-    """A group G that acts on the points and vectors of space R^D by matrices, some with translations.
+    """A group G that acts on points and vectors in R^D by matrices, and in some groups by translations of points.
 
-    G may be larger than any compact group. Its :meth:`rest_frame` h takes care of what is not compact:
-    ``h(g x) = g h(x) k`` with k in the compact part K, so ``h(x)^-1 x`` is ``x`` up to K alone. Where G is compact,
-    h = e and K = G.
+    G need not be compact. Its :meth:`rest_frame` h reduces it to its compact part K: h(g x) = g h(x) k with k in K, so
+    structures that differ by an element of G have h(x)^-1 x that differ by an element of K. For compact G, h = e and
+    K = G.
+
+    Attributes:
+        dimension: D.
+        translates: True if the group translates points.
     """
 
-    dimension: int  # D
+    dimension: int
     translates: bool = False
 
     def check(self, signature: Signature) -> None:
@@ -101,39 +123,52 @@ class GeometricGroup(Group):
 
     @abstractmethod
     def compact_head(self, frame: Tensor) -> LinearMap:
-        """The k in K that a matrix ``[B, K, D, D]`` of columns stands for, equivariant under K."""
+        """Maps matrices ``[B, K, D, D]`` to elements of the compact part, equivariantly under it."""
 
     @abstractmethod
     def from_rest(self, x: Structure, compact: LinearMap) -> Element:
-        """h(x) k."""
+        """The elements h(x) k for elements k of the compact part."""
 
     def rest_frame(self, x: Structure) -> Element:
-        """h(x), one for every structure."""
+        """The equivariant element h(x), one for each structure."""
         return self.identity(x)
 
     def geometry_at_rest(self, x: Structure) -> Tensor:
-        """``[B, N, D, P + V]``: the geometry of ``h(x)^-1 x``."""
+        """The geometry of h(x)^-1 x, ``[B, N, D, P + V]``."""
         return x.acted(self.rest_frame(x).inverse()).geometry
 
     def covariants(self, vectors: Tensor) -> Tensor:
-        """``[..., D, C']``: these vectors ``[..., D, C]`` and others that K, though not all of O(D), moves with them.
+        """Adds vectors that transform with the given ones under the compact part K, but not under all of O(D).
 
-        A network that is equivariant under O(D) and reads them is equivariant under K alone: nothing but K is forced
-        on it. (Under SO(d), where the generalised cross product would be one, it stays equivariant under O(d).)
+        An O(D)-equivariant network that reads them is only restricted to equivariance under K. For SO(d), whose
+        additional vector would be the generalised cross product, nothing is added.
+
+        Args:
+            vectors: ``[..., D, C]``.
+
+        Returns:
+            ``[..., D, C']`` with C' >= C; the first C are ``vectors``.
         """
         return vectors
 
     def head_at_rest(self, x: Structure, frame: Tensor) -> Element:
-        """h(x) k for the k in K that a matrix ``[B, K, D, D]`` of columns seen from the rest frame stands for.
+        """The elements h(x) k for a network that reads h(x)^-1 x and is equivariant under K or under O(D).
 
-        This is what a sampler needs whose network reads ``h(x)^-1 x`` and is equivariant under K, or under O(D).
+        Args:
+            x: B structures.
+            frame: The matrices ``[B, K, D, D]`` that the network puts out; :meth:`compact_head` maps them to k.
         """
         return self.from_rest(x, self.compact_head(frame))
 
     def head(self, x: Structure, frame: Tensor) -> Element:
-        """The element for a matrix ``[B, K, D, D]`` whose columns are vectors that move with ``x``.
+        """Maps matrices to group elements, equivariantly.
 
-        ``head(g x, g frame) = g head(x, frame)``, unique where the columns are linearly independent.
+        That is, head(g x, g frame) = g head(x, frame).
+
+        Args:
+            x: B structures.
+            frame: ``[B, K, D, D]``; the columns are vectors that transform with ``x``. The element is unique if they
+                are linearly independent.
         """
         columns = frame[:, :, None]
         return self.head_at_rest(x, self.rest_frame(x).inverse().act(columns, Representation.NODE_VECTORS)[:, :, 0])
@@ -142,7 +177,7 @@ class GeometricGroup(Group):
         return (normal((len(x), samples, self.dimension, self.dimension), x.points, generator),)
 
     def uniform(self, x: Structure, noise: Noise) -> Element:
-        return self.head_at_rest(x, noise[0])  # noise of a law that K leaves invariant through an equivariant map
+        return self.head_at_rest(x, noise[0])  # an equivariant map of noise whose law is invariant under K
 
 
 class CompactGroup(GeometricGroup):
@@ -159,22 +194,34 @@ class CompactGroup(GeometricGroup):
 
 
 class FiniteGroup(CompactGroup):
-    """A finite group of orthogonal matrices."""
+    """A finite group of orthogonal matrices.
 
-    size: int  # the number of elements
+    Attributes:
+        size: The number of elements.
+    """
+
+    size: int
 
     @abstractmethod
     def matrices(self, like: Tensor) -> Tensor:
-        """All elements ``[size, D, D]``, each once, in the dtype and on the device of ``like``."""
+        """All elements ``[size, D, D]``, each once, with the dtype and on the device of ``like``."""
 
     @abstractmethod
     def landmark(self, like: Tensor) -> Tensor:
-        """A unit vector w ``[D]`` such that :meth:`compact_head` is the g with g w nearest to the first column."""
+        """A unit vector w ``[D]``: :meth:`compact_head` is the g for which g w is nearest to the first column."""
 
     def relaxed_compact_head(self, frame: Tensor, temperature: float) -> tuple[LinearMap, Tensor]:
-        """The same, straight-through, and the law ``[B, K, size]`` over all elements that gradients flow to.
+        """The elements of :meth:`compact_head` with a straight-through gradient.
 
-        That is a softmax of the cosines between the first column and every g w; the soft matrix is its mean.
+        The law over all elements is a softmax of cosines / temperature, where the cosines are those between the first
+        column and every g w of :meth:`landmark`. Gradients flow through the mean matrix of this law.
+
+        Args:
+            frame: ``[B, K, D, D]``.
+            temperature: Positive.
+
+        Returns:
+            The elements and the law ``[B, K, size]``.
         """
         matrices = self.matrices(frame)
         column = frame[..., 0] / frame[..., 0].norm(dim=-1, keepdim=True).clamp_min(torch.finfo(frame.dtype).tiny)
@@ -184,6 +231,6 @@ class FiniteGroup(CompactGroup):
 
 
 def identity_matrix(x: Structure, dimension: int) -> Tensor:
-    """``[B, 1, D, D]``."""
+    """Identity matrices ``[B, 1, D, D]``, one for each structure."""
     matrix = torch.eye(dimension, dtype=x.points.dtype, device=x.points.device)
     return matrix.expand(len(x), 1, dimension, dimension)

@@ -1,4 +1,4 @@
-"""B_d: the symmetries of a cube."""
+"""B_d, the symmetries of a cube."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from tasks.symmetry.structure import Structure
 
 
 class HyperoctahedralGroup(FiniteGroup):
-    """B_d, sign flips semi-direct S_d: the 2^d d! signed permutation matrices, on the coordinates of R^d."""
+    """B_d, the 2^d d! signed permutation matrices, which act on the coordinates of R^d.
+
+    Args:
+        dimension: d.
+    """
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
@@ -28,7 +32,10 @@ class HyperoctahedralGroup(FiniteGroup):
         return LinearMap(identity_matrix(x, self.dimension))
 
     def compact_head(self, frame: Tensor) -> LinearMap:
-        """g whose inverse makes the first column positive and descending, unique where no sizes are tied or zero."""
+        """The elements g whose inverse makes the first column positive and descending.
+
+        Unique if no two entries have the same absolute value and none is zero.
+        """
         column = frame[..., 0]
         order = column.abs().argsort(dim=-1, descending=True, stable=True)
         signs = torch.where(column.gather(-1, order) < 0, -1.0, 1.0).to(frame.dtype)
@@ -42,10 +49,10 @@ class HyperoctahedralGroup(FiniteGroup):
         return (permutations * signs[:, None, None].to(like.dtype)).flatten(0, 1)
 
     def landmark(self, like: Tensor) -> Tensor:
-        """Positive and descending."""
+        """The unit vector along (d, d - 1, ..., 1): positive and descending."""
         descending = torch.arange(self.dimension, 0, -1, dtype=like.dtype, device=like.device)
         return descending / descending.norm()
 
     def covariants(self, vectors: Tensor) -> Tensor:
-        """With v_i |v_i| for every coordinate."""
+        """Adds the vectors with coordinates v_i |v_i|."""
         return torch.cat([vectors, vectors * vectors.abs()], -1)

@@ -1,4 +1,4 @@
-"""SO+(1,3): rotations and boosts of space-time."""
+"""SO+(1,3), the rotations and boosts of space-time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.symmetry.structure import Structure
 
 @dataclass(frozen=True)
 class LorentzTransformation(LinearMap):
-    """Matrices L ``[B, K, 4, 4]`` with L^T eta L = eta = diag(1, -1, -1, -1): time is the first coordinate."""
+    """Matrices L ``[B, K, 4, 4]`` with L^T eta L = eta = diag(1, -1, -1, -1). Time is the first coordinate."""
 
     @property
     def inverse_matrix(self) -> Tensor:
@@ -26,11 +26,11 @@ class LorentzTransformation(LinearMap):
 
 
 class LorentzGroup(GeometricGroup):
-    """SO+(1,3): Lorentz transformations that keep the directions of time and the handedness of space.
+    """SO+(1,3), the Lorentz transformations that keep the direction of time and the orientation of space.
 
-    At rest, the total momentum has no space part: what is left is SO(3), and group averaging takes Haar measure on
-    that. The total momentum is the sum over nodes of all vectors or, of a structure without vectors, of all points.
-    It has a rest frame where it is timelike; where it is not, no boost is made, which is not equivariant.
+    In the rest frame the total momentum has no space part, so that SO(3) remains, and group averaging uses Haar measure
+    on SO(3). The total momentum is the sum over nodes of all vectors, or of all points if there are no vectors. It has
+    a rest frame if it is timelike; otherwise no boost is applied, which is not equivariant.
     """
 
     name = "SO+(1,3)"
@@ -48,26 +48,29 @@ class LorentzGroup(GeometricGroup):
         return _boost((momentum[:, 1:] / mass[:, None] * timelike[:, None])[:, None])
 
     def compact_head(self, frame: Tensor) -> LorentzTransformation:
-        """Of the first three columns: with :meth:`head`, Minkowski-Gram-Schmidt after the total momentum."""
+        """By Gram-Schmidt on the space part of the first three columns.
+
+        :meth:`head` is then Minkowski-Gram-Schmidt that starts with the total momentum.
+        """
         return _rotation(self.rotations.compact_head(frame[..., 1:, :3]))
 
     def from_rest(self, x: Structure, compact: LinearMap) -> LorentzTransformation:
         return self.rest_frame(x).compose(LorentzTransformation(compact.matrix))
 
     def covariants(self, vectors: Tensor) -> Tensor:
-        """With the direction of time, which no rotation of space moves."""
+        """Adds the direction of time, which rotations of space leave unchanged."""
         time = torch.zeros_like(vectors[..., :1])
         time[..., 0, :] = 1
         return torch.cat([vectors, time], -1)
 
     def random(self, x: Structure, samples: int, generator: Generator) -> LorentzTransformation:
-        """A Haar rotation, then a boost of which the space part of the four-velocity has deviation 1/2."""
+        """A uniform rotation, then a boost whose four-velocity has a space part of standard deviation 1/2."""
         rotation = self.rotations.compact_head(*self.rotations.noise(x, samples, generator))
         return _boost(normal((len(x), samples, 3), x.points, generator) / 2).compose(_rotation(rotation))
 
 
 def _boost(velocity: Tensor) -> LorentzTransformation:
-    """From rest to the four-velocity of this space part ``[B, K, 3]``."""
+    """The boost from rest to the four-velocity with space part ``velocity`` ``[B, K, 3]``."""
     energy = (1 + velocity.square().sum(-1, keepdim=True)).sqrt()
     outer = velocity[..., :, None] * velocity[..., None, :] / (1 + energy[..., None])
     space = outer + torch.eye(3, dtype=velocity.dtype, device=velocity.device)
@@ -77,7 +80,7 @@ def _boost(velocity: Tensor) -> LorentzTransformation:
 
 
 def _rotation(rotation: LinearMap) -> LorentzTransformation:
-    """Of space alone."""
+    """The Lorentz transformation that rotates space and leaves time unchanged."""
     matrix = torch.nn.functional.pad(rotation.matrix, (1, 0, 1, 0))
     time = matrix.new_zeros(4)
     time[0] = 1

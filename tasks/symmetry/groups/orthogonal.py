@@ -11,7 +11,12 @@ from tasks.symmetry.structure import Structure
 
 
 class OrthogonalGroup(CompactGroup):
-    """O(d), or SO(d) where ``special``: rotations about the origin, with reflections or without."""
+    """O(d), the rotations and reflections about the origin, or SO(d), the rotations.
+
+    Args:
+        dimension: d.
+        special: True for SO(d).
+    """
 
     def __init__(self, dimension: int, special: bool = False) -> None:
         self.dimension = dimension

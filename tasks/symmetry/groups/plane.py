@@ -1,4 +1,4 @@
-"""C_m and D_m: the symmetries of a regular polygon in the plane."""
+"""C_m and D_m, the symmetries of a regular polygon in the plane."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from tasks.symmetry.structure import Structure
 
 
 class PlaneGroup(FiniteGroup):
-    """C_m, the rotations of R^2 by multiples of 2 pi / m, or D_m, with the reflections that keep an m-gon in place.
+    """C_m, the rotations of R^2 by multiples of 2 pi / m, or D_m, which adds the reflections of a regular m-gon.
 
-    One vertex of the polygon lies on the first axis: (x, y) -> (x, -y) is in D_m.
+    One vertex of the polygon is on the first axis, so (x, y) -> (x, -y) is in D_m.
+
+    Args:
+        order: m.
+        reflections: True for D_m.
     """
 
     dimension = 2
@@ -34,9 +38,9 @@ class PlaneGroup(FiniteGroup):
         return LinearMap(identity_matrix(x, self.dimension))
 
     def compact_head(self, frame: Tensor) -> LinearMap:
-        """g that takes a wedge between the first axis and the next one of its kind to where the first column lies.
+        """The elements g that map the wedge at the first axis to the wedge that contains the first column.
 
-        The wedge is 2 pi / m wide for C_m and pi / m for D_m: as wide as makes g unique.
+        A wedge is a fundamental domain, which makes g unique: angles from 0 to 2 pi / m for C_m, to pi / m for D_m.
         """
         turn = 2 * math.pi / self.order
         angle = torch.atan2(frame[..., 1, 0], frame[..., 0, 0])
@@ -54,12 +58,12 @@ class PlaneGroup(FiniteGroup):
         return torch.cat([rotations, rotations * rotations.new_tensor([1.0, -1.0])]) if self.reflections else rotations
 
     def landmark(self, like: Tensor) -> Tensor:
-        """The middle of the wedge."""
+        """The unit vector in the middle of the wedge."""
         half = like.new_tensor(math.pi / self.size)
         return torch.stack([half.cos(), half.sin()])
 
     def covariants(self, vectors: Tensor) -> Tensor:
-        """With |z| (conj(z) / |z|)^(m - 1) of each z in C = R^2 and, in C_m, a quarter turn of all these."""
+        """Adds |z| (conj(z) / |z|)^(m - 1) for each z in C = R^2 and, for C_m, a quarter turn of all of these."""
         length, angle = vectors.norm(dim=-2, keepdim=True), torch.atan2(vectors[..., 1:, :], vectors[..., :1, :])
         power = (self.order - 1) * angle
         all_of_them = torch.cat([vectors, torch.cat([length * power.cos(), -length * power.sin()], -2)], -1)

@@ -9,7 +9,11 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class ProductGroup(Group):
-    """A direct product of groups that act on different things."""
+    """A direct product of at most one group that permutes nodes and one that acts on space.
+
+    Raises:
+        ValueError: Two factors act on the same thing.
+    """
 
     def __init__(self, factors: tuple[Group, ...]) -> None:
         for kind, where in ((NodeGroup, "nodes"), (GeometricGroup, "space")):
@@ -39,12 +43,12 @@ class ProductGroup(Group):
 
 
 def node_and_space(group: Group) -> tuple[NodeGroup | None, GeometricGroup | None]:
-    """The factor that permutes nodes and the one that acts on space, of which a product has one each at most."""
+    """Returns the factor that permutes nodes and the factor that acts on space, each None if there is none."""
     nodes = next((factor for factor in factors(group) if isinstance(factor, NodeGroup)), None)
     space = next((factor for factor in factors(group) if isinstance(factor, GeometricGroup)), None)
     return nodes, space
 
 
 def factors(group: Group) -> tuple[Group, ...]:
-    """The factors of a direct product, or the group alone."""
+    """The factors of a direct product; a tuple of the group itself if it is no product."""
     return group.factors if isinstance(group, ProductGroup) else (group,)

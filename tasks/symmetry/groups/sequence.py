@@ -1,4 +1,4 @@
-"""C_n and D_n: the symmetries of a cyclic sequence."""
+"""C_n and D_n, the symmetries of a cyclic sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from tasks.symmetry.structure import Structure
 
 
 class SequenceGroup(NodeGroup):
-    """C_n, shifts of the sequence that the n nodes which exist are, or D_n, which also reads it backwards."""
+    """C_n, the cyclic shifts of the n nodes that exist, or D_n, which adds the reversals.
+
+    Args:
+        reversals: True for D_n.
+    """
 
     def __init__(self, reversals: bool = False) -> None:
         self.reversals = reversals
@@ -25,7 +29,7 @@ class SequenceGroup(NodeGroup):
         return identity_permutation(x)
 
     def head(self, x: Structure, scores: Tensor) -> Permutation:
-        """g whose inverse starts at the node of highest score and, in D_n, goes on to its higher neighbour."""
+        """The elements whose inverse moves the node of highest score first and, in D_n, its higher neighbour second."""
         start = scores.masked_fill(~x.mask[:, None], -torch.inf).argmax(-1, keepdim=True)
         step = torch.ones_like(start)
         if self.reversals:
@@ -33,14 +37,17 @@ class SequenceGroup(NodeGroup):
         return self.element(x, start, step)
 
     def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
-        """Behind it, the law over all elements that softmaxes make of what the head compares."""
+        """The head with the mean matrix of a law over all elements as its relaxation.
+
+        The law is a softmax over start nodes and, in D_n, a sigmoid for the direction; ``steps`` has no effect.
+        """
         element = self.head(x, scores.detach())
         start = (scores / temperature).masked_fill(~x.mask[:, None], -torch.inf).softmax(-1)
         laws = [(1, start)]
         if self.reversals:
             forwards = (self._rise(x, scores) / temperature).sigmoid()
             laws = [(1, start * forwards), (-1, start * (1 - forwards))]
-        # The mean of the matrices of h: node i stands at place j where h starts at i - step j. Then g^-1 times it.
+        # The mean matrix of elements h of the law, times g^-1. Node i is at place j if h starts at i - step j.
         places = torch.arange(x.nodes, device=scores.device)
         length = x.node_counts[:, None, None, None]
         soft = sum(
@@ -50,14 +57,14 @@ class SequenceGroup(NodeGroup):
         return Permutation(element.images, element.preimages, soft * x.pair_mask[:, None])
 
     def element(self, x: Structure, start: Tensor, step: Tensor) -> Permutation:
-        """``j -> start + step j`` for ``start`` and ``step`` (1, or -1) ``[B, K, 1]``."""
+        """The permutations j -> start + step j modulo n, for ``start`` and ``step`` (1 or -1) ``[B, K, 1]``."""
         places = torch.arange(x.nodes, device=start.device)
         images = (start + step * places) % x.node_counts[:, None, None]
         return Permutation.from_images(torch.where(x.mask[:, None], images, places))
 
     @staticmethod
     def _rise(x: Structure, scores: Tensor) -> Tensor:
-        """``[B, K, N]``: the score of the node after each, less that of the node before it."""
+        """The score of the next node minus that of the previous one, for each node, ``[B, K, N]``."""
         places = torch.arange(x.nodes, device=scores.device)
         length = x.node_counts[:, None]
         after, before = (((places + side) % length)[:, None].expand_as(scores) for side in (1, -1))

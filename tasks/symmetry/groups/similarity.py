@@ -1,4 +1,4 @@
-"""Sim(d) and SSim(d): isometries with a change of scale."""
+"""Sim(d) and SSim(d), isometries with a change of scale."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from tasks.symmetry.structure import Structure
 
 
 class SimilarityGroup(GeometricGroup):
-    """Sim(d), or SSim(d) where ``special``: x -> s R x + t with s > 0 and R in O(d) or SO(d); vectors scale too.
+    """Sim(d), the maps x -> s R x + t with s > 0 and R in O(d), or SSim(d) with R in SO(d). Vectors v map to s R v.
 
-    At rest, the centroid is the origin and the root mean square distance of the points from it is 1 (no scale is
-    taken out where all points are one).
+    In the rest frame the centroid is the origin and the root mean square distance of the points from it is 1. If all
+    points coincide the scale is left as it is.
+
+    Args:
+        dimension: d.
+        special: True for SSim(d).
     """
 
     translates = True
@@ -48,12 +52,12 @@ class SimilarityGroup(GeometricGroup):
 
 
 def _scaled(isometry: Affine, scale: Tensor) -> Affine:
-    """x -> s R x + t for ``scale`` ``[B, K or 1]``."""
+    """The maps x -> s R x + t for an isometry (R, t) and ``scale`` s ``[B, K or 1]``."""
     return Affine(isometry.matrix * scale[..., None, None], isometry.translation)
 
 
 def _size(x: Structure) -> Tensor:
-    """``[B, 1]``: root mean square distance of the points from their centroid, 1 where that is zero."""
+    """The root mean square distance ``[B, 1]`` of the points from their centroid, 1 if it is zero."""
     points = x.geometry[..., : x.points.shape[-1]]
     squares = points.square().sum((1, 2, 3)) / (x.node_counts * x.points.shape[-1])
     return torch.where(squares > 0, squares, 1.0).sqrt()[:, None]

@@ -1,4 +1,4 @@
-"""S_n."""
+"""S_n, the symmetric group."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tasks.symmetry.sinkhorn import soft_identity
 from tasks.symmetry.sorting import sort_descending
 from tasks.symmetry.structure import Structure
 
-UNIT_SPREAD = 2**0.5  # two entries of a unit vector differ by no more
+UNIT_SPREAD = 2**0.5  # the largest difference of two entries of a unit vector
 
 
 class SymmetricGroup(NodeGroup):
-    """S_n: permutations of the nodes that exist."""
+    """S_n, the permutations of the nodes that exist."""
 
     name = "S_n"
 
@@ -26,11 +26,11 @@ class SymmetricGroup(NodeGroup):
         return identity_permutation(x)
 
     def head(self, x: Structure, scores: Tensor) -> Permutation:
-        """g whose inverse puts nodes in descending order of their scores."""
+        """The permutations whose inverse sorts nodes in descending order of their scores."""
         return Permutation.from_images(sort_descending(scores, x.mask[:, None]))
 
     def relaxed_head(self, x: Structure, scores: Tensor, temperature: float, steps: int) -> Permutation:
-        """Behind it, ``steps`` normalisations of SoftSort (see :func:`~tasks.symmetry.sinkhorn.soft_identity`)."""
+        """The head with Sinkhorn-normalised SoftSort (:func:`~tasks.symmetry.sinkhorn.soft_identity`) as relaxation."""
         mask = x.mask[:, None].expand_as(scores)
         hard = Permutation.from_images(sort_descending(scores, mask))
         in_order = hard.inverse().act(scores[..., None], Representation.NODE_SCALARS).squeeze(-1)
@@ -39,6 +39,6 @@ class SymmetricGroup(NodeGroup):
 
 
 def identity_permutation(x: Structure) -> Permutation:
-    """``[B, 1]`` of it."""
+    """The identity permutation, one for each structure."""
     places = torch.arange(x.nodes, device=x.mask.device).expand(len(x), 1, -1)
     return Permutation(places, places)

@@ -12,9 +12,13 @@ from tasks.symmetry.structure import Structure
 
 
 class UnitaryGroup(CompactGroup):
-    """U(d), or SU(d) where ``special``, on C^d as R^2d: d real parts, then d imaginary parts.
+    """U(d) or SU(d) on C^d, which is stored as R^2d: d real parts, then d imaginary parts.
 
-    U = A + i B is the orthogonal matrix [[A, -B], [B, A]], so that structures and networks stay real.
+    U = A + i B is the orthogonal matrix [[A, -B], [B, A]], so that structures and networks are real.
+
+    Args:
+        complex_dimension: d.
+        special: True for SU(d).
     """
 
     def __init__(self, complex_dimension: int, special: bool = False) -> None:
@@ -30,7 +34,7 @@ class UnitaryGroup(CompactGroup):
         return LinearMap(identity_matrix(x, self.dimension))
 
     def compact_head(self, frame: Tensor) -> LinearMap:
-        """Of the first d columns, as complex vectors."""
+        """By Gram-Schmidt on the first d columns, read as complex vectors."""
         real, imaginary = frame[..., : self.complex_dimension].chunk(2, -2)
         unitary = gram_schmidt(torch.complex(real, imaginary), self.special)
         top = torch.cat([unitary.real, -unitary.imag], -1)
@@ -38,6 +42,6 @@ class UnitaryGroup(CompactGroup):
         return LinearMap(torch.cat([top, bottom], -2))
 
     def covariants(self, vectors: Tensor) -> Tensor:
-        """With i times each."""
+        """Adds i times each vector."""
         real, imaginary = vectors.chunk(2, -2)
         return torch.cat([vectors, torch.cat([-imaginary, real], -2)], -1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines.bases.gin_id import GINID
+from baselines.catalogue.shared import GraphNetworkSettings
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import SymmetricGroup
 from tasks.symmetry.representation import Representation
@@ -39,7 +40,7 @@ def test_values_and_gradients_are_those_of_gin_on_every_copy(
         x = replace(x, edge_scalars=x.edge_scalars * torch.rand(6, 6, 1, dtype=torch.float64))
     base = GINID(
         Signature.of(x, output, 2),
-        {"width": 7, "layers": 3, "activation": "relu", "final_activation": False, "head": [5]},
+        GraphNetworkSettings(width=7, layers=3, head=(5,)),
     ).double()
     scores = torch.randn(4, SAMPLES, 6, dtype=torch.float64, requires_grad=True)
     found: list[list[Tensor]] = []

@@ -21,13 +21,14 @@ from transformers import ViTConfig, ViTModel
 from baselines.bases import vit, vit_encoder, vit_weights
 from baselines.bases.vit import VisionTransformer
 from baselines.catalogue import VIT
+from baselines.catalogue.base_models import ViTSettings
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.groups.symmetric import identity_permutation
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
-SMALL: Mapping[str, Any] = {**VIT.params, "grid": 4, "width": 16, "layers": 2, "heads": 2, "weights": "random"}
+SMALL: Mapping[str, Any] = {"grid": 4, "width": 16, "layers": 2, "heads": 2, "weights": "random"}
 NODES = 10
 
 
@@ -44,7 +45,8 @@ def graphs() -> Structure:
 
 def network(output: Representation, channels: int = 2, **params: Any) -> VisionTransformer:
     torch.manual_seed(0)
-    return VisionTransformer(Signature.of(graphs(), output, channels), {**SMALL, **params}).double().eval()
+    settings = VIT.settings_from({**SMALL, **params})
+    return VisionTransformer(Signature.of(graphs(), output, channels), settings).double().eval()
 
 
 def values(model: VisionTransformer, x: Structure) -> Tensor:
@@ -60,7 +62,7 @@ def conjugated(model: VisionTransformer, x: Structure, element: Permutation) -> 
 def test_has_the_blocks_of_the_published_size() -> None:
     signature = Signature.of(graphs(), Representation.NODE_SCALARS, 2)
     with torch.device("meta"):
-        model = VisionTransformer(signature, {**SMALL, **vit_weights.SIZES})
+        model = VisionTransformer(signature, VIT.settings_from({**SMALL, **vit_weights.SIZES}))
     projections = (model.embed_image, model.embed_sequence, model.head)
     new = sum(p.numel() for part in projections for p in part.parameters())
     published = ViTConfig(hidden_size=768, num_hidden_layers=12, num_attention_heads=12)  # image 224, patch 16
@@ -143,7 +145,7 @@ def test_node_features_enter_once() -> None:
         changed = replace(x, node_scalars=x.node_scalars * 2)
         assert ((values(model, changed) - values(model, x)).abs().amax(1) > 1e-3).all()
         signature = Signature.of(bare, Representation.GRAPH_SCALARS, 2)
-        of_edges = VisionTransformer(signature, {**SMALL, "node_features": node_features}).double()
+        of_edges = VisionTransformer(signature, VIT.settings_from({**SMALL, "node_features": node_features})).double()
         assert of_edges.embed_sequence is None and values(of_edges, bare).shape == (4, 2)
 
 
@@ -270,7 +272,7 @@ def test_a_checkpoint_that_lacks_a_weight_is_refused(hub: Path, monkeypatch: pyt
 def test_the_published_size_fits_the_network() -> None:
     with torch.device("meta"):
         names = vit_encoder.from_timm(in_the_names_of_timm(width=768, layers=12, tokens=197))
-        ours = vit_encoder.encoder({**VIT.params, "weights": "random"}).state_dict()
+        ours = vit_encoder.encoder(ViTSettings(weights="random")).state_dict()
     assert {name: value.shape for name, value in names.items()} == {
         name: value.shape for name, value in ours.items() if "patch_embeddings" not in name
     }
@@ -293,11 +295,9 @@ def test_says_what_cannot_be(params: dict[str, Any], output: Representation, sen
 
 def test_auto_means_the_best_checkpoint_that_fits_and_is_at_hand(hub: Path) -> None:
     """The published one, else the other one, else none; tables tell it by its name."""
-    asked = {**VIT.params, "weights": "auto"}
-
     def found(**params: Any) -> str | None:
         vit_weights.at_hand.cache_clear()
-        return VIT.weights(VIT.resolve({**asked, **params}))
+        return VIT.weights(VIT.resolve(VIT.settings_from(params)))
 
     assert found() == "random weights"
     in_cache(hub, vit_weights.IN21K, {})

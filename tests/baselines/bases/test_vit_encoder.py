@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from baselines.bases.transformer import EncoderLayer, PairTransformer
+from baselines.catalogue.base_models import TransformerSettings
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tests.structures import random_graphs, random_particles
@@ -51,8 +52,8 @@ class Masks(TorchDispatchMode):
 def test_there_is_a_mask_only_where_something_is_padded(padded: bool) -> None:
     x = random_graphs(3, 5) if padded else random_particles(3, 5)
     output = Representation.GRAPH_SCALARS if padded else Representation.NODE_POINTS
-    params = {"width": 12, "layers": 2, "heads": 3, "equal_layers": False}
-    network = PairTransformer(Signature.of(x, output, 1), params).double().train()
+    settings = TransformerSettings(width=12, layers=2, heads=3)
+    network = PairTransformer(Signature.of(x, output, 1), settings).double().train()
     with Masks() as masks:
         network(x)
     assert (masks.count > 0) == padded

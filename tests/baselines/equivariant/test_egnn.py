@@ -16,7 +16,7 @@ import torch
 from egnn_pytorch import EGNN as TheirLayer
 from torch import Tensor, nn
 
-from baselines.catalogue import EGNN as CARD
+from baselines.catalogue.equivariant import EGNNSettings
 from baselines.equivariant.egnn import EGNN, EGNNLayer
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -28,7 +28,7 @@ SILENCE = 40.0  # SiLU(-SILENCE ** 2) is zero in float64
 
 def network(x: Structure) -> EGNN:
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    built = EGNN(signature, {**CARD.params, "width": WIDTH}).double()
+    built = EGNN(signature, EGNNSettings(width=WIDTH)).double()
     for layer in built.layers:
         nn.init.normal_(layer.position[2].weight, std=0.5)  # the published start would hide the moves
     return built

@@ -34,7 +34,7 @@ SEED = torch.tensor(7)
 def learned(x: Structure, **params: object) -> LearnedSampler:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     symmetry = S_N if signature.geometry == 0 else group(("S_n", "E(3)"))
-    return LearnedSampler(symmetry, signature, {**LEARNED.params, "width": 16, **params}).double().eval()
+    return LearnedSampler(symmetry, signature, LEARNED.settings_from({"width": 16, **params})).double().eval()
 
 
 def moved(g: Element, colours: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from baselines.build import load
+from baselines.build import build_sampler
 from baselines.cards import MethodCard, SamplerCard
 from baselines.catalogue import MLP, SAMPLERS
 from tasks.cards import TaskCard
@@ -37,7 +37,7 @@ def test_a_pair_that_does_not_fit_cannot_be_built_for_the_same_reason(
     x = structures(task, names, edges)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     try:
-        load(sampler.implementation)(group(names), signature, {**sampler.params, "width": 8})
+        build_sampler(sampler, group(names), signature, {"width": 8} if "width" in sampler.params else {})
     except ValueError as error:
         assert reason is not None and reason.endswith(str(error))
     else:

@@ -42,7 +42,7 @@ def structure(points: Tensor) -> Structure:
 
 
 def frame(x: Structure, name: str, **params: object) -> FrameSampler:
-    return FrameSampler(group((name,)), Signature.of(x, Representation.NODE_POINTS, 1), {**FRAME.params, **params})
+    return FrameSampler(group((name,)), Signature.of(x, Representation.NODE_POINTS, 1), FRAME.settings_from(params))
 
 
 def matrices(sampler: FrameSampler, x: Structure, samples: int, seed: int) -> Tensor:

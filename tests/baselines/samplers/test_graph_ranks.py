@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.catalogue import FRAME, MINIMAL_FRAME
+from baselines.catalogue.samplers import FrameSettings, MinimalFrameSettings
 from baselines.samplers import graph_ranks
 from baselines.samplers.frame_averaging import FrameSampler
 from baselines.samplers.graph_ranks import digest, lexicographic_ranks, ranked, ranks_of, spectral_signature
@@ -30,7 +30,7 @@ GRAPHS: dict[str, Callable[[], Graphs]] = {
 
 
 def frame(x: Structure) -> FrameSampler:
-    return FrameSampler(group(("S_n",)), Signature.of(x, Representation.GRAPH_SCALARS, 1), FRAME.params)
+    return FrameSampler(group(("S_n",)), Signature.of(x, Representation.GRAPH_SCALARS, 1), FrameSettings())
 
 
 def images(sampler: FrameSampler, x: Structure) -> torch.Tensor:
@@ -88,10 +88,10 @@ def test_padding_repeating_and_joining_keep_ranks() -> None:
 def test_only_frames_that_sort_graphs_know_beforehand() -> None:
     particles, graphs = random_particles(3, 4), random_graphs(3, 4)
     in_space = FrameSampler(
-        group(("O(3)",)), Signature.of(particles, Representation.NODE_POINTS, 1), {**FRAME.params, "exact": True}
+        group(("O(3)",)), Signature.of(particles, Representation.NODE_POINTS, 1), FrameSettings(exact=True)
     )
     minimal = MinimalFrameSampler(
-        group(("S_n",)), Signature.of(graphs, Representation.GRAPH_SCALARS, 1), MINIMAL_FRAME.params
+        group(("S_n",)), Signature.of(graphs, Representation.GRAPH_SCALARS, 1), MinimalFrameSettings()
     )
     assert in_space.prepared(particles) is particles
     assert minimal.prepared(graphs) is graphs

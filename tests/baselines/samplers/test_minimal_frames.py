@@ -28,7 +28,7 @@ EUCLIDEAN = ["O(3)", "SO(3)", "E(3)", "SE(3)"]
 
 def sampler(x: Structure, *names: str, **params: object) -> MinimalFrameSampler:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    return MinimalFrameSampler(group(names), signature, {**MINIMAL_FRAME.params, **params})
+    return MinimalFrameSampler(group(names), signature, MINIMAL_FRAME.settings_from(params))
 
 
 def element(built: MinimalFrameSampler, x: Structure, seed: int) -> LinearMap | Rigid | Permutation:

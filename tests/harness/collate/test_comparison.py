@@ -98,7 +98,7 @@ def test_the_table_has_a_cell_for_every_title_and_doubts_few_seeds(tmp_path: Pat
     assert [len(row) for row in rows] == [len(titles)]
     assert rows[0][-3:] == ["1 [0, 2]", "0.7500 [0.5000, 1]", "2"]
     (doubt,) = sentences(found, "gnn-ps", "gnn-ga")
-    assert "fewest seeds in common are 2" in doubt
+    assert "only 2 seeds in common" in doubt
     enough = [replace(found[0], seeds=5), found[0]]
     assert sentences(enough, "gnn-ps", "gnn-ga")[-1] == doubt
     (value,) = as_values(found)
@@ -156,7 +156,7 @@ def test_both_means_are_those_of_the_middle_half(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_what_is_not_the_same_contest_is_not_compared(tmp_path: Path, change: dict[str, dict[str, Any]]) -> None:
+def test_different_comparison_groups_are_not_compared(tmp_path: Path, change: dict[str, dict[str, Any]]) -> None:
     """A run of the first method that is changed alike is compared, so nothing but ``change`` parts the two."""
     ((part, values),) = change.items()
     (record,) = scores("gnn-ga", 1.0)

@@ -16,8 +16,8 @@ from harness.collate import Tables, collate
 from harness.records.devices import device_of
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.sections.costs import ContestCosts, costs
-from harness.report.sections.group_size_scaling import size_curves
+from harness.report.sections.costs import ComparisonGroupCosts, costs
+from harness.report.sections.group_size_scaling import group_size_scaling
 from harness.report.sections.overview import overview
 from harness.training.stack_note import stack_note, stack_of
 from tests.harness.synthetic import default_provenance, make_record, write
@@ -44,9 +44,9 @@ def tables_of(root: Path, *records: Record) -> Tables:
     return collate(Store(root / "store"))
 
 
-def shown(contest: ContestCosts) -> list[dict[str, str]]:
-    titles = [column.title for column in contest.table.columns]
-    return [{title: cell.text for title, cell in zip(titles, row, strict=True)} for row in contest.table.rows]
+def shown(found: ComparisonGroupCosts) -> list[dict[str, str]]:
+    titles = [column.title for column in found.table.columns]
+    return [{title: cell.text for title, cell in zip(titles, row, strict=True)} for row in found.table.rows]
 
 
 @pytest.mark.parametrize(
@@ -168,12 +168,12 @@ def test_a_size_that_ran_on_two_devices_has_one_score_and_two_costs(tmp_path: Pa
     assert tables.scaling.select("size", "mean", "seeds", "device", "seconds_per_example").rows() == [
         (n, 2.0, 3, *of) for n in (4, 8) for of in (("AMD EPYC, 2 threads", 2.0), ("NVIDIA H100", 0.01))
     ]
-    part = size_curves(tables)[0].protocols[0]
+    part = group_size_scaling(tables)[0].protocols[0]
     titles = [column.title for column in part.table.columns]
     assert [row[titles.index("Device")].text for row in part.table.rows] == ["AMD EPYC, 2 threads", "NVIDIA H100"] * 2
-    quality, *_ = part.group.figures
+    quality, *_ = part.figure_group.figures
     assert [trace["x"] for trace in quality.spec["data"] if "name" in trace] == [[4, 8]]
-    drawn = {figure.title: figure.spec["data"] for figure in part.group.figures}
+    drawn = {figure.title: figure.spec["data"] for figure in part.figure_group.figures}
     for device, seconds in (("AMD EPYC, 2 threads", 2000.0), ("NVIDIA H100", 10.0)):
         (line,) = [trace for trace in drawn[f"Time per example against size, {device}"] if "name" in trace]
         assert line["y"] == pytest.approx([seconds] * 2)
@@ -188,53 +188,53 @@ def test_a_front_holds_for_one_device(tmp_path: Path) -> None:
         costing(CPU, 1e-1, method="gnn-ps", value=0.4),
         costing({"device": None}, 1e-1, method="gnn-canonical", value=0.5),
     ]
-    contest = costs(tables_of(tmp_path, *records))[0].contests[0]
-    titles = [column.title for column in contest.table.columns]
+    found = costs(tables_of(tmp_path, *records))[0].comparison_groups[0]
+    titles = [column.title for column in found.table.columns]
     for title in ("Time / example", "Memory", "Training"):
-        best = {row[0].text for row in contest.table.rows if row[titles.index(title)].mark == "best"}
+        best = {row[0].text for row in found.table.rows if row[titles.index(title)].mark == "best"}
         assert best == {"egnn", "gnn-fa", "gnn-canonical"}
-    parameters = {row[0].text for row in contest.table.rows if row[titles.index("Parameters")].mark == "best"}
+    parameters = {row[0].text for row in found.table.rows if row[titles.index("Parameters")].mark == "best"}
     assert parameters == {"egnn"}
-    assert contest.group is not None
-    assert [figure.name for figure in contest.group.figures][:4] == [
+    assert found.figure_group is not None
+    assert [figure.name for figure in found.figure_group.figures][:4] == [
         "FLOPs", "time on AMD EPYC, 2 threads", "time on NVIDIA H100", "time on device not recorded",
     ]  # fmt: skip
-    time = contest.group.figures[1].spec["data"]
+    time = found.figure_group.figures[1].spec["data"]
     assert {trace["name"] for trace in time if "name" in trace} == {"gnn-fa", "gnn-ps"}
-    assert not any("was not measured" in remark for remark in contest.group.remarks)
+    assert not any("was not measured" in remark for remark in found.figure_group.remarks)
 
 
 def test_a_method_on_two_devices_has_a_row_for_each_and_one_name(tmp_path: Path) -> None:
     records = [costing(CPU, 2.0), costing(GPU, 0.01, 1), costing(CPU, 1.0, method="gnn-ga")]
     tables = tables_of(tmp_path, *records, on(CPU, "gnn-fa", error="It broke."))
-    contest = costs(tables)[0].contests[0]
-    assert sorted((row["Method"], row["Device"], row["Time / example"]) for row in shown(contest)) == [
+    found = costs(tables)[0].comparison_groups[0]
+    assert sorted((row["Method"], row["Device"], row["Time / example"]) for row in shown(found)) == [
         ("egnn", "AMD EPYC, 2 threads", "2.00 s"),
         ("egnn", "NVIDIA H100", "10.0 ms"),
         ("gnn-fa", "–", "–"),  # noqa: RUF001
         ("gnn-ga", "AMD EPYC, 2 threads", "1.00 s"),
     ]
-    assert contest.group is not None
-    assert [series.name for series in contest.group.legend] == ["egnn", "gnn-ga"]
-    flops = next(figure for figure in contest.group.figures if figure.name == "FLOPs")
+    assert found.figure_group is not None
+    assert [series.name for series in found.figure_group.legend] == ["egnn", "gnn-ga"]
+    flops = next(figure for figure in found.figure_group.figures if figure.name == "FLOPs")
     assert len([trace for trace in flops.spec["data"] if "name" in trace]) == 2
-    assert any("a front holds for one device" in remark for remark in contest.remarks)
+    assert any("each Pareto front is for one device" in remark for remark in found.remarks)
     assert any("2 kinds of device" in warning for warning in overview(tables).warnings)
 
 
 def test_one_device_is_not_named_in_every_row(tmp_path: Path) -> None:
-    contest = costs(tables_of(tmp_path, costing(CPU, 2.0), costing(CPU, 1.0, 1)))[0].contests[0]
-    assert "Device" not in shown(contest)[0] and contest.remarks == ()
-    assert contest.group is not None
-    assert [figure.name for figure in contest.group.figures][1] == "time"
+    found = costs(tables_of(tmp_path, costing(CPU, 2.0), costing(CPU, 1.0, 1)))[0].comparison_groups[0]
+    assert "Device" not in shown(found)[0] and found.remarks == ()
+    assert found.figure_group is not None
+    assert [figure.name for figure in found.figure_group.figures][1] == "time"
 
 
-def test_stacks_on_one_device_are_told_apart_in_training_only(tmp_path: Path) -> None:
+def test_stacks_on_one_device_are_separate_in_training_only(tmp_path: Path) -> None:
     records = [costing(CPU, 1.0, notes=(stack_note(2),)), costing(CPU, 5.0, method="gnn-ga", value=0.6)]
-    contest = costs(tables_of(tmp_path, *records))[0].contests[0]
-    assert {row["Device"] for row in shown(contest)} == {"AMD EPYC, 2 threads", "AMD EPYC, 2 threads, stacks of 2"}
-    assert contest.group is not None
-    names = [figure.name for figure in contest.group.figures]
+    found = costs(tables_of(tmp_path, *records))[0].comparison_groups[0]
+    assert {row["Device"] for row in shown(found)} == {"AMD EPYC, 2 threads", "AMD EPYC, 2 threads, stacks of 2"}
+    assert found.figure_group is not None
+    names = [figure.name for figure in found.figure_group.figures]
     assert "time" in names and "training time on AMD EPYC, 2 threads, stacks of 2" in names
 
 

@@ -20,9 +20,10 @@ from harness.bundles.importing import checked_bundle, import_bundle
 from harness.bundles.reference import reference_runs
 from harness.collate import collate, incremental, kept
 from harness.records.compaction import compact
+from harness.records.record_files import FAILED
 from harness.records.segment_file import HISTORY, Kept, write_segment
 from harness.records.segments import Segments
-from harness.records.store import FAILED, STATUSES, Store
+from harness.records.store import STATUSES, Store
 from tests.harness.synthetic import demo_records, make_record, write
 
 STAMP = list(incremental.STAMP)

@@ -18,7 +18,7 @@ from harness.collate.regression import regression
 from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.sections.regression import against
+from harness.report.sections.regression import regression_section
 from harness.spec import NEUTRAL
 from tests.harness.synthetic import make_record, renamed, write
 
@@ -130,7 +130,7 @@ def test_all_cells_are_looked_at_at_once(direction: str, verdict: str) -> None:
     assert row["adjusted"] >= 0.05
     outside = ((among["low"] > 0) | (among["high"] < 0)).sum()
     assert 1 < outside < 30
-    assert f"; {outside} further intervals of 95 % without 0 are" in against(among, "before").sentences[1]
+    assert f" {outside} further 95 % intervals without 0 " in regression_section(among, "before").sentences[1]
 
 
 def test_two_seeds_with_equal_differences_are_too_few(tmp_path: Path) -> None:
@@ -202,7 +202,8 @@ def test_readers_get_what_moved_first_and_the_counts(tmp_path: Path) -> None:
     ]
     before = [*records(values), *records(values, method="b"), *records([2.0, 1.1], method="c")]
     before += records([9.0, 1.1, 3.0, 2.5, 3.5], method="d")
-    section = against(regression(runs_of(tmp_path / "now", *now), runs_of(tmp_path / "before", *before)), "before")
+    runs = runs_of(tmp_path / "now", *now), runs_of(tmp_path / "before", *before)
+    section = regression_section(regression(*runs), "before")
     assert section.regressed
     shown = [[cell.text for cell in row[:2]] for row in section.table.rows]
     assert shown == [["a", "worse"], ["c", "too few seeds"]]
@@ -210,13 +211,13 @@ def test_readers_get_what_moved_first_and_the_counts(tmp_path: Path) -> None:
     assert (few.text, few.note) == ("-0.5000", "no interval: too few seeds")
     assert [cell.text for cell in section.table.rows[1][6:8]] == ["1.550", "1.100"]
     assert [cell.text for cell in section.table.rows[1][10:]] == ["2 → 3", "0 → 1"]
-    assert section.sentences[0] == "4 cells in both: 1 worse."
+    assert section.sentences[0] == "4 results in both: 1 worse."
     assert section.sentences[1].startswith("3 differences tested at once") and "Holm" in section.sentences[1]
     assert section.sentences[2] == (
-        "1 cell with another value but too few seeds to say that it moved: 5 are needed on both sides."
+        "1 result with another value but too few seeds to test the difference: 5 are needed on both sides."
     )
-    same = against(regression(runs_of(tmp_path / "now"), runs_of(tmp_path / "now")), "now")
-    assert not same.regressed and same.sentences[0] == "4 cells in both: none moved by more than noise."
+    same = regression_section(regression(runs_of(tmp_path / "now"), runs_of(tmp_path / "now")), "now")
+    assert not same.regressed and same.sentences[0] == "4 results in both: no change beyond noise."
 
 
 def test_earlier_results_may_be_a_store_several_or_a_bundle(tmp_path: Path) -> None:
@@ -239,10 +240,10 @@ def test_what_is_worse_comes_first_and_what_is_lost_is_a_regression(tmp_path: Pa
     before += [*records([1.0], method="lost"), *records([1.0], method="old")]
     found = moved(tmp_path, now, before)
     assert [row["verdict"] for row in found] == ["worse", "lost", "better", "only before", "only now", "same"]
-    section = against(pl.DataFrame(found[1:]), "before")
+    section = regression_section(pl.DataFrame(found[1:]), "before")
     assert section.regressed  # what is lost alone
-    assert section.sentences[0] == "3 cells in both: 1 lost, 1 better."
-    assert not against(pl.DataFrame(found[2:]), "before").regressed
+    assert section.sentences[0] == "3 results in both: 1 lost, 1 better."
+    assert not regression_section(pl.DataFrame(found[2:]), "before").regressed
 
 
 def test_of_several_other_settings_none_is_said_to_be_the_one_that_changed(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from harness.collate import Tables, collate
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.registry import resolve
-from harness.report.content.deviations import departures
+from harness.report.content.deviations import deviations
 from harness.report.content.settings import changed_settings
 from harness.spec import NEUTRAL
 from harness.training.results import CurvePoint, Stage, VariancePoint
@@ -299,9 +299,9 @@ def test_runs_from_before_a_setting_that_changes_nothing_are_pooled_with_those_a
 
 def test_a_run_from_before_a_setting_departs_where_that_is_published_at_another_value() -> None:
     spec = resolve("teacher_space_invariant", "mlp-canonical", "standard", 0).to_dict()
-    assert departures(spec) == {}
+    assert deviations(spec) == {}
     sampler = {name: value for name, value in spec["sampler"].items() if name != "axis_floor"}
-    assert departures({**spec, "sampler": sampler}) == {"sampler.axis_floor": 0.0}
+    assert deviations({**spec, "sampler": sampler}) == {"sampler.axis_floor": 0.0}
 
 
 def test_all_seeds_of_a_setting_have_one_text_of_it() -> None:

@@ -68,7 +68,7 @@ def test_evaluation_goes_on_with_fewer_samples_and_nothing_is_trained_twice(
     assert starts == [None]
     assert [size for size in evaluated if size > 3] == [11, 5]  # what was too much once is not tried again
     assert found.notes == ("out of memory in evaluation: chunk 2 instead of all samples",)
-    assert "evaluation goes on with 2 group samples at a time" in store.log_path(job.spec.digest).read_text()
+    assert "evaluation continues with 2 group samples at a time" in store.log_path(job.spec.digest).read_text()
     monkeypatch.undo()
     expected = run_job(job, Store(tmp_path / "large"), None)
     assert found.metrics == pytest.approx(dict(expected.metrics), rel=1e-9)

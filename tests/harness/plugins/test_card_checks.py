@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.catalogue import EGNN, MLP
-from baselines.limits import NETWORK, Q
 from harness import registry
 from harness.errors import SymbenchError
 from harness.plugins.card_checks import method_fault, task_fault
@@ -25,6 +24,7 @@ from tasks.cards import Recipe, TaskCard
 from tasks.catalogue import NBODY
 from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
+from tasks.settings import setting
 
 METHODS = list(registry.methods().values())
 LEARNED = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
@@ -54,6 +54,53 @@ class Raising:
 
     def normal(self, value: Any) -> Any:
         return value
+
+
+class Unstated:
+    """Settings that are no dataclass."""
+
+    width = 3
+
+
+@dataclass(kw_only=True)
+class Changeable:
+    """Settings that can be changed after they are made."""
+
+    width: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusing:
+    """Settings whose defaults do not go together."""
+
+    width: int = 3
+
+    def __post_init__(self) -> None:
+        raise ValueError("width is odd\nand more")
+
+
+def own_settings(**defaults: Any) -> type:
+    """A frozen dataclass with one field for each of ``defaults``; a value may be a field itself."""
+    return make_dataclass("Own", [(name, Any, value) for name, value in defaults.items()], frozen=True, kw_only=True)
+
+
+SETTINGS_WRONG: list[tuple[Any, str]] = [
+    (None, "should be a frozen dataclass"),
+    ({"width": 3}, "should be a frozen dataclass"),
+    (EGNN.settings(), "should be a frozen dataclass"),
+    (Unstated, "should be a frozen dataclass"),
+    (Changeable, "should be a frozen dataclass"),
+    (own_settings(width=field()), "is Own, whose field 'width' has no default"),
+    (own_settings(width=field(default_factory=dict)), "is Own, whose field 'width' has no default"),
+    (own_settings(width=frozenset({1})), "has for 'width' a default that JSON has not: frozenset({1})"),
+    (own_settings(width=float("nan")), "has for 'width' a default that JSON has not: nan"),
+    (own_settings(width=setting(3, 5, "A number.")), "has for 'width' no limit such as those of tasks.limits, but 5"),  # type: ignore[arg-type]
+    (Refusing, "is Refusing, which cannot be built from its defaults (ValueError: width is odd)"),
+]
+DEFAULTS_WRONG: list[tuple[Any, str]] = [
+    (own_settings(width=setting(3, Range(most=2), "")), "the default 3 of 'width' on its base model card should be at"),
+    (own_settings(width=setting(3, Raising(), "")), "on its base model card should be a limit that raises"),  # type: ignore[arg-type]
+]
 
 
 def raises(*values: Any) -> Any:
@@ -165,13 +212,13 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "writes": [(frozenset({"graph_scalar"}), "did you mean 'graph_scalars'?"), (frozenset(), "one or more of")],
     "respects": [(frozenset({"SO3"}), "'SO3', which does not exist: did you mean 'SO(3)'?"), ("S_n", "a frozenset")],
     "implementation": [("baselines.bases.mlp:ML", "has no ML: did you mean"), (None, "like 'package.module:Class'")],
-    "params": [({"width": {1}}, "values that JSON has"), (None, "a mapping")],
-    "limits": [({"widht": COUNT}, "limits for 'widht', which is no parameter of it: did you mean 'width'?"),
-               ({"width": Range(above=1000)}, "the default 64 of 'width' on its base model card should be above 1000")],
+    "settings": SETTINGS_WRONG + DEFAULTS_WRONG,
     "check": [(None, "a function")],
-    "meanings": [({"width": 3}, "a mapping of parameters to functions"), (None, "a mapping")],
+    "meanings": [({"width": 3}, "a mapping of parameters to functions"), (None, "a mapping"),
+                 ({"widht": raises}, "meanings for 'widht', which is no parameter of it: did you mean 'width'?")],
     "max_tokens": [(0, "a whole number from 1 on, or None"), (True, "a whole number"), ("8", "a whole number")],
-    "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of")],
+    "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of"),
+                (vars, "should give an instance of EGNNSettings"), (type, "should give an instance of EGNNSettings")],
     "weights": [(None, "a function"), (lambda params: 1, "should give a text or None")],
 }  # fmt: skip
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
@@ -179,8 +226,7 @@ SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
     "guarantee": [(None, "a text")],
     "single": [("no", "True or False"), (1, "True or False")],
-    "params": [([], "a mapping")],
-    "limits": [({"noise_scal": COUNT}, "did you mean 'noise_scale'?"), ({"noise_scale": Range(above=10)}, "above 10")],
+    "settings": SETTINGS_WRONG,
     "check": [(1, "a function")],
     "choices": [({"p": lambda task: ("a",)}, "choices for 'p', which is no"), ({"q": ("a",)}, "a mapping"), (1, "a m")],
     "meanings": [({"q": 3}, "a mapping of parameters to functions"), (None, "a mapping")],
@@ -263,10 +309,9 @@ def test_what_a_function_may_give(name: str, right: list[Any], wrong: list[Any])
             Guarded(lambda value=value: value, name, "the card")()
 
 
-def test_limits_that_networks_share_may_name_what_a_network_has_not() -> None:
-    assert base_complaint(limits={**EGNN.limits, **NETWORK}) is None
-    assert sampler_complaint(limits={**LEARNED.limits, **Q}) is None
-    assert NETWORK.keys() - EGNN.params.keys() and Q.keys()
+def test_settings_need_no_limit_and_no_meaning() -> None:
+    assert base_complaint(settings=own_settings(width=3, names=("a",))) is None
+    assert sampler_complaint(settings=own_settings(scale=0.5), choices={}, meanings={}) is None
 
 
 def test_a_recipe_for_several_methods_gives_each_what_it_has() -> None:

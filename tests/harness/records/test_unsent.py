@@ -105,7 +105,7 @@ def test_while_the_address_takes_nothing_the_record_stays_and_counts(
             assert here.statuses() == {DIGEST: "succeeded"}
     assert "have gone" not in caplog.text
     assert len(here._ledger.unsent()[here.record_path(DIGEST, "succeeded")]) == 1
-    assert "Not all that is in" in caplog.text and "out of order" in caplog.text
+    assert "were not sent yet" in caplog.text and "out of order" in caplog.text
     assert here.read(DIGEST) == GOOD
     here.refresh()
     assert nearby("there").statuses() == {DIGEST: "succeeded"}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.rendering.pages import _json_script
+from harness.report.rendering.html import json_script
 from tests.harness.report.test_report import Page, report
 from tests.harness.synthetic import default_provenance, make_record, renamed
 
@@ -56,9 +56,13 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             for method in (f"one {name}", f"other {name}"):
                 device = {**default_provenance(), "device": f"{name} {seed}", "host": name}
                 made = make_record(
-                    method="gnn-ga", seed=seed, task_params={"nodes": nodes}, provenance=device, suite=name,
+                    method="gnn-ga",
+                    seed=seed,
+                    task_params={"nodes": nodes},
+                    provenance=device,
+                    suite=name,
                     notes=(name,),
-                )  # fmt: skip
+                )
                 made = replace(made, metrics={name: 0.5 + seed / 10})
                 records.append(renamed(made, **everywhere, metric=name, method=method))
     failed = make_record(method="gnn-ps", error=name)
@@ -90,9 +94,11 @@ def test_names_come_back_as_they_are(page: tuple[str, Page]) -> None:
 def test_plotly_reads_no_markup_but_ours(page: tuple[str, Page]) -> None:
     _, found = page
     read = [
-        (key, text) for figure in figures(found) for key, text in texts(figure)
+        (key, text)
+        for figure in figures(found)
+        for key, text in texts(figure)
         if key in ("name", "text", "hovertext", "hovertemplate", "ticktext", "title", "ticksuffix")
-    ]  # fmt: skip
+    ]
     assert {"name", "hovertext", "text"} <= {key for key, _ in read}
     for key, text in read:
         assert not re.search(r"[<>]", MARKUP.sub("", text)), (key, text)
@@ -106,11 +112,11 @@ values = st.recursive(
 
 @given(values)
 def test_json_in_a_script_element_is_the_value_and_cannot_end_it(value: Any) -> None:
-    written = _json_script(value)
+    written = json_script(value)
     assert json.loads(written) == value
     assert not re.search(r"[<>&\u2028\u2029]", written)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_in_json_is_a_gap(value: float) -> None:
-    assert json.loads(_json_script({"y": [value, 1.0]})) == {"y": [None, 1.0]}
+    assert json.loads(json_script({"y": [value, 1.0]})) == {"y": [None, 1.0]}

@@ -39,7 +39,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
-        reason = "chromium and chromedriver are needed to look at the page, and one of them is not installed"
+        reason = "chromium and chromedriver are needed to style at the page, and one of them is not installed"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     options = Options()
     options.binary_location = chromium
@@ -174,7 +174,7 @@ def test_a_head_stays_in_view_while_its_table_scrolls(browser: webdriver.Chrome,
     assert abs(moved[1]) <= 2 and abs(moved[2]) <= 2
 
 
-def test_a_dash_tells_its_reason_when_pressed(browser: webdriver.Chrome, page: Path) -> None:
+def test_a_dash_shows_its_reason_when_pressed(browser: webdriver.Chrome, page: Path) -> None:
     load(browser, page, 390)
     dash = browser.find_elements(By.CSS_SELECTOR, "#leaderboard td.missing .unseen")[0]
     assert dash.rect["width"] <= 1
@@ -245,7 +245,7 @@ def test_a_reader_chooses_the_cost_and_the_front_stays_marked(browser: webdriver
 def test_rows_are_filtered_by_all_words(browser: webdriver.Chrome, page: Path) -> None:
     load(browser, page, 390)
     box = browser.find_element(By.CSS_SELECTOR, "#leaderboard .filter")
-    box.find_element(By.TAG_NAME, "input").send_keys("Learned gin")
+    box.find_element(By.TAG_NAME, "input").send_keys("GIN -ps")
     rows = browser.find_element(By.CSS_SELECTOR, "#leaderboard table").find_elements(By.CSS_SELECTOR, "tbody tr")
     assert [row.find_element(By.TAG_NAME, "code").text for row in rows if row.is_displayed()] == ["gin_id-ps"]
     assert box.find_element(By.TAG_NAME, "output").text == f"1 of {len(rows)} rows"
@@ -276,7 +276,7 @@ def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Pa
     assert len(browser.find_elements(By.CSS_SELECTOR, "#samples .legend li")) == 16
     assert len(browser.find_elements(By.CSS_SELECTOR, "#cost .legend li")) == 40
     remarks = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".group .remark")]
-    assert "16 of 100 curves are drawn, the best at their largest k; the table has all." in remarks
+    assert "16 of 100 curves are drawn, those that are best at their largest k. The table has all." in remarks
     for table in script(
         browser, "return [...document.querySelectorAll('#leaderboard table, #samples table')].map(t => t.id)"
     ):

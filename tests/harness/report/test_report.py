@@ -17,7 +17,7 @@ from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
-from harness.report.rendering.pages import markdown_text
+from harness.report.rendering.markdown import markdown_text
 from harness.report.rendering.styles import ROLES
 from harness.report.sections.provenance import command
 from tests.harness.synthetic import demo_records, make_record, renamed, write
@@ -153,7 +153,7 @@ def test_the_markdown_says_what_the_page_says(demo: tuple[str, str]) -> None:
     assert "**" in demo[1]
 
 
-def test_a_newer_schema_is_told(tmp_path: Path) -> None:
+def test_a_newer_schema_gives_a_warning(tmp_path: Path) -> None:
     folder = tmp_path / "results" / "store" / "records"
     folder.mkdir(parents=True)
     (folder / "0123.json").write_text('{"schema": 99}')
@@ -162,7 +162,7 @@ def test_a_newer_schema_is_told(tmp_path: Path) -> None:
         assert "1 record is left out: written with schema 99, newer than the schema 1" in text
 
 
-def test_a_dirty_tree_and_a_second_device_are_told(tmp_path: Path) -> None:
+def test_a_dirty_tree_and_a_second_device_give_a_warning(tmp_path: Path) -> None:
     page, _ = report(
         tmp_path,
         make_record(provenance={"git_dirty": True, "git_commit": "abc", "device": "one"}),

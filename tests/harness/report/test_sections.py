@@ -15,9 +15,9 @@ from harness import registry
 from harness.collate import Tables, collate
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.content.pareto import MEASURES, MOST_POINTS, on_front
+from harness.report.content.pareto import MAX_POINTS, MEASURES, on_front
 from harness.report.rendering.cells import Cell, Table, missing
-from harness.report.sections.costs import ContestCosts, costs
+from harness.report.sections.costs import ComparisonGroupCosts, costs
 from harness.report.sections.failures import failures
 from harness.report.sections.leaderboard import leaderboard
 from harness.report.sections.method_cards import method_cards, task_cards
@@ -40,8 +40,8 @@ def cells(table: Table, title: str) -> dict[str, Cell]:
     return {row[0].text: row[place] for row in table.rows}
 
 
-def main_costs(root: Path, *records: Record) -> ContestCosts:
-    return costs(tables_of(root, *records))[0].contests[0]
+def main_costs(root: Path, *records: Record) -> ComparisonGroupCosts:
+    return costs(tables_of(root, *records))[0].comparison_groups[0]
 
 
 def costing(method: str, value: float | None, flops: float | None, seed: int = 0) -> Record:
@@ -69,19 +69,19 @@ def test_the_front_of_a_metric_to_raise_has_the_highest(tmp_path: Path) -> None:
     found = main_costs(tmp_path, *records)
     marks = {name: cell.mark for name, cell in cells(found.table, "FLOPs / example").items()}
     assert marks == {"gin": "best", "mlp-ga": "best", "mlp-fa": ""}
-    assert found.group is not None and [figure.name for figure in found.group.figures] == ["FLOPs"]
-    named = [trace["name"] for trace in found.group.figures[0].spec["data"] if trace.get("text")]
+    assert found.figure_group is not None and [figure.name for figure in found.figure_group.figures] == ["FLOPs"]
+    named = [trace["name"] for trace in found.figure_group.figures[0].spec["data"] if trace.get("text")]
     assert named == ["mlp-ga", "gin"]
 
 
-def test_records_without_a_count_have_a_dash_and_are_told(tmp_path: Path) -> None:
+def test_records_without_a_count_have_a_dash_and_are_named(tmp_path: Path) -> None:
     found = main_costs(tmp_path, costing("egnn", 0.1, None), costing("gnn-ga", 0.2, 5e6))
     shown = cells(found.table, "FLOPs / example")
-    assert shown["egnn"].text == DASH and "older" in shown["egnn"].why
+    assert shown["egnn"].text == DASH and "not counted" in shown["egnn"].why
     assert shown["gnn-ga"].text == "5.00 M"
-    assert found.remarks == ("No count of operations, which older records do not hold: egnn.",)
-    assert found.group is not None
-    assert "Not in the figure of FLOPs, which was not measured: egnn." in found.group.remarks
+    assert found.remarks == ("Operations were not counted when these records were made: egnn.",)
+    assert found.figure_group is not None
+    assert "Not in the figure of FLOPs, since it was not measured: egnn." in found.figure_group.remarks
 
 
 def test_a_mean_of_costs_leaves_out_seeds_without_one(tmp_path: Path) -> None:
@@ -94,27 +94,30 @@ def test_a_hundred_methods_in_one_figure_are_the_front_and_then_the_best(tmp_pat
         renamed(costing("gnn-ga", (2.0 if n < 10 else 3.0) - n / 100, 1e6 + n), method=f"plugin-{n:03}")
         for n in range(100)
     ]
-    group = main_costs(tmp_path, *records).group
-    assert group is not None and len(group.legend) == MOST_POINTS
-    assert any(remark.startswith(f"{MOST_POINTS} of 100 points are drawn") for remark in group.remarks)
+    group = main_costs(tmp_path, *records).figure_group
+    assert group is not None and len(group.legend) == MAX_POINTS
+    assert any(remark.startswith(f"{MAX_POINTS} of 100 points are drawn") for remark in group.remarks)
     named = {trace["name"] for trace in group.figures[0].spec["data"] if trace.get("text")}
     assert named == {f"plugin-{n:03}" for n in range(10)}
     assert {series.name for series in group.legend} == named | {f"plugin-{n:03}" for n in range(70, 100)}
 
 
 def test_a_cheap_and_bad_method_of_the_front_is_drawn_before_better_ones(tmp_path: Path) -> None:
-    records = [renamed(costing("gnn-ga", n / 100, 1e6 + n), method=f"plugin-{n:03}") for n in range(MOST_POINTS + 10)]
+    records = [renamed(costing("gnn-ga", n / 100, 1e6 + n), method=f"plugin-{n:03}") for n in range(MAX_POINTS + 10)]
     cheapest = renamed(costing("gnn-ga", 9.0, 1.0), method="cheapest")
-    group = main_costs(tmp_path, *records, cheapest).group
+    group = main_costs(tmp_path, *records, cheapest).figure_group
     assert group is not None and "cheapest" in {series.name for series in group.legend}
 
 
 def test_costs_are_drawn_in_the_units_of_their_axes(tmp_path: Path) -> None:
     cost = {
-        "flops_per_example": 7e3, "seconds_per_example": 0.002, "peak_memory_bytes": 3 * 2**20, "train_seconds": 90.0,
+        "flops_per_example": 7e3,
+        "seconds_per_example": 0.002,
+        "peak_memory_bytes": 3 * 2**20,
+        "train_seconds": 90.0,
         "parameters": 50,
-    }  # fmt: skip
-    group = main_costs(tmp_path, make_record(cost=cost)).group
+    }
+    group = main_costs(tmp_path, make_record(cost=cost)).figure_group
     assert group is not None
     drawn = {
         figure.spec["layout"]["xaxis"]["title"]["text"]: next(t["x"] for t in figure.spec["data"] if "name" in t)
@@ -132,8 +135,8 @@ def test_costs_are_drawn_in_the_units_of_their_axes(tmp_path: Path) -> None:
 def test_methods_without_a_value_are_in_the_table_and_not_in_the_figure(tmp_path: Path) -> None:
     failed = make_record(method="gnn-ps", error="out of memory")
     found = main_costs(tmp_path, costing("egnn", 0.1, 1e6), costing("gnn-ga", None, 1e5), failed)
-    assert found.group is not None and [series.name for series in found.group.legend] == ["egnn"]
-    assert "Not drawn, since no score ranks them: gnn-ga, gnn-ps." in found.group.remarks
+    assert found.figure_group is not None and [series.name for series in found.figure_group.legend] == ["egnn"]
+    assert "Not drawn, since they are not ranked: gnn-ga, gnn-ps." in found.figure_group.remarks
     assert cells(found.table, "FLOPs / example")["gnn-ps"].why == "Not measured: no run succeeded"
     assert cells(found.table, "FLOPs / example")["gnn-ga"].text == "100 k"
     assert all(cell.mark == "best" for cell in cells(found.table, "Memory").values() if cell.text != DASH and cell.mark)
@@ -141,7 +144,7 @@ def test_methods_without_a_value_are_in_the_table_and_not_in_the_figure(tmp_path
 
 def test_where_every_run_failed_there_is_a_table_and_no_figure(tmp_path: Path) -> None:
     found = main_costs(tmp_path, make_record(error="one"), make_record(method="gnn-ga", error="two"))
-    assert found.group is None and len(found.table.rows) == 2
+    assert found.figure_group is None and len(found.table.rows) == 2
 
 
 def test_the_difference_from_a_paper_is_in_deviations_over_our_seeds(tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_claims_in_words_and_other_protocols_are_not_compared_as_numbers(tmp_pat
     assert cells(table, "Paper")["mlp-ps"].text == "0 pairs"
     assert cells(table, "Difference in SD")["mlp-ps"].text == DASH
     assert cells(table, "Comparable")["mlp-ps"].text == (
-        "no: protocol quick, not paper; published without its k; a claim that no number of the authors confirms"
+        "no: protocol quick, not paper; published without its k; a claim that no number by the authors confirms"
     )
 
 
@@ -196,9 +199,9 @@ def test_cards_of_what_ran(tmp_path: Path) -> None:
     assert list(facts) == ["egnn", "gnn-fa", "other-method"]
     assert facts["egnn"]["Guarantee"] == "exact" and "2102.09844" in facts["egnn"]["Base model"]
     assert "Puny et al. 2022" in facts["gnn-fa"]["Group elements"]
-    assert facts["gnn-fa"]["Respects"] == "Sₙ"
-    assert "not equivariant on 67 of 120 graphs of EXP" in facts["gnn-fa"]["Knowingly not as published"]
-    assert "Knowingly not as published" not in facts["egnn"]
+    assert facts["gnn-fa"]["Base model respects"] == "Sₙ"
+    assert "not equivariant on 67 of 120 graphs of EXP" in facts["gnn-fa"]["Known deviations from the publication"]
+    assert "Known deviations from the publication" not in facts["egnn"]
     assert "Guarantee" not in facts["other-method"]
     nbody, unknown = task_cards(runs)
     assert dict(nbody.facts)["Metric"] == "mse ↓ (lower is better)"
@@ -233,16 +236,16 @@ def test_settings_of_two_launches_have_two_commands(tmp_path: Path) -> None:
     ]
 
 
-def test_runs_of_several_commits_are_told(tmp_path: Path) -> None:
+def test_runs_of_several_commits_give_a_warning(tmp_path: Path) -> None:
     commits = [default_provenance() | {"git_commit": commit} for commit in ("aaa", "bbb")]
     records = [make_record(seed=seed, provenance=found) for seed, found in enumerate(commits)]
     warnings = overview(tables_of(tmp_path, *records)).warnings
-    assert any(warning.startswith("The runs are of 2 commits of the code") for warning in warnings)
+    assert any(warning.startswith("The runs come from 2 commits of the code") for warning in warnings)
     tables = collate(Store(tmp_path / "store"))
     assert {measure.column for measure in MEASURES} <= {*tables.accuracy.columns, *tables.costs.columns}
 
 
-def test_failed_runs_are_told_most_frequent_first_with_what_the_first_of_them_says(tmp_path: Path) -> None:
+def test_failures_are_listed_most_frequent_first_with_the_message_of_the_first(tmp_path: Path) -> None:
     records = [make_record(seed=seed, error="rare" if seed == 0 else "often") for seed in range(4)]
     found = failures(tables_of(tmp_path, make_record(method="gnn-ga"), *records).runs)
     assert [(one.sentence, one.count) for one in found] == [("often", "3 runs"), ("rare", "1 run")]
@@ -282,7 +285,7 @@ def test_the_interval_stands_beside_the_mean_of_the_middle_half(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("task", "methods"), [("nbody", ("egnn", "gnn-ga")), ("exp_classify", ("gin", "mlp-ga"))])
-def test_rows_that_are_told_apart_have_places_of_their_own_whichever_way_is_better(
+def test_rows_that_differ_significantly_have_different_ranks_in_both_directions(
     tmp_path: Path, task: str, methods: tuple[str, str]
 ) -> None:
     records = [
@@ -304,13 +307,13 @@ def test_a_failed_row_has_neither_a_device_nor_a_missing_count(tmp_path: Path) -
 
 
 def test_the_front_is_a_staircase_that_goes_down_at_each_of_its_points(tmp_path: Path) -> None:
-    group = main_costs(tmp_path, costing("egnn", 0.3, 1e6), costing("gnn-ga", 0.1, 9e6)).group
+    group = main_costs(tmp_path, costing("egnn", 0.3, 1e6), costing("gnn-ga", 0.1, 9e6)).figure_group
     assert group is not None
     stairs = group.figures[0].spec["data"][0]
     assert (stairs["x"], stairs["y"], stairs["line"]["shape"]) == ([1e6, 9e6], [0.3, 0.1], "hv")
 
 
-def test_versions_of_a_task_are_contests_of_their_own(tmp_path: Path) -> None:
+def test_versions_of_a_task_are_separate_comparison_groups(tmp_path: Path) -> None:
     old = make_record(method="gnn-ga")
     old = replace(old, spec=replace(old.spec, task_version="0"))
     boards = leaderboard(tables_of(tmp_path, old, make_record()))[0].boards

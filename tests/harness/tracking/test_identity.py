@@ -209,7 +209,7 @@ def test_artifacts_that_a_move_left_behind_are_said(
     shutil.rmtree(tmp_path / "new" / "mlartifacts" / left)
     moved = Store(tmp_path / "new")
     sync(moved, moved.mlflow_uri)
-    assert f"the artifacts of 1 runs in MLflow are neither where they were nor below {tmp_path / 'new'}" in caplog.text
+    assert f"1 runs in MLflow are neither at their old path nor below {tmp_path / 'new'}" in caplog.text
     caplog.clear()
     sync(moved, moved.mlflow_uri)
     assert caplog.text == ""

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from baselines.bases.mlp import MLP
+from baselines.catalogue.base_models import MLPSettings
+from baselines.catalogue.samplers import FrameSettings, GroupSettings
 from baselines.model import Model, Prediction
 from baselines.samplers.frame_averaging import FrameSampler
 from baselines.samplers.group_averaging import HaarSampler
@@ -42,8 +44,8 @@ def checks(sampler: Sampler, x: Structure) -> tuple[Equivariance, Law]:
     """Both checks of a small random MLP with this sampler, over the sampler's group."""
     geometric = x.points.shape[-1] > 0
     output = Representation.NODE_POINTS if geometric else Representation.GRAPH_SCALARS
-    params = {"widths": [16], "activation": "tanh", "final_activation": False, "reads": None}
-    model = Symmetrized(MLP(Signature.of(x, output, 1), params), sampler, output).double().eval()
+    base = MLP(Signature.of(x, output, 1), MLPSettings(widths=(16,), activation="tanh"))
+    model = Symmetrized(base, sampler, output).double().eval()
     g = sampler.group.random(x, 1, torch.Generator().manual_seed(1))
     return equivariance(model, x, g, output, SAMPLES, 16), law(sampler, x, x.acted(g), g, 500)
 
@@ -106,7 +108,7 @@ class Weighted(Sampler):
 
     def __init__(self, group: Group, signature: Any, params: Mapping[str, Any]) -> None:
         super().__init__(group)
-        self.frames = FrameSampler(group, signature, {"exact": True})
+        self.frames = FrameSampler(group, signature, FrameSettings())
         self.weights = params["weights"]
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -119,13 +121,13 @@ class Weighted(Sampler):
 
 def test_group_averaging_passes_both() -> None:
     for group, x in ((SymmetricGroup(), GRAPHS), (OrthogonalGroup(3), PARTICLES), (EuclideanGroup(3, True), PARTICLES)):
-        error, elements = checks(HaarSampler(group, None, {}), x)
+        error, elements = checks(HaarSampler(group, None, GroupSettings()), x)
         assert error.symmetry == "Monte Carlo" and error.single is None
         assert elements.agrees and elements.statistics > 20
 
 
 def test_a_whole_frame_is_exact() -> None:
-    error, elements = checks(FrameSampler(EuclideanGroup(3), SIGNATURE, {"exact": True}), PARTICLES)
+    error, elements = checks(FrameSampler(EuclideanGroup(3), SIGNATURE, FrameSettings()), PARTICLES)
     assert error.symmetry == "exact" and error.single is not None and elements.agrees
 
 
@@ -142,7 +144,7 @@ def test_a_frame_with_too_few_signs_fails_both() -> None:
 
 
 def test_an_action_that_is_no_homomorphism_fails_the_error_alone() -> None:
-    error, elements = checks(HaarSampler(StretchedGroup(3), None, {}), PARTICLES)
+    error, elements = checks(HaarSampler(StretchedGroup(3), None, GroupSettings()), PARTICLES)
     assert error.symmetry == "none"
     assert elements.agrees  # the elements themselves compose as they should
 

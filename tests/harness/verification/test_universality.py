@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from baselines.catalogue import GIN
+from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.gin import GIN as GINNetwork
 from baselines.model import Equivariant
 from harness.verification import universality
@@ -109,7 +109,7 @@ def test_colour_refinement_sees_no_difference_between_inputs_with_stabilisers() 
     found = examples(x, group(("S_n",)), signature, chance(2))
     plain, stabilised = found.inputs[: found.plain], found.inputs[found.plain :]
     assert len(plain) == len(stabilised) == INPUTS and found.inputs.nodes == GRAPH_NODES
-    network = GINNetwork(signature, {**GIN.params, "width": 32}).double()
+    network = GINNetwork(signature, GraphNetworkSettings(width=32)).double()
     embeddings = network(stabilised)
     torch.testing.assert_close(embeddings, embeddings[:1].expand_as(embeddings))
     assert network(plain).std() > 1e-2

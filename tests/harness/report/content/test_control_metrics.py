@@ -1,4 +1,4 @@
-"""The control beside a score: who is ranked by it, and what a reader is told."""
+"""The control metric beside a score: which rows it ranks, and what the report says about it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.content import control_metrics
-from harness.report.content.comparison_groups import Contest, Row, contests
+from harness.report.content.comparison_groups import ComparisonGroup, Row, comparison_groups
 from harness.report.rendering.cells import Cell
 from harness.report.sections.leaderboard import Board, leaderboard
 from tests.harness.synthetic import make_record, write
@@ -40,7 +40,7 @@ def seeds(task: str, method: str, *scores: tuple[float, float]) -> list[Record]:
     ]
 
 
-def test_a_score_read_off_the_order_of_the_data_is_not_the_best(tmp_path: Path) -> None:
+def test_a_score_that_comes_from_the_order_of_the_data_is_not_the_best(tmp_path: Path) -> None:
     board = board_of(
         tmp_path,
         *seeds("exp_classify", "mlp-none", (0.96, 0.52), (0.97, 0.49)),
@@ -48,16 +48,16 @@ def test_a_score_read_off_the_order_of_the_data_is_not_the_best(tmp_path: Path) 
         *seeds("exp_classify", "gin", (0.5, 0.5), (0.5, 0.5)),
     )
     assert [row[0].text for row in board.table.rows] == ["mlp-fa", "mlp-none", "gin"]
-    plain, moved = cells(board, "accuracy"), cells(board, "Moved inputs")
-    assert {name: cell.mark for name, cell in plain.items()} == {"mlp-fa": "best", "mlp-none": "", "gin": ""}
-    assert plain["mlp-none"].text == "0.9650 ± 0.0050"
-    assert moved["mlp-none"].text == "0.505 ± 0.015"
-    assert {name: cell.note for name, cell in moved.items()} == {"mlp-fa": "", "mlp-none": SAID, "gin": ""}
+    original, transformed = cells(board, "accuracy"), cells(board, "Transformed inputs")
+    assert {name: cell.mark for name, cell in original.items()} == {"mlp-fa": "best", "mlp-none": "", "gin": ""}
+    assert original["mlp-none"].text == "0.9650 ± 0.0050"
+    assert transformed["mlp-none"].text == "0.505 ± 0.015"
+    assert {name: cell.note for name, cell in transformed.items()} == {"mlp-fa": "", "mlp-none": SAID, "gin": ""}
     assert "ranked by the worse of the two means" in board.control
 
 
-def test_rows_are_told_apart_by_the_seeds_of_the_worse_mean(tmp_path: Path) -> None:
-    """The plain scores of gnn-ga are clearly worse than those of egnn, its moved ones worse yet but widely spread."""
+def test_differences_are_tested_on_the_seeds_of_the_worse_mean(tmp_path: Path) -> None:
+    """The original scores of gnn-ga are clearly worse than those of egnn; its transformed ones vary widely."""
     steady = (0.101, 0.102, 0.103, 0.104, 0.105)
     board = board_of(
         tmp_path,
@@ -86,10 +86,10 @@ def test_a_drop_begins_beyond_two_standard_errors_of_the_difference(
     direction: str, sign: float, errors: tuple[float | None, float | None]
 ) -> None:
     """Of errors 3 and 4: sqrt(9 + 16) = 5, so at 10 there is none yet."""
-    for sampler, word in (("none", control_metrics.NOT_SYMMETRIC), ("ga", control_metrics.DROPS)):
+    for sampler, word in (("none", control_metrics.NOT_SYMMETRIC), ("ga", control_metrics.WORSE)):
         for gap, said in ((10.0, ""), (10.0 + 1e-9, word), (-10.0 - 1e-9, "")):
-            row, contest = dropping(50.0, 50.0 + sign * gap, errors, direction, sampler)
-            assert control_metrics.drop(row, contest) == said
+            row, comparison_group = dropping(50.0, 50.0 + sign * gap, errors, direction, sampler)
+            assert control_metrics.drop(row, comparison_group) == said
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("min", 1.0), ("max", -1.0)])
@@ -97,27 +97,40 @@ def test_without_errors_a_drop_begins_beyond_five_per_cent_of_the_score(directio
     for errors in ((None, None), (0.0, 0.0), (0.0, None)):
         for mean in (40.0, -40.0):
             for gap, said in ((2.0, ""), (2.0 + 1e-9, control_metrics.NOT_SYMMETRIC)):
-                row, contest = dropping(mean, mean + sign * gap, errors, direction, "none")
-                assert control_metrics.drop(row, contest) == said
+                row, comparison_group = dropping(mean, mean + sign * gap, errors, direction, "none")
+                assert control_metrics.drop(row, comparison_group) == said
                 symmetric, _ = dropping(mean, mean + sign * gap, errors, direction, "ga")
-                assert control_metrics.drop(symmetric, contest) == ""
+                assert control_metrics.drop(symmetric, comparison_group) == ""
 
 
 def dropping(
-    mean: float, moved: float, errors: tuple[float | None, float | None], direction: str, sampler: str
-) -> tuple[Row, Contest]:
+    mean: float, transformed: float, errors: tuple[float | None, float | None], direction: str, sampler: str
+) -> tuple[Row, ComparisonGroup]:
     row: Row = {
-        "mean": mean, "stderr": errors[0], "control_name": "m_transformed", "control_mean": moved,
-        "control_stderr": errors[1], "sampler": sampler,
-    }  # fmt: skip
-    contest = Contest(
-        task="t", protocol="quick", variant=None, metric="m", direction=direction, group="S_n", params={}, chips=(),
-        rows=(row,), is_main=True, control="m_transformed",
-    )  # fmt: skip
-    return row, contest
+        "mean": mean,
+        "stderr": errors[0],
+        "control_name": "m_transformed",
+        "control_mean": transformed,
+        "control_stderr": errors[1],
+        "sampler": sampler,
+    }
+    comparison_group = ComparisonGroup(
+        task="t",
+        protocol="quick",
+        variant=None,
+        metric="m",
+        direction=direction,
+        symmetry_group="S_n",
+        params={},
+        chips=(),
+        rows=(row,),
+        is_main=True,
+        control="m_transformed",
+    )
+    return row, comparison_group
 
 
-def test_a_method_that_tells_copies_apart_is_ranked_by_what_it_tells_apart_soundly(tmp_path: Path) -> None:
+def test_a_method_that_separates_copies_is_ranked_by_what_it_separates_soundly(tmp_path: Path) -> None:
     board = board_of(
         tmp_path,
         *seeds("graph8c", "mlp-ga", (0.0, 61_000_000.0), (0.0, 61_000_002.0)),
@@ -178,37 +191,37 @@ def test_without_errors_five_per_cent_decide_for_methods_that_are_not_symmetric(
     tmp_path: Path, method: str, value: float, control: float, note: str
 ) -> None:
     board = board_of(tmp_path, *seeds("nbody", method, (value, control)))
-    assert cells(board, "Moved inputs")[method].note == note
+    assert cells(board, "Transformed inputs")[method].note == note
 
 
-def test_a_symmetric_method_whose_score_drops_is_told_without_being_called_names(tmp_path: Path) -> None:
+def test_a_symmetric_method_whose_score_drops_is_not_called_asymmetric(tmp_path: Path) -> None:
     board = board_of(tmp_path, *seeds("nbody", "gnn-ga", (1.0, 1.5), (1.01, 1.51)))
-    assert cells(board, "Moved inputs")["gnn-ga"].note == control_metrics.DROPS
+    assert cells(board, "Transformed inputs")["gnn-ga"].note == control_metrics.WORSE
 
 
 @pytest.mark.parametrize(
-    ("method", "drop"), [("gnn-none", control_metrics.NOT_SYMMETRIC), ("gnn-ga", control_metrics.DROPS)]
+    ("method", "drop"), [("gnn-none", control_metrics.NOT_SYMMETRIC), ("gnn-ga", control_metrics.WORSE)]
 )
-@pytest.mark.parametrize(("beyond", "told"), [(-1e-9, False), (0.0, False), (1e-9, True), (-9.0, False)])
+@pytest.mark.parametrize(("beyond", "expected"), [(-1e-9, False), (0.0, False), (1e-9, True), (-9.0, False)])
 @pytest.mark.parametrize("direction", ["min", "max"])
 def test_a_drop_is_a_gap_of_more_than_two_standard_errors_of_the_difference(
-    tmp_path: Path, method: str, drop: str, beyond: float, told: bool, direction: str
+    tmp_path: Path, method: str, drop: str, beyond: float, expected: bool, direction: str
 ) -> None:
-    """Errors of 0.375 and 0.5 are one of 0.625 of the difference, so the boundary is 1.25 beyond a plain mean of 1."""
+    """The difference has the error hypot(0.375, 0.5) = 0.625, so the boundary is 1.25 beyond an original mean of 1."""
     write(tmp_path / "store", *seeds("nbody", method, (1.0, 1.0)))
-    (contest,) = contests(collate(Store(tmp_path / "store")).accuracy.to_dicts())
+    (comparison_group,) = comparison_groups(collate(Store(tmp_path / "store")).accuracy.to_dicts())
     gap = 1.25 + beyond
     worse = 1.0 + gap if direction == "min" else 1.0 - gap
-    row = {**contest.rows[0], "stderr": 0.375, "control_mean": worse, "control_stderr": 0.5}
-    assert control_metrics.drop(row, replace(contest, direction=direction)) == (drop if told else "")
+    row = {**comparison_group.rows[0], "stderr": 0.375, "control_mean": worse, "control_stderr": 0.5}
+    assert control_metrics.drop(row, replace(comparison_group, direction=direction)) == (drop if expected else "")
 
 
-@pytest.mark.parametrize(("control", "told"), [(1.049, False), (1.051, True), (0.9, False)])
+@pytest.mark.parametrize(("control", "expected"), [(1.049, False), (1.051, True), (0.9, False)])
 def test_without_errors_a_drop_of_a_metric_to_lower_is_more_than_five_per_cent(
-    tmp_path: Path, control: float, told: bool
+    tmp_path: Path, control: float, expected: bool
 ) -> None:
     board = board_of(tmp_path, *seeds("nbody", "gnn-none", (1.0, control)))
-    assert (cells(board, "Moved inputs")["gnn-none"].note == SAID) == told
+    assert (cells(board, "Transformed inputs")["gnn-none"].note == SAID) == expected
 
 
 def test_rows_from_before_controls_cannot_be_best_beside_rows_with_one(tmp_path: Path) -> None:
@@ -217,20 +230,20 @@ def test_rows_from_before_controls_cannot_be_best_beside_rows_with_one(tmp_path:
     board = board_of(tmp_path, old, *seeds("nbody", "egnn", (0.1, 0.1)), *seeds("nbody", "gnn-ga", (0.2, 0.2)))
     assert [row[0].text for row in board.table.rows] == ["egnn", "gnn-ga", "gnn-none"]
     assert [cell.mark for cell in cells(board, "mse").values()] == ["best", "", ""]
-    assert cells(board, "Moved inputs")["gnn-none"].why == "Not recorded by these runs"
+    assert cells(board, "Transformed inputs")["gnn-none"].why == "Not recorded by these runs"
 
 
 def test_a_table_of_records_from_before_controls_is_as_it_was(tmp_path: Path) -> None:
     records = [make_record(method=method, value=value) for method, value in (("egnn", 0.1), ("gnn-ga", 0.2))]
     board = board_of(tmp_path, *(replace(one, description=replace(one.description, control=None)) for one in records))
     assert board.control == ""
-    assert "Moved inputs" not in [column.title for column in board.table.columns]
+    assert "Transformed inputs" not in [column.title for column in board.table.columns]
     assert [cell.mark for cell in cells(board, "mse").values()] == ["best", ""]
 
 
 def test_a_control_of_some_seeds_only_says_so(tmp_path: Path) -> None:
     board = board_of(tmp_path, *seeds("nbody", "egnn", (0.1, 0.1), (0.1, math.nan)))
-    assert cells(board, "Moved inputs")["egnn"].note == "1 seed only"
+    assert cells(board, "Transformed inputs")["egnn"].note == "1 seed only"
 
 
 def test_both_files_show_the_control(tmp_path: Path) -> None:
@@ -242,7 +255,7 @@ def test_both_files_show_the_control(tmp_path: Path) -> None:
     )
     for path in write_report(collate(store), store, tmp_path)[:2]:
         text = path.read_text(encoding="utf-8")
-        for said in ("Moved inputs", "Soundly", SAID, "61,788,286", "0.505 ± 0.015", "worse of the two means"):
+        for said in ("Transformed inputs", "Soundly", SAID, "61,788,286", "0.505 ± 0.015", "worse of the two means"):
             assert said in text, (path.name, said)
 
 
@@ -251,13 +264,15 @@ ERRORS = st.none() | st.floats(0, 1)
 
 @given(st.floats(-5, 5), ERRORS, st.floats(-5, 5), ERRORS, st.sampled_from(["min", "max"]))
 def test_a_row_is_ranked_by_the_worse_mean_and_its_error(
-    mean: float, stderr: float | None, moved: float, moved_stderr: float | None, direction: str
+    mean: float, stderr: float | None, transformed: float, transformed_stderr: float | None, direction: str
 ) -> None:
-    row, contest = dropping(mean, moved, (stderr, moved_stderr), direction, "none")
-    found = control_metrics.score(row, contest)
-    assert found.mean == (max if direction == "min" else min)(mean, moved)
+    row, comparison_group = dropping(mean, transformed, (stderr, transformed_stderr), direction, "none")
+    found = control_metrics.score(row, comparison_group)
+    assert found.mean == (max if direction == "min" else min)(mean, transformed)
     assert (found.mean, found.stderr, found.column) in (
-        (mean, stderr, "value"), (moved, moved_stderr, "control")
-    )  # fmt: skip
-    if control_metrics.drop(row, contest):
-        assert (moved - mean if direction == "min" else mean - moved) > 2 * math.hypot(stderr or 0, moved_stderr or 0)
+        (mean, stderr, "value"),
+        (transformed, transformed_stderr, "control"),
+    )
+    if control_metrics.drop(row, comparison_group):
+        gap = transformed - mean if direction == "min" else mean - transformed
+        assert gap > 2 * math.hypot(stderr or 0, transformed_stderr or 0)

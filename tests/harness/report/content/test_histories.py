@@ -19,7 +19,7 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.report import write_report
 from harness.report.content.by_epoch import ENTROPY, LOSS
-from harness.report.sections.sample_complexity import sample_curves
+from harness.report.sections.sample_complexity import sample_complexity
 from tests.harness.synthetic import make_record
 
 METHODS = ("mlp-ga", "mlp-ps")
@@ -82,12 +82,12 @@ def test_a_damaged_history_is_named_in_one_warning_and_the_report_is_made(
         store.history(runs[-1].digest)
     with caplog.at_level(logging.WARNING):
         write_report(collate(store), store, tmp_path)
-    sentence = f"1 history is damaged and left out of what is shown by epoch: histories/{path.name};"
+    sentence = f"1 history is damaged and left out of the figures by epoch: histories/{path.name}."
     assert [message.startswith(sentence) for message in caplog.messages] == [True]
     for name in ("leaderboard.html", "leaderboard.md"):
         text = (tmp_path / name).read_text(encoding="utf-8").replace("\\_", "_")
         assert text.count("1 history is damaged") == 1 and path.name in text
-    figures = sample_curves(collate(store), store.history)[0].contests[0].group.figures  # type: ignore[union-attr]
+    figures = sample_complexity(collate(store), store.history)[0].comparison_groups[0].figure_group.figures  # type: ignore[union-attr]
     loss = next(figure for figure in figures if figure.title == "Validation loss by epoch")
     levels = {trace["name"]: trace["y"][0] for trace in loss.spec["data"] if "name" in trace}
     assert levels == {"mlp-ga": 1.5, "mlp-ps": 1.0}
@@ -108,7 +108,7 @@ def test_a_step_that_a_history_has_twice_is_one_value_and_one_seed(store: Store,
     """What was trained again since a checkpoint stands there again: the later value is that of the run."""
     again = make_record("exp_classify", "mlp-ga", seed=0)
     store.write(again, [*rows_of(100.0), *rows_of(3.0), *rows_of(1.0)])
-    figures = sample_curves(collate(store), store.history)[0].contests[0].group.figures  # type: ignore[union-attr]
+    figures = sample_complexity(collate(store), store.history)[0].comparison_groups[0].figure_group.figures  # type: ignore[union-attr]
     loss = next(figure for figure in figures if figure.title == "Validation loss by epoch")
     line = next(trace for trace in loss.spec["data"] if trace.get("name") == "mlp-ga")
     assert line["y"] == [1.5] * 4

@@ -11,11 +11,11 @@ from harness.collate.bootstrap import Interval
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.content import method_comparison
-from harness.report.content.deviations import departures
+from harness.report.content.deviations import deviations
 from harness.report.rendering.cells import Cell
 from harness.report.sections.leaderboard import Board, leaderboard
 from harness.report.sections.method_cards import method_cards
-from harness.report.sections.sample_complexity import sample_curves
+from harness.report.sections.sample_complexity import sample_complexity
 from tests.harness.synthetic import make_record, renamed, write
 
 
@@ -63,7 +63,7 @@ def test_the_papers_number_holds_for_five_particles_only(tmp_path: Path) -> None
     assert task.boards[0].chips == ("nodes = 8",)
 
 
-def test_sizes_are_ranked_apart_and_the_main_contest_comes_first(tmp_path: Path) -> None:
+def test_sizes_are_ranked_separately_and_the_main_comparison_group_comes_first(tmp_path: Path) -> None:
     records = [make_record(method=method) for method in ("egnn", "gnn-ga", "gnn-fa")]
     records += [make_record(method="egnn", value=0.001, task_params={"nodes": n}) for n in (4, 8)]
     (task,) = leaderboard(tables_of(tmp_path, *records))
@@ -90,19 +90,17 @@ def test_a_group_is_named_as_it_is_and_families_stand_together_as_they_grow(tmp_
 
 def test_rows_say_what_was_changed(tmp_path: Path) -> None:
     (task,) = leaderboard(
-        tables_of(
-            tmp_path, make_record(method="gnn-ga"), make_record(method="gnn-ga", settings={"train_samples": 7})
-        )
+        tables_of(tmp_path, make_record(method="gnn-ga"), make_record(method="gnn-ga", settings={"train_samples": 7}))
     )
     assert sorted(row[0].note for row in task.boards[0].table.rows) == ["", "train_samples=7"]
 
 
-def test_departures_need_a_known_method_of_the_same_version() -> None:
+def test_deviations_need_a_known_method_of_the_same_version() -> None:
     spec = make_record(method="gnn-ps", base={"width": 32}, settings={"lr": 0.5}).spec.to_dict()
-    assert departures(spec) == {"base.width": 32, "settings.lr": 0.5}
-    assert departures(make_record().spec.to_dict()) == departures(make_record(seed=3).spec.to_dict()) == {}
-    assert departures(spec | {"method": "unheard_of"}) is None
-    assert departures(spec | {"task_version": "0"}) is None
+    assert deviations(spec) == {"base.width": 32, "settings.lr": 0.5}
+    assert deviations(make_record().spec.to_dict()) == deviations(make_record(seed=3).spec.to_dict()) == {}
+    assert deviations(spec | {"method": "unheard_of"}) is None
+    assert deviations(spec | {"task_version": "0"}) is None
 
 
 def test_a_method_that_is_not_installed_keeps_its_plain_name(tmp_path: Path) -> None:
@@ -121,7 +119,7 @@ def test_every_table_says_what_a_pretrained_network_starts_from(tmp_path: Path) 
     random = renamed(make_record("graph8c", "vit-ps", base=drawn), weights="random weights")
     tables = tables_of(tmp_path, loaded, random)
     rows = [board.table.rows for task in leaderboard(tables) for board in task.boards]
-    rows += [table.rows for task in sample_curves(tables) for contest in task.contests for table in contest.tables]
+    rows += [table.rows for task in sample_complexity(tables) for one in task.comparison_groups for table in one.tables]
     for table in rows:
         notes = [row[0].note for row in table]
         assert sorted(note.split("; ")[0] for note in notes) == [name, "random weights"]
@@ -144,8 +142,9 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
     contents = report_contents(tables_of(tmp_path, *demo_records(), bare), store_name="store")
     tables = [contents["overview"].table, contents["environments"], contents["reproduction"]]
     tables += [board.table for task in contents["leaderboard"] for board in task.boards]
-    tables += [table for task in contents["curves"] for contest in task.contests for table in contest.tables]
-    tables += [part.table for task in contents["sizes"] for part in task.protocols]
+    curves = [one for task in contents["sample_complexity"] for one in task.comparison_groups]
+    tables += [table for one in curves for table in one.tables]
+    tables += [part.table for task in contents["group_size_scaling"] for part in task.protocols]
     cells = [item for table in tables for row in table.rows for item in row]
     assert len(cells) > 1000
     assert all(item.text for item in cells)
@@ -153,7 +152,7 @@ def test_no_cell_is_empty_without_a_reason(tmp_path: Path) -> None:
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
-def test_only_what_every_row_changed_is_said_once(tmp_path: Path) -> None:
+def test_only_what_every_row_changed_is_stated_once(tmp_path: Path) -> None:
     methods = ("egnn", "gnn-ga", "gnn-fa")
     records = [
         make_record(method=method, settings={"epochs": 2, **({"lr": 0.5} if method != "gnn-ga" else {})})
@@ -162,13 +161,15 @@ def test_only_what_every_row_changed_is_said_once(tmp_path: Path) -> None:
     (board,) = leaderboard(tables_of(tmp_path, *records))[0].boards
     assert board.changed.endswith("in every row: epochs=2")
     assert {row[0].text: row[0].note for row in board.table.rows} == {
-        "egnn": "lr=0.5", "gnn-fa": "lr=0.5", "gnn-ga": "",
-    }  # fmt: skip
+        "egnn": "lr=0.5",
+        "gnn-fa": "lr=0.5",
+        "gnn-ga": "",
+    }
 
 
-def test_departures_of_another_version_of_a_method_cannot_be_told() -> None:
+def test_deviations_of_another_version_of_a_method_are_not_known() -> None:
     spec = make_record().spec.to_dict()
-    assert departures(spec | {"method_version": "0"}) is None
+    assert deviations(spec | {"method_version": "0"}) is None
 
 
 def test_a_comparison_of_one_seed_has_no_interval_in_json_either() -> None:

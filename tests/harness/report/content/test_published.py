@@ -99,7 +99,7 @@ def test_what_no_number_confirms_is_a_claim() -> None:
         ("exp_classify", "gin_id-ps", "1.0"),
         ("pattern", "vit-ga", "0.8466"),
     }
-    assert all("claim" in one.marks for one in claims)
+    assert all("claim" in one.qualifiers for one in claims)
 
 
 def test_every_result_is_of_a_registered_task_and_method_that_fits_or_said_to_be_of_another() -> None:
@@ -127,7 +127,7 @@ def test_a_number_without_its_k_is_marked() -> None:
         ("peptides_func", "vit-ps"),
         ("peptides_struct", "vit-ps"),
     }
-    assert all(("k not given" in one.marks) == one.lacks_k for one in published._load().results)
+    assert all(("k not given" in one.qualifiers) == one.lacks_k for one in published._load().results)
 
 
 @pytest.mark.parametrize("faulty", [{}, {"value": 1.0, "text": "all"}, {"text": "all"}, {"value": "0.5"}])
@@ -211,7 +211,7 @@ def test_a_difference_needs_the_published_protocol_on_the_official_data(tmp_path
     assert all(row["Comparable"].text.startswith("no: ") for row in rows)
 
 
-def test_long_range_numbers_tell_of_their_correction_and_of_other_metrics(tmp_path: Path) -> None:
+def test_long_range_numbers_state_their_correction_and_other_metrics(tmp_path: Path) -> None:
     full = {"task_params": {"nodes": 444}}
     board = on_board(tmp_path / "peptides", make_record("peptides_func", "vit-ps", "paper", **full))
     assert paper_cells(board)["vit-ps"].note == "leaderboard; k not given; other weights"
@@ -220,7 +220,7 @@ def test_long_range_numbers_tell_of_their_correction_and_of_other_metrics(tmp_pa
     assert any("vit-ps hits1 0.3287 (leaderboard, k not given)" in remark for remark in contact.remarks)
 
 
-def test_methods_that_are_not_built_here_are_told_with_version_and_k(tmp_path: Path) -> None:
+def test_methods_that_are_not_built_here_are_named_with_version_and_k(tmp_path: Path) -> None:
     remarks = " ".join(on_board(tmp_path, on_official(0, 0.5, "mlp-ga")).remarks)
     assert "with soft instead of hard permutations 0.5 (thread, k = 10 at evaluation)" in remarks
     assert "mlp-ps 0.94 (release, trained with k = 50, k = 10 at evaluation)" in remarks
@@ -239,7 +239,7 @@ def test_a_row_from_another_checkpoint_says_so() -> None:
 
 
 @pytest.mark.parametrize("field", ["source", "version"])
-def test_a_result_names_a_source_and_a_version_that_are_told(field: str) -> None:
+def test_a_result_names_a_known_source_and_version(field: str) -> None:
     values = published._load().model_dump()
     published._File.model_validate(values)
     values["results"][0][field] = "nowhere"
@@ -252,5 +252,5 @@ def test_the_nearest_k_is_that_of_the_least_difference_and_of_two_the_smaller(ou
     task = registry.task("exp_classify")
     found = published.results(task.name, task.metric, {**task.params, "data": "official"})["mlp-ps"]
     changes = {"settings.train_samples": ours}
-    nearest = published.closest(found, {"train_samples": ours, "test_samples": 10}, changes)
+    nearest = published.nearest_results(found, {"train_samples": ours, "test_samples": 10}, changes)
     assert [(one.version, one.train_samples) for one in nearest] == [("thread", theirs), ("release", theirs)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.collate.standings import Standings, standings
-from harness.report.content.ranking import RULE, marks, place_text
+from harness.report.content.ranking import RULE, place_text, significance_marks
 
 NAN = float("nan")
 
@@ -16,17 +16,17 @@ def shown(values: list[float], apart: list[tuple[int, int]] | None, places: list
     matrix = np.zeros((len(values), len(values)), dtype=bool)
     for one, other in apart or []:
         matrix[one, other] = matrix[other, one] = True
-    return [*marks(Standings(places, matrix, tested=apart is not None), np.array(values))]
+    return [*significance_marks(Standings(places, matrix, tested=apart is not None), np.array(values))]
 
 
-def test_the_best_is_bold_and_what_is_not_told_from_it_is_marked() -> None:
+def test_the_best_is_bold_and_what_does_not_differ_significantly_is_marked() -> None:
     assert shown([1.0, 3.0, 2.0], [(1, 0)], [1, 1, 1]) == ["", "best", "tied"]
     assert shown([1.0, 3.0, 2.0], [(1, 0), (1, 2), (0, 2)], [3, 1, 2]) == ["", "best", ""]
     assert shown([3.0, 3.0, 2.0], [], [1, 1, 1]) == ["best", "best", "tied"]
     assert shown([-3.0, -1.0], [], [1, 1]) == ["tied", "best"]
 
 
-def test_without_enough_seeds_the_best_is_bold_and_nothing_is_said_of_others() -> None:
+def test_without_enough_seeds_the_best_is_bold_and_the_others_have_no_mark() -> None:
     assert shown([1.0, 3.0, 2.0], None, [1, 1, 1]) == ["", "best", ""]
 
 
@@ -34,7 +34,7 @@ def test_rows_without_a_place_and_rows_that_are_alone_have_no_mark() -> None:
     assert shown([9.0, 3.0, 2.0, NAN], [], [None, 1, 1, None]) == ["", "best", "tied", ""]
     assert shown([9.0, NAN], None, [1, None]) == ["", ""]
     assert shown([NAN, NAN], None, [None, None]) == ["", ""]
-    assert marks(standings([np.empty((0, 0))], np.empty(0)), np.empty(0)) == []
+    assert significance_marks(standings([np.empty((0, 0))], np.empty(0)), np.empty(0)) == []
 
 
 @given(st.lists(st.none() | st.integers(1, 3), min_size=1))

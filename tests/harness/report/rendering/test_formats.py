@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.content.curve_tables import interval_cell, is_flat, needed_cell
+from harness.report.content.curve_tables import interval_cell, needed_cell
+from harness.report.content.curves import is_flat
 from harness.report.rendering.cells import number
-from harness.report.rendering.figures import Axis, Line, Series, figure, suits_log
+from harness.report.rendering.figures import Axis, Line, Series, figure, needs_log_axis
 from harness.report.rendering.formats import (
     counted,
     duration,
@@ -22,7 +23,7 @@ from harness.report.rendering.formats import (
     plain,
     seconds,
 )
-from harness.report.rendering.styles import look
+from harness.report.rendering.styles import method_style
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e5))
@@ -102,7 +103,7 @@ def test_nothing_is_missing_and_zero_is_a_number() -> None:
 def test_an_axis_is_logarithmic_where_values_span_more_than_a_factor_of_thirty(
     values: list[float | None], log: bool
 ) -> None:
-    assert suits_log(values) == log
+    assert needs_log_axis(values) == log
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_one_point_is_no_flat_curve() -> None:
 
 def test_a_band_is_one_error_to_either_side_and_is_cut_where_a_logarithm_ends() -> None:
     """Curves are drawn over bands."""
-    series = Series(id="s", name="s", look=look(None, "egnn"))
+    series = Series(id="s", name="s", style=method_style(None, "egnn"))
     line = Line(series=series, x=[1, 2, 3], y=[1.0, 2.0, 0.5], stderr=[0.25, 0.5, 0.5])
     for log, lowest in ((False, 0.0), (True, 0.5 / 3)):
         band, curve = figure("t", [line], Axis(title="x"), Axis(title="y", log=log)).spec["data"]

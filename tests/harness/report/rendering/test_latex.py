@@ -37,9 +37,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
         renamed(make_record(method="gnn-ga", seed=seed), task=HOSTILE, method=HOSTILE, variant=HOSTILE)
         for seed in (0, 1)
     ]
-    return latex(
-        tmp_path_factory.mktemp("hostile"), *demo_records(2), *named, make_record(method="gnn-fa", error="no")
-    )
+    return latex(tmp_path_factory.mktemp("hostile"), *demo_records(2), *named, make_record(method="gnn-fa", error="no"))
 
 
 def depth(text: str) -> int:
@@ -86,9 +84,7 @@ def test_hostile_names_stay_names(hostile: str) -> None:
 
 def test_means_intervals_and_seeds_stand_in_each_table(tmp_path: Path) -> None:
     records = [make_record(method="egnn", seed=seed, value=value) for seed, value in enumerate((0.1, 0.2, 0.3))]
-    text = latex(
-        tmp_path, *records, make_record(method="gnn-ga", value=0.5), make_record(method="gnn-fa", error="no")
-    )
+    text = latex(tmp_path, *records, make_record(method="gnn-ga", value=0.5), make_record(method="gnn-fa", error="no"))
     assert r"\texttt{egnn} & 1= & \textbf{0.200 $\pm$ 0.058} &" in text
     rows = [line for line in text.splitlines() if line.startswith(r"\texttt{gnn-fa}")]
     assert len(rows) == 1 and "every run failed" in rows[0]

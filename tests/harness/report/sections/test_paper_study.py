@@ -1,4 +1,4 @@
-"""The paper's sample complexity: its numbers are all there, and ours stand beside both published runs."""
+"""The published sample complexity: its numbers are complete, and ours are beside both published runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from harness.collate import collate
 from harness.errors import SymbenchError
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.content.published_grids import Study, at, study
+from harness.report.content.published_grids import PublishedStudy, study, values_at
 from harness.report.rendering.cells import Cell, Table, missing
-from harness.report.rendering.pages import render_html, render_markdown
+from harness.report.rendering.html import render_html
+from harness.report.rendering.markdown import render_markdown
 from harness.report.report import report_contents
 from harness.report.sections.paper_study import StudyPart, paper_study
 from tests.harness.synthetic import make_record, write
@@ -25,15 +26,22 @@ DASH = missing("").text
 TRAINED = (1, 2, 5, 10, 20, 50)
 EVALUATED = (1, 2, 5, 10, 20, 50, 100, 200)
 SCHEMA = {
-    "task": pl.String, "protocol": pl.String, "method": pl.String, "setting": pl.String, "variant": pl.String,
-    "train_samples": pl.Int64, "stage": pl.String, "samples": pl.Int64,
+    "task": pl.String,
+    "protocol": pl.String,
+    "method": pl.String,
+    "setting": pl.String,
+    "variant": pl.String,
+    "train_samples": pl.Int64,
+    "stage": pl.String,
+    "samples": pl.Int64,
     **{
         f"{quantity}{end}": pl.Float64
         for quantity in ("output_variance", "loss_mean", "loss_variance")
         for end in ("", "_stderr")
     },
-    "seeds": pl.Int64, "repeats": pl.Int64,
-}  # fmt: skip
+    "seeds": pl.Int64,
+    "repeats": pl.Int64,
+}
 
 
 def point(record: Record, stage: str = "trained", samples: int = 1, **values: Any) -> dict[str, Any]:
@@ -41,11 +49,20 @@ def point(record: Record, stage: str = "trained", samples: int = 1, **values: An
     spec = record.spec
     measured = {"output_variance": 0.05, "loss_mean": 0.4, "loss_variance": 0.2}
     return {
-        "task": spec.task, "protocol": spec.protocol, "method": spec.method, "setting": record.digest,
-        "variant": record.description.variant, "train_samples": spec.settings.train_samples, "stage": stage,
-        "samples": samples, "seeds": 3, "repeats": 100,
-        **measured, **{f"{name}_stderr": value / 10 for name, value in measured.items()}, **values,
-    }  # fmt: skip
+        "task": spec.task,
+        "protocol": spec.protocol,
+        "method": spec.method,
+        "setting": record.digest,
+        "variant": record.description.variant,
+        "train_samples": spec.settings.train_samples,
+        "stage": stage,
+        "samples": samples,
+        "seeds": 3,
+        "repeats": 100,
+        **measured,
+        **{f"{name}_stderr": value / 10 for name, value in measured.items()},
+        **values,
+    }
 
 
 def on_exp(method: str = "mlp-ps", protocol: str = "paper", data: str = "official", **changes: Any) -> Record:
@@ -120,7 +137,7 @@ def test_networks_as_initialised_fall_as_one_over_k_and_differ_by_the_published_
     learned = {"output_variance": (1.65e-7, 8.26e-10), "loss_variance": (6.87e-7, 3.42e-9)}
     for quantity, (first, last) in learned.items():
         haar, own = (
-            [at(study().initialised, quantity, method, k)["release"] for k in EVALUATED]
+            [values_at(study().initialised, quantity, method, k)["release"] for k in EVALUATED]
             for method in ("mlp-ga", "mlp-ps")
         )
         assert (own[0], own[-1]) == (first, last)
@@ -138,9 +155,7 @@ def test_entropies_and_gradient_norms() -> None:
     by_epoch = {(one.quantity, one.method, one.version): one.values for one in study().by_epoch}
     epochs = (100, 500, 1000, 1500, 2000)
     assert by_epoch == {
-        ("permutation_entropy", "mlp-ps", "thread"): dict(
-            zip(epochs, (6.25, 6.04, 5.93, 5.84, 5.71), strict=True)
-        ),
+        ("permutation_entropy", "mlp-ps", "thread"): dict(zip(epochs, (6.25, 6.04, 5.93, 5.84, 5.71), strict=True)),
         ("permutation_entropy", "mlp-ga", "thread"): dict.fromkeys(epochs, 7.03),
         ("gradient_norm", "mlp-ps", "thread"): dict(zip(epochs, (1.13, 1.12, 0.34, 2.0, 3.4), strict=True)),
         ("gradient_norm", "mlp-ps", "release"): dict(zip(epochs, (1.03, 0.277, 0.744, 9.54, 5.86), strict=True)),
@@ -155,10 +170,10 @@ def test_a_grid_with_a_gap_is_refused() -> None:
     whole = study().model_dump()
     del whole["trained"][0]["values"][5][2]
     with pytest.raises(ValueError, match="a value for every k in training"):
-        Study.model_validate(whole)
+        PublishedStudy.model_validate(whole)
 
 
-def test_ours_stands_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
+def test_our_numbers_are_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     records = [on_exp(settings={"train_samples": k}) for k in (1, 3)]
     points = [point(record, samples=k) for record in records for k in (1, 4)]
     (part,) = shown(tmp_path, records, points)
@@ -169,15 +184,17 @@ def test_ours_stands_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     assert (both.text, both.note) == ("0.0500 ± 0.0050", "release 0.0573, thread 0.0426")
     theirs = cell(output, "200", "trained with k = 50")
     assert (theirs.text, theirs.note, theirs.why) == (
-        DASH, "release 4.06e-06, thread 5.12e-06", "Not measured here",
-    )  # fmt: skip
+        DASH,
+        "release 4.06e-06, thread 5.12e-06",
+        "Not measured here",
+    )
     assert cell(output, "4", "trained with k = 3").note == "not published"
     assert cell(mean_loss, "1", "trained with k = 1").note == "release 0.436, thread 0.492"
     assert [row[0].text for row in output.rows] == ["1", "2", "4", "5", "10", "20", "50", "100", "200"]
-    assert not any("not the published protocol" in remark for remark in part.remarks)
+    assert not any("do not follow the published protocol" in remark for remark in part.remarks)
 
 
-def test_another_protocol_or_data_set_is_told_and_stands_apart(tmp_path: Path) -> None:
+def test_another_protocol_or_data_set_is_named_and_shown_separately(tmp_path: Path) -> None:
     records = [
         on_exp(),
         on_exp(protocol="quick"),
@@ -192,16 +209,18 @@ def test_another_protocol_or_data_set_is_told_and_stands_apart(tmp_path: Path) -
         ("paper", ("generated variant of EXP",)),
         ("quick", ()),
     ]
-    told = [next((remark for remark in part.remarks if "not the published" in remark), "") for part in parts]
+    said = "do not follow the published protocol"
+    reported = [next((remark for remark in part.remarks if said in remark), "") for part in parts]
     reasons = (
         "settings changed from the published ones",
         "generated variant of EXP, not the official set",
         "protocol quick, not paper",
     )
-    assert told[0] == "" and all(reason in remark for reason, remark in zip(reasons, told[1:], strict=True))
+    assert reported[0] == ""
+    assert all(reason in remark for reason, remark in zip(reasons, reported[1:], strict=True))
 
 
-def test_imported_runs_stand_apart(tmp_path: Path) -> None:
+def test_imported_runs_are_shown_separately(tmp_path: Path) -> None:
     record = on_exp()
     write(tmp_path / "store", record)
     write(tmp_path / "store" / "imported" / "others", record)
@@ -257,7 +276,7 @@ def test_a_damaged_history_has_no_part_by_epoch(tmp_path: Path) -> None:
 def test_a_task_of_which_nothing_was_published_says_so(tmp_path: Path) -> None:
     record = make_record("nbody", "transformer-ps", "paper")
     (part,) = shown(tmp_path, [record], [point(record)])
-    assert part.remarks == ("Nothing of this kind was published for this task.",)
+    assert part.remarks == ("No study of this kind was published for this task.",)
     assert {one.note for table in part.tables for row in table.rows for one in row[1:]} == {"not published"}
 
 
@@ -266,7 +285,7 @@ def test_the_section_is_in_page_and_text_where_there_is_something_to_show(tmp_pa
     write(tmp_path / "store", record)
     tables = collate(Store(tmp_path / "store"))
     contents = report_contents(tables, store_name="store")
-    title = "The paper's sample complexity"
+    title = "Published sample complexity"
     assert title not in render_markdown(contents)
     contents["paper_study"] = paper_study(frame(tables.runs, [point(record)]), tables.runs)
     assert f"## {title}" in render_markdown(contents)

@@ -1,0 +1,29 @@
+"""Curves over the number of group samples k or over the size of the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.content.comparison_groups import Row
+
+Curve = list[Row]
+"""The points of one setting, sorted by what the curve runs over."""
+
+ROUNDING = 1e-9
+"""A variance below this share of the largest in a figure comes from rounding errors, not from group samples."""
+
+
+def is_flat(curve: Curve) -> bool:
+    """Whether a curve has the same values at every k, since the method brings its own samples."""
+    return len(curve) > 1 and len({(row["mean"], row["variance"]) for row in curve}) == 1
+
+
+def above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
+    """The points of ``curve`` with a variance that can be drawn on a logarithmic axis.
+
+    Args:
+        curve: The curve to select from.
+        shown: All curves of the figure; their largest variance sets the limit.
+    """
+    limit = ROUNDING * max(row["variance"] or 0.0 for one in shown for row in one)
+    return [row for row in curve if (row["variance"] or 0.0) > limit]

@@ -1,0 +1,56 @@
+"""How methods appear: their cells in tables and their series in figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from harness.report.content.comparison_groups import Row
+from harness.report.content.titles import card_id, method_title
+from harness.report.rendering.cells import Cell
+from harness.report.rendering.figures import Series
+from harness.report.rendering.styles import method_style
+
+
+def method_cell(row: Row, note: str = "") -> Cell:
+    """The first cell of a method's row: its name with the colour and marker that it has in figures.
+
+    Below the name stand the pretrained weights, the source of imported runs and ``note``.
+    """
+    return Cell(
+        text=row["method"],
+        sort=row["method"].lower(),
+        why=method_title(row["method"]),
+        note="; ".join(filter(None, (row["weights"], row["source"] and f"run by {row['source']}", note))),
+        code=True,
+        style=method_style(row["sampler"], row["base_model"]),
+        link=card_id("method", row["method"]),
+    )
+
+
+def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series]:
+    """One series for each row, which is one setting of a method.
+
+    If a method has several settings, its series carry the label of their setting, and all but the first have hollow
+    markers.
+
+    Args:
+        rows: One row for each setting, with ``method``, ``setting``, ``sampler`` and ``base_model``.
+        labels: The label of each setting.
+    """
+    rows = list(rows)
+    settings = Counter(row["method"] for row in rows)
+    drawn: Counter[str] = Counter()
+    found = []
+    for row in rows:
+        method = row["method"]
+        label = labels[row["setting"]] if settings[method] > 1 else ""
+        found.append(
+            Series(
+                id=row["setting"],
+                name=f"{method} ({label})" if label else method,
+                style=method_style(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
+            )
+        )
+        drawn[method] += 1
+    return found

@@ -1,0 +1,52 @@
+"""The report as one HTML file that works offline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from harness.report.rendering.environment import environment
+
+_IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"}
+"""Letters that could end a script element, or a line of JavaScript, inside a JSON text."""
+
+
+def render_html(contents: Mapping[str, Any]) -> str:
+    """Renders the page. Every text is escaped; plotly, the style sheet and the script are embedded once."""
+    jinja = environment(autoescape=True)
+    jinja.filters["json_script"] = json_script
+    return jinja.get_template("leaderboard.html.j2").render(
+        **contents,
+        stylesheet=Markup(_source(jinja, "style.css")),
+        script=Markup(_source(jinja, "page.js")),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def json_script(value: Any) -> Markup:
+    """JSON for a script element. No text in ``value`` can end the element."""
+    text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.translate(_IN_SCRIPT))
+
+
+def _rounded(value: Any) -> Any:
+    """``value`` with floats rounded to ten digits and non-finite floats replaced by None.
+
+    Further digits depend on how threads shared a sum, so they would differ between two reports of the same records.
+    """
+    if isinstance(value, float):
+        return float(f"{value:.10g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _source(jinja: Environment, name: str) -> str:
+    assert jinja.loader is not None
+    return jinja.loader.get_source(jinja, name)[0]
