@@ -105,9 +105,13 @@ class Model(nn.Module, ABC):
         return y.to(x.edge_scalars.dtype)
 
     def _compiled(self, network: nn.Module) -> Callable[[Structure], Tensor]:
-        """The compiled network, which is kept outside the module tree so that the names of weights do not change."""
+        """The compiled network, which is kept outside the module tree so that the names of weights do not change.
+
+        A network with a method ``compiled`` chooses the parts of it that are compiled.
+        """
         if self._compilation is None or self._compilation[0] is not network:
-            self._compilation = network, torch.compile(network)
+            by_parts = getattr(network, "compiled", None)
+            self._compilation = network, by_parts() if by_parts else torch.compile(network)
         return self._compilation[1]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 from baselines.bases.base_model import BaseModel
 from baselines.catalogue.shared import GraphNetworkSettings
 from baselines.equivariant.gin import GIN
-from baselines.layers.aggregation import aggregated, sparse_adjacency
+from baselines.layers.aggregation import Edges, aggregated
 from baselines.readout import read_out
 from tasks.symmetry.dynamic_shapes import may_follow_data
 from tasks.symmetry.element import Element
@@ -84,13 +84,15 @@ class GINID(BaseModel):
         place = batch * x.nodes + node
         embedded = x.embedded.transpose(1, 2).flatten(0, 1).index_select(0, place)
         h = linear(x.node_scalars[batch, node], self._first_weights(x)[0])[:, None] + embedded
-        h = self._convolved(h, sparse_adjacency(x, batch, node), lambda rows: rows)
+        h = self._convolved(h, Edges.of(x.adjacency, x.mask), lambda rows: rows)
         if self.gin.output is Representation.GRAPH_SCALARS:
             return self.gin.head(h.new_zeros(len(x), *h.shape[1:]).index_add(0, batch, h).flatten(0, 1))
         padded = h.new_zeros(x.mask.numel(), *h.shape[1:]).index_add(0, place, h)
         return self._read_out(padded.unflatten(0, x.mask.shape), x)
 
-    def _convolved(self, h: Tensor, adjacency: Tensor, existing: Callable[[Tensor], Tensor]) -> Tensor:
+    def _convolved(
+        self, h: Tensor, adjacency: Tensor | Edges, existing: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """All layers on ``[..., R, K, W]``, which the first linear map has been applied to: it commutes with sums."""
         first, *others = self._layers
         h = self.gin.activation(existing(aggregated(h, adjacency, first.eps) + first.nn.bias))

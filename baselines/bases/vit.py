@@ -6,6 +6,7 @@ The projections to its tokens and from them are new, as in the paper.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -77,7 +78,15 @@ class VisionTransformer(BaseModel):
 
     def forward(self, x: Structure) -> Tensor:
         """``[B, C]`` or a map ``[B, N, N, C]``, of structures as :meth:`pullback` lays them out."""
-        tokens = self._encoded(self._embedded(x))
+        return self._through(x, through_block)
+
+    def compiled(self) -> Callable[[Structure], Tensor]:
+        """This network with its blocks compiled by themselves: they are alike, so one compilation serves them all."""
+        block = torch.compile(through_block)
+        return lambda x: self._through(x, block)
+
+    def _through(self, x: Structure, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+        tokens = self._encoded(self._embedded(x), through)
         if self.output is Representation.GRAPH_SCALARS:
             return self.head(tokens[:, 0])
         pixels = self.head(tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid)))
@@ -137,7 +146,7 @@ class VisionTransformer(BaseModel):
         """Of so many places that are filled, how many stand in front."""
         return extra // 2 if self.centred else 0
 
-    def _encoded(self, patches: Tensor) -> Tensor:
+    def _encoded(self, patches: Tensor, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
         """Class token and patches ``[B, 1 + T, width]``."""
         patches = patches + self.position[:, 1:]
         if self.training and self.patch_dropout:
@@ -146,7 +155,7 @@ class VisionTransformer(BaseModel):
         first = (self.class_token + self.position[:, :1]).expand(len(patches), -1, -1)
         tokens = torch.cat([first, patches], 1)
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens)
         return self.norm(tokens)
 
     def _kept(self, patches: Tensor) -> Tensor:
@@ -154,6 +163,12 @@ class VisionTransformer(BaseModel):
         part = self.patch_dropout * (torch.rand(()).item() if self.dropout_drawn else 1.0)
         count = max(1, int(patches.shape[1] * (1 - part)))
         return torch.rand(patches.shape[:2], device=patches.device).topk(count, 1).indices
+
+
+def through_block(block: nn.Module, tokens: Tensor) -> Tensor:
+    """``[B, T, width]``: the tokens behind one block of the encoder."""
+    out: Tensor = block(tokens)
+    return out
 
 
 def _reflected(place: Tensor, nodes: int) -> Tensor:

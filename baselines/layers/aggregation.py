@@ -2,47 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
-from tasks.symmetry.structure import Structure
+from baselines.layers.sparse_linear import Entries
 
 
-def aggregated(h: Tensor, adjacency: Tensor, eps: Tensor) -> Tensor:
-    """A h + (1 + eps) h for node features ``[..., R, K, W]``; ``adjacency`` is ``[..., R, R]``, dense or sparse."""
+@dataclass(frozen=True)
+class Edges:
+    """A sparse adjacency A ``[R, R]`` of many graphs side by side, row by row, and its transpose.
+
+    Every row has an entry for itself, where there is no loop of weight zero: ``loop`` is 1 there, ``transposed_loop``
+    that of the transpose. So A + (1 + eps) I has the same places as A.
+    """
+
+    entries: Entries
+    loop: Tensor
+    transposed: Entries
+    transposed_loop: Tensor
+
+    @staticmethod
+    def of(adjacency: Tensor, mask: Tensor, isolated: int = 0) -> Edges:
+        """Of the nodes that exist by ``mask`` ``[B, N]``, in order; ``adjacency`` is ``[B, N, N]``.
+
+        Behind them are so many ``isolated`` rows without neighbours.
+        """
+        return Edges(*_side_by_side(adjacency, mask, isolated), *_side_by_side(adjacency.mT, mask, isolated))
+
+    def product(self, h: Tensor, eps: Tensor) -> Tensor:
+        """A h + (1 + eps) h for ``h`` ``[R, W]``."""
+        return _with_loops(self.entries, self.loop, eps).product(h)
+
+    def transposed_product(self, h: Tensor, eps: Tensor) -> Tensor:
+        """The same of the transpose of A."""
+        return _with_loops(self.transposed, self.transposed_loop, eps).product(h)
+
+
+def _with_loops(entries: Entries, loop: Tensor, eps: Tensor) -> Entries:
+    return Entries(entries.columns, torch.addcmul(entries.values, loop, 1 + eps), entries.begin)
+
+
+def _side_by_side(adjacency: Tensor, mask: Tensor, isolated: int) -> tuple[Entries, Tensor]:
+    """The entries of all graphs, and which of them are those of a row for itself."""
+    place = mask.flatten().cumsum(0).view_as(mask) - 1
+    there = (adjacency != 0) | torch.diag_embed(mask)
+    graph, target, source = there.nonzero(as_tuple=True)
+    rows, loop = place[graph, target], (target == source).to(adjacency.dtype)
+    alone = torch.arange(isolated, device=mask.device) + mask.sum()
+    counts = pad(rows.bincount(), (0, isolated), value=1)
+    entries = Entries(
+        torch.cat([place[graph, source], alone]),
+        pad(adjacency[graph, target, source], (0, isolated)),
+        counts.cumsum(0) - counts,
+    )
+    return entries, pad(loop, (0, isolated), value=1.0)
+
+
+def aggregated(h: Tensor, adjacency: Tensor | Edges, eps: Tensor) -> Tensor:
+    """A h + (1 + eps) h for node features ``[..., R, K, W]``; a dense ``adjacency`` is ``[..., R, R]``."""
     rows = h.flatten(-2)
-    if not adjacency.is_sparse:
+    if isinstance(adjacency, Tensor):
         return (rows * (1 + eps) + adjacency @ rows).view(h.shape)
-    gathered: Tensor = _Aggregate.apply(rows, adjacency, eps)
+    gathered: Tensor = _Aggregate.apply(rows.contiguous(), adjacency, eps)
     return gathered.view(h.shape)
 
 
 class _Aggregate(torch.autograd.Function):
-    """A h + (1 + eps) h for a sparse A ``[R, R]`` and h ``[R, W]``, without copies of h in between."""
+    """A h + (1 + eps) h for a sparse A ``[R, R]`` and h ``[R, W]``, in one pass."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, adjacency: Tensor, eps: Tensor) -> Tensor:
-        ctx.save_for_backward(h, adjacency, eps)
-        return (h * (1 + eps)).addmm_(adjacency, h)
+    def forward(ctx: Any, h: Tensor, edges: Edges, eps: Tensor) -> Tensor:
+        ctx.save_for_backward(h, eps)
+        ctx.edges = edges
+        return edges.product(h, eps)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = gradients
-        h, adjacency, eps = ctx.saved_tensors
-        through = (gradient * (1 + eps)).addmm_(adjacency.t(), gradient)
+        gradient = gradients[0].contiguous()
+        h, eps = ctx.saved_tensors
+        through = ctx.edges.transposed_product(gradient, eps) if ctx.needs_input_grad[0] else None
         return through, None, torch.dot(gradient.flatten(), h.flatten()).view_as(eps)
-
-
-def sparse_adjacency(x: Structure, batch: Tensor, node: Tensor) -> Tensor:
-    """``[R, R]``: of all graphs side by side; ``batch`` and ``node`` ``[R]`` say where each node stands."""
-    place = torch.zeros_like(x.mask, dtype=torch.long)
-    place[batch, node] = torch.arange(len(batch), device=batch.device)
-    weights = x.adjacency
-    graph, target, source = weights.nonzero(as_tuple=True)
-    edges = torch.stack([place[graph, target], place[graph, source]])
-    size = (len(batch), len(batch))
-    return torch.sparse_coo_tensor(
-        edges, weights[graph, target, source], size, check_invariants=False, is_coalesced=True
-    )

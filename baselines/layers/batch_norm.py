@@ -79,9 +79,13 @@ class _RepeatedNorm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         once, often = len(rows) - last, last * repeats
         ctx.last, ctx.repeats, ctx.eps, ctx.count = last, repeats, eps, once + often
-        mean = (rows[:once].sum(0) + repeats * rows[once:].sum(0)) / ctx.count
-        squares = (rows - mean).square_()  # var_mean along the first axis takes several times as long on a CPU
-        variance = (squares[:once].sum(0) + repeats * squares[once:].sum(0)) / ctx.count
+        # One pass for the mean and one for the variance of each part, put together by Chan et al. 1979.
+        mean, variance = torch.batch_norm_update_stats(rows[:once], None, None, 0.0)
+        apart = rows[once:].mean(0) - mean
+        within = rows[once:].var(0, correction=0)
+        share = often / ctx.count
+        variance = (1 - share) * variance + share * within + (1 - share) * share * apart.square()
+        mean = mean + share * apart
         ctx.save_for_backward(rows, weight, mean, variance)
         ctx.mark_non_differentiable(mean, variance)
         return batch_norm(rows, mean, variance, weight, bias, False, 0.0, eps), mean, variance
@@ -90,14 +94,14 @@ class _RepeatedNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, mean, variance = ctx.saved_tensors
-        through, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
-            gradients[0], rows, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], rows, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )
         # What comes through the statistics is linear in a row, and as often as the row counts.
         deviation = (variance + ctx.eps).rsqrt()
         slope = -weight * deviation.square() * of_weight / ctx.count
         offset = -weight * deviation * of_bias / ctx.count - slope * mean
-        through.addcmul_(rows, slope).add_(offset)
+        through = torch.addcmul(offset, rows, slope).addcmul_(gradients[0], weight * deviation)
         if ctx.repeats > 1:
             through[-ctx.last :] += (ctx.repeats - 1) * (rows[-ctx.last :] * slope + offset)
         return through, of_weight, of_bias, None, None, None

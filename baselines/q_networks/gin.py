@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
-from baselines.layers.aggregation import aggregated
+from baselines.layers.aggregation import Edges, aggregated
 from baselines.layers.batch_norm import BatchNorm, Mask
 from tasks.symmetry.dynamic_shapes import may_follow_data
 from tasks.symmetry.structure import Structure
@@ -54,28 +54,29 @@ class GINScorer(nn.Module):
         return self._on_all(x, noise, counts_padding) * x.mask[:, None]
 
     def _on_existing(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
-        """Rows ``[R, K, W]`` of the nodes that exist, of virtual nodes, and of one absent node that stands for all."""
-        samples = noise.shape[1]
-        batch, node = x.mask.nonzero(as_tuple=True)
-        absent = x.mask.numel() - len(batch) if counts_padding else 0
-        real = x.node_scalars[batch, node][:, None] + noise[batch, :, node]
-        virtual = self.virtual_node.expand(len(x), samples, -1)
-        h = self.embed(torch.cat([real, virtual, real.new_zeros(min(absent, 1), *real.shape[1:])]))
-        adjacency = augmented_adjacency(x, batch, node, len(h))
+        """Rows ``[R, K, W]`` of the nodes that exist, each graph's virtual node behind them, graph by graph.
+
+        The last row is one absent node that stands for all.
+        """
+        exist = pad(x.mask, (0, 1), value=True)
+        batch, node = exist.nonzero(as_tuple=True)
+        absent = x.mask.numel() - len(batch) + len(x) if counts_padding else 0
+        real = (x.node_scalars[:, None] + noise).transpose(1, 2)
+        features = torch.cat([real, real.new_zeros(len(x), 1, *real.shape[2:])], 1)[batch, node]
+        features = torch.where((node == x.nodes)[:, None, None], self.virtual_node, features)
+        h = self.embed(torch.cat([features, features.new_zeros(min(absent, 1), *features.shape[1:])]))
+        edges = Edges.of(augmented_adjacency(x, exist), exist, isolated=min(absent, 1))
 
         def drop(rows: Tensor) -> Tensor:
             """The draws are those of :meth:`_on_all`: a seed in a stack has the dropout that it has alone."""
             if not (self.drops and self.training):
                 return rows
-            kept = self.dropout(rows.new_ones(len(x), x.nodes + 1, *rows.shape[1:]))
-            return rows * torch.cat([kept[batch, node], kept[:, -1]])
+            return rows * self.dropout(rows.new_ones(*exist.shape, *rows.shape[1:]))[batch, node]
 
         for layer in self.layers:
-            h = layer(h, adjacency, drop, repeats=max(absent, 1))
-        scores = noise.new_zeros(noise.shape[:3])
-        return scores.index_put(
-            (batch, torch.arange(samples, device=h.device)[:, None], node), self.head(h)[: len(batch), :, 0].T
-        )
+            h = layer(h, edges, drop, repeats=max(absent, 1))
+        scores = h.new_zeros(*exist.shape, h.shape[1]).index_put((batch, node), self.head(h)[: len(batch), :, 0])
+        return scores[:, :-1].transpose(1, 2)
 
     def _on_all(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
         """Rows ``[B, N + 1, K, W]``, those of virtual nodes last; absent nodes start at zero."""
@@ -83,19 +84,24 @@ class GINScorer(nn.Module):
         virtual = self.virtual_node.expand(len(x), 1, noise.shape[1], -1)
         h = self.embed(torch.cat([real, virtual], 1))
         exist = pad(x.mask, (0, 1), value=True)
-        joined = exist.to(h.dtype)
         counted = None if counts_padding else exist[..., None].expand(h.shape[:-1])
-        adjacency = torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
+        adjacency = augmented_adjacency(x, exist)
         for layer in self.layers:
             h = layer(h, adjacency, self.dropout, counted)
         return self.head(h)[:, :-1, :, 0].transpose(1, 2)
 
 
+def augmented_adjacency(x: Structure, exist: Tensor) -> Tensor:
+    """``[B, N + 1, N + 1]``: with a virtual node, which is joined to those that ``exist`` ``[B, N + 1]``."""
+    joined = exist.to(x.adjacency.dtype)
+    return torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
+
+
 class GINLayer(nn.Module):
     """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm, ReLU: ``[..., R, K, W]`` to W'.
 
-    ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the last row
-    stands for ``repeats``; ``drop`` is the dropout on rows.
+    A dense ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the
+    last row stands for ``repeats``; ``drop`` is the dropout on rows.
     """
 
     def __init__(self, channels: int, width: int) -> None:
@@ -104,7 +110,12 @@ class GINLayer(nn.Module):
         self.mlp = nn.ModuleList([NormalisedLinear(channels, width), NormalisedLinear(width, width)])
 
     def forward(
-        self, h: Tensor, adjacency: Tensor, drop: Callable[[Tensor], Tensor], mask: Mask = None, repeats: int = 1
+        self,
+        h: Tensor,
+        adjacency: Tensor | Edges,
+        drop: Callable[[Tensor], Tensor],
+        mask: Mask = None,
+        repeats: int = 1,
     ) -> Tensor:
         first, second = self.mlp
         return second(drop(first(aggregated(h, adjacency, self.eps), mask, repeats)), mask, repeats)
@@ -127,24 +138,3 @@ class NormalisedLinear(nn.Module):
         bias = (self.linear.bias - mean) * scale + self.norm.bias
         return linear(h, self.linear.weight * scale[:, None], bias).relu_()
 
-
-def augmented_adjacency(x: Structure, batch: Tensor, node: Tensor, size: int) -> Tensor:
-    """Sparse ``[size, size]`` adjacency of all graphs side by side: nodes that exist, then one virtual node a graph.
-
-    ``batch`` and ``node`` ``[R]`` say where each node stands; rows behind the last virtual node have no edge.
-    """
-    real = len(batch)
-    place = torch.full(x.mask.shape, -1, device=batch.device).index_put_(
-        (batch, node), torch.arange(real, device=batch.device)
-    )
-    weights = x.adjacency
-    graph, source, target = weights.nonzero(as_tuple=True)
-    virtual = real + torch.arange(len(x), device=batch.device)
-    own_virtual = virtual[batch]
-    every = torch.arange(real, device=batch.device)
-    rows = torch.cat([place[graph, source], own_virtual, every, virtual])
-    columns = torch.cat([place[graph, target], every, own_virtual, virtual])
-    values = torch.cat([weights[graph, source, target], weights.new_ones(len(rows) - len(graph))])
-    return torch.sparse_coo_tensor(
-        torch.stack([rows, columns]), values, (size, size), check_invariants=False
-    ).coalesce()

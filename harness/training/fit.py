@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.training.finite import training_fault, validation_fault
 from harness.training.monitor import Monitor
 from harness.training.results import Hooks
 from harness.training.schedule import Budget
-from harness.training.seeds import derive, generator
+from harness.training.seeds import derive, generator, reseed
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator
 from tasks.symmetry.structure import Structure
@@ -116,6 +117,11 @@ class Fit:
         self.model.load_state_dict(self.progress.best_weights or self.model.state_dict())
         return self.progress
 
+    @cached_property
+    def noise(self) -> torch.Generator:
+        """The generator of all noise, which is drawn of one stream after another."""
+        return torch.Generator(self.device)
+
     @property
     def finished(self) -> bool:
         """Whether the budget is spent or patience has ended."""
@@ -150,7 +156,7 @@ class Fit:
         if epochs not in protocol.analysis_epochs:
             return {}
         norm = mean_gradient_norm(self.model, self.task, self.train, protocol.train_samples, self.seed, self.chunk)
-        noise = generator(self.device, self.seed, "permutations")
+        noise = reseed(self.noise, self.seed, "permutations")
         entropy = entropy_of_mean_permutation(
             self.model, self.validation.inputs, protocol.batch_size, noise, self.chunk
         )
@@ -160,7 +166,7 @@ class Fit:
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         self.model.train()
         torch.manual_seed(derive(self.seed, "dropout", epoch, *([] if self.processes.alone else [self.processes.rank])))
-        noise = generator(self.device, self.seed, "noise", epoch)
+        noise = reseed(self.noise, self.seed, "noise", epoch)
         order = epoch_order(len(self.train), self.seed, epoch).to(self.device)
         steps = self.budget.steps_in(epoch)
         totals: dict[str, torch.Tensor] = {}
@@ -188,7 +194,7 @@ class Fit:
     def _validate(self, epoch: int) -> dict[str, float]:
         """Validation draws the same group elements at every epoch, so that epochs compare by weights alone."""
         protocol = self.protocol
-        noise = generator(self.device, self.seed, "validation")
+        noise = reseed(self.noise, self.seed, "validation")
         inputs, targets = self.validation.inputs, self.validation.targets[:]
         predictions = predict(
             self.model, inputs, protocol.valid_samples, protocol.batch_size, noise, self.chunk, self.processes

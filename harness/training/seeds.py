@@ -17,6 +17,14 @@ def derive(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def reseed(generator: torch.Generator, seed: int, *purpose: str | int) -> torch.Generator:
+    """``generator`` where the stream for one purpose begins, whatever it drew before.
+
+    A generator that is kept can be captured with the kernels that draw from it; the numbers are those of a new one.
+    """
+    return generator.manual_seed(derive(seed, *purpose))
+
+
 def generator(device: torch.device, seed: int, *purpose: str | int) -> torch.Generator:
-    """A generator on ``device`` for one purpose."""
-    return torch.Generator(device).manual_seed(derive(seed, *purpose))
+    """A new generator on ``device`` for one purpose."""
+    return reseed(torch.Generator(device), seed, *purpose)

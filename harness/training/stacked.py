@@ -25,7 +25,7 @@ from harness.training.fit import LOSS, FitState, epoch_order, optimizer
 from harness.training.monitor import Monitor
 from harness.training.results import Hooks, NotFinite
 from harness.training.schedule import Budget
-from harness.training.seeds import derive, generator
+from harness.training.seeds import derive, reseed
 from harness.training.stacked_dropout import Streams, with_streams
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Noise
@@ -67,6 +67,7 @@ class StackedFit:
         self.optimizer = optimizer(self.parameters.values(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
         self.progress = [FitState() for _ in seeds]
+        self.noises = [torch.Generator(device) for _ in seeds]
         self.failures: dict[int, NotFinite] = {}
 
     def run(self) -> list[FitState | NotFinite]:
@@ -111,7 +112,7 @@ class StackedFit:
     def _train_epoch(self, epoch: int) -> dict[str, list[float]]:
         self.template.train()
         self.streams.seed([derive(seed, "dropout", epoch) for seed in self.seeds])
-        noises = [generator(self.device, seed, "noise", epoch) for seed in self.seeds]
+        noises = self._noise_for("noise", epoch)
         orders = torch.stack([epoch_order(len(self.train), seed, epoch) for seed in self.seeds]).to(self.device)
         steps = self.budget.steps_in(epoch)
         totals: dict[str, Tensor] = {}
@@ -158,12 +159,17 @@ class StackedFit:
             validated[place] = {f"validation/{name}": value for name, value in values.items()}
         return validated
 
+    def _noise_for(self, *purpose: str | int) -> list[torch.Generator]:
+        """The generators of all seeds, where their streams for one purpose begin."""
+        pairs = zip(self.noises, self.seeds, strict=True)
+        return [reseed(generator, seed, *purpose) for generator, seed in pairs]
+
     @torch.no_grad()
     def _predictions(self) -> Tensor:
         """``[S, M, ...]`` on the validation set."""
         self.template.eval()
         samples = self.protocol.valid_samples
-        noises = [generator(self.device, seed, "validation") for seed in self.seeds]
+        noises = self._noise_for("validation")
 
         def predicted(
             parameters: dict[str, Tensor], buffers: dict[str, Tensor], arrays: Arrays, noise: Noise

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.symmetry.dynamic_shapes import in_cache, rejoined
+from tasks.symmetry.dynamic_shapes import by_size, put_together
 from tasks.symmetry.line_kernel import LARGEST_SPREAD, LineKernel
 
 ON_CPU = range(24, 129)  # numbers of nodes for which matrices are faster on a CPU, in single precision
@@ -38,7 +38,7 @@ def soft_identity(sorted_scores: Tensor, mask: Tensor, temperature: float, steps
     """
     far = spread / temperature >= LARGEST_SPREAD
     way = Dense if far or _fits_matrices(sorted_scores) else AlongLine
-    soft, _ = way.apply(sorted_scores, mask, temperature, steps)
+    soft, *_ = way.apply(sorted_scores, mask, temperature, steps)
     return soft
 
 
@@ -54,37 +54,35 @@ class Dense(torch.autograd.Function):
     """P = diag(a) K diag(b) for a symmetric kernel K, by products with the matrix K.
 
     K has a unit diagonal, so the scalings a and b stay within [1/N, N] and no logarithm is needed. The second output
-    has all scalings ``[2 steps + 1, M, 1, N]``, b and a in turns, for the backward pass. Vectors are rows: a CPU
-    multiplies them with a matrix several times as fast as columns.
+    has all scalings ``[2 steps + 1, m, 1, n]``, b and a in turns, of each part of the M rows, for the backward pass.
+    Vectors are rows: a CPU multiplies them with a matrix several times as fast as columns.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> tuple[Tensor, Tensor]:
-        keep = mask.to(scores.dtype)
-        each = in_cache(scores, scores.shape[-1] ** 2)
-        parts = [_normalised(scores[part], keep[part], temperature, steps) for part in each]
-        softs, scalings = zip(*parts, strict=True)
-        return rejoined(softs), rejoined(scalings, 1)
+    def forward(scores: Tensor, mask: Tensor, temperature: float, steps: int) -> tuple[Tensor, ...]:
+        keep, parts = mask.to(scores.dtype), by_size(mask)
+        normalised = [_normalised(part.vectors(scores), part.vectors(keep), temperature, steps) for part in parts]
+        softs, scalings = zip(*normalised, strict=True)
+        return put_together(softs, parts, (*scores.shape, scores.shape[-1])), *scalings
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         _, mask, ctx.temperature, _ = inputs
-        soft, scalings = output
-        ctx.mark_non_differentiable(scalings)
-        ctx.save_for_backward(mask, soft, scalings)
+        soft, *scalings = output
+        ctx.mark_non_differentiable(*scalings)
+        ctx.save_for_backward(mask, soft, *scalings)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        mask, soft, scalings = ctx.saved_tensors
-        order = torch.ones_like(soft[0]).triu(1)
-        signs = order - order.mT
-        parts = [
-            _through_normalisations(gradients[0][part], mask[part], soft[part], scalings[:, part], signs)
-            for part in in_cache(soft, soft.shape[-1] ** 2)
+        mask, soft, *scalings = ctx.saved_tensors
+        parts = by_size(mask)
+        found = [
+            _through_normalisations(part.matrices(gradients[0]), part.vectors(mask), part.matrices(soft), scaling)
+            for part, scaling in zip(parts, scalings, strict=True)
         ]
-        return rejoined(parts).div_(ctx.temperature), None, None, None
+        return put_together(found, parts, mask.shape).div_(ctx.temperature), None, None, None
 
 
 def _normalised(scores: Tensor, keep: Tensor, temperature: float, steps: int) -> tuple[Tensor, Tensor]:
@@ -98,7 +96,7 @@ def _normalised(scores: Tensor, keep: Tensor, temperature: float, steps: int) ->
     return kernel.mul_(scalings[-2].mT).mul_(scalings[-1]), torch.stack(scalings)
 
 
-def _through_normalisations(gradient: Tensor, mask: Tensor, soft: Tensor, scalings: Tensor, signs: Tensor) -> Tensor:
+def _through_normalisations(gradient: Tensor, mask: Tensor, soft: Tensor, scalings: Tensor) -> Tensor:
     """The gradient ``[M, N]`` with respect to the scores divided by the temperature."""
     log_soft = gradient * soft
     inverse = (scalings[-2:] + ~mask[:, None]).reciprocal_()
@@ -113,7 +111,8 @@ def _through_normalisations(gradient: Tensor, mask: Tensor, soft: Tensor, scalin
         through = before * torch.bmm(products[-1], kernel)
         log_scaling = through + own if len(products) == 1 else through
     pairs = torch.cat(products, 1).mT @ scalings[:-1].flip(0)[:, :, 0].transpose(0, 1)
-    signed = torch.addcmul(log_soft, pairs, kernel, value=-1).mul_(signs)
+    order = torch.ones_like(soft[0]).triu(1)
+    signed = torch.addcmul(log_soft, pairs, kernel, value=-1).mul_(order - order.mT)
     return signed.sum(-2) - signed.sum(-1)
 
 

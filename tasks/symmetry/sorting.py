@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.symmetry.dynamic_shapes import in_cache, rejoined
+from tasks.symmetry.dynamic_shapes import by_size, put_together
 
 ENTRY_FLOOR = 1e-12
 
@@ -45,40 +45,37 @@ class _PermutationEntropy(torch.autograd.Function):
     """The entropy -sum (p / t) log (p / t) = log t - (sum p log p) / t of rows and columns of total t.
 
     Rows and columns share one p log p, and the gradient with respect to p is linear in log p: three passes over the
-    matrices, where automatic differentiation takes a dozen. The further outputs are log p and the slopes and offsets
-    of that linear function, for the backward pass.
+    matrices, where automatic differentiation takes a dozen. The further outputs are the slopes and offsets of that
+    linear function, for the backward pass.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(soft: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        keep = mask.to(soft.dtype)
+        keep, parts = mask.to(soft.dtype), by_size(mask)
         weight = keep / keep.sum(-1, keepdim=True) / len(keep)  # of each node in the mean
-        each = in_cache(soft, soft.shape[-1] ** 2)
-        parts = [_entropy(soft[part], keep[part], weight[part]) for part in each]
-        entropies, *others = zip(*parts, strict=True)
-        return torch.stack(entropies).sum(), *map(rejoined, others)
+        found = [_entropy(part.matrices(soft), part.vectors(keep), part.vectors(weight)) for part in parts]
+        entropies, *lines = zip(*found, strict=True)
+        return torch.stack(entropies).sum(), *(put_together(line, parts, mask.shape) for line in lines)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, ...]) -> None:
-        soft, _ = inputs
         ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(soft, *output[1:])
+        ctx.save_for_backward(*inputs, *output[1:])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        soft, *lines = ctx.saved_tensors
-        each = in_cache(soft, soft.shape[-1] ** 2)
-        parts = [_entropy_gradient(soft[part], *(line[part] for line in lines)) for part in each]
-        return rejoined(parts).mul_(gradients[0]), None
+        soft, mask, *lines = ctx.saved_tensors
+        parts = by_size(mask)
+        found = [_entropy_gradient(part.matrices(soft), *map(part.vectors, lines)) for part in parts]
+        return put_together(found, parts, soft.shape).mul_(gradients[0]), None
 
 
 def _entropy(soft: Tensor, keep: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-    """The entropy (a scalar), log p, and slope and offset of the gradient along rows and along columns."""
+    """The entropy (a scalar), and slope and offset of the gradient along rows and along columns."""
     entries = soft.clamp_min(ENTRY_FLOOR).mul_(keep[:, :, None]).mul_(keep[:, None])
-    logs = entries.clamp_min(ENTRY_FLOOR).log_()
-    products = entries * logs
+    products = entries.clamp_min(ENTRY_FLOOR).log_().mul_(entries)
     entropy = soft.new_zeros(())
     lines = []
     for axis in (-1, -2):
@@ -86,12 +83,12 @@ def _entropy(soft: Tensor, keep: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
         entropy = entropy + (weight * (total.log() - product / total)).sum()
         # d/dp = (1 - log p - 1) / t + (sum p log p) / t^2, each times the weight
         lines += [weight / total, weight * product / total.square()]
-    return entropy, logs, *lines
+    return entropy, *lines
 
 
 def _entropy_gradient(
-    soft: Tensor, logs: Tensor, row_slope: Tensor, row_offset: Tensor, column_slope: Tensor, column_offset: Tensor
+    soft: Tensor, row_slope: Tensor, row_offset: Tensor, column_slope: Tensor, column_offset: Tensor
 ) -> Tensor:
-    slope = row_slope[:, :, None] + column_slope[:, None]
+    logs, slope = soft.clamp_min(ENTRY_FLOOR).log_(), row_slope[:, :, None] + column_slope[:, None]
     gradient = torch.addcmul(row_offset[:, :, None] + column_offset[:, None], slope, logs, value=-1)
     return gradient.mul_(soft >= ENTRY_FLOOR)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tasks.symmetry.dynamic_shapes import may_follow_data
+
 PAIRS_AT_ONCE = 1 << 24  # pairs of nodes; their int64 indices take 128 MiB
 
 
@@ -62,9 +64,15 @@ def _gather(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _gather_nodes(values: Tensor, index: Tensor) -> Tensor:
-    samples = max(index.shape[1], values.shape[1])
-    places = index[..., None].expand(-1, samples, -1, values.shape[-1])
-    return values.expand(-1, samples, -1, -1).gather(2, places)
+    structures, samples, nodes, channels = values.shape
+    if channels > 1 and may_follow_data(values):  # whole rows: several times as fast on a CPU as number by number
+        first = torch.arange(structures * samples, device=index.device).view(structures, samples, 1) * nodes
+        places = first + index
+        return values.flatten(0, 2).index_select(0, places.flatten()).view(*places.shape, channels)
+    places = index.expand(-1, max(index.shape[1], samples), -1)
+    if channels == 1:
+        return values[..., 0].expand(-1, places.shape[1], -1).gather(2, places)[..., None]
+    return values.expand(-1, places.shape[1], -1, -1).gather(2, places[..., None].expand(-1, -1, -1, channels))
 
 
 def _gather_edges(values: Tensor, index: Tensor) -> Tensor:
@@ -148,4 +156,4 @@ def _relaxation_gradient(left: Tensor, right: Tensor) -> Tensor:
     if left.dim() == 4:
         return left @ right.mT
     turned = left.transpose(2, 3).flatten(3) @ right.transpose(2, 3).flatten(3).mT
-    return left.flatten(3) @ right.flatten(3).mT + turned
+    return turned.add_(left.flatten(3) @ right.flatten(3).mT)

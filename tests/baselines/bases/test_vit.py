@@ -22,6 +22,7 @@ from baselines.bases import vit, vit_encoder, vit_weights
 from baselines.bases.vit import VisionTransformer
 from baselines.catalogue import VIT
 from baselines.catalogue.base_models import ViTSettings
+from baselines.model import Equivariant
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.groups.symmetric import identity_permutation
@@ -325,3 +326,24 @@ def test_weights_that_are_not_known_have_no_name_in_tables() -> None:
     assert [vit_weights.label(weights) for weights in ("random", "in21k", "mine", "auto")] == [
         "random weights", vit_weights.IN21K, None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("output", [Representation.GRAPH_SCALARS, Representation.EDGE_SCALARS])
+def test_blocks_are_compiled_once_for_all_layers(output: Representation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In training: to the values and gradients of eager mode. The backend traces both passes and generates no code."""
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda block: compile(block, backend="aot_eager", fullgraph=True))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    transformer = network(output, layers=5)
+    model, image = Equivariant(transformer).train(), transformer.pullback(graphs(), identity_permutation(graphs()))
+    found = []
+    for model.compiles in (False, True, True):
+        model.zero_grad(set_to_none=True)
+        value = model(image, 1).value
+        value.square().sum().backward()
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        found.append([value.detach(), *gradients])
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    for compiled in found[1:]:
+        torch.testing.assert_close(compiled, found[0], rtol=1e-9, atol=1e-11)

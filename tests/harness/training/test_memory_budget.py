@@ -30,6 +30,15 @@ from tests.memory_budget import (
 GIB = 1 << 30
 MOST = 70 * GIB  # of 80 GB; the rest is for libraries, and for what lies unused between tensors
 MOST_INDEX = GIB
+FOLLOW_DATA = (
+    "baselines.bases.gin_id",
+    "baselines.layers.batch_norm",
+    "baselines.layers.sparse_linear",
+    "baselines.layers.vector_neurons",
+    "baselines.q_networks.gin",
+    "tasks.symmetry.dynamic_shapes",
+    "tasks.symmetry.straight_through",
+)
 DOCS = Path(__file__).parents[3] / "docs" / "gpu.md"
 
 
@@ -111,7 +120,8 @@ def test_what_is_counted_without_numbers_is_what_a_real_batch_takes(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the shapes of an accelerator, which do not follow the data."""
-    monkeypatch.setattr("baselines.q_networks.gin.may_follow_data", lambda values: False)
+    for module in FOLLOW_DATA:
+        monkeypatch.setattr(f"{module}.may_follow_data", lambda values: False)
     spec = resolve("exp_classify", name, "paper", 0, base={"widths": [64, 10]} if name == "mlp-ga" else {})
     spec = replace(spec, settings=replace(spec.settings, train_samples=2, test_samples=2, curve_samples=(1,)))
     for need in (Batch.step, Batch.evaluation):

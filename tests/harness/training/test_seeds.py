@@ -15,6 +15,7 @@ from harness.training import execute as execution
 from harness.training.fit import Fit
 from harness.training.paired import PairedComparisons
 from harness.training.results import NullHooks
+from harness.training.seeds import generator, reseed
 from harness.training.separation import Separation
 from harness.verification.equivariance import coordinates
 from tasks.protocol import Protocol
@@ -248,3 +249,24 @@ def test_every_pair_has_its_own_model_noise_and_copies() -> None:
         copies = [train.inputs.edge_scalars[:32], first.inputs.edge_scalars, once_more.inputs.edge_scalars]
         for ours, theirs in pairwise([*copies, copies[0]]):
             assert not torch.equal(ours, theirs), of
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_generator_that_is_kept_draws_what_a_new_one_would(drawn: int, dtype: torch.dtype) -> None:
+    """Whatever was drawn of the stream before: normal numbers come in pairs, of which one may be left over."""
+    kept = torch.Generator()
+    for purpose in ("noise", "validation", "noise"):
+        torch.randn(drawn, generator=kept, dtype=dtype)
+        reseed(kept, 3, purpose, 1)
+        new = generator(CPU, 3, purpose, 1)
+        for draw in (torch.randn, torch.rand):
+            assert torch.equal(draw(5, generator=kept, dtype=dtype), draw(5, generator=new, dtype=dtype))
+
+
+def test_one_generator_serves_all_epochs_of_a_training() -> None:
+    task = EdgeCount({})
+    fit = Fit(Witness(task.signature, []).double(), task, Protocol(epochs=2, batch_size=10), seed=0, **WAY)
+    kept = fit.noise
+    fit.run()
+    assert fit.noise is kept

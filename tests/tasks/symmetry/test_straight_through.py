@@ -62,7 +62,7 @@ def test_values_and_gradients_of_the_soft_permutation(way: Way, seed: int, tempe
     scores, mask = scores_and_mask(seed)
     weights = torch.randn(4, 7, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(seed + 1))
     order = sort_descending(scores, mask)
-    soft, _ = way.apply(scores.gather(-1, order), mask, temperature, 20)
+    soft, *_ = way.apply(scores.gather(-1, order), mask, temperature, 20)
     in_node_order = torch.zeros_like(soft).scatter(-2, order[:, :, None].expand_as(soft), soft)
     expected = reference_soft_permutation(scores, mask, temperature, 20)
     torch.testing.assert_close(in_node_order, expected, atol=1e-8, rtol=0)
@@ -83,7 +83,7 @@ def test_the_soft_identity_has_true_gradients(way: Way) -> None:
 @given(seed=st.integers(0, 10_000))
 def test_soft_identities_are_doubly_stochastic_on_the_nodes_that_exist(way: Way, seed: int) -> None:
     scores, mask = scores_and_mask(seed)
-    soft, _ = way.apply(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200)
+    soft, *_ = way.apply(scores.gather(-1, sort_descending(scores, mask)), mask, 0.5, 200)
     torch.testing.assert_close(soft.sum(-1), mask.double(), atol=1e-6, rtol=0)
     torch.testing.assert_close(soft.sum(-2), mask.double(), atol=1e-6, rtol=0)
     assert not soft[~(mask[:, :, None] & mask[:, None])].any()
@@ -132,7 +132,7 @@ def test_single_precision_is_that_of_its_inputs(way: Way, nodes: int, temperatur
     found = []
     for dtype, the_way in ((torch.float32, way), (torch.float64, AlongLine)):
         leaf = scores.to(dtype).requires_grad_()
-        soft, _ = the_way.apply(leaf, mask, temperature, 20)
+        soft, *_ = the_way.apply(leaf, mask, temperature, 20)
         (gradient,) = torch.autograd.grad(soft, leaf, weights.to(dtype))
         found.append((soft.detach().double(), gradient.double() / gradient.abs().max()))
     torch.testing.assert_close(found[0], found[1], atol=5e-7 * max(1.0, nodes / 64), rtol=0)
@@ -148,7 +148,7 @@ def test_both_ways_agree_in_stacks() -> None:
 
     def gradient(way: Way) -> Tensor:
         def weighted(one: Tensor) -> Tensor:
-            soft, _ = way.apply(one, mask, 0.1, 20)
+            soft, *_ = way.apply(one, mask, 0.1, 20)
             return (soft * weights).sum()
 
         return torch.func.vmap(torch.func.grad(weighted))(scores)
