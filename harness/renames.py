@@ -63,7 +63,15 @@ def same_run(method: str, other: str) -> bool:
 
 
 def replaced(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
-    """By old name or glob, today's one: those that match none of the ``known`` methods and would under today's name."""
+    """Old names of methods in use.
+
+    Args:
+        names: Names or globs of methods.
+        known: The methods there are.
+
+    Returns:
+        Today's name or glob for each of ``names`` that matches no known method, but does under today's name.
+    """
 
     def matches(pattern: str) -> bool:
         return pattern in known or any(fnmatchcase(name, pattern) for name in known)
@@ -79,9 +87,14 @@ def warning(names: Mapping[str, str]) -> str:
 
 
 def current_card(card: TaskCard, methods: Collection[str]) -> tuple[TaskCard, dict[str, str]]:
-    """A task's card under today's names, and those that it had instead.
+    """The card of a task under today's names.
 
-    ``methods`` are the names that recipes may mean today: methods, base models and samplers.
+    Args:
+        card: A card that may have old names in its recipes and its control. Its fields need not be valid.
+        methods: The names that recipes may mean: methods, base models and samplers.
+
+    Returns:
+        The card, and today's name for each old one that it had.
     """
     found: dict[str, str] = {}
 
@@ -103,9 +116,11 @@ def current_card(card: TaskCard, methods: Collection[str]) -> tuple[TaskCard, di
 
 
 def current_record(values: Mapping[str, Any], is_method: Callable[[str], bool]) -> Mapping[str, Any]:
-    """The JSON values of a record under today's names; its digest stays. What is no record is returned as it is.
+    """The JSON values of a record under today's names; its digest stays the same.
 
-    A method whose old name ``is_method`` today is another one, of a plug-in, and keeps its name.
+    Args:
+        values: Those of a record of any version. Anything else is returned as it is.
+        is_method: Whether a method of that name is registered. An old name that is belongs to a plug-in, and is kept.
     """
     spec, description, metrics = (values.get(name) for name in ("spec", "description", "metrics"))
     if not (isinstance(spec, Mapping) and isinstance(description, Mapping) and isinstance(metrics, Mapping)):
