@@ -105,6 +105,24 @@ class Suite(Defaults):
         """The names of earlier versions that its file holds, and those of today that are taken instead."""
         return self._renamed
 
+    def under_current_names(self) -> Suite:
+        """The suite with today's names of methods, after one warning if it has others."""
+        patterns = [name for experiment in self.experiments for name in experiment.methods]
+        renamed = registry.renamed_methods([*patterns, *(override.method for override in self.overrides)])
+        if not renamed:
+            return self
+        experiments = [
+            experiment.model_copy(update={"methods": [renamed.get(name, name) for name in experiment.methods]})
+            for experiment in self.experiments
+        ]
+        overrides = [
+            override.model_copy(update={"method": renamed.get(override.method, override.method)})
+            for override in self.overrides
+        ]
+        suite = self.model_copy(update={"experiments": experiments, "overrides": overrides})
+        suite._renamed = renamed
+        return suite
+
     def expand(self) -> Expansion:
         """Every run once (of two equal ones the first counts, with its resources) and the pairs that do not fit.
 
@@ -168,33 +186,10 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file)) from error
-    suite = _under_names_of_today(suite)
+    suite = suite.under_current_names()
     check_names(suite, file)
     suite._file = file
     return suite
-
-
-def _under_names_of_today(suite: Suite) -> Suite:
-    """The suite with today's names of methods, after one warning if it has others."""
-    patterns = [name for experiment in suite.experiments for name in experiment.methods]
-    renamed = registry.renamed_methods([*patterns, *(override.method for override in suite.overrides)])
-    if not renamed:
-        return suite
-    methods = [[renamed.get(name, name) for name in experiment.methods] for experiment in suite.experiments]
-    current = suite.model_copy(
-        update={
-            "experiments": [
-                experiment.model_copy(update={"methods": names})
-                for experiment, names in zip(suite.experiments, methods, strict=True)
-            ],
-            "overrides": [
-                override.model_copy(update={"method": renamed.get(override.method, override.method)})
-                for override in suite.overrides
-            ],
-        }
-    )
-    current._renamed = renamed
-    return current
 
 
 def _refuse_search(file: SuiteFile) -> None:

@@ -114,7 +114,7 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     refuse_secrets(jobs)
     tasks = dict.fromkeys([job.spec.task for job in jobs] + [pair.task for pair in misfits])
     methods = dict.fromkeys([job.spec.method for job in jobs] + [pair.method for pair in misfits])
-    only = _under_names_of_today(only, suite.renamed)
+    only = _under_current_names(only, suite.renamed)
     filters = [_Filter.parse(text, suite.name, tasks, methods) for text in only]
     if filters:
         jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
@@ -127,8 +127,8 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     return Plan(suite.name, jobs, states, misfits, _by_other_code(jobs, states, store))
 
 
-def _under_names_of_today(only: Sequence[str], warned: Mapping[str, str]) -> list[str]:
-    """The filters with today's names of methods."""
+def _under_current_names(only: Sequence[str], warned: Mapping[str, str]) -> list[str]:
+    """The filters with today's names of methods, after one warning unless the suite has the same old names."""
     filters = [[part.partition("=") for part in text.split(",")] for text in only]
     patterns = [name.strip() for parts in filters for kind, _, name in parts if kind.strip() == "method"]
     renamed = renamed_methods(patterns, warned)
