@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, ClassVar, Literal, get_args
@@ -71,7 +71,7 @@ class SupervisedTask(ABC):
             cls.metrics = of_finite_predictions(cls.metrics)  # type: ignore[method-assign,assignment]
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def data(self, split: Split) -> Dataset:
@@ -130,7 +130,7 @@ class SeparationTask(ABC):
     threshold: float
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def structures(self) -> Structure:
@@ -161,7 +161,7 @@ class PairedTask(ABC):
     level: float
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def pair(self, index: int) -> Structure:

@@ -37,9 +37,10 @@ class Progress(Protocol):
 def task_label(spec: RunSpec) -> str:
     """The task, with those of its parameters that are no defaults: ``nbody(nodes=8)``."""
     from harness.registry import tasks
+    from tasks.settings import as_params
 
     card = tasks().get(spec.task)
-    defaults = card.resolve(card.params) if card else {}
+    defaults = as_params(card.resolve(card.settings())) if card else {}
     given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
     return f"{spec.task}({', '.join(given)})" if given else spec.task
 

@@ -65,7 +65,8 @@ def execute(
 
 def problem_of(spec: RunSpec) -> SupervisedTask | SeparationTask | PairedTask:
     """The data of ``spec``, looked through."""
-    problem = load(task(spec.task).implementation)(spec.task_params)
+    card = task(spec.task)
+    problem = load(card.implementation)(card.settings_from(spec.task_params))
     check_examples(problem)
     _check_analysis(spec, problem)
     return problem

@@ -14,9 +14,10 @@ from harness.spec import Resources
 from harness.training.execute import execute
 from harness.training.results import NullHooks, Outcome
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
+from tasks.settings import NoSettings
 from tasks.sources.small_graphs import EXAMPLES, orbits
 
-TASK = InnerSymmetry({})
+TASK = InnerSymmetry(NoSettings())
 LABELS = TASK.data("test").targets
 
 

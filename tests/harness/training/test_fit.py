@@ -23,6 +23,7 @@ from harness.training.monitor import Monitor
 from harness.training.results import NotFinite, NullHooks, Outcome
 from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount, particles_spec
@@ -55,7 +56,7 @@ class Interrupter(Recorder):
 
 
 def graph_model(name: str, seed: int = 0) -> Model:
-    card, task = method(name), EdgeCount({})
+    card, task = method(name), EdgeCount()
     torch.manual_seed(seed)
     sampler = card.sampler.params if card.sampler else {}
     return build(card, task.signature, ("S_n",), card.base.params, sampler)
@@ -66,7 +67,7 @@ def fit(
 ) -> Fit:
     protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
     return Fit(
-        model, EdgeCount({}), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or NullHooks(), path=path,
+        model, EdgeCount(), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or NullHooks(), path=path,
         digest="d", checkpoint_seconds=0.0, monitor=monitor,
     )  # fmt: skip
 
@@ -194,8 +195,9 @@ def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
     assert Monitor.of(task("peptides_func"), Protocol(monitor="metric")) == Monitor("ap", "max")
     assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
     assert Monitor.of(task("peptides_func"), Protocol()) == Monitor("loss", "min")
-    assert new_fit(particles_spec("egnn", monitor="metric"), NBody(particles_spec("egnn").task_params), CPU, None,
-                   NullHooks(), None).monitor == Monitor("mse", "min")  # fmt: skip
+    spec = particles_spec("egnn", monitor="metric")
+    fit = new_fit(spec, NBody(NBodySettings(**spec.task_params)), CPU, None, NullHooks(), None)
+    assert fit.monitor == Monitor("mse", "min")
 
 
 def test_patience_ends_training() -> None:

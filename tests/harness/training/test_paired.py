@@ -94,13 +94,13 @@ SAME = {"itself": (nx.lollipop_graph(4, 3), nx.relabel_nodes(nx.lollipop_graph(4
 
 
 class FewPairs(PairedTask):
-    """``params["pairs"]``: graphs by category."""
+    """Pairs of graphs by category."""
 
     relabellings, level = 32, LEVEL
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.graphs = list(params["pairs"].values())
-        self.categories = list(params["pairs"])
+    def __init__(self, pairs: Mapping[str, Any]) -> None:
+        self.graphs = list(pairs.values())
+        self.categories = list(pairs)
         self.signature = self.signature_of(self.pair(0))
 
     def pair(self, index: int) -> Structure:
@@ -127,7 +127,7 @@ def comparisons(name: str, pairs: Mapping[str, Any], path: Path | None = None, *
         return build(card, signature, ("S_n",), params, sampler)
 
     return PairedComparisons(
-        new, FewPairs({"pairs": pairs}), group(("S_n",)), protocol, seed=0, device=CPU, dtype=torch.float64,
+        new, FewPairs(pairs), group(("S_n",)), protocol, seed=0, device=CPU, dtype=torch.float64,
         hooks=NullHooks(), path=path, digest="one",
     )  # fmt: skip
 
