@@ -64,7 +64,7 @@ class TaskCard(Configured):
         implementation: The class of the task, as ``module:Class``.
         settings: The dataclass of the task's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
-        form: How the task is scored; None if the card does not say.
+        form: The built-in ``kind`` of the task's class; None for another kind, or if the card does not say.
         examples: Returns the number of examples of each split, as far as it is known without the data.
         edge_scalars: How many scalars an edge has, if that is known without the data.
         resolve: Completes settings that depend on what is installed (which copy of a data set is there).

@@ -49,7 +49,20 @@ class Dataset:
         return Dataset(self.inputs.to(device, dtype), self.targets.to(device, dtype))
 
 
-class SupervisedTask(ABC):
+class Task(ABC):
+    """Base class of all tasks.
+
+    Attributes:
+        kind: How a run on the task is computed and scored: a built-in kind (:data:`~tasks.cards.Form`), or the
+            ``module:Class`` of another one, a subclass of :class:`harness.training.kinds.TaskKind`.
+        signature: The inputs and outputs of models.
+    """
+
+    kind: ClassVar[str]
+    signature: Signature
+
+
+class SupervisedTask(Task):
     """A task with training.
 
     Attributes:
@@ -60,7 +73,7 @@ class SupervisedTask(ABC):
         DataError: The data is missing or damaged.
     """
 
-    signature: Signature
+    kind = "supervised"
     targets_may_be_unknown: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -110,6 +123,8 @@ def of_finite_predictions(metrics: Metrics) -> Metrics:
 class Probabilistic(SupervisedTask):
     """A supervised task with an output and a loss for each example, whose variance over predictions can be measured."""
 
+    kind = "probabilistic"
+
     @abstractmethod
     def outputs(self, predictions: Tensor) -> Tensor:
         """The output ``[..., M]`` of each of M examples, for predictions ``[..., M, C]``."""
@@ -119,14 +134,14 @@ class Probabilistic(SupervisedTask):
         """The loss ``[..., M]`` of each example, for predictions ``[..., M, C]`` and targets ``[M, C]``."""
 
 
-class SeparationTask(ABC):
+class SeparationTask(Task):
     """A task without training: which structures does a randomly initialised model distinguish?
 
     Models return embeddings ``[B, C]``. Two structures are separated if the L1 distance of their embeddings exceeds
     ``threshold`` for any of several initialisations.
     """
 
-    signature: Signature
+    kind = "separation"
     threshold: float
 
     @abstractmethod
@@ -141,7 +156,7 @@ class SeparationTask(ABC):
         return None
 
 
-class PairedTask(ABC):
+class PairedTask(Task):
     """Pairs of structures, each to be distinguished by a model of its own.
 
     Models return embeddings ``[B, C]`` and are built for :meth:`signature_of` their pair. A pair is separated if a test
@@ -155,7 +170,7 @@ class PairedTask(ABC):
         level: The level of the test.
     """
 
-    signature: Signature
+    kind = "paired"
     categories: Sequence[str]
     relabellings: int
     level: float

@@ -27,7 +27,7 @@ from harness.registry import method, task
 from harness.spec import Job, RunSpec
 from harness.suites.model import load
 from harness.training.device import DTYPES
-from harness.training.execute import new_model
+from harness.training.from_spec import new_model
 from harness.training.memory import Allocations
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

@@ -17,7 +17,8 @@ from harness.collate.collating import collate, frames_of
 from harness.collate.incremental import STAMP
 from harness.doctor import symbench_version
 from harness.errors import SymbenchError
-from harness.records.store import Status, Store
+from harness.records.record import Status
+from harness.records.store import Store
 
 
 def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | None = None) -> Manifest:

@@ -17,7 +17,8 @@ from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, mani
 from harness.collate.reading import Unreadable, read_row
 from harness.errors import SymbenchError
 from harness.records.parquet import read_parquet
-from harness.records.store import IMPORTED, Status, Store
+from harness.records.record import Status
+from harness.records.store import IMPORTED, Store
 from harness.renames import current_record
 from harness.spec import digest_of
 from harness.utils.atomic_files import make_folder, move_folder, temporary

@@ -59,7 +59,7 @@ def submit(
 ) -> None:
     """Run a suite or a search on a cluster from outside of it: it travels there with this code, and goes on alone."""
     from harness.execution.jobs import JobServer
-    from harness.execution.submission import Submission, runtime_environment, sendable, travelling
+    from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
     from harness.records.plugin_code import used_by
     from harness.search.model import FOLDER as SEARCHES
     from harness.search.model import is_search
@@ -74,7 +74,7 @@ def submit(
     environment = runtime_environment(runtime_env)
     plugins = sendable(used_by(specs))
     server = JobServer(address)
-    with travelling(submission, plugins) as folder:
+    with job_folder(submission, plugins) as folder:
         job_id = server.submit(folder, submission.entrypoint, environment, name, redacted(store))
     typer.echo(f"Job {job_id}: {name}, {runs} runs, records in {redacted(store)}")
     if search:

@@ -1,4 +1,4 @@
-"""Where a Ray cluster can be, from the words alone (nothing is asked, no Ray)."""
+"""The syntax of a Ray cluster's address (no connection is made, no Ray)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MOST_PORT = 65_535
 
 
 def check_address(address: str) -> None:
-    """Raises :class:`SymbenchError` for what is neither ``auto`` nor ``host:port`` nor ``ray://host:port``."""
+    """Raises :class:`SymbenchError` if ``address`` is neither ``auto`` nor ``host:port`` nor ``ray://host:port``."""
     if address == "auto":
         return
-    wanted = "give the head's HOST:PORT, ray://HOST:PORT, or auto on a machine of the cluster"
+    advice = "give the head's HOST:PORT, ray://HOST:PORT, or auto on a machine of the cluster"
     if address.startswith(("http://", "https://")):
         raise SymbenchError(
-            f"--address {address} is a dashboard, which takes jobs: send a suite with 'symbench submit', or {wanted}."
+            f"--address {address} is a dashboard, which takes jobs: send a suite with 'symbench submit', or {advice}."
         )
     found = _PLACE.fullmatch(address)
     if found is None or not 0 < int(found[3]) <= MOST_PORT:
-        raise SymbenchError(f"--address {address or '(empty)'} is no Ray cluster: {wanted}.")
+        raise SymbenchError(f"--address {address or '(empty)'} is no Ray cluster: {advice}.")

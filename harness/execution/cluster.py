@@ -1,8 +1,8 @@
-"""Ray for the length of one launch: a cluster of its own on this machine, or one that is there already.
+"""Ray for the duration of one launch: a local cluster, or an existing one.
 
-A local cluster listens on loopback only, joins nobody, says nothing, and gives every process back. Some of that Ray
-offers only through the environment (read when ``ray`` is first imported, or by the processes that it starts) and some
-only through its private module state; both are set here, for as long as the cluster is up, and nowhere else.
+A local cluster listens on loopback only, joins no other cluster, prints nothing, and ends all its processes. Some of
+this can only be set by environment variables (read when ``ray`` is first imported, or by the processes that it starts),
+and some only by Ray's private module state; both are set only here, while the cluster runs.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from harness.execution.address import check_address
 from harness.execution.placement import Shape
 from harness.utils.interrupts import uninterrupted
 
-# The launch itself says what became of every run, also of those whose answers it no longer waits for.
+# The launch reports how every run ended, also of those whose results it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
-PRELOAD = ("torch",)  # PyG takes longer to import, and many networks need none of it
+PRELOAD = ("torch",)  # not PyG, which takes longer to import and which many networks do not need
 OBJECT_STORE_BYTES = 128 * 1024**2
 PROBE_SECONDS = 20.0
-GONE_SECONDS = 10.0
+EXIT_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
-SAID_CHARACTERS = 300
+MESSAGE_CHARACTERS = 300
 # A Unix socket's path holds 107 characters, and Ray appends 64 to its folder.
 TEMPORARY_FOLDER_CHARACTERS = 24
 
 MESSAGE_IF_KILLED = (
-    "symbench was ended midway: Ray does that where the cluster's head, or its raylet on this machine, has died. "
-    "Once the cluster is up again, the same command does what is left."
+    "symbench was ended by Ray, because the cluster's head, or its raylet on this machine, has died. "
+    "Once the cluster is up again, the same command runs the rest."
 )
 
 _COUNTED = {"cpus": "CPU", "gpus": "GPU"}
@@ -62,24 +62,30 @@ else:
 
 @contextlib.contextmanager
 def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterator[str | None]:
-    """Ray is up inside: a local cluster where ``address`` is ``None``, else the one at that address.
+    """Connects to Ray inside, and restores the environment and the current folder afterwards; no process is left.
 
-    ``address`` is ``auto``, ``host:port`` or ``ray://host:port``. Gives a sentence for the user, where there is one to
-    say of it. Raises :class:`SymbenchError` where nothing answers there. Environment and current folder are as before
-    when this ends, and no process is left.
+    Args:
+        address: ``auto``, ``host:port`` or ``ray://host:port`` of a cluster; None starts a local one.
+        preload: The modules that the workers of a local cluster import when they start.
+
+    Yields:
+        A warning for the user, or None.
+
+    Raises:
+        SymbenchError: The cluster does not answer or cannot be joined.
     """
-    with _message_if_killed(), _local(preload) if address is None else _joined(address) as caveat:
-        yield caveat
+    with _message_if_killed(), _local(preload) if address is None else _joined(address) as warning:
+        yield warning
 
 
 @contextlib.contextmanager
 def _message_if_killed() -> Iterator[None]:
-    """Where this process ends before the context does, a shell that sees its pipe close says so.
+    """Prints a message if this process ends inside, by a shell that sees its pipe close.
 
-    Ray ends a process that it cannot serve any more from threads of its own: no exception, no handler.
+    Ray ends a process that has lost its cluster from its own threads, without an exception or a handler.
     """
-    words = ["sh", "-c", 'read -r all_is_well || echo "$0" >&2', MESSAGE_IF_KILLED]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as shell:
+    command = ["sh", "-c", 'read -r all_is_well || echo "$0" >&2', MESSAGE_IF_KILLED]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as shell:
         try:
             yield
         finally:
@@ -105,7 +111,7 @@ def _local(preload: Sequence[str]) -> Iterator[None]:
             )
         )
         stack.enter_context(_module_state(loopback=True))
-        stack.enter_context(_processes_given_back())
+        stack.enter_context(_processes_ended())
         with contextlib.chdir(_project_root()):
             _init(
                 address="local",
@@ -123,26 +129,27 @@ def _joined(address: str) -> Iterator[str | None]:
         stack.enter_context(environment(**QUIET))
         stack.enter_context(_module_state(loopback=False))
         check_address(address)
-        if (refusal := _refusal(address)) is not None:
-            raise SymbenchError(refusal)
+        if (reason := _unreachable(address)) is not None:
+            raise SymbenchError(reason)
         stack.enter_context(_shut_down())
         try:
             with contextlib.chdir(_project_root()):
                 _init(address=address)
-        except Exception as error:  # Ray has no common class for the many ways in which joining fails
-            said = " ".join(str(error).split())[:SAID_CHARACTERS] or type(error).__name__
-            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({said}).") from error
-        yield _open_door(address)
+        except Exception as error:  # Ray has no common class for the errors of joining
+            message = " ".join(str(error).split())[:MESSAGE_CHARACTERS] or type(error).__name__
+            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({message}).") from error
+        yield _without_token(address)
 
 
-def _open_door(address: str) -> str | None:
+def _without_token(address: str) -> str | None:
+    """A warning if the cluster does not ask for a token."""
     from ray import _raylet
 
     native: Any = _raylet
     if native.get_authentication_mode() == native.AuthenticationMode.TOKEN:
         return None
     return (
-        f"The Ray cluster at --address {address} asks for no token: whoever reaches its ports can run code on it. "
+        f"The Ray cluster at --address {address} asks for no token: anyone who reaches its ports can run code on it. "
         "Start all its processes, and symbench, with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH."
     )
 
@@ -152,12 +159,12 @@ def _init(**settings: Any) -> None:
 
     before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
-    if callable(before):  # Ray has put one of its own in its place, which leaves at once
+    if callable(before):  # Ray has replaced it by a handler that exits immediately
         signal.signal(signal.SIGTERM, before)
 
 
 def living_nodes() -> list[Shape]:
-    """What each node of the Ray that is up has."""
+    """Returns the resources of each living node."""
     import ray
 
     totals = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -165,7 +172,7 @@ def living_nodes() -> list[Shape]:
 
 
 def usage() -> dict[str, Any]:
-    """Of the Ray that is up: the nodes that live, and of CPUs and GPUs how many are in use and how many there are."""
+    """Returns the number of living nodes, and of CPUs and GPUs the number in use and the total."""
     import ray
 
     have, free = ray.cluster_resources(), ray.available_resources()
@@ -174,10 +181,10 @@ def usage() -> dict[str, Any]:
 
 
 def head_answers() -> bool:
-    """Whether the head of the Ray that is up takes connections.
+    """Whether the head of the cluster accepts connections.
 
-    Asked before Ray is, which would wait for its head a minute and then end this process without a word. (Its client,
-    for ``ray://``, raises.)
+    Checked before calls of Ray, which would wait a minute for its head and then end this process without a message.
+    (Ray's client, for ``ray://``, raises an error.)
     """
     import ray
 
@@ -196,12 +203,12 @@ def _listens(host: str, port: int) -> bool:
 
 
 def usable_cpus() -> int:
-    """The processors that this process may run on."""
+    """Returns the number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _project_root() -> Path:
-    """Workers search the folder that is current during ``ray.init`` first: it must be ours, whatever the user's has."""
+    """The folder of this code. It is current during ``ray.init``, since workers import from that folder first."""
     return Path(harness.__file__).resolve().parents[1]
 
 
@@ -218,12 +225,12 @@ def _temporary_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def environment(**values: str | None) -> Iterator[None]:
-    """Sets variables (``None`` removes one), and afterwards puts these and all of Ray's back: it sets some itself."""
+    """Sets variables inside (None removes one), and restores these and all variables of Ray afterwards."""
 
-    def touched() -> dict[str, str]:
+    def affected() -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if name in values or name.startswith("RAY_")}
 
-    before = touched()
+    before = affected()
     os.environ.update({name: value for name, value in values.items() if value is not None})
     for name in values:
         if values[name] is None:
@@ -231,17 +238,17 @@ def environment(**values: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in touched():
+        for name in affected():
             del os.environ[name]
         os.environ.update(before)
 
 
 @contextlib.contextmanager
 def _module_state(*, loopback: bool) -> Iterator[None]:
-    """What Ray reads once per process, set for this cluster: an earlier one may have left its own.
+    """Sets what Ray reads once for each process, since an earlier cluster may have set it differently.
 
-    Ray decides at import whether to listen on loopback, keeps the first token that it was given, and prints a line of
-    its own for each worker that dies, which the launch says itself.
+    Ray decides at import whether to listen on loopback, keeps the first token that it reads, and prints a line for each
+    worker that dies, which the launch reports itself.
     """
     from ray import _raylet
     from ray._private import ray_constants, worker
@@ -269,8 +276,8 @@ def _shut_down() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _processes_given_back() -> Iterator[None]:
-    """Shuts Ray down, waits until each process started meanwhile is gone, and ends those that stay."""
+def _processes_ended() -> Iterator[None]:
+    """Shuts Ray down afterwards, waits for all processes that were started inside, and kills those that remain."""
     this = psutil.Process()
     before = set(this.children(recursive=True))
     started: set[psutil.Process] = set()
@@ -282,39 +289,39 @@ def _processes_given_back() -> Iterator[None]:
                 started = set(this.children(recursive=True)) - before
     finally:
         with uninterrupted():
-            _, alive = psutil.wait_procs(started, timeout=GONE_SECONDS)
+            _, alive = psutil.wait_procs(started, timeout=EXIT_SECONDS)
             for process in alive:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(alive, timeout=GONE_SECONDS)
+            psutil.wait_procs(alive, timeout=EXIT_SECONDS)
 
 
-def _refusal(address: str) -> str | None:
-    """Why that cluster cannot be joined, in one sentence; ``None`` where it answers.
+def _unreachable(address: str) -> str | None:
+    """Why the cluster cannot be joined, in one sentence; None if it answers.
 
-    A process of its own asks, for a bounded time: Ray's client may end the process that fails, or never return.
+    A separate process connects, with a time limit: Ray's client may end the process that fails, or never return.
     """
-    nothing = f"No Ray cluster answers at --address {address}: start one with 'ray start --head', or leave it out."
+    no_answer = f"No Ray cluster answers at --address {address}: start one with 'ray start --head', or leave it out."
     where = (os.environ.get("RAY_ADDRESS") or _running_here() or "") if address == "auto" else address
     host, _, port = where.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        return nothing
+        return no_answer
     if where.startswith("ray://") and importlib.util.find_spec("grpc") is None:
         return f"--address {address} needs Ray's client: install 'ray[client]', or join by host:port."
     if not _listens(host, int(port)):
-        return nothing
+        return no_answer
     try:
         probe = subprocess.run(
             [sys.executable, "-c", _PROBE, where], capture_output=True, timeout=PROBE_SECONDS, text=True
         )
     except subprocess.TimeoutExpired:
-        return nothing
+        return no_answer
     if "InvalidAuthToken" in probe.stderr:
         return (
             f"The Ray cluster at --address {address} asks for a token: "
             "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it."
         )
-    return None if probe.returncode == 0 else nothing
+    return None if probe.returncode == 0 else no_answer
 
 
 def _running_here() -> str | None:

@@ -1,40 +1,42 @@
-"""One run on several processes, each with devices of its own, by Ray Train.
+"""One run on several processes, each with its own device, by Ray Train.
 
-Ray Train places the processes, joins them to one process group, and starts all of them anew when one dies; from then
-on the run goes on from its checkpoint. The first process writes the record, as a worker that is alone does.
+Ray Train places the processes, joins them to one process group and restarts all of them if one dies; the run then
+resumes from its checkpoint. The first process writes the record.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from baselines.out_of_memory import is_out_of_memory
 from harness.errors import SymbenchError
-from harness.execution.run_job import Executor, raise_device_failure, use
-from harness.execution.worker import Worker, WorkerConfig, code_mismatch, worker_info
+from harness.execution.job_runner import JobRunner
+from harness.execution.messages import WorkerConfig
+from harness.execution.run_job import raise_device_failure, use
+from harness.execution.same_code import code_mismatch, worker_info
 from harness.records.record import Record
-from harness.records.store import Store
-from harness.spec import Job, Resources, RunSpec
+from harness.spec import Job, RunSpec
+from harness.training.context import Executor, RunContext
 from harness.training.device_errors import DeviceFailed, MemoryFull
 from harness.training.distributed import PeerLost, ProcessGroup
-from harness.training.results import Hooks, NullHooks, Outcome
+from harness.training.results import Outcome
 
 RESTARTS = 2
 
 _log = logging.getLogger(__name__)
 
 
-def run_data_parallel(job: Job, config: WorkerConfig, store: Store) -> Record:
+def run_data_parallel(job: Job, runner: JobRunner) -> Record:
     """Trains the run on ``job.resources.workers`` processes and returns its record.
 
-    Raises Ray Train's error where they died more than :data:`RESTARTS` times.
+    Raises:
+        SymbenchError: A process runs other code than the driver, or its device failed or is out of memory.
+        WorkerGroupError: The processes died more than :data:`RESTARTS` times.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -46,8 +48,8 @@ def run_data_parallel(job: Job, config: WorkerConfig, store: Store) -> Record:
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="symbench-train-") as folder:
         trainer = TorchTrainer(
-            _take_part,
-            train_loop_config={"job": job, "config": config},
+            _train_loop,
+            train_loop_config={"job": job, "config": runner.config},
             torch_config=TorchConfig(backend="nccl" if resources.gpus else "gloo"),
             scaling_config=ScalingConfig(
                 num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each
@@ -59,24 +61,24 @@ def run_data_parallel(job: Job, config: WorkerConfig, store: Store) -> Record:
         try:
             trainer.fit()
         except WorkerGroupError as error:
-            for said in filter(None, map(_sentence, error.worker_failures.values())):
-                raise said from error
+            for reason in filter(None, map(_reason, error.worker_failures.values())):
+                raise reason from error
             raise
-    record = store.read(job.spec.digest)
+    record = runner.store.read(job.spec.digest)
     assert record is not None, "the first process has returned, so it has written the record"
     return record
 
 
-def _sentence(failure: BaseException) -> SymbenchError | None:
-    """Why a process must not or cannot take part; Ray Train wraps what it raised."""
-    said = getattr(failure, "_base_exc", failure)
-    if isinstance(said, DeviceFailed | MemoryFull):
-        return SymbenchError(str(said))
-    return said if isinstance(said, SymbenchError) else None
+def _reason(failure: BaseException) -> SymbenchError | None:
+    """The error of a process that cannot take part, without the wrapper of Ray Train; None for other failures."""
+    error = getattr(failure, "_base_exc", failure)
+    if isinstance(error, DeviceFailed | MemoryFull):
+        return SymbenchError(str(error))
+    return error if isinstance(error, SymbenchError) else None
 
 
-def _take_part(loop_config: dict[str, Any]) -> None:
-    """What each of the processes does."""
+def _train_loop(loop_config: dict[str, Any]) -> None:
+    """The function that Ray Train runs in each process."""
     job, processes = loop_config["job"], ProcessGroup.current()
     config: WorkerConfig = loop_config["config"]
     if torch.cuda.is_available() and job.resources.gpus:
@@ -85,11 +87,14 @@ def _take_part(loop_config: dict[str, Any]) -> None:
         torch.cuda.set_device(get_device())
     if config.driver and (reason := code_mismatch(worker_info(), config.driver)):
         raise SymbenchError(reason)
-    worker = Worker(config)
-    execute = partial(_execute, execute=worker.execute, processes=processes)
+    runner = JobRunner(config)
+
+    def execute(spec: RunSpec, context: RunContext) -> Outcome:
+        return _execute(spec, replace(context, processes=processes), runner.executor)
+
     try:
         if processes.rank == 0:
-            worker.run_job(job, execute)
+            runner.run(job, execute)
         else:
             use(job.resources)
             _follow(job, execute)
@@ -98,11 +103,13 @@ def _take_part(loop_config: dict[str, Any]) -> None:
 
 
 def _follow(job: Job, execute: Executor) -> None:
-    """Takes part without a word. An error that all processes meet is recorded by the first one; where it met none, it
-    loses this process, and all begin anew. Raises what this process alone can meet: its memory is full, its device
-    failed."""
+    """Trains without writing a record.
+
+    An error that all processes meet is recorded by the first one; if the first one did not meet it, it loses its
+    connection to this process and all are restarted. Raises only the errors of this process's own device.
+    """
     try:
-        execute(job.spec, resources=job.resources, hooks=NullHooks(), checkpoint=None)
+        execute(job.spec, RunContext.of(job.spec, job.resources))
     except Exception as error:
         if isinstance(error, MemoryFull | DeviceFailed):
             raise
@@ -110,15 +117,11 @@ def _follow(job: Job, execute: Executor) -> None:
         torch.distributed.destroy_process_group()
 
 
-def _execute(
-    spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None, execute: Executor,
-    processes: ProcessGroup,
-) -> Outcome:
-    run = cast(Callable[..., Outcome], execute)
+def _execute(spec: RunSpec, context: RunContext, execute: Executor) -> Outcome:
     try:
-        return run(spec, resources=resources, hooks=hooks, checkpoint=checkpoint, processes=processes)
+        return execute(spec, context)
     except RuntimeError as error:
-        if is_out_of_memory(error):  # the others would not know that this one begins again with a smaller chunk
+        if is_out_of_memory(error):  # no restart with a smaller chunk, which the other processes would not follow
             raise MemoryFull("The device's memory is full: set resources.chunk, or halve it.") from error
         raise_device_failure(error)
         raise

@@ -1,4 +1,4 @@
-"""What a launch lets others see of itself as it goes: its account in the store, written anew every few seconds."""
+"""The launch file in the store, written again every few seconds while the launch runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import SymbenchError
-from harness.execution.progress import Progress, RunStatus, label
+from harness.execution.progress import Progress, label
+from harness.records.record import Status
 from harness.spec import Job
 
 PERIOD_SECONDS = 5.0
-LEAVE_SECONDS = 2.0
+JOIN_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Hands on what it is told to ``progress``, and writes every :data:`PERIOD_SECONDS` how far the launch is.
+    """A :class:`Progress` that also writes the state of the launch every :data:`PERIOD_SECONDS`.
 
-    ``write`` takes what there is to say and ``usage`` asks the cluster what is in use; each is called by a thread of
-    its own, which never disturbs the launch: one whose cluster is slow to answer must not look lost. Nothing is written
-    once the ``with`` block is left.
+    Two threads call ``write`` and ``usage``, so that a launch whose cluster is slow to answer does not look lost.
+    Nothing is written after the ``with`` block.
+
+    Args:
+        progress: Receives all calls as well.
+        write: Writes the state.
+        usage: Returns which resources of the cluster are in use.
     """
 
     def __init__(
@@ -38,7 +43,7 @@ class Heartbeat:
         usage: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._progress, self._write, self._usage = progress, write, usage
-        self._lock, self._left = threading.Lock(), threading.Event()
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         self._running: dict[str, dict[str, Any]] = {}
         self._succeeded = self._failed = 0
         self._began: float | None = None
@@ -57,8 +62,8 @@ class Heartbeat:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            self._left.set()
-        until = time.monotonic() + LEAVE_SECONDS
+            self._stopped.set()
+        until = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -71,7 +76,7 @@ class Heartbeat:
             self._running[job.spec.digest] = {"run": label(job), "since": _moment(time.time())}
         self._progress.started(job)
 
-    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
+    def finished(self, job: Job, status: Status, sentence: str | None) -> None:
         with self._lock:
             self._running.pop(job.spec.digest, None)
             if status == "succeeded":
@@ -87,18 +92,18 @@ class Heartbeat:
         self._progress.end()
 
     def _poll_usage(self) -> None:
-        while not self._left.is_set():
+        while not self._stopped.is_set():
             try:
                 self._in_use = self._usage()
-            except Exception:  # a cluster that does not answer is none of the launch's business here
+            except Exception:  # the launch itself notices a cluster that does not answer
                 self._in_use = {}
-                _log.debug("the cluster does not say what is in use", exc_info=True)
-            self._left.wait(PERIOD_SECONDS)
+                _log.debug("the cluster does not answer what is in use", exc_info=True)
+            self._stopped.wait(PERIOD_SECONDS)
 
     def _write_periodically(self) -> None:
-        while not self._left.wait(PERIOD_SECONDS):
-            with self._lock, suppress(SymbenchError):  # a full disk is said by the runs themselves
-                if not self._left.is_set():
+        while not self._stopped.wait(PERIOD_SECONDS):
+            with self._lock, suppress(SymbenchError):  # the runs report a full disk
+                if not self._stopped.is_set():
                     self._write(self._state() | {"usage": self._in_use})
 
     def _state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs of a cluster seen from outside of it, through the job server on its dashboard."""
+"""Ray jobs on a cluster, through the job server of its dashboard."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ ANSWER_SECONDS = 20.0
 UPLOAD_SECONDS = 600.0
 ENDING_SECONDS = 60.0
 POLL_SECONDS = 0.5
-TALKATIVE = (
-    "ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk", "ray._private.runtime_env.packaging",
-)  # fmt: skip
+NOISY_LOGGERS = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 STACK = "Traceback (most recent call last):"
 CHAINED = ("The above exception was the direct cause", "During handling of the above exception")
 SUITE, STORE = "symbench.suite", "symbench.store"
@@ -33,7 +35,7 @@ SUITE, STORE = "symbench.suite", "symbench.store"
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """A job as the cluster tells of it. ``status`` is Ray's: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
+    """The state of a Ray job. ``status`` is PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
 
     id: str
     status: str
@@ -46,13 +48,14 @@ class JobState:
 
     @property
     def ended(self) -> bool:
+        """Whether it has ended."""
         return self.status in ("SUCCEEDED", "FAILED", "STOPPED")
 
     @property
     def reason(self) -> str:
-        """What its cluster says of a job that has failed, else nothing.
+        """The message of a failed job, else an empty string.
 
-        All of it where the job never began, since it has no log then; else the first line, which the log follows.
+        The whole message if the job did not start, since it has no log then, else its first line.
         """
         if self.status != "FAILED":
             return ""
@@ -63,8 +66,8 @@ class JobState:
 class JobServer:
     """The job server at an address such as ``http://head:8265``.
 
-    The token is the one that ``RAY_AUTH_MODE=token`` and ``RAY_AUTH_TOKEN_PATH`` (or ``RAY_AUTH_TOKEN``) give. Whatever
-    goes wrong there, also silence, raises :class:`SymbenchError` within :data:`ANSWER_SECONDS`.
+    The token is that of ``RAY_AUTH_MODE=token`` and ``RAY_AUTH_TOKEN_PATH`` (or ``RAY_AUTH_TOKEN``). All methods raise
+    :class:`SymbenchError` if the server reports an error, or does not answer within :data:`ANSWER_SECONDS`.
     """
 
     def __init__(self, address: str | None) -> None:
@@ -90,20 +93,21 @@ class JobServer:
         )
 
     def jobs(self) -> list[JobState]:
-        """Every submitted job that the cluster remembers, the oldest first."""
+        """Returns all submitted jobs that the cluster remembers, the oldest first."""
         details = self._ask(self._client.list_jobs)
         found = [_state(item) for item in details if item.submission_id is not None]
         return sorted(found, key=lambda job: job.started or datetime.max.replace(tzinfo=UTC))
 
     def job(self, job_id: str) -> JobState:
+        """Returns the state of a job."""
         return _state(self._ask(lambda: self._client.get_job_info(job_id), about=job_id))
 
     def stop(self, job_id: str) -> bool:
-        """Asks the job to end; whether it was going on."""
+        """Stops the job. Returns whether it was running."""
         return self._ask(lambda: self._client.stop_job(job_id), about=job_id)
 
     def log(self, job_id: str) -> str:
-        """What the job has printed so far: nothing where it has ended without a log."""
+        """Returns what the job has printed so far; an empty string if it ended without a log."""
         try:
             return self._ask(lambda: self._client.get_job_logs(job_id), about=job_id) or ""
         except SymbenchError:
@@ -112,7 +116,7 @@ class JobServer:
             return ""
 
     def follow(self, job_id: str, write: Callable[[str], None]) -> JobState:
-        """Hands on what the job has printed and prints, until it has ended; returns how."""
+        """Passes the output of the job to ``write`` until it has ended, and returns its last state."""
         self.job(job_id)
 
         async def tail() -> None:
@@ -120,10 +124,10 @@ class JobServer:
                 write(text)
 
         try:
-            with self._said_plainly(job_id):
+            with self._plain_errors(job_id):
                 asyncio.run(tail())
         except SymbenchError:
-            if not self.job(job_id).ended:  # one that never began has no log to follow
+            if not self.job(job_id).ended:  # a job that did not start has no log
                 raise
         until = time.monotonic() + ENDING_SECONDS
         while not (state := self.job(job_id)).ended and time.monotonic() < until:
@@ -135,19 +139,19 @@ class JobServer:
             raise SymbenchError("Jobs need Ray's job submission, which is not installed: pip install 'ray[default]'.")
         from ray.job_submission import JobSubmissionClient
 
-        for name in TALKATIVE:
+        for name in NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
-        # Ray would rather believe these than what it is told.
+        # Ray prefers these variables to its arguments.
         with environment(RAY_API_SERVER_ADDRESS=None, RAY_ADDRESS=None):
             return self._ask(lambda: JobSubmissionClient(self.address))
 
     def _ask(self, question: Callable[[], Any], seconds: float | None = None, about: str = "") -> Any:
-        with self._said_plainly(about):
+        with self._plain_errors(about):
             return within(seconds or ANSWER_SECONDS, question)
 
     @contextlib.contextmanager
-    def _said_plainly(self, about: str = "") -> Iterator[None]:
-        """Ray's client raises many kinds of error, most of them as ``RuntimeError`` with a status in its text."""
+    def _plain_errors(self, about: str = "") -> Iterator[None]:
+        """Turns the errors of Ray's client, mostly ``RuntimeError`` with a status in the text, into SymbenchError."""
         from ray.exceptions import AuthenticationError
 
         try:
@@ -157,10 +161,10 @@ class JobServer:
                 f"The cluster at --address {self.address} asks for its token: "
                 "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it."
             ) from error
-        except OSError as error:  # also what the library requests raises, and silence
+        except OSError as error:  # also the errors of the library requests, and a timeout
             raise SymbenchError(
                 f"No Ray dashboard answers at --address {self.address}: start the head with --include-dashboard=true "
-                "(it needs ray[default]), and forward its port where it listens on the head alone."
+                "(it needs ray[default]), and forward its port if it listens only on the head."
             ) from error
         except Exception as error:
             if about and "status code 404" in str(error):
@@ -171,13 +175,13 @@ class JobServer:
 
 
 def _without_stacks(message: str) -> Iterator[str]:
-    """The lines of a message, but for the stacks of Ray's own code between them."""
-    within = False
+    """The lines of a message without the stacks of Ray's own code."""
+    in_stack = False
     for line in filter(str.strip, message.splitlines()):
         if STACK in line:
-            within = True
-        elif not (within and line.startswith(" ")) and not line.startswith(CHAINED):
-            within = False
+            in_stack = True
+        elif not (in_stack and line.startswith(" ")) and not line.startswith(CHAINED):
+            in_stack = False
             yield line
 
 

@@ -1,4 +1,4 @@
-"""A launch: jobs in, records out, on a Ray cluster of its own or on one that is there."""
+"""A launch: runs jobs on a local Ray cluster or on an existing one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster, usage
 from harness.execution.heartbeat import Heartbeat
-from harness.execution.progress import Progress, RunStatus
-from harness.execution.worker import WorkerConfig, worker_info
+from harness.execution.messages import WorkerConfig
+from harness.execution.progress import Progress
+from harness.execution.same_code import worker_info
 from harness.records.provenance import command_line
+from harness.records.record import Status
 from harness.records.store import Store
 from harness.spec import Job
 
@@ -26,13 +28,13 @@ EXECUTOR = "harness.training.execute:execute"
 
 @dataclass(kw_only=True)
 class LaunchResult:
-    """How the runs of a launch ended: digests, and for each failed one why."""
+    """How the runs of a launch ended: the digests, and the reason of each failure."""
 
     launch_id: str
     succeeded: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
-    def add(self, digest: str, status: RunStatus, sentence: str | None) -> None:
+    def add(self, digest: str, status: Status, sentence: str | None) -> None:
         if status == "succeeded":
             self.succeeded.append(digest)
         else:
@@ -49,17 +51,25 @@ def launch(
     slots: int | None = None,
     executor: str = EXECUTOR,
 ) -> LaunchResult:
-    """Runs every job and returns once each has a record.
+    """Runs every job and returns when each has a record. The caller holds the store's lock.
 
-    ``address`` is that of a Ray cluster (``auto``, ``host:port``, ``ray://host:port``); ``None`` starts one on this
-    machine and gives all of it back. ``slots`` bounds how many runs go on at once. The caller holds the store's lock.
+    Args:
+        jobs: The jobs.
+        store: The store of their records.
+        address: ``auto``, ``host:port`` or ``ray://host:port`` of a Ray cluster; None starts a local one.
+        suite: The name of the suite.
+        progress: Is notified of starts and ends.
+        slots: The largest number of runs at the same time (``None``: one for each CPU).
+        executor: The function that computes a spec, as ``module:function``.
 
-    Raises :class:`SymbenchError` where the cluster, its workers or the store cannot serve, and ``KeyboardInterrupt``
-    when interrupted; either way the records of the runs that ended are there, and a later launch does the rest.
+    Raises:
+        SymbenchError: The cluster, its workers or the store cannot be used. The runs that ended have their records, and
+            a later launch runs the rest.
+        KeyboardInterrupt: The launch was interrupted; the same holds.
     """
-    with cluster(address) as caveat:
-        if caveat:
-            progress.note(caveat)
+    with cluster(address) as warning:
+        if warning:
+            progress.note(warning)
         return launch_here(jobs, store, suite=suite, progress=progress, slots=slots, executor=executor, address=address)
 
 
@@ -73,13 +83,13 @@ def launch_here(
     executor: str = EXECUTOR,
     address: str | None = None,
 ) -> LaunchResult:
-    """:func:`launch` on the Ray that this process is connected to."""
+    """:func:`launch` on the Ray cluster that this process is connected to."""
     from harness.execution.dispatch import dispatch
 
     unique = list({job.spec.digest: job for job in jobs}.values())
     result = LaunchResult(launch_id=new_launch_id())
     tracker = _tracker(store, suite, result.launch_id, progress)
-    account = {
+    launch_file = {
         "id": result.launch_id,
         "suite": suite,
         "started": _now(),
@@ -88,7 +98,7 @@ def launch_here(
         "digests": [job.spec.digest for job in unique],
         "mlflow_parent": tracker.handle.parent_run_id if tracker else None,
     }
-    store.write_launch(result.launch_id, account | {"status": "running"})
+    store.write_launch(result.launch_id, launch_file | {"status": "running"})
     config = WorkerConfig(
         root=store.address,
         launch_id=result.launch_id,
@@ -99,29 +109,29 @@ def launch_here(
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
 
-    def tell(progress: Mapping[str, Any]) -> None:
-        store.write_launch(result.launch_id, account | {"status": "running", "progress": progress})
+    def write(progress: Mapping[str, Any]) -> None:
+        store.write_launch(result.launch_id, launch_file | {"status": "running", "progress": progress})
 
     try:
-        with Heartbeat(progress, tell, usage) as heartbeat:
+        with Heartbeat(progress, write, usage) as heartbeat:
             dispatch(unique, store, config, heartbeat, slots=slots, on_end=result.add)
         status = "failed" if result.failed else "succeeded"
     finally:
         ended = {"status": status, "finished": _now(), "succeeded": len(result.succeeded), "failed": result.failed}
-        with suppress(SymbenchError):  # a full disk here must not hide why the launch ended
-            store.write_launch(result.launch_id, account | ended)
+        with suppress(SymbenchError):  # if the disk is full here, the error that ended the launch is more important
+            store.write_launch(result.launch_id, launch_file | ended)
         if tracker:
             tracker.finish(status)
     return result
 
 
 def new_launch_id() -> str:
-    """Sorts by time."""
+    """Returns an id that sorts by time."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def _tracker(store: Store, suite: str, launch_id: str, progress: Progress) -> LaunchTracker | None:
-    """The launch's parent run in MLflow; ``None``, with a note to the user, where MLflow cannot be reached."""
+    """The launch's parent run in MLflow; None, with a note to the user, if MLflow cannot be reached."""
     from harness.tracking import LaunchTracker
 
     tracker = LaunchTracker.start(store.mlflow_uri, suite, launch_id, store.root, store.address)

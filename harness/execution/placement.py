@@ -1,4 +1,4 @@
-"""Which runs the nodes of a cluster can hold (arithmetic alone)."""
+"""Which runs fit on the nodes of a cluster (no Ray)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from harness.spec import Resources
 
 # Ray counts resources in ten-thousandths.
-_CLOSE = 1e-4
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, order=True)
 class Shape:
-    """What each process of a worker takes of its node, or what a node has. ``memory`` is in bytes."""
+    """The resources of each process of a worker, or of a node. ``memory`` is in bytes."""
 
     gpus: float
     cpus: float
@@ -22,16 +22,20 @@ class Shape:
 
     @staticmethod
     def of(resources: Resources) -> Shape:
+        """Returns the shape of a worker with these resources."""
         return Shape(resources.gpus, resources.cpus, float(resources.memory or 0), resources.workers)
 
     def each(self) -> list[Shape]:
-        """One shape for each process: they need not be on one node."""
+        """Returns one shape for each process, since they need not be on one node."""
         return [replace(self, processes=1)] * self.processes
 
     def holds(self, other: Shape) -> bool:
-        return self.gpus + _CLOSE >= other.gpus and self.cpus + _CLOSE >= other.cpus and self.memory + 1 >= other.memory
+        """Whether ``other`` fits, up to rounding."""
+        processors = self.gpus + _TOLERANCE >= other.gpus and self.cpus + _TOLERANCE >= other.cpus
+        return processors and self.memory + 1 >= other.memory
 
     def less(self, other: Shape) -> Shape:
+        """Returns what is left without ``other``."""
         return Shape(self.gpus - other.gpus, self.cpus - other.cpus, self.memory - other.memory)
 
     def __str__(self) -> str:
@@ -41,7 +45,7 @@ class Shape:
 
 
 def fits(shapes: Iterable[Shape], nodes: Sequence[Shape]) -> bool:
-    """Whether the nodes can hold all shapes at once, placed largest first on the first node with room."""
+    """Whether all shapes fit on the nodes together, placed largest first on the first node with room."""
     free = list(nodes)
     for one in sorted((process for shape in shapes for process in shape.each()), reverse=True):
         place = next((index for index, node in enumerate(free) if node.holds(one)), None)
@@ -52,7 +56,7 @@ def fits(shapes: Iterable[Shape], nodes: Sequence[Shape]) -> bool:
 
 
 def misfit(shape: Shape, nodes: Sequence[Shape]) -> str | None:
-    """Why no node can ever hold the shape, in one sentence; ``None`` where one can."""
+    """Returns why the shape can never fit, in one sentence; None if it can."""
     if shape.gpus > 1:
         return f"A run asks for {shape.gpus:g} GPUs for each process, which uses one: ask for at most 1."
     if fits([shape], nodes):
@@ -62,7 +66,7 @@ def misfit(shape: Shape, nodes: Sequence[Shape]) -> str | None:
 
 
 def most_at_once(nodes: Sequence[Shape], slots: int | None) -> int:
-    """How many workers there may be: one a CPU, fewer where the user says so."""
+    """Returns the largest number of workers: one for each CPU, at most ``slots``."""
     cpus = max(1, int(sum(node.cpus for node in nodes)))
     return cpus if slots is None else min(cpus, max(1, slots))
 

@@ -1,41 +1,42 @@
-"""What a launch says as it goes: one rich live line on a terminal, plain lines elsewhere."""
+"""The progress of a launch: one live line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.records.record import Status
     from harness.spec import Job, RunSpec
 
-RunStatus = Literal["succeeded", "failed"]
 PLAIN_SECONDS = 5.0
 
 
 class Progress(Protocol):
-    """What a launch tells those who watch it, always from one thread and in the order begin, ..., end.
+    """Is notified of the progress of a launch, always from one thread and in the order begin, ..., end."""
 
-    ``begin`` says how many runs are to be done and how many had a record already. ``started`` may come more than once
-    for a job that is tried again; ``finished`` comes exactly once for each job.
-    """
+    def begin(self, todo: int, done: int) -> None:
+        """The launch has ``todo`` runs to do; ``done`` runs had a record already."""
 
-    def begin(self, todo: int, done: int) -> None: ...
+    def started(self, job: Job) -> None:
+        """A job was sent to a worker, possibly again."""
 
-    def started(self, job: Job) -> None: ...
+    def finished(self, job: Job, status: Status, sentence: str | None) -> None:
+        """A job has its record (once for each job); ``sentence`` is the reason of a failure."""
 
-    def finished(self, job: Job, status: Literal["succeeded", "failed"], sentence: str | None) -> None: ...
+    def note(self, text: str) -> None:
+        """There is a message for the user."""
 
-    def note(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """The launch has ended."""
 
 
 def task_label(spec: RunSpec) -> str:
-    """The task, with those of its parameters that are no defaults: ``nbody(nodes=8)``."""
+    """Returns the task with its parameters that differ from the defaults: ``nbody(nodes=8)``."""
     from harness.registry import tasks
     from tasks.settings import as_params
 
@@ -46,13 +47,13 @@ def task_label(spec: RunSpec) -> str:
 
 
 def label(*jobs: Job) -> str:
-    """A run, or runs that differ by their seed alone, in a few words."""
+    """Returns a short name of a run, or of runs that differ only by their seed."""
     seeds = ", ".join(str(job.spec.seed) for job in jobs)
     return f"{task_label(jobs[0].spec)} x {jobs[0].spec.method}, {'seed' if len(jobs) == 1 else 'seeds'} {seeds}"
 
 
-class _Tally:
-    """Counts of one launch, and the time left at the pace so far."""
+class _Counts:
+    """Counts of one launch, and the time left at the speed so far."""
 
     def __init__(self) -> None:
         self.todo = self.succeeded = self.failed = 0
@@ -64,10 +65,10 @@ class _Tally:
 
     def start(self, job: Job) -> None:
         if not self.running and not self.ended:
-            self.since = time.monotonic()  # what it took to get ready says nothing of the runs
+            self.since = time.monotonic()  # the time before the first run does not count
         self.running.add(job.spec.digest)
 
-    def finish(self, job: Job, status: RunStatus) -> None:
+    def finish(self, job: Job, status: Status) -> None:
         self.running.discard(job.spec.digest)
         if status == "succeeded":
             self.succeeded += 1
@@ -82,7 +83,7 @@ class _Tally:
     def all_started(self) -> bool:
         return self.ended + len(self.running) == self.todo
 
-    def counts(self) -> str:
+    def text(self) -> str:
         left = "time left unknown"
         if self.ended:
             seconds = (time.monotonic() - self.since) / self.ended * (self.todo - self.ended)
@@ -91,7 +92,7 @@ class _Tally:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: ``3 min 07 s``."""
+    """Returns a duration as text: ``3 min 07 s``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -101,51 +102,51 @@ def duration(seconds: float) -> str:
 
 
 class PlainProgress:
-    """Whole lines for logs and pipes: every failure, and the counts at most every ``seconds``.
+    """Prints lines for logs and pipes: every failure, and the counts at most every ``seconds``.
 
-    Counts are taken as a run starts in place of one that ended, or as one ends while none is left to start.
+    The counts are printed when a run starts after another has ended, or when a run ends and none is left to start.
     """
 
     def __init__(self, console: Console, seconds: float = PLAIN_SECONDS) -> None:
         self._console = console
         self._seconds = seconds
-        self._tally = _Tally()
-        self._said = 0.0
+        self._counts = _Counts()
+        self._printed = 0.0
 
     def begin(self, todo: int, done: int) -> None:
-        self._tally.begin(todo)
-        self._said = time.monotonic()
-        self._say(f"{todo} runs to do, {done} have a record already")
+        self._counts.begin(todo)
+        self._printed = time.monotonic()
+        self._print(f"{todo} runs to do, {done} have a record already")
 
     def started(self, job: Job) -> None:
-        self._tally.start(job)
-        if self._tally.ended:
+        self._counts.start(job)
+        if self._counts.ended:
             self._count()
 
-    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
-        self._tally.finish(job, status)
+    def finished(self, job: Job, status: Status, sentence: str | None) -> None:
+        self._counts.finish(job, status)
         if status == "failed":
-            self._say(f"failed: {label(job)}: {sentence}")
-        if self._tally.all_started:
+            self._print(f"failed: {label(job)}: {sentence}")
+        if self._counts.all_started:
             self._count()
 
     def note(self, text: str) -> None:
-        self._say(text)
+        self._print(text)
 
     def end(self) -> None:
         return None
 
     def _count(self) -> None:
-        if time.monotonic() - self._said >= self._seconds or self._tally.ended == self._tally.todo:
-            self._said = time.monotonic()
-            self._say(self._tally.counts())
+        if time.monotonic() - self._printed >= self._seconds or self._counts.ended == self._counts.todo:
+            self._printed = time.monotonic()
+            self._print(self._counts.text())
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(redacted(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress:
-    """A bar with the counts and the time left, redrawn in place; failures and notes scroll above it."""
+    """Shows a bar with the counts and the time left; failures and notes are printed above it."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -153,20 +154,20 @@ class LiveProgress:
 
         columns = (BarColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self._bar = Bar(*columns, console=console, refresh_per_second=4)
-        self._tally = _Tally()
+        self._counts = _Counts()
 
     def begin(self, todo: int, done: int) -> None:
-        self._tally.begin(todo)
+        self._counts.begin(todo)
         self.note(f"{todo} runs to do, {done} have a record already")
-        self._row = self._bar.add_task(self._tally.counts(), total=todo)
+        self._row = self._bar.add_task(self._counts.text(), total=todo)
         self._bar.start()
 
     def started(self, job: Job) -> None:
-        self._tally.start(job)
+        self._counts.start(job)
         self._draw()
 
-    def finished(self, job: Job, status: RunStatus, sentence: str | None) -> None:
-        self._tally.finish(job, status)
+    def finished(self, job: Job, status: Status, sentence: str | None) -> None:
+        self._counts.finish(job, status)
         if status == "failed":
             self.note(f"failed: {label(job)}: {sentence}")
         self._draw()
@@ -178,9 +179,9 @@ class LiveProgress:
         self._bar.stop()
 
     def _draw(self) -> None:
-        self._bar.update(self._row, completed=self._tally.ended, description=self._tally.counts())
+        self._bar.update(self._row, completed=self._counts.ended, description=self._counts.text())
 
 
 def progress_for(console: Console) -> Progress:
-    """The implementation that suits where ``console`` writes."""
+    """Returns the progress for ``console``: live on a terminal, else plain."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)

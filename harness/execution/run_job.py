@@ -1,4 +1,4 @@
-"""Runs in this process, from their specs to their records (no Ray)."""
+"""Runs jobs in this process, from the spec to the record (no Ray)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import SymbenchError
+from harness.execution.out_of_memory import within_memory
 from harness.records.description import describe
 from harness.records.history import History
 from harness.records.provenance import command_line, provenance, reset_peak_rss
 from harness.records.record import Failure, Record
 from harness.records.store import Store
-from harness.spec import Job, Resources, RunSpec
+from harness.spec import Job, Resources
+from harness.training.context import Executor, RunContext
 from harness.training.device_errors import DeviceFailed, MemoryFull, is_device_failure
-from harness.training.results import Hooks, NotStacked, Outcome
+from harness.training.execute import execute, execute_stack
+from harness.training.results import NotStacked, Outcome
 from harness.utils.redaction import redacted
 from tasks.sources.cache import DataError
 
@@ -34,14 +37,8 @@ Result = Outcome | Exception
 _log = logging.getLogger(__name__)
 
 
-class Executor(Protocol):
-    """Runs one spec in this process; the default is :func:`harness.training.execute.execute`."""
-
-    def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome: ...
-
-
 class RunTracker(Protocol):
-    """Mirrors a run elsewhere while it goes on. Whatever it does, the run goes on."""
+    """Mirrors a run elsewhere while it is computed. If it raises an error, the run continues without it."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
@@ -55,25 +52,32 @@ def run_job(
     store: Store,
     tracker: RunTracker | None,
     *,
-    execute: Executor | None = None,
+    execute: Executor = execute,
     command: Sequence[str] | None = None,
 ) -> Record:
     """Runs the job, writes its history and record to the store, and returns the record.
 
-    An exception of the run becomes a failed record. Raises :class:`SymbenchError` where the record cannot be written,
-    and :class:`~harness.training.device_errors.DeviceFailed`, without a record, if another process has to try again.
-    """
-    from harness.execution.out_of_memory import within_memory
+    An exception of the run becomes a failed record.
 
-    execute = execute or _training_loop()
-    run = _Performance(job, store, lambda: tracker, command)
+    Args:
+        job: The job.
+        store: The store.
+        tracker: Mirrors the run (``None``: it is not mirrored).
+        execute: Computes the spec.
+        command: The command line for the record (``None``: that of this process).
+
+    Raises:
+        SymbenchError: The record cannot be written.
+        DeviceFailed: Another process has to try again; there is no record.
+        MemoryFull: The device of one of several processes is out of memory; there is no record.
+    """
+    run = _Run(job, store, lambda: tracker, command)
     use(job.resources)
     reset_peak_rss()
     with run.logged(), store.checkpoint(job.spec.digest) as checkpoint:
         try:
-            way = partial(execute, job.spec, hooks=run.watchers, checkpoint=checkpoint)
-            result: Result = within_memory(job, lambda resources: way(resources=resources), run.watchers.restart)
-        except Exception as error:  # whatever a task or a method raises is this run's result
+            result: Result = within_memory(job.spec, execute, run.context(checkpoint), run.hooks.restart)
+        except Exception as error:  # any exception of a task or a method is the result of this run
             result = error
         raise_device_failure(result)
     return run.end(result)
@@ -86,26 +90,24 @@ def run_stack(
     *,
     command: Sequence[str] | None = None,
 ) -> list[Record]:
-    """:func:`run_job` of jobs that differ by their seed alone, trained at once.
+    """:func:`run_job` for jobs that differ only by their seed, trained in one stack.
 
-    Raises :class:`~harness.training.results.NotStacked`, and leaves no record, where they have to go one by one, and
-    :class:`~harness.training.device_errors.DeviceFailed` as :func:`run_job` does.
+    Raises:
+        NotStacked: They have to run one by one; there is no record.
+        DeviceFailed: As in :func:`run_job`.
     """
-    from harness.training.execute_stack import execute_stack
-
-    runs = [_Performance(job, store, partial(tracker, job), command, share=1 / len(jobs)) for job in jobs]
-    specs, resources, hooks = [job.spec for job in jobs], jobs[0].resources, [run.watchers for run in runs]
-    use(resources)
+    runs = [_Run(job, store, partial(tracker, job), command, share=1 / len(jobs)) for job in jobs]
+    use(jobs[0].resources)
     reset_peak_rss()
     with contextlib.ExitStack() as logs:
         for run in runs:
             logs.enter_context(run.logged())
         try:
-            results: Sequence[Result] = execute_stack(specs, resources=resources, hooks=hooks)
+            results: Sequence[Result] = execute_stack([job.spec for job in jobs], [run.context() for run in runs])
         except NotStacked as error:
-            _log.warning("these %d runs go one by one, because %s", len(jobs), error)
+            _log.warning("these %d runs are computed one by one, because %s", len(jobs), error)
             for run in runs:
-                run.watchers.abandon()
+                run.hooks.abandon()
             raise
         except Exception as error:  # as in run_job
             results = [error] * len(jobs)
@@ -114,8 +116,8 @@ def run_stack(
     return [run.end(result) for run, result in zip(runs, results, strict=True)]
 
 
-class _Performance:
-    """One run from its start to its record. ``share`` is its part of the time, where others go on with it."""
+class _Run:
+    """One run from its start to its record. ``share`` is its part of the time of a stack."""
 
     def __init__(
         self,
@@ -128,7 +130,10 @@ class _Performance:
         self._job, self._store, self._command, self._share = job, store, command or command_line(), share
         self._description = describe(job.spec)
         self._started, self._since = now(), time.monotonic()
-        self.watchers = _Watchers(tracker)
+        self.hooks = _RunHooks(tracker)
+
+    def context(self, checkpoint: Path | None = None) -> RunContext:
+        return RunContext.of(self._job.spec, self._job.resources, hooks=self.hooks, checkpoint=checkpoint)
 
     @contextlib.contextmanager
     def logged(self) -> Iterator[None]:
@@ -138,7 +143,7 @@ class _Performance:
             yield
 
     def end(self, result: Result) -> Record:
-        """Writes the record, ends the mirror."""
+        """Writes the record, ends the mirrored run and returns the record."""
         job, digest = self._job, self._job.spec.digest
         outcome, failure = (result, None) if isinstance(result, Outcome) else (Outcome(metrics={}), _failure(result))
         seconds = self._share * (time.monotonic() - self._since)
@@ -162,15 +167,20 @@ class _Performance:
             provenance=provenance(job, wall_seconds=seconds, command=self._command),
             failure=failure,
         )
-        self._store.write(record, self.watchers.history.rows)
-        if failure is None:  # only now is nothing lost with it
+        self._store.write(record, self.hooks.history.rows)
+        if failure is None:  # after the record is written, since it is needed until then
             self._store.discard_checkpoint(digest)
-        self.watchers.finish(record, _artifacts(self._store.log_path(digest)))
+        self.hooks.finish(record, _artifacts(self._store.log_path(digest)))
         return record
 
 
 def raise_device_failure(result: Result) -> None:
-    """Raises what is no result of the run: other processes have to know of it, or another one has to try again."""
+    """Raises an error that is no result of the run, since another process has to know of it or to try again.
+
+    Raises:
+        DeviceFailed: This process cannot use its device any more.
+        MemoryFull: The device of one of several processes is out of memory.
+    """
     if isinstance(result, DeviceFailed | MemoryFull):
         raise result
     if isinstance(result, Exception) and is_device_failure(result):
@@ -178,19 +188,13 @@ def raise_device_failure(result: Result) -> None:
         raise DeviceFailed(sentence_of(result)) from result
 
 
-def _training_loop() -> Executor:
-    from harness.training.execute import execute
-
-    return execute
-
-
 def _failure(error: Exception) -> Failure:
-    said = redacted("".join(traceback.format_exception(error)))
-    return Failure(sentence=sentence_of(error), traceback=said)
+    text = redacted("".join(traceback.format_exception(error)))
+    return Failure(sentence=sentence_of(error), traceback=text)
 
 
 def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> Record:
-    """The record of a run that could not write its own, because its process died or never began."""
+    """Returns the record of a run whose process died or did not start, so that it could not write a record."""
     moment = now()
     return Record(
         spec=job.spec,
@@ -205,7 +209,7 @@ def failed_record(job: Job, failure: Failure, *, started: str | None = None) -> 
 
 
 def sentence_of(error: BaseException) -> str:
-    """One line: what an error that is one sentence says, else the kind of error and the first line of its message."""
+    """Returns the message of an error of this project; of others their class and the first line of the message."""
     lines = redacted(str(error)).strip().splitlines()
     if isinstance(error, SymbenchError | DataError) and lines:
         return " ".join(lines)
@@ -214,8 +218,7 @@ def sentence_of(error: BaseException) -> str:
 
 
 def use(resources: Resources) -> None:
-    """Takes as many threads and as much of the GPU's memory as granted: a reused process keeps those of its first run
-    otherwise."""
+    """Limits the threads and the GPU memory of this process to ``resources``: a worker runs jobs of several shapes."""
     import torch
 
     torch.set_num_threads(max(1, int(resources.cpus)))
@@ -223,8 +226,8 @@ def use(resources: Resources) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, resources.gpus))
 
 
-class _Watchers:
-    """The run's hooks: its history, and the tracker, made when first needed and dropped with a warning if it raises."""
+class _RunHooks:
+    """Keeps the history and passes metrics to the tracker, which is made on first use and dropped if it raises."""
 
     def __init__(self, tracker: Callable[[], RunTracker | None]) -> None:
         self.history = History()
@@ -235,7 +238,7 @@ class _Watchers:
         return self._make()
 
     def restart(self) -> None:
-        """The run logs anew what lies behind it."""
+        """Forgets the history: the run starts again."""
         self.history = History()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -250,8 +253,8 @@ class _Watchers:
                 self._tracker.finish(record, artifacts)
 
     def abandon(self) -> None:
-        """Ends the mirror of a run that another process will start again; the launch ends its MLflow run."""
-        if tracker := self.__dict__.get("_tracker"):  # if it was needed
+        """Abandons the mirrored run if there is one, since another process will start the run again."""
+        if tracker := self.__dict__.get("_tracker"):  # None if it was not used
             with self._dropping():
                 tracker.abandon()
 
@@ -259,13 +262,13 @@ class _Watchers:
     def _dropping(self) -> Iterator[None]:
         try:
             yield
-        except Exception:  # the record is the truth: a mirror that breaks must not break the run
+        except Exception:  # the mirror can be rebuilt from the record, so its errors do not end the run
             self._tracker = None
-            _log.warning("the tracker failed; the run goes on without it", exc_info=True)
+            _log.warning("the tracker failed; the run continues without it", exc_info=True)
 
 
 class _Redacting(logging.Formatter):
-    """A log is kept, and mirrored."""
+    """Removes secrets, since logs are kept and mirrored."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
@@ -280,7 +283,7 @@ def _artifacts(log: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _run_log(path: Path) -> Iterator[None]:
-    """What is logged or warned of meanwhile goes to the run's log file as well."""
+    """Writes log messages and warnings to the file at ``path`` as well."""
     try:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
@@ -301,10 +304,10 @@ def _run_log(path: Path) -> Iterator[None]:
         logging.captureWarnings(False)
         root.setLevel(level)
         root.removeHandler(handler)
-        with contextlib.suppress(OSError):  # a disk too full for the log's last line may still hold the record
+        with contextlib.suppress(OSError):  # if the disk is full, the record may still fit
             handler.close()
 
 
 def now() -> str:
-    """ISO 8601 in UTC."""
+    """Returns the current time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""Which jobs go to a worker together: those that its suite lets be trained at once."""
+"""Groups jobs into stacks, which one worker trains together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Stack = tuple[Job, ...]
 
 
 def stacks(jobs: Sequence[Job]) -> list[Stack]:
-    """The jobs in the order in which they first appear, up to ``resources.stack`` that differ by their seed together.
+    """Groups up to ``resources.stack`` jobs that differ only by their seed, in the order of their first appearance.
 
-    A run that trains nothing goes alone, since others would only wait for it, and so does one that has several workers.
+    A run without training is not grouped, since the others would only wait for it, nor is one with several workers.
     """
     families: dict[object, list[Job]] = {}
     for job in jobs:

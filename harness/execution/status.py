@@ -1,4 +1,4 @@
-"""How far the launches of a store are, seen from any terminal: from their accounts and the records alone (no Ray)."""
+"""The state of the launches of a store, from their launch files and the records (no Ray)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import psutil
 
 from harness.errors import SymbenchError
-from harness.records.store import Status, Store
+from harness.records.record import Status
+from harness.records.store import Store
 from harness.registry import nearest
 
 SILENT_SECONDS = 60.0
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunningRun:
-    """A run that goes on: its name and for how long."""
+    """A run that is being computed, and for how long."""
 
     digest: str
     run: str
@@ -37,9 +38,19 @@ class RunningRun:
 class LaunchState:
     """The latest launch of a suite.
 
-    ``runs`` are those that it was to do, of which ``done`` have a record that succeeded. It is ``lost`` where it has
-    said nothing for :data:`SILENT_SECONDS`, or its process is gone: its ``queued`` runs wait for the next launch.
-    ``usage`` is what the cluster had and what of it was in use.
+    Attributes:
+        suite: The name of the suite.
+        launch: The id of the launch.
+        state: ``lost`` if its file was not written for :data:`SILENT_SECONDS`, or its process does not exist any more.
+        started: When it started.
+        runs: The number of its runs.
+        done: How many of these have a record that succeeded.
+        failed: How many have failed.
+        queued: How many have not started; after a lost launch they wait for the next one.
+        running: The runs that are being computed.
+        per_minute: How many runs end in a minute.
+        seconds_left: The time left at this speed.
+        usage: The resources of the cluster and how much of them is in use.
     """
 
     suite: str
@@ -57,48 +68,47 @@ class LaunchState:
 
 
 def watch(store: Store, suite: str | None = None, now: datetime | None = None) -> list[LaunchState]:
-    """The latest launch of each suite and search, or of the one named, the newest last.
+    """Returns the latest launch of each suite and search (of ``suite`` only, if given), the newest last.
 
-    Raises :class:`SymbenchError` where there was none.
+    Raises:
+        SymbenchError: There was none.
     """
     store.refresh()
     now = now or datetime.now(UTC)
     latest: dict[str, tuple[Mapping[str, Any], Store]] = {}
-    within = store.searches()
-    for one in within:
+    searches = store.searches()
+    for one in searches:
         one.refresh()
-    told = [(account, one) for one in (store, *within) for account in _accounts(one.root, now)]
-    for account, one in sorted(told, key=lambda item: str(item[0]["started"])):
-        latest.pop(account["suite"], None)
-        latest[account["suite"]] = account, one
+    launches = [(launch, one) for one in (store, *searches) for launch in _launch_files(one.root, now)]
+    for launch, one in sorted(launches, key=lambda item: str(item[0]["started"])):
+        latest.pop(launch["suite"], None)
+        latest[launch["suite"]] = launch, one
     if not latest:
         raise SymbenchError(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
     if suite is not None and suite not in latest:
         raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     statuses = {one.root: one.statuses() for _, one in latest.values()}
-    return [
-        _state(account, statuses[one.root], now) for name, (account, one) in latest.items() if suite in (None, name)
-    ]
+    return [_state(launch, statuses[one.root], now) for name, (launch, one) in latest.items() if suite in (None, name)]
 
 
-def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:
-    progress = account.get("progress") or {}
-    state: State = account["status"]
-    if state == "running" and not _lives(account, progress, now):
+def _state(launch: Mapping[str, Any], statuses: Mapping[str, Status], now: datetime) -> LaunchState:
+    progress = launch.get("progress") or {}
+    state: State = launch["status"]
+    if state == "running" and not _alive(launch, progress, now):
         state = "lost"
-    # A record may be younger than what the launch says.
+    # A record may be newer than the launch file.
     running = tuple(run for run in _running(progress, now) if statuses.get(run.digest) != "succeeded")
     running = running if state == "running" else ()
-    runs = account.get("runs", len(account["digests"]))
-    done = sum(statuses.get(digest) == "succeeded" for digest in account["digests"])
-    failed = len(account["failed"]) if "failed" in account else progress.get("failed", 0)
+    runs = launch.get("runs", len(launch["digests"]))
+    done = sum(statuses.get(digest) == "succeeded" for digest in launch["digests"])
+    failed = len(launch["failed"]) if "failed" in launch else progress.get("failed", 0)
     queued = max(0, runs - done - failed - len(running))
     speed = _per_second(progress) if state == "running" else None
     return LaunchState(
-        suite=account["suite"],
-        launch=account["id"],
+        suite=launch["suite"],
+        launch=launch["id"],
         state=state,
-        started=datetime.fromisoformat(account["started"]),
+        started=datetime.fromisoformat(launch["started"]),
         runs=runs,
         done=done,
         failed=failed,
@@ -110,11 +120,11 @@ def _state(account: Mapping[str, Any], statuses: Mapping[str, Status], now: date
     )
 
 
-def _lives(account: Mapping[str, Any], progress: Mapping[str, Any], now: datetime) -> bool:
+def _alive(launch: Mapping[str, Any], progress: Mapping[str, Any], now: datetime) -> bool:
     if progress.get("host") == socket.gethostname() and not psutil.pid_exists(progress["pid"]):
         return False
-    said = datetime.fromisoformat(progress.get("updated") or account["started"])
-    return (now - said).total_seconds() < SILENT_SECONDS
+    updated = datetime.fromisoformat(progress.get("updated") or launch["started"])
+    return (now - updated).total_seconds() < SILENT_SECONDS
 
 
 def _running(progress: Mapping[str, Any], now: datetime) -> Iterator[RunningRun]:
@@ -124,7 +134,7 @@ def _running(progress: Mapping[str, Any], now: datetime) -> Iterator[RunningRun]
 
 
 def _per_second(progress: Mapping[str, Any]) -> float | None:
-    """Runs that ended in a second, over the time since the first one began."""
+    """How many runs have ended per second since the first one started."""
     ended = progress.get("succeeded", 0) + progress.get("failed", 0)
     if not ended:
         return None
@@ -132,12 +142,12 @@ def _per_second(progress: Mapping[str, Any]) -> float | None:
     return ended / max(1.0, spent.total_seconds())
 
 
-def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
+def _launch_files(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
     for path in sorted((root / "launches").glob("*.json")):
         try:
-            account = json.loads(path.read_text(encoding="utf-8"))
-            if {"id", "started", "status", "digests"} <= account.keys() and isinstance(account.get("suite"), str):
-                _state(account, {}, now)  # whatever is wrong with it comes up here
-                yield account
+            launch = json.loads(path.read_text(encoding="utf-8"))
+            if {"id", "started", "status", "digests"} <= launch.keys() and isinstance(launch.get("suite"), str):
+                _state(launch, {}, now)  # raises if the file is malformed
+                yield launch
         except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            _log.warning("the launch file %s tells nothing (%s)", path, error)
+            _log.warning("the launch file %s cannot be read (%s)", path, error)

@@ -1,4 +1,4 @@
-"""What travels to a cluster when a suite is submitted from outside: code, plug-ins, the suite's file, the command."""
+"""What is sent to a cluster when a suite is submitted: code, plug-ins, the suite's file and the command."""
 
 from __future__ import annotations
 
@@ -22,25 +22,31 @@ from harness.records.provenance import ORIGIN, git_state
 from harness.suites.yaml_source import Unusable, parse
 
 CODE = ("harness", "baselines", "tasks", "ray_configs", "pyproject.toml", "constraints.txt")
-"""Of the checkout or of an installation, as far as they are there."""
+"""What is sent of the checkout or the installation, if it exists."""
 
 METADATA = ("METADATA", "entry_points.txt", "top_level.txt")
-"""Of an installed package."""
+"""What is sent of an installed package's metadata."""
 
 LEFT = ("__pycache__", ".git*", ".rayignore")
-"""Of a package: what Ray leaves out of a working directory is written in such files."""
+"""What is not sent of a package; the last two would make Ray leave out files."""
 
 SUITE_FOLDER = "submitted"
 TAKEN = frozenset({*CODE, SUITE_FOLDER})
 STOP_SECONDS = 30
-"""How long a job that is stopped may take to end its workers and to say that it was interrupted."""
+"""How long a stopped job may take to end its workers and to write that it was interrupted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
     """The file of a suite for ``symbench run`` on the cluster, or of a search for ``symbench search``.
 
-    All nodes see ``store``.
+    Attributes:
+        file: The file of the suite or search.
+        store: A folder that all nodes see, or an address.
+        overrides: The values of ``--set``.
+        only: The values of ``--only``.
+        slots: The value of ``--slots``.
+        search: Whether it is a search.
     """
 
     file: Path
@@ -59,7 +65,7 @@ class Submission:
 
     @property
     def entrypoint(self) -> str:
-        """A shell command, for the folder that :func:`travelling` gives."""
+        """The shell command of the job, run in the folder of :func:`job_folder`."""
         command = "search" if self.search else "run"
         words = ["python", "-m", "harness.cli", command, f"{SUITE_FOLDER}/{self.file.name}"]
         words += ["--address", "auto", "--store", self.store]
@@ -70,10 +76,11 @@ class Submission:
 
 
 @contextlib.contextmanager
-def travelling(submission: Submission, plugins: Iterable[PluginCode] = ()) -> Iterator[Path]:
-    """A folder with all that the job needs: code, plug-ins, the suite's file, and which commit it is (no git goes).
+def job_folder(submission: Submission, plugins: Iterable[PluginCode] = ()) -> Iterator[Path]:
+    """Yields a temporary folder with the code, the plug-ins, the suite's file and the name of the commit.
 
-    Raises :class:`SymbenchError` for a plug-in that cannot be sent.
+    Raises:
+        SymbenchError: A plug-in cannot be sent.
     """
     root = Path(harness.__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory(prefix="symbench-submit-") as name:
@@ -93,9 +100,10 @@ def travelling(submission: Submission, plugins: Iterable[PluginCode] = ()) -> It
 
 
 def sendable(used: Mapping[str, PluginCode]) -> list[PluginCode]:
-    """The plug-ins that go along: all that can, since one may name another.
+    """Returns all plug-ins that can be sent, since one may need another.
 
-    Raises :class:`SymbenchError` for the first of those in ``used`` that cannot.
+    Raises:
+        SymbenchError: A plug-in in ``used`` cannot be sent.
     """
     for plugin in used.values():
         if reason := _rooted(plugin):
@@ -107,7 +115,7 @@ def sendable(used: Mapping[str, PluginCode]) -> list[PluginCode]:
 
 
 def _rooted(plugin: PluginCode) -> str | None:
-    """Why it stays here, in one clause; ``None`` where it can be sent."""
+    """Why the plug-in cannot be sent, in one clause; None if it can."""
     try:
         distribution(plugin.distribution)
     except PackageNotFoundError:
@@ -116,14 +124,14 @@ def _rooted(plugin: PluginCode) -> str | None:
         return "its modules are not found"
     for root in plugin.roots:
         if root.module.partition(".")[0] in TAKEN:
-            return f"its module {root.module} has the name of a folder of ours"
+            return f"its module {root.module} has the name of a folder of symbench"
         if not root.path.is_dir() and not root.path.name.endswith(tuple(all_suffixes())):
-            return f"its module {root.module} lies in the archive {root.path}"
+            return f"its module {root.module} is in the archive {root.path}"
     return None
 
 
 def _pack(plugin: PluginCode, folder: Path) -> None:
-    """Puts the code of a plug-in into ``folder``, and of its metadata what says that it is registered."""
+    """Copies the code of a plug-in and its entry points into ``folder``."""
     name, version = (re.sub(r"[^\w.+!]+", "_", text) for text in (plugin.distribution, plugin.version))
     info = folder / f"{name}-{version}.dist-info"
     try:
@@ -143,7 +151,11 @@ def _pack(plugin: PluginCode, folder: Path) -> None:
 
 
 def runtime_environment(path: Path | None) -> dict[str, Any]:
-    """Ray's ``env_vars``, ``pip``, ... of a YAML file. Raises :class:`SymbenchError` where it holds no such mapping."""
+    """Returns Ray's ``env_vars``, ``pip``, ... of a YAML file.
+
+    Raises:
+        SymbenchError: The file cannot be read or has no such mapping.
+    """
     values: Any = {}
     if path is not None:
         try:

@@ -14,6 +14,7 @@ from harness.training.results import CurvePoint, VariancePoint
 from harness.utils.redaction import redacted_values
 
 SCHEMA = 1
+Status = Literal["succeeded", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Record:
 
     spec: RunSpec
     suite: str
-    status: Literal["succeeded", "failed"]
+    status: Status
     description: Description
     started: str
     finished: str

@@ -28,10 +28,10 @@ from harness.records.history import HistoryRow
 from harness.records.lease import Lease
 from harness.records.ledger import Ledger
 from harness.records.objects import Objects, patiently
-from harness.records.record import Record
+from harness.records.record import Record, Status
 from harness.records.record_files import run_of
 from harness.records.remote_segments import SegmentsElsewhere
-from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Status, Store
+from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Store
 from harness.utils.atomic_files import make_folder, move_folder, temporary
 from harness.utils.redaction import redacted
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from harness.records.ledger import Ledger
 from harness.records.objects import Objects
-from harness.records.segments import Segments, Status, is_segment
+from harness.records.record import Status
+from harness.records.segments import Segments, is_segment
 
 if TYPE_CHECKING:
     import polars as pl

@@ -11,8 +11,10 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from uuid import uuid4
+
+from harness.records.record import Status
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from harness.records.segment_file import Kept, SegmentFile
 
 T = TypeVar("T")
-Status = Literal["succeeded", "failed"]
 ENDING = ".parquet"
 _TRIES = 5
 

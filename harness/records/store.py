@@ -25,9 +25,9 @@ from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.history_file import history_frame, history_parquet, read_history
 from harness.records.mlflow_uri import mlflow_uri
-from harness.records.record import Record
+from harness.records.record import Record, Status
 from harness.records.record_files import DAMAGE, looks_whole, parsed, record_stem, run_of
-from harness.records.segments import Segments, Status
+from harness.records.segments import Segments
 from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.utils.redaction import redacted_values
 

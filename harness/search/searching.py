@@ -19,7 +19,7 @@ from harness.execution.launch import new_launch_id
 from harness.execution.placement import Shape, misfit
 from harness.execution.progress import Progress
 from harness.execution.run_job import now
-from harness.execution.worker import worker_info
+from harness.execution.same_code import worker_info
 from harness.records.opening import open_store
 from harness.records.provenance import command_line
 from harness.records.store import Store

@@ -12,8 +12,9 @@ from ray import tune
 
 from baselines.out_of_memory import free_accelerator
 from harness.errors import SymbenchError
+from harness.execution.messages import WorkerInfo
 from harness.execution.run_job import RunTracker, failed_record, run_job
-from harness.execution.worker import WorkerInfo, code_mismatch, worker_info
+from harness.execution.same_code import code_mismatch, worker_info
 from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import NamedTuple
 
 from baselines.build import load
@@ -12,12 +12,14 @@ from harness.errors import SymbenchError
 from harness.records.store import Store
 from harness.registry import task
 from harness.search.stepwise_thread import Tell
-from harness.spec import Resources, RunSpec
-from harness.training.device import deterministic, device_for
+from harness.spec import RunSpec
+from harness.training.context import RunContext
+from harness.training.device import deterministic
 from harness.training.examples import check_examples
-from harness.training.execute import monitor_of, new_fit
 from harness.training.fit import Fit
-from harness.training.results import Hooks, Outcome
+from harness.training.from_spec import monitor_of
+from harness.training.results import Outcome
+from harness.training.supervised import new_fit
 from tasks.task import SupervisedTask
 
 SCORE = "search/score"
@@ -40,13 +42,12 @@ class TrialRun:
     def __init__(self, metric: str, tell: Tell[Report]) -> None:
         self._metric, self._tell = f"validation/{metric}", tell
 
-    def __call__(self, spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        """The outcome has no test metrics."""
-        self._hooks, self._monitor, self._best = hooks, monitor_of(spec), None
-        device = device_for(resources.gpus)
-        with deterministic(device):
+    def __call__(self, spec: RunSpec, context: RunContext) -> Outcome:
+        """Returns an outcome without test metrics."""
+        self._hooks, self._monitor, self._best = context.hooks, monitor_of(spec), None
+        with deterministic(context.device):
             problem = trained_task(spec)
-            self._fit: Fit = new_fit(spec, problem, device, resources.chunk, self, checkpoint)
+            self._fit: Fit = new_fit(spec, problem, replace(context, hooks=self))
             progress = self._fit.run()
         return Outcome(
             metrics={},

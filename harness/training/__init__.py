@@ -1,1 +1,1 @@
-"""One training loop in plain torch: no Ray, no MLflow, no Polars."""
+"""Training, validation and scoring of one run in plain torch: no Ray, no MLflow, no Polars."""

@@ -1,6 +1,6 @@
-"""What is measured of a model beside its training: how far sampled permutations agree, and the mean gradient.
+"""Measurements of a model beside its training: the agreement of sampled permutations, and the mean gradient.
 
-As in the analysis of Kim et al. 2023 (appendix). The model stays as it is, and so does torch's global chance.
+As in the analysis of Kim et al. 2023 (appendix). They change neither the model nor torch's global generator.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ PERMUTATIONS = 100  # for each structure, as published
 def entropy_of_mean_permutation(
     model: Model, inputs: Structures, batch_size: int, noise: torch.Generator, chunk: int | None = None
 ) -> float | None:
-    """The entropy (rows and columns, nats) of the mean of 100 sampled permutation matrices, mean over structures.
+    """Returns the entropy (rows and columns, nats) of the mean of 100 sampled permutation matrices, in evaluation mode.
 
-    In evaluation mode. ``None`` where the method samples no permutations, or brings its own samples.
+    It is the mean over structures. None if the method samples no permutations or has a fixed number of samples.
     """
     if not isinstance(model, Symmetrized) or model.fixed_samples is not None:
         return None
@@ -45,7 +45,7 @@ def entropy_of_mean_permutation(
 
 
 def _permutations(model: Symmetrized, x: Structure, noise: Noise, chunk: int | None) -> Permutation | None:
-    """Those that the noise stands for, ``chunk`` of them at a time."""
+    """The permutations that the sampler makes of ``noise``, ``chunk`` of them at a time."""
 
     def images(part: Noise) -> torch.Tensor | None:
         permutation = permutation_of(model.sampler(x, part).element)
@@ -59,10 +59,10 @@ def _permutations(model: Symmetrized, x: Structure, noise: Noise, chunk: int | N
 def mean_gradient_norm(
     model: Model, task: SupervisedTask, data: Dataset, samples: int, seed: int, chunk: int | None = None
 ) -> float:
-    """The norm of the mean over ``data`` of the gradient of the task's loss with respect to the base network.
+    """Returns the norm of the mean over ``data`` of the gradient of the task's loss, by the base network's weights.
 
-    As published: in training mode, one example at a time, without the sampler's penalty. A copy is measured, for batch
-    statistics follow what a network in training mode reads.
+    As published: in training mode, one example at a time, without the sampler's penalty. A copy is measured, since a
+    network in training mode updates its batch statistics.
     """
     copied, device = copy.deepcopy(model).train(), data.targets.device
     copied.mixed_precision = False

@@ -1,4 +1,4 @@
-"""Attention as the plain operators it is made of."""
+"""Attention computed by plain operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def without_fast_attention() -> Iterator[None]:
-    """Without torch's fused encoder layer: vmap cannot batch it, and nobody can count what is computed in it."""
+    """Disables torch's fused encoder layer inside: vmap cannot batch it, and its operations are not counted."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,4 +1,4 @@
-"""Data-parallel training of one run (torch.distributed): each process computes a share of every batch.
+"""Data-parallel training of one run (torch.distributed): each process computes a shard of every batch.
 
 Noise is drawn for the whole batch and split, predictions are gathered before the loss, gradients are summed. The
 numbers are those of one process on the whole batch for any loss, to float tolerance. Only dropout differs: each process
@@ -24,37 +24,42 @@ T = TypeVar("T")
 
 
 class PeerLost(BaseException):
-    """Another process of this run is gone. No ``Exception``: it says nothing of the run, which goes on later."""
+    """Another process of this run has ended. Not an ``Exception``, since the run has not failed: it is restarted."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among ``size`` of them; alone by default."""
+    """This process among the ``size`` processes of a run; a single one by default."""
 
     rank: int = 0
     size: int = 1
 
     @staticmethod
     def current() -> ProcessGroup:
-        """That of torch's process group."""
+        """Returns torch's default process group."""
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
 
     @property
-    def alone(self) -> bool:
+    def single(self) -> bool:
+        """Whether there is no other process."""
         return self.size == 1
 
     def prepare(self, model: nn.Module) -> None:
-        """Batch norms count the batches of all. Raises ``ValueError`` where a network has some that cannot."""
-        for module in () if self.alone else model.modules():
+        """Makes the batch norms of ``model`` use the statistics of the whole batch.
+
+        Raises:
+            ValueError: A batch norm is of a class that cannot.
+        """
+        for module in () if self.single else model.modules():
             if isinstance(module, BatchNorm):
-                module.total = self.total
+                module.total = self.all_reduce
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 raise ValueError(
                     f"Its {type(module).__name__} cannot be shared by several workers: set resources.workers to 1."
                 )
 
     def check(self, examples: int, batch_size: int) -> None:
-        """Raises ``ValueError`` where some batch has fewer examples than there are processes."""
+        """Raises ``ValueError`` if a batch has fewer examples than there are processes."""
         smallest = examples % batch_size or min(examples, batch_size)
         if smallest < self.size:
             raise ValueError(
@@ -62,57 +67,57 @@ class ProcessGroup:
                 "change settings.batch_size or resources.workers."
             )
 
-    def share(self, count: int) -> slice:
-        """This process's part of a batch of ``count``."""
+    def shard(self, count: int) -> slice:
+        """Returns this process's part of a batch of ``count`` examples."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
-    def all_gather(self, share: Tensor, count: int) -> Tensor:
-        """The shares ``[b, ...]`` of all put together, ``[count, ...]``; only this process's own carries gradients."""
-        if self.alone:
-            return share
+    def all_gather(self, shard: Tensor, count: int) -> Tensor:
+        """Returns the shards ``[b, ...]`` of all processes as ``[count, ...]``; only the own one has a gradient."""
+        if self.single:
+            return shard
         largest = -(-count // self.size)
-        padded = torch.cat([share.detach(), share.new_zeros(largest - len(share), *share.shape[1:])])
+        padded = torch.cat([shard.detach(), shard.new_zeros(largest - len(shard), *shard.shape[1:])])
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         _collective(lambda: dist.all_gather(parts, padded))
-        sizes = [ProcessGroup(rank, self.size).share(count) for rank in range(self.size)]
-        cut = [part[: size.stop - size.start] for part, size in zip(parts, sizes, strict=True)]
-        cut[self.rank] = share
-        return torch.cat(cut)
+        slices = [ProcessGroup(rank, self.size).shard(count) for rank in range(self.size)]
+        shards = [part[: own.stop - own.start] for part, own in zip(parts, slices, strict=True)]
+        shards[self.rank] = shard
+        return torch.cat(shards)
 
-    def total(self, value: Tensor) -> Tensor:
-        """The sum over all processes, with its gradient."""
-        return value if self.alone else _collective(lambda: all_reduce(value))
+    def all_reduce(self, value: Tensor) -> Tensor:
+        """Returns the sum over all processes, with its gradient."""
+        return value if self.single else _collective(lambda: all_reduce(value))
 
-    def add_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Every gradient becomes the sum of all processes' gradients, in one message."""
-        if self.alone:
+    def all_reduce_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replaces every gradient by the sum over all processes, in one message."""
+        if self.single:
             return
-        taught = [parameter for parameter in parameters if parameter.requires_grad]
-        for parameter in taught:
+        trainable = [parameter for parameter in parameters if parameter.requires_grad]
+        for parameter in trainable:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        flat = torch.cat([p.grad.flatten() for p in taught if p.grad is not None])
+        flat = torch.cat([p.grad.flatten() for p in trainable if p.grad is not None])
         _collective(lambda: dist.all_reduce(flat))
-        for parameter, values in zip(taught, flat.split([p.numel() for p in taught]), strict=True):
+        for parameter, values in zip(trainable, flat.split([p.numel() for p in trainable]), strict=True):
             assert parameter.grad is not None
             parameter.grad.copy_(values.view_as(parameter))
 
-    def in_turn(self, own: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-        """A list of which this process made the members ``rank``, ``rank + size``, ..."""
-        if self.alone:
+    def gather_batches(self, own: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+        """Returns all batches in order, of which this process computed those numbered rank, rank + size, ..."""
+        if self.single:
             return list(own)
-        everyones: list[Any] = [None] * self.size
-        _collective(lambda: dist.all_gather_object(everyones, [part.cpu() for part in own]))
-        count = sum(map(len, everyones))
-        return [everyones[place % self.size][place // self.size].to(device) for place in range(count)]
+        batches: list[Any] = [None] * self.size
+        _collective(lambda: dist.all_gather_object(batches, [batch.cpu() for batch in own]))
+        count = sum(map(len, batches))
+        return [batches[index % self.size][index // self.size].to(device) for index in range(count)]
 
     def broadcast(self, value: T) -> T:
-        """What the first process says."""
-        if self.alone:
+        """Returns the ``value`` of the first process."""
+        if self.single:
             return value
-        said = [value]
-        _collective(lambda: dist.broadcast_object_list(said, src=0))
-        return said[0]
+        values = [value]
+        _collective(lambda: dist.broadcast_object_list(values, src=0))
+        return values[0]
 
 
 SINGLE_PROCESS = ProcessGroup()

@@ -22,6 +22,7 @@ TIMED_PREDICTIONS = 3
 
 
 def batches(size: int, batch_size: int) -> list[slice]:
+    """Returns the slices of ``size`` examples in batches, of which the last may be smaller."""
     return [slice(start, start + batch_size) for start in range(0, size, batch_size)]
 
 
@@ -35,7 +36,7 @@ def predict(
     chunk: int | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Tensor:
-    """Predictions ``[M, ...]`` in evaluation mode, computed by all ``processes``."""
+    """Returns predictions ``[M, ...]`` in evaluation mode, computed by all ``processes``."""
     model.eval()
     own = []
     for place, part in enumerate(batches(len(inputs), batch_size)):
@@ -43,7 +44,7 @@ def predict(
         noise = model.noise(x, samples, generator)
         if place % processes.size == processes.rank:
             own.append(model.from_noise(x, noise, samples, chunk).value)
-    return torch.cat(processes.in_turn(own, generator.device))
+    return torch.cat(processes.gather_batches(own, generator.device))
 
 
 @torch.no_grad()
@@ -55,7 +56,7 @@ def draw(
     generator: torch.Generator,
     chunk: int | None = None,
 ) -> Tensor:
-    """Single-sample predictions ``[M, K, ...]`` in evaluation mode."""
+    """Returns single-sample predictions ``[M, K, ...]`` in evaluation mode."""
     model.eval()
     return torch.cat(
         [model.draws(inputs[p], samples, generator, chunk) for p in batches(len(inputs), batch_size)]
@@ -63,7 +64,7 @@ def draw(
 
 
 def estimates(draws: Tensor, samples: int) -> Tensor:
-    """``[R, M, ...]``: means over disjoint groups of ``samples`` of the draws ``[M, K, ...]``, R = K // samples."""
+    """Returns ``[R, M, ...]``: means over disjoint groups of ``samples`` draws of ``[M, K, ...]``, R = K // samples."""
     repeats = draws.shape[1] // samples
     groups = draws[:, : repeats * samples].unflatten(1, (repeats, samples))
     return groups.mean(2).movedim(1, 0)
@@ -72,21 +73,35 @@ def estimates(draws: Tensor, samples: int) -> Tensor:
 def curve(
     draws: Tensor, targets: Tensor, metric: Metric, samples: Sequence[int], *, flat: bool = False
 ) -> tuple[CurvePoint, ...]:
-    """The metric and the estimator's variance at each number of samples, from one pool of draws ``[M, K, ...]``.
+    """Returns the metric and the variance of the estimator for each number of ``samples``.
 
-    K must be at least twice the largest number, so that every variance has two independent estimates. A method that
-    brings its own samples has a ``flat`` curve: every draw is an estimate, whatever the number.
+    Args:
+        draws: ``[M, K, ...]``, with K at least twice the largest number, so that every variance has two independent
+            estimates.
+        targets: ``[M, ...]``.
+        metric: Computes the metric of predictions ``[M, ...]``.
+        samples: The numbers of group samples.
+        flat: Whether every draw is an estimate for each number, since the method has a fixed number of samples.
     """
     return tuple(_point(count, estimates(draws, 1 if flat else count), targets, metric) for count in samples)
 
 
-def equivariance_errors(here: Tensor, there: Tensor, samples: Sequence[int], *, flat: bool = False) -> list[float]:
-    """|phi_k(g x) - g phi_k(x)| over |phi(x)|, root mean square over examples and repeats, at each number of samples.
+def equivariance_errors(
+    expected: Tensor, transformed: Tensor, samples: Sequence[int], *, flat: bool = False
+) -> list[float]:
+    """Returns |phi_k(g x) - g phi_k(x)| over |phi(x)| for each number of ``samples``.
 
-    ``here`` are g times draws for x and ``there`` as many for g x, independent of them, both ``[M, K, ...]``.
+    Args:
+        expected: ``[M, K, ...]``, g times draws for x.
+        transformed: ``[M, K, ...]``, independent draws for g x.
+        samples: The numbers k of group samples.
+        flat: As in :func:`curve`.
+
+    Returns:
+        Root mean squares over examples and repeats.
     """
-    differences = (there - here).double()
-    size = here.double().mean(1).square().mean().sqrt()
+    differences = (transformed - expected).double()
+    size = expected.double().mean(1).square().mean().sqrt()
     errors = [estimates(differences, 1 if flat else count).square().mean().sqrt() for count in samples]
     return (torch.stack(errors) / size).tolist()
 
@@ -94,25 +109,27 @@ def equivariance_errors(here: Tensor, there: Tensor, samples: Sequence[int], *, 
 def _point(samples: int, estimated: Tensor, targets: Tensor, metric: Metric) -> CurvePoint:
     values = torch.tensor([metric(estimate, targets) for estimate in estimated], dtype=torch.float64)
     repeats = len(estimated)
-    alone = repeats == 1
+    single = repeats == 1
     return CurvePoint(
         samples=samples,
         value=values.mean().item(),
-        value_error=0.0 if alone else (values.std() / repeats**0.5).item(),
-        variance=0.0 if alone else estimated.double().var(0).mean().item(),
+        value_error=0.0 if single else (values.std() / repeats**0.5).item(),
+        variance=0.0 if single else estimated.double().var(0).mean().item(),
     )
 
 
 def cost(
     model: Model, batch: Structure, samples: int, generator: torch.Generator, chunk: int | None
 ) -> Mapping[str, float]:
-    """Parameters, floating-point operations and seconds for one prediction, and the peak of tensor memory during one
-    batch of predictions."""
+    """Returns the number of parameters, and operations, seconds and peak memory of predictions for ``batch``.
+
+    Operations and seconds are for one example, the memory for the batch.
+    """
 
     def once() -> None:
         predict(model, batch, samples, len(batch), generator, chunk)
 
-    once()  # the first prediction is the slowest, and none is timed
+    once()  # the first prediction is the slowest and is not timed
     return {
         "parameters": float(sum(parameter.numel() for parameter in model.parameters())),
         "flops_per_example": _operations(model, batch, samples, chunk, once) / len(batch),
@@ -122,22 +139,22 @@ def cost(
 
 
 def _operations(model: Model, batch: Structure, samples: int, chunk: int | None, once: Callable[[], None]) -> int:
-    """Of one batch of predictions, counted on the device ``meta``: on the CPU some computations take another path,
-    which depends on the padding, and one network would count differently on two devices.
+    """The operations of one batch of predictions, counted on the device ``meta``.
 
-    Networks that look at numbers cannot be computed there: they take the same path on every device.
+    On the CPU some computations depend on the padding, so that the count would depend on the device. Networks whose
+    computation depends on values cannot run on ``meta``; their operations are the same on every device.
     """
     meta = torch.device("meta")
-    shadow, structures = deepcopy(model).to(meta).eval(), batch.to(meta)
+    copied, structures = deepcopy(model).to(meta).eval(), batch.to(meta)
     try:
         with torch.no_grad():
-            return flops(lambda: shadow(structures, samples, None, chunk))
+            return flops(lambda: copied(structures, samples, None, chunk))
     except (RuntimeError, NotImplementedError):
         return flops(once)
 
 
 def _best_seconds(action: Callable[[], None], device: torch.device) -> float:
-    """The shortest of a few runs: what the computation takes when nothing else disturbs it."""
+    """The shortest of a few runs, which is the least disturbed by other processes."""
     seconds = []
     for _ in range(TIMED_PREDICTIONS):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How many floating-point operations a computation takes."""
+"""Counts the floating-point operations of a computation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Shape = torch.Size
 
 
 def flops(action: Callable[[], object]) -> int:
-    """Operations of the matrix products, convolutions and attention of ``action``, a product and a sum each.
+    """Returns the operations of the matrix products, convolutions and attention of ``action``.
 
-    What is done element by element, gathers, scatters, sorts and decompositions are not counted, as is the custom
-    (:class:`torch.utils.flop_counter.FlopCounterMode`).
+    A multiplication and an addition are two operations. As usual, element-wise operations, gathers, scatters, sorts and
+    decompositions are not counted (:class:`torch.utils.flop_counter.FlopCounterMode`).
     """
     with without_fast_attention(), FlopCounterMode(display=False, custom_mapping=_ON_CPU) as counter:
         action()

@@ -1,4 +1,4 @@
-"""How much tensor memory a computation needs at once, and keeping it between computations."""
+"""Peak memory of a computation, and how the C library keeps freed memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT_BYTES = 1 << 30
 
 
 def peak_memory(action: Callable[[], object], device: torch.device) -> int:
-    """Bytes of tensors alive at once during ``action``, beyond those alive before."""
+    """Returns the most bytes of tensors alive at once during ``action``, beyond those alive before."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -28,22 +28,24 @@ def peak_memory(action: Callable[[], object], device: torch.device) -> int:
 
 
 def reset_device_peak(device: torch.device) -> None:
-    """Begins to measure what :func:`device_peak` gives."""
+    """Starts the measurement of :func:`device_peak`."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def device_peak(device: torch.device) -> int | None:
-    """The most bytes of tensors that an accelerator held since :func:`reset_device_peak`; ``None`` on the CPU, where
-    the process's own peak says it."""
+    """Returns the most bytes of tensors on an accelerator since :func:`reset_device_peak`.
+
+    None on the CPU, where the peak of the process is recorded instead.
+    """
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def keep_freed_memory() -> bool:
-    """Has glibc keep large freed blocks for the next tensors; false where the C library is another one.
+    """Makes glibc keep large freed blocks for the next tensors. Returns whether it did: other C libraries cannot.
 
-    By default every tensor of some megabytes is mapped anew and its pages are faulted in one by one, which takes a
-    third of the time of small networks on many inputs.
+    By default glibc maps new memory for every tensor of some megabytes. Its page faults take a third of the time of
+    small networks on many inputs.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -53,7 +55,7 @@ def keep_freed_memory() -> bool:
 
 
 class Allocations(TorchDispatchMode):
-    """Follows the storages that operators return, from first sight to release: the CPU allocator keeps no count."""
+    """Counts the bytes of the storages that operators return until their release; torch's CPU allocator does not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +90,7 @@ class Allocations(TorchDispatchMode):
 
 
 def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Those among what an operator is given or returns, in lists too."""
+    """The tensors among the arguments or results of an operator, also those in lists."""
     for value in values:
         if isinstance(value, Tensor):
             yield value

@@ -1,6 +1,6 @@
-"""How far repeated predictions differ, in output and loss (Kim et al. 2023, appendix; definitions of their analysis).
+"""The variance of outputs and losses over repeated predictions (Kim et al. 2023, appendix).
 
-The variance is the square of the mean over examples of the standard deviation over repeats: what the paper plots.
+As the paper plots it: the square of the mean over examples of the standard deviation over repeats.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.evaluate import batches
-from harness.training.finite import finite
+from harness.training.finite import check_finite
 from harness.training.results import Stage, VariancePoint
 from tasks.protocol import Protocol
 from tasks.symmetry.structure import Structure
@@ -20,12 +20,12 @@ from tasks.task import Dataset, Probabilistic
 
 
 def spread(values: Tensor) -> Tensor:
-    """``[M]``: the standard deviation (divisor R - 1) over the repeats of ``[R, M]``; zero of a single one."""
+    """Returns ``[M]``: standard deviations (divisor R - 1) over the repeats of ``[R, M]``; zero for a single one."""
     return values.std(0) if len(values) > 1 else torch.zeros_like(values[0])
 
 
 def variance_point(stage: Stage, samples: int, outputs: Tensor, losses: Tensor) -> VariancePoint:
-    """Of the outputs and losses ``[R, M]`` of R predictions for each of M examples."""
+    """Returns the point of outputs and losses ``[R, M]`` of R predictions for each of M examples."""
     return VariancePoint(
         stage=stage,
         samples=samples,
@@ -45,10 +45,12 @@ def variance_points(
     generator: torch.Generator,
     chunk: int | None = None,
 ) -> tuple[VariancePoint, ...]:
-    """One point for each of the protocol's ``variance_samples``, of ``data`` in evaluation mode and double precision.
+    """Returns one point for each of the protocol's ``variance_samples``, in evaluation mode and double precision.
 
-    Only numbers of examples are held for all repeats, so memory does not grow with the number of samples. Raises
-    :class:`~harness.training.results.NotFinite` where some are not finite.
+    Only one output and loss for each example and repeat are kept, so memory does not grow with the number of samples.
+
+    Raises:
+        NotFinite: An output or a loss is not finite.
     """
     counts = protocol.variance_samples
     repeats = 1 if model.deterministic else protocol.variance_repeats
@@ -61,7 +63,7 @@ def variance_points(
         ]
         parts.append(torch.stack(found, 2))
     whole = torch.cat(parts, -1)
-    finite(whole.movedim(-1, 0), f"outputs or losses of the model as {stage} on the validation set")
+    check_finite(whole.movedim(-1, 0), f"outputs or losses of the model as {stage} on the validation set")
     outputs, losses = whole  # [S, R, M] each
     return tuple(variance_point(stage, *point) for point in zip(counts, outputs, losses, strict=True))
 
@@ -70,10 +72,10 @@ def variance_points(
 def repeated(
     model: Model, x: Structure, counts: Sequence[int], repeats: int, generator: torch.Generator, chunk: int | None
 ) -> Iterator[Tensor]:
-    """``repeats`` times the predictions ``[len(counts), B, ...]`` with each number of samples, in double precision.
+    """Yields ``repeats`` times the predictions ``[len(counts), B, ...]`` with each number of samples.
 
-    Every repeat draws as often as the largest number says, and smaller ones take the first of these draws: for any
-    number the repeats are independent. A method that brings its own samples has one prediction for all numbers.
+    Every repeat draws the largest number of samples, and smaller numbers use the first of these draws, so that the
+    repeats are independent for each number. A method with a fixed number of samples has one prediction for all numbers.
     """
     model.eval()
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""What a run gives back, and what the loop tells those who watch it (no torch)."""
+"""The outcome of a run, its errors and its hooks (no torch)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ Stage = Literal["initialised", "trained"]
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """Quality with ``samples`` group elements per example at evaluation.
+    """The scores of predictions with k group samples for each example.
 
-    ``value`` is the task's metric, the mean over independent repeats; ``value_error`` its standard error over them.
-    ``variance`` is the unbiased estimate of the variance of the k-sample prediction over group samples (mean over
-    examples and output channels); exactly zero where the prediction does not depend on chance. ``equivariance`` is
-    |phi_k(g x) - g phi_k(x)| relative to |phi(x)|, root mean square over examples, each with a random g; NaN where it
-    was not measured.
+    Attributes:
+        samples: The number k.
+        value: The task's metric, the mean over independent repeats.
+        value_error: Its standard error over the repeats.
+        variance: The unbiased estimate of the variance of the prediction over group samples, the mean over examples and
+            output channels; exactly zero if the prediction is deterministic.
+        equivariance: |phi_k(g x) - g phi_k(x)| relative to |phi(x)|, root mean square over examples, each with a random
+            g; NaN if it was not measured.
     """
 
     samples: int
@@ -30,12 +33,16 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class VariancePoint:
-    """How far repeated predictions with ``samples`` group elements differ, as published (Kim et al. 2023, appendix).
+    """The variance of repeated predictions with some group samples, as published (Kim et al. 2023, appendix).
 
-    ``output_variance`` is the square of the mean over examples of the standard deviation of the output over
-    ``repeats`` (not the mean of the variances), ``loss_variance`` the same of the loss of an example, and ``loss_mean``
-    the mean loss over examples and repeats. ``stage`` says which weights predict: those that the seed starts from, or
-    those of the lowest validation loss.
+    Attributes:
+        stage: The weights: the initial ones of the seed, or the selected ones after training.
+        samples: The number of group samples.
+        repeats: The number of predictions for each example.
+        output_variance: The square of the mean over examples of the standard deviation of the output over the repeats
+            (not the mean of the variances).
+        loss_mean: The mean loss over examples and repeats.
+        loss_variance: As ``output_variance``, of the loss of an example.
     """
 
     stage: Stage
@@ -48,13 +55,17 @@ class VariancePoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The result of a run that ended well.
+    """The result of a run that succeeded.
 
-    ``metrics`` holds the test metrics, among them the task's own; ``cost`` holds ``parameters``, ``train_seconds``,
-    ``train_examples_per_second``, ``seconds_per_example`` and ``flops_per_example`` (floating-point operations), both
-    of one prediction at ``test_samples``, ``peak_memory_bytes`` (of tensors alive at once in an evaluation batch) and,
-    of a run that was trained alone on an accelerator, ``train_peak_memory_bytes`` (the same in training).
-    ``notes`` are short texts for the reader.
+    Attributes:
+        metrics: The test metrics, among them that of the task's card.
+        curve: Scores for several numbers of group samples.
+        output_variance: Variances for several numbers of group samples.
+        cost: ``parameters``, ``train_seconds``, ``train_examples_per_second``; ``seconds_per_example`` and
+            ``flops_per_example`` (floating-point operations) of one prediction with ``test_samples``;
+            ``peak_memory_bytes`` of the tensors alive at once in an evaluation batch, and ``train_peak_memory_bytes``
+            of those in training on an accelerator, if the run was not in a stack.
+        notes: Short texts for the reader.
     """
 
     metrics: Mapping[str, float]
@@ -65,22 +76,22 @@ class Outcome:
 
 
 class NotStacked(RuntimeError):
-    """Runs that cannot be trained at once, and why: each has to go alone."""
+    """Runs that cannot be trained in one stack, and the reason: they have to run one by one."""
 
 
 class NotFinite(RuntimeError):
-    """A run has left the finite numbers: it has failed, whatever its scores would say."""
+    """Losses or predictions of a run are not finite: the run has failed."""
 
 
 class Hooks(Protocol):
-    """What the upper floors are told while a run goes on. A hook must return at once and must not raise."""
+    """Receives the metrics of a run while it is computed. A hook must return quickly and must not raise."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Metrics at a step (an epoch of training, an initialisation of a separation test)."""
+        """Receives the metrics of a step (an epoch of training, an initialisation of a separation test)."""
 
 
 class NullHooks:
-    """Hooks for a run that nobody watches."""
+    """Hooks that ignore everything."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         return None

@@ -1,4 +1,4 @@
-"""How long a protocol trains, how fast it learns at each step, and when it looks at the validation set."""
+"""The steps, learning rates and validations of a protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tasks.protocol import Protocol
 class Budget:
     """The steps of ``protocol`` on a training set of ``examples``.
 
-    Raises ``ValueError`` where ``drop_last`` leaves no batch.
+    Raises:
+        ValueError: ``drop_last`` leaves no batch.
     """
 
     protocol: Protocol
@@ -26,24 +27,26 @@ class Budget:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Steps of a complete epoch."""
         whole, rest = divmod(self.examples, self.protocol.batch_size)
         return whole if self.protocol.drop_last or not rest else whole + 1
 
     @property
     def steps(self) -> int:
-        """Steps of the whole budget; the last epoch ends where it does."""
+        """Steps of the whole budget, which may end within the last epoch."""
         steps = self.protocol.epochs * self.steps_per_epoch
         return steps if self.protocol.max_steps is None else min(steps, self.protocol.max_steps)
 
     def steps_before(self, epoch: int) -> int:
-        """Steps behind a run at the beginning of an epoch."""
+        """Returns the number of steps before an epoch."""
         return min(epoch * self.steps_per_epoch, self.steps)
 
     def steps_in(self, epoch: int) -> int:
+        """Returns the number of steps in an epoch."""
         return self.steps_before(epoch + 1) - self.steps_before(epoch)
 
     def validates(self, epoch: int) -> bool:
-        """Whether the validation set is looked at after an epoch: every so many, and after the last."""
+        """Whether the model is validated after an epoch: every ``validate_every`` epochs and after the last."""
         last = self.steps_before(epoch + 1) >= self.steps
         return last or (epoch + 1) % self.protocol.validate_every == 0
 
@@ -53,10 +56,11 @@ class Budget:
         return self.protocol.warmup_epochs * self.steps_per_epoch + self.protocol.warmup_steps
 
     def learning_rate_factor(self, step: int) -> float:
-        """The share of the peak at a step, from 0: s / w in warm-up, so that the first step moves nothing.
+        """Returns the learning rate at a step, counted from 0, as a share of the protocol's ``lr``.
 
-        ``linear`` is that of the paper's vision tasks, to the letter: the step w still has the factor of the one
-        before it, and from there it falls in a line that would reach 0 one step after the budget.
+        It is s / w at step s of w steps of warm-up, so that the first step changes no weight. The schedule ``linear``
+        is exactly that of the paper's vision tasks: step w has the factor of the step before it, and from there the
+        factor falls linearly and would be 0 one step after the budget.
         """
         warmup = self.warmup
         if step < warmup:

@@ -1,8 +1,7 @@
-"""Runs that differ by their seed alone, trained at once: their networks are one batch (``torch.func``).
+"""Training of several seeds of one setting in a stack: their networks are one batch (``torch.func``).
 
 A small network leaves most of an accelerator idle, and one step of a stack launches as many kernels as one step of a
-single run. Every seed keeps its own streams of chance, so that it ends where it would have ended alone, to float
-tolerance.
+single run. Every seed keeps its own random streams, so its numbers are those of a single run, to float tolerance.
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from baselines.model import Model
 from harness.training.attention import without_fast_attention
+from harness.training.context import RunContext
 from harness.training.evaluate import batches
 from harness.training.examples import prepared
-from harness.training.finite import training_fault, validation_fault
+from harness.training.finite import training_error, validation_error
 from harness.training.fit import LOSS, FitState, epoch_order, optimizer
 from harness.training.monitor import Monitor
-from harness.training.results import Hooks, NotFinite
+from harness.training.results import NotFinite
 from harness.training.schedule import Budget
 from harness.training.seeds import derive, reseed
 from harness.training.stacked_dropout import Streams, with_streams
@@ -32,16 +32,17 @@ from tasks.symmetry.noise import Noise
 from tasks.symmetry.structure import Structure
 from tasks.task import SupervisedTask
 
-Arrays = tuple[Tensor, ...]  # the fields of a structure: vmap knows tuples
+Arrays = tuple[Tensor, ...]  # the fields of a structure, since vmap takes tuples
 NORM_FLOOR = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 
 
 class StackedFit:
-    """Trains ``models[s]`` by ``protocol`` with ``seeds[s]``, all at once, as :class:`~harness.training.fit.Fit` does.
+    """Trains ``models[s]`` by ``protocol`` with ``seeds[s]``, all in one batch, as :class:`~harness.training.fit.Fit`.
 
-    The models differ by their tensors alone. A seed whose patience ends keeps its best weights, one that leaves the
-    finite numbers fails alone; both are carried along until all have ended. There are no checkpoints: stacks are for
-    small runs. Where the models cannot be computed together, torch raises as the first step is taken.
+    The models differ only by their tensors. A seed whose patience ends keeps its best weights, and one whose loss is
+    not finite fails alone; both stay in the batch until all have ended. There are no checkpoints, since stacks are for
+    small runs. Of the ``contexts``, one for each seed, device and dtype are those of the first, and ``chunk`` is not
+    used. If torch cannot compute the models in one batch, it raises an error at the first step.
     """
 
     def __init__(
@@ -49,47 +50,49 @@ class StackedFit:
         models: Sequence[Model],
         task: SupervisedTask,
         protocol: Protocol,
+        contexts: Sequence[RunContext],
         *,
         seeds: Sequence[int],
-        device: torch.device,
-        dtype: torch.dtype,
-        hooks: Sequence[Hooks],
         monitor: Monitor = LOSS,
     ) -> None:
-        self.models, self.task, self.protocol = models, task, protocol
-        self.seeds, self.device, self.hooks, self.monitor = seeds, device, hooks, monitor
-        self.train = prepared(task, "train", protocol.train_size, models[0], device, dtype)
-        self.validation = prepared(task, "validation", protocol.valid_size, models[0], device, dtype)
+        self.models, self.task, self.protocol, self.contexts = models, task, protocol, contexts
+        self.seeds, self.monitor, self.device = seeds, monitor, contexts[0].device
+        self.train = prepared(task, "train", protocol.train_size, models[0], contexts[0])
+        self.validation = prepared(task, "validation", protocol.valid_size, models[0], contexts[0])
         self.budget = Budget(protocol, len(self.train))
-        self.streams = Streams(device)
+        self.streams = Streams(self.device)
         self.template = with_streams(_FromNoise(copy.deepcopy(models[0])), self.streams).to("meta")
         self.parameters, self.buffers = stack_module_state([_FromNoise(model) for model in models])
         self.optimizer = optimizer(self.parameters.values(), protocol)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.budget.learning_rate_factor)
-        self.progress = [FitState() for _ in seeds]
-        self.noises = [torch.Generator(device) for _ in seeds]
+        self.states = [FitState() for _ in seeds]
+        self.noises = [torch.Generator(self.device) for _ in seeds]
         self.failures: dict[int, NotFinite] = {}
 
     def run(self) -> list[FitState | NotFinite]:
-        """Trains until every seed has ended and leaves its best weights in each model; one result for each seed."""
+        """Trains until every seed has ended, and loads the best weights into each model.
+
+        Returns:
+            The state of each seed, or the error that ended it.
+        """
         epoch = 0
         while running := self._running():
             self._epoch(epoch, running)
             epoch += 1
-        for place, (model, progress) in enumerate(zip(self.models, self.progress, strict=True)):
-            if fault := validation_fault(progress.history, self.monitor.name):
-                self.failures.setdefault(place, fault)
-            model.load_state_dict(progress.best_weights or self._weights(place))
-        return [self.failures.get(place, progress) for place, progress in enumerate(self.progress)]
+        for place, (model, state) in enumerate(zip(self.models, self.states, strict=True)):
+            if error := validation_error(state.history, self.monitor.name):
+                self.failures.setdefault(place, error)
+            model.load_state_dict(state.best_weights or self._weights(place))
+        return [self.failures.get(place, state) for place, state in enumerate(self.states)]
 
     def _running(self) -> list[int]:
         """The places of the seeds that have not ended."""
         return [
             place
-            for place, progress in enumerate(self.progress)
+            for place, state in enumerate(self.states)
             if place not in self.failures
-            and self.budget.steps_before(progress.epoch) < self.budget.steps
-            and not progress.out_of_patience(self.protocol)
+            and self.budget.steps_before(state.epoch) < self.budget.steps
+            and not state.out_of_patience(self.protocol)
         ]
 
     def _epoch(self, epoch: int, running: Sequence[int]) -> None:
@@ -99,15 +102,15 @@ class StackedFit:
         validated = self._validate(epoch, running) if self.budget.validates(epoch) else {}
         for place in running:
             values = {name: means[place] for name, means in trained.items()}
-            if fault := training_fault(values["train/loss"], epoch):
-                self.failures[place] = fault
+            if error := training_error(values["train/loss"], epoch):
+                self.failures[place] = error
                 continue
             values |= {"train/lr": self.optimizer.param_groups[0]["lr"]} | validated.get(place, {})
-            progress = self.progress[place]
-            progress.train_seconds += share
-            progress.history.append((epoch, values))
-            self.hooks[place].log(epoch, values)
-            progress.epoch += 1
+            state = self.states[place]
+            state.train_seconds += share
+            state.history.append((epoch, values))
+            self.contexts[place].hooks.log(epoch, values)
+            state.epoch += 1
 
     def _train_epoch(self, epoch: int) -> dict[str, list[float]]:
         self.template.train()
@@ -122,7 +125,7 @@ class StackedFit:
         return {f"train/{name}": (total / steps).tolist() for name, total in totals.items()}
 
     def _step(self, index: Tensor, noises: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        """One step of every seed on its own examples ``index`` ``[S, B]``; numbers worth logging ``[S]``."""
+        """One step of every seed on its own examples ``index`` ``[S, B]``; returns the logged values ``[S]``."""
         inputs, targets = self.train[index.flatten()]
         arrays = tuple(values.unflatten(0, index.shape) for values in _arrays(inputs))
         samples = self.protocol.train_samples
@@ -141,7 +144,7 @@ class StackedFit:
     def _loss(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], arrays: Arrays, targets: Tensor, noise: Noise
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """What one seed minimises, and its numbers worth logging."""
+        """The objective of one seed, and its logged values."""
         samples = self.protocol.train_samples
         prediction = functional_call(self.template, (parameters, buffers), (Structure(*arrays), noise, samples))
         loss = self.task.loss(prediction.value, targets)
@@ -154,8 +157,8 @@ class StackedFit:
             loss = self.task.loss(predictions[place], targets).item()
             values = {"loss": loss} | self.task.metrics(predictions[place], targets)
             score = values[self.monitor.name]
-            if self.monitor.better(score, self.progress[place].best_score):
-                self.progress[place].keep(score, epoch, self._weights(place))
+            if self.monitor.better(score, self.states[place].best_score):
+                self.states[place].keep(score, epoch, self._weights(place))
             validated[place] = {f"validation/{name}": value for name, value in values.items()}
         return validated
 
@@ -188,7 +191,7 @@ class StackedFit:
         return torch.cat(parts, 1)
 
     def _noise(self, inputs: Sequence[Structure], samples: int, noises: Sequence[torch.Generator]) -> Noise:
-        """Every seed's own noise, each part ``[S, B, K, ...]``."""
+        """The noise of every seed, each part ``[S, B, K, ...]``."""
         drawn = [model.noise(x, samples, noise) for model, x, noise in zip(self.models, inputs, noises, strict=True)]
         return tuple(torch.stack(parts) for parts in zip(*drawn, strict=True))
 
@@ -199,7 +202,7 @@ class StackedFit:
 
 
 class _FromNoise(nn.Module):
-    """A model as a map of its input and of noise."""
+    """A model as a function of its input and of noise."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -211,7 +214,7 @@ class _FromNoise(nn.Module):
 
 @torch.no_grad()
 def clip_each(gradients: Sequence[Tensor], largest: float) -> None:
-    """Scales the gradients ``[S, ...]`` of each of S networks to a norm of at most ``largest``, in place."""
+    """Scales the gradients ``[S, ...]`` of each of S networks in place, to a norm of at most ``largest``."""
     norms = torch.stack(
         [torch.linalg.vector_norm(gradient.reshape(len(gradient), -1), dim=1) for gradient in gradients], 1
     )

@@ -1,4 +1,4 @@
-"""Dropout in a stack of networks: every network draws its own masks, those that it would draw alone."""
+"""Dropout in a stack of networks: every network draws the masks that it would draw outside the stack."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn.functional import dropout
 
 
 class Streams:
-    """A stream of chance for each network, in the place of torch's global generator of ``device``."""
+    """A random stream for each network, in place of torch's global generator of ``device``."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._states: list[Tensor] = []
 
     def seed(self, seeds: Sequence[int]) -> None:
-        """As ``torch.manual_seed`` would do for each network alone."""
+        """Seeds the stream of each network as ``torch.manual_seed`` would."""
         self._states = [torch.Generator(self._device).manual_seed(seed).get_state() for seed in seeds]
 
     def draw(self, function: Callable[[], Tensor]) -> Tensor:
-        """``[S, ...]``: what ``function`` draws from the global generator, for each network in turn."""
+        """Returns ``[S, ...]``: what ``function`` draws from the global generator, for each network."""
         source, drawn = _global_generator(self._device), []
         for place, state in enumerate(self._states):
             source.set_state(state)
@@ -32,7 +32,7 @@ class Streams:
 
 
 class StackedDropout(nn.Module):
-    """``nn.Dropout`` under ``vmap`` over networks."""
+    """``nn.Dropout`` that works under ``vmap`` over networks."""
 
     def __init__(self, probability: float, streams: Streams) -> None:
         super().__init__()
@@ -45,11 +45,11 @@ class StackedDropout(nn.Module):
 
 
 class _Mask(torch.autograd.Function):
-    """Zeros and 1 / (1 - p) in the shape of ``values``, drawn for all networks where vmap hands over their batch."""
+    """Zeros and 1 / (1 - p) in the shape of ``values``; the masks of all networks are drawn in :meth:`vmap`."""
 
     @staticmethod
     def forward(values: Tensor, probability: float, streams: Streams) -> Tensor:
-        raise RuntimeError("dropout in a stack acts on what differs between networks")
+        raise RuntimeError("dropout in a stack needs values that differ between networks")
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -64,7 +64,7 @@ class _Mask(torch.autograd.Function):
 
 
 def with_streams(module: nn.Module, streams: Streams) -> nn.Module:
-    """``module`` with every dropout in it drawing from ``streams``."""
+    """Makes every dropout in ``module`` draw from ``streams``, and returns ``module``."""
     for name, child in module.named_children():
         if isinstance(child, nn.Dropout):
             setattr(module, name, StackedDropout(child.p, streams))

@@ -1,8 +1,8 @@
-"""The theorems as checks on a model: how its equivariance error falls, and the law of its group elements.
+"""Tests of the theorems on a model: how its equivariance error falls, and the distribution of its group elements.
 
 For any f, phi(x) = E over g ~ p(g given x) of g f(g^-1 x) is equivariant if p(g given x) = p(g'g given g'x) (Kim et al.
-2023, theorem 1). So the error of a mean over k elements falls as 1 / sqrt(k), and elements drawn for g'x have the law
-of g' times those drawn for x.
+2023, theorem 1). So the error of a mean over k elements falls as 1 / sqrt(k), and elements drawn for g'x have the
+distribution of g' times those drawn for x.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from baselines.model import Model
 from baselines.samplers.sampler import Sampler
-from harness.training.finite import finite
+from harness.training.device import cast
+from harness.training.finite import check_finite
 from harness.training.seeds import generator
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.representation import Representation
@@ -30,23 +31,28 @@ EXACT_DOUBLE, EXACT_SINGLE = 1e-10, 1e-4
 MONTE_CARLO_SLOPE = -0.5
 STANDARD_ERRORS = 3.0
 RESAMPLES = 500
-SIGN_FLIPS = 4000  # the smallest p-value is well below what is significant
+SIGN_FLIPS = 4000  # so that the smallest p-value is well below the level of significance
 CHUNK = 16
 SIGNIFICANCE = 1e-3
 PROJECTIONS = 8
-TIE = 1e-9  # statistics this close are one value: two ways to compute one element differ by rounding
+TIE = 1e-9  # statistics this close count as equal: they are computed in two ways, which differ by rounding
 CPU = torch.device("cpu")
-REMEDY = "no symmetry can be read off these"
+REMEDY = "no symmetry can be tested with these"
 
 
 @dataclass(frozen=True)
 class Equivariance:
-    """|phi_k(g x) - g phi_k(x)| over |phi(x)|, root mean square over rounds, at every k of ``samples``.
+    """The equivariance error of a model: |phi_k(g x) - g phi_k(x)| over |phi(x)|, root mean square over rounds.
 
-    The slope is that of log error against log k, with its standard error. ``bias`` is the p-value of a bias behind the
-    chance: where there is none, phi_k(g x) and g phi_k(x) have one law and their difference is as likely as its
-    negative. All three are ``None`` where k has no influence or the method is exactly symmetric. ``single`` is the
-    error in float32, measured where that in float64 is exact.
+    Attributes:
+        samples: The numbers k of group samples.
+        errors: The error for each k.
+        slope: That of log error against log k. This and the next two are None if k has no influence or the method is
+            exactly symmetric.
+        slope_error: The standard error of the slope.
+        bias: The p-value of a test for a bias. Without one, phi_k(g x) and g phi_k(x) have the same distribution, so
+            their difference is distributed symmetrically about 0.
+        single: The error in float32, measured if the error in float64 is that of an exactly symmetric method.
     """
 
     samples: tuple[int, ...]
@@ -58,7 +64,7 @@ class Equivariance:
 
     @property
     def symmetry(self) -> Symmetry:
-        """Exact, Monte Carlo (the error falls as 1 / sqrt(k) and hides no bias), or none."""
+        """Exact, Monte Carlo (the error falls as 1 / sqrt(k) without a bias), or none."""
         if self.single is not None:
             return "exact" if self.single < EXACT_SINGLE else "none"
         if self.slope is None or self.slope_error is None or self.bias is None or self.bias < SIGNIFICANCE:
@@ -71,9 +77,15 @@ class Equivariance:
 def equivariance(
     model: Model, x: Structure, g: Element, output: Representation, samples: Sequence[int], rounds: int
 ) -> Equivariance:
-    """The error of a float64 ``model`` in evaluation mode on ``x`` moved by ``g`` (one element for each structure).
+    """Returns the equivariance error of a ``model``.
 
-    ``samples`` are at least two different numbers; every k has its own ``rounds`` of independent draws.
+    Args:
+        model: In float64 and evaluation mode.
+        x: Inputs ``[B]``.
+        g: One element for each input.
+        output: The representation of the output.
+        samples: At least two different numbers of group samples.
+        rounds: The number of independent draws for each number of samples.
     """
     counts = (1,) if model.deterministic else tuple(samples)
     differences = equivariance_differences(model, x, g, output, counts, 1 if model.deterministic else rounds)
@@ -81,8 +93,8 @@ def equivariance(
     found = Equivariance(counts, tuple(errors.square().mean(1).sqrt().tolist()))
     if max(found.errors) < EXACT_DOUBLE:
         moved = x.to(x.mask.device, torch.float32)
-        alike = copy.deepcopy(model).float(), moved, cast(g, torch.float32)
-        single = equivariance_differences(*alike, output, counts, 1).norm(dim=-1).max()
+        single_model, single_g = copy.deepcopy(model).float(), cast(g, torch.float32)
+        single = equivariance_differences(single_model, moved, single_g, output, counts, 1).norm(dim=-1).max()
         return replace(found, single=single.item())
     if len(counts) == 1:
         return found
@@ -100,41 +112,37 @@ def equivariance(
 def equivariance_differences(
     model: Model, x: Structure, g: Element, output: Representation, samples: Sequence[int], rounds: int
 ) -> Tensor:
-    """``[len(samples), rounds, M]``: phi_k(g x) - g phi_k(x), relative to |phi(x)| at the last of ``samples``."""
+    """Returns ``[len(samples), rounds, M]``: phi_k(g x) - g phi_k(x), relative to |phi(x)| at the last k."""
     moved = x.acted(g)
+
+    def means(inputs: Structure, purpose: str, count: int) -> Tensor:
+        noises = [generator(x.mask.device, turn, purpose, count) for turn in range(rounds)]
+        return torch.stack([mean_of_draws(model, inputs, count, noise) for noise in noises], 1)
+
     rows = []
     for count in samples:
-        here = torch.stack(
-            [mean_of_draws(model, x, count, generator(x.mask.device, turn, "here", count)) for turn in range(rounds)], 1
-        )
-        there = torch.stack(
-            [
-                mean_of_draws(model, moved, count, generator(x.mask.device, turn, "there", count))
-                for turn in range(rounds)
-            ],
-            1,
-        )
-        expected = g.act(here, output)
-        rows.append((there - expected).movedim(1, 0).flatten(1).double())
-        size = expected.double().square().sum().div(rounds).sqrt()  # of the last: at k = 1 chance adds to it
+        expected = g.act(means(x, "here", count), output)
+        rows.append((means(moved, "there", count) - expected).movedim(1, 0).flatten(1).double())
+        size = expected.double().square().sum().div(rounds).sqrt()  # that of the last k: the variance adds to the first
     return torch.stack(rows).cpu() / size.cpu()
 
 
 def mean_of_draws(model: Model, x: Structure, count: int, noise: torch.Generator) -> Tensor:
-    """phi(x) with ``count`` samples, or the mean of ``count`` predictions of a method that brings its own.
+    """Returns phi(x) with ``count`` samples, or the mean of ``count`` predictions if the number of samples is fixed.
 
-    Raises :class:`~harness.training.results.NotFinite` where it is not finite.
+    Raises:
+        NotFinite: It is not finite.
     """
     if model.fixed_samples is None:
-        return finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
+        return check_finite(model(x, count, noise, chunk=CHUNK).value, "predictions", REMEDY)
     copies = x[torch.arange(len(x), device=x.mask.device).repeat(count)]
-    return finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
+    return check_finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
 
 
 def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
-    """``[...]``: the exponent of a power law in root mean squares of ``errors`` ``[..., len(samples), rounds]``.
+    """Returns ``[...]``: the exponent of a power law, fitted by least squares in logarithms.
 
-    By least squares in logarithms.
+    The law is that of the root mean squares over rounds of ``errors`` ``[..., len(samples), rounds]``.
     """
     x = torch.tensor(samples, dtype=torch.float64).log()
     y = errors.square().mean(-1).clamp_min(torch.finfo(torch.float64).tiny).log() / 2
@@ -143,9 +151,10 @@ def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
 
 
 def sign_flips(differences: Tensor) -> float:
-    """The p-value of a mean other than zero for differences ``[..., M]`` whose law is symmetric if it is zero.
+    """Returns the p-value of a mean other than 0 for ``differences`` ``[..., M]`` that are symmetric if it is 0.
 
-    The squared norm of their sum against that of the sum with random signs: exact, whatever the law.
+    The squared norm of their sum is compared with that of the sum with random signs, which is exact for any
+    distribution.
     """
     rows = differences.flatten(0, -2)
     gram = rows @ rows.mT
@@ -156,9 +165,12 @@ def sign_flips(differences: Tensor) -> float:
 
 @dataclass(frozen=True)
 class Law:
-    """Two-sample tests of g' times elements drawn for x against elements drawn for g'x.
+    """The result of two-sample tests of g' times elements drawn for x against elements drawn for g'x.
 
-    ``p_value`` is the smallest over all ``statistics`` times their number (Bonferroni), at most 1.
+    Attributes:
+        draws: The number of elements for each structure.
+        statistics: The number of tests.
+        p_value: The smallest p-value times their number (Bonferroni), at most 1.
     """
 
     draws: int
@@ -167,54 +179,64 @@ class Law:
 
     @property
     def agrees(self) -> bool:
+        """Whether no difference is significant."""
         return self.p_value >= SIGNIFICANCE
 
 
 @torch.no_grad()
 def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int) -> Law:
-    """The law under ``moved`` = g'x against g' times the law under ``x``; ``g`` is g' in the sampler's group.
+    """Tests whether the elements for g'x have the distribution of g' times the elements for x.
 
-    The statistics are every coordinate of an element and some random combinations of all of them, for each structure.
-    Raises :class:`~harness.training.results.NotFinite` where an element is not finite.
+    The statistics are the coordinates of an element and some random combinations of them, for each structure.
+
+    Args:
+        sampler: Draws the elements.
+        x: Inputs.
+        moved: The inputs g'x.
+        g: The element g' in the sampler's group.
+        draws: The number of elements for each structure.
+
+    Raises:
+        NotFinite: An element is not finite.
     """
     device = x.mask.device
     here = elements(sampler, x, draws, generator(device, 0, "law here"), g)
     there = elements(sampler, moved, draws, generator(device, 0, "law there"))
-    pooled = finite(torch.cat([here, there], 1), "group elements", REMEDY)
+    pooled = check_finite(torch.cat([here, there], 1), "group elements", REMEDY)
     spread = pooled.std(1, keepdim=True)
     weights = torch.randn(
         len(x), pooled.shape[-1], PROJECTIONS, dtype=pooled.dtype, device=device, generator=generator(device, 0, "law")
     )
     scaled = torch.where(spread > TIE, (pooled - pooled.mean(1, keepdim=True)) / spread, 0.0)
     statistics = torch.cat([pooled, scaled @ weights], -1).movedim(1, 0).flatten(1)
-    statistics = statistics[:, statistics.amax(0) - statistics.amin(0) > TIE]  # constants have nothing to say
+    statistics = statistics[:, statistics.amax(0) - statistics.amin(0) > TIE]  # without constants
     p_values = kolmogorov_smirnov(statistics[:draws], statistics[draws:])
     count = p_values.numel()
     return Law(draws, count, min(1.0, count * p_values.amin().item()) if count else 1.0)
 
 
 def elements(sampler: Sampler, x: Structure, draws: int, noise: torch.Generator, left: Element | None = None) -> Tensor:
-    """``[B, draws, M]``: coordinates of independent draws from p(g given x), times ``left`` from the left."""
+    """Returns ``[B, draws, M]``: coordinates of independent draws from p(g given x), multiplied from the left."""
 
     def drawn(samples: int) -> tuple[Tensor, Tensor | None]:
         sample = sampler(x, sampler.noise(x, samples, noise))
         return coordinates(left.compose(sample.element) if left else sample.element), sample.weight
 
-    def picked(values: Tensor, weight: Tensor | None, count: int) -> Tensor:
-        likely = values.new_ones(values.shape[:2]) if weight is None else weight
-        index = likely.multinomial(count, replacement=True, generator=noise)
+    def resampled(values: Tensor, weight: Tensor | None, count: int) -> Tensor:
+        weights = values.new_ones(values.shape[:2]) if weight is None else weight
+        index = weights.multinomial(count, replacement=True, generator=noise)
         return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
 
     if sampler.deterministic:
-        return picked(*drawn(1), draws)
+        return resampled(*drawn(1), draws)
     if sampler.fixed_samples is not None:
-        return torch.cat([picked(*drawn(1), 1) for _ in range(draws)], 1)
+        return torch.cat([resampled(*drawn(1), 1) for _ in range(draws)], 1)
     values, weight = drawn(draws)
-    return values if weight is None else picked(values, weight, draws)
+    return values if weight is None else resampled(values, weight, draws)
 
 
 def coordinates(element: Element) -> Tensor:
-    """``[B, K, M]``, float64: the images of a permutation, the entries of whatever tensors another element has."""
+    """Returns ``[B, K, M]``, float64: the images of a permutation, or all entries of another element's tensors."""
     if isinstance(element, Product):
         parts = [coordinates(factor) for factor in element.factors]
         return torch.cat([part.expand(-1, element.samples, -1) for part in parts], -1)
@@ -225,24 +247,11 @@ def coordinates(element: Element) -> Tensor:
     return torch.cat([value.flatten(2).double() for value in real], -1)
 
 
-def cast(element: Element, dtype: torch.dtype) -> Element:
-    """The element with its real tensors in ``dtype``."""
-    if isinstance(element, Product):
-        return Product(tuple(cast(factor, dtype) for factor in element.factors))
-    real = {
-        name: value.to(dtype)
-        for name, value in vars(element).items()
-        if isinstance(value, Tensor) and value.is_floating_point()
-    }
-    return replace(element, **real)  # type: ignore[type-var]
-
-
 def kolmogorov_smirnov(first: Tensor, second: Tensor) -> Tensor:
-    """``[M]``: asymptotic p-values of the two-sample test for each column of ``[n, M]`` and ``[m, M]``.
+    """Returns ``[M]``: asymptotic p-values of the two-sample test for each column of ``[n, M]`` and ``[m, M]``.
 
-    A permutation test would be as short, but p-values that survive Bonferroni over a thousand statistics would take
-    millions of permutations. Equal values (up to rounding) are one step of both distributions, which errs on the side
-    of no difference.
+    A permutation test would need millions of permutations for p-values that are significant after Bonferroni over a
+    thousand statistics. Values that are equal up to rounding are one step of both distributions, which is conservative.
     """
     n, m = len(first), len(second)
     values, order = torch.cat([first, second]).sort(0)

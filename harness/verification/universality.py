@@ -1,14 +1,14 @@
-"""Theorem 2 as a check: symmetrized networks fit a random equivariant target the better, the wider they are.
+"""Test of theorem 2: wider symmetrized networks fit a random equivariant target better.
 
 If f is a universal approximator, so is phi(x) = E g f(g^-1 x) among equivariant functions (Kim et al. 2023, theorem 2).
-A few structures stand for their orbits: students train on these as they are, and are tested on them moved by the group.
-One half of the structures has stabilisers, under which an equivariant function is least free, and these all have the
-same colours: what sees no more than colour refinement does cannot tell them apart.
+A few structures represent their orbits: students are trained on the structures, and tested on random transformations of
+them. Half of the structures have stabilisers, which restrict an equivariant function most, and these have the same
+colours, so that a network of the power of colour refinement cannot distinguish them.
 
-The theorem is about the best student of each width, and one that is stopped while its loss still falls shows how fast
-it learns instead. So students are trained for long, though no longer than it takes to fit, and on means of enough
-elements: the squared error of a mean over k has the variance of one element over k in it, which asks for invariance of
-the base model and costs a narrow one most.
+The theorem is about the best student of each width, so students are trained until they fit, up to a large number of
+steps: one that is stopped while its loss still falls would show only how fast it learns. They are trained on means over
+enough elements: the squared error of a mean over k contains the variance of one element divided by k, which narrow base
+models reduce least.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from tasks.symmetry.structure import Signature, Structure
 WIDTHS = (4, 16, 64)
 ROUNDS = 2  # independent inputs, targets and initialisations
 INPUTS = 4  # of each kind
-GRAPH_NODES = 4  # on three, all graphs that a rotation leaves as they are look alike
+GRAPH_NODES = 4  # with three nodes, all graphs that a rotation leaves unchanged are isomorphic
 GEOMETRIC_NODES = 3
-STEPS, STRETCH = 1800, 100  # the loss is looked at after each stretch
+STEPS, CHECK_EVERY = 1800, 100
 LEARNING_RATE, CLIP_NORM = 4e-3, 1.0
 SAMPLES, TEST_SAMPLES = 16, 128
 TEACHER_WIDTH, TEACHER_LAYERS, TEACHER_GAIN = 32, 2, 2.0
 FALL = 0.75
 FITTED = 0.2
-ENOUGH = (FITTED / 2) ** 2  # a loss: were all of it on one kind of inputs, they would still be fitted
+SMALL_LOSS = (FITTED / 2) ** 2  # even if all of it is on one kind of inputs, these are fitted
 SIGNIFICANCE = 0.01
-SPREAD = 1e-6  # targets that vary less do not vary
+SPREAD = 1e-6  # targets that vary less count as constant
 CPU = torch.device("cpu")
 
 Student = Callable[[int, Signature], Model]
@@ -52,10 +52,13 @@ Student = Callable[[int, Signature], Model]
 
 @dataclass(frozen=True)
 class Universality:
-    """Root mean squared errors on moved inputs at every base width, relative to the spread of the targets.
+    """Root mean squared errors on transformed inputs for each base width, relative to the spread of the targets.
 
-    ``plain`` are those on inputs of the task, ``stabilised`` on inputs with stabilisers (empty where these leave a
-    target nothing to vary). ``p_value`` is that of the widest student being no better than the narrowest.
+    Attributes:
+        widths: The widths of the base model.
+        plain: The errors on inputs of the task.
+        stabilised: The errors on inputs with stabilisers; empty if no target varies over these.
+        p_value: That of the hypothesis that the widest student is no better than the narrowest.
     """
 
     widths: tuple[int, ...]
@@ -65,7 +68,7 @@ class Universality:
 
     @property
     def fits(self) -> bool:
-        """The error on each kind of input is small, or falls by a quarter at least and not by chance."""
+        """Whether the error on each kind of input is small, or falls significantly and by at least a quarter."""
         kinds = [errors for errors in (self.plain, self.stabilised) if errors]
         if all(errors[-1] < FITTED for errors in kinds):
             return True
@@ -74,7 +77,7 @@ class Universality:
 
 
 class Examples(NamedTuple):
-    """Inputs with the values of an equivariant function, ``plain`` ones first and those with stabilisers behind."""
+    """Inputs and the values of an equivariant function: first ``plain`` inputs, then those with stabilisers."""
 
     inputs: Structure
     targets: Tensor
@@ -82,9 +85,13 @@ class Examples(NamedTuple):
 
 
 def universality(student: Student, x: Structure, group: Group, signature: Signature) -> Universality:
-    """How well ``student(width, signature)`` fits random targets that are equivariant under ``group``.
+    """Measures how well students of several widths fit random targets that are equivariant under ``group``.
 
-    The inputs are made from structures ``x`` of the task (float64, on the CPU) with ``signature``.
+    Args:
+        student: Returns a new model of a width for a signature.
+        x: Structures of the task, in float64 on the CPU, from which the inputs are made.
+        group: The symmetry of the targets.
+        signature: That of ``x``.
     """
     plain, stabilised = [], []
     for turn in range(ROUNDS):
@@ -104,7 +111,7 @@ def universality(student: Student, x: Structure, group: Group, signature: Signat
 
 
 def errors_of(model: Model, found: Examples, group: Group, output: Representation, turn: int) -> Tensor:
-    """``[B]``: squared errors on moved inputs of a float32 ``model`` that is trained here on the inputs as they are."""
+    """Trains a float32 ``model`` on the inputs and returns ``[B]``: its squared errors on transformed inputs."""
     noise = generator(CPU, turn, "training")
     weight = weights_of(found.inputs, found.targets, output).float()
     train(model, found, weight, noise)
@@ -117,26 +124,26 @@ def errors_of(model: Model, found: Examples, group: Group, output: Representatio
 
 
 def train(model: Model, found: Examples, weight: Tensor, noise: torch.Generator) -> None:
-    """Fits a float32 ``model`` to the examples, whose entries weigh ``weight``: until it does, at most ``STEPS``."""
+    """Trains a float32 ``model`` on examples with these weights until it fits, for at most :data:`STEPS` steps."""
     x, targets = found.inputs.to(CPU, torch.float32), found.targets.float()
     copies = 1 if model.fixed_samples is None or model.deterministic else SAMPLES
     many = torch.arange(len(x)).repeat(copies)
     optimizer = torch.optim.Adam(model.train().parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS // STRETCH):
+    for _ in range(STEPS // CHECK_EVERY):
         total = 0.0
-        for _ in range(STRETCH):
+        for _ in range(CHECK_EVERY):
             prediction = model(x[many], SAMPLES, noise)
             loss = (weight[many] * (prediction.value - targets[many]).square()).sum() / copies
             optimizer_step(optimizer, prediction.objective(loss), model.parameters(), CLIP_NORM)
             schedule.step()
             total += loss.item()
-        if total < STRETCH * ENOUGH:
+        if total < CHECK_EVERY * SMALL_LOSS:
             return
 
 
 def weights_of(x: Structure, targets: Tensor, output: Representation) -> Tensor:
-    """Equal weights that sum to 1 for the entries of ``targets`` that belong to nodes that exist, zero for others."""
+    """Returns equal weights that sum to 1 for the entries of ``targets`` of existing nodes, and 0 for padding."""
     exists = {
         Representation.GRAPH_SCALARS: x.mask.any(1)[:, None],
         Representation.NODE_SCALARS: x.mask[..., None],
@@ -149,9 +156,10 @@ def weights_of(x: Structure, targets: Tensor, output: Representation) -> Tensor:
 
 
 def examples(x: Structure, group: Group, signature: Signature, noise: torch.Generator) -> Examples:
-    """A few small structures like ``x`` with random targets, and as many with stabilisers if these allow for it.
+    """Returns a few small structures like ``x`` with random targets, and as many with stabilisers if possible.
 
-    Raises ``ValueError`` where no target varies over these structures.
+    Raises:
+        ValueError: The target does not vary over the structures without stabilisers.
     """
     small = neighbourhoods(x, GEOMETRIC_NODES if signature.geometry else GRAPH_NODES, noise)
     some = small[torch.randperm(len(small), generator=noise)[:INPUTS]]
@@ -161,7 +169,7 @@ def examples(x: Structure, group: Group, signature: Signature, noise: torch.Gene
     kinds = (slice(0, len(some)), slice(len(some), None))
     plain, stabilised = (standardised(raw[kind], exists[kind], signature.output) for kind in kinds)
     if not len(plain):
-        raise ValueError("these inputs are all alike, so no target tells them apart")
+        raise ValueError("all these inputs are equivalent, so that every target is constant")
     targets = torch.cat([plain, stabilised])
     if signature.output is Representation.NODE_POINTS:
         targets = inputs.points[: len(targets), ..., :1] + targets
@@ -169,9 +177,9 @@ def examples(x: Structure, group: Group, signature: Signature, noise: torch.Gene
 
 
 def turned_means(x: Structure, noise: torch.Generator) -> Structure:
-    """Means over a cyclic group of one of the structures, its nodes shuffled each time: of that whose means vary most.
+    """Returns means over a cyclic group of one structure with randomly permuted nodes: of that whose means vary most.
 
-    They differ from each other, but each node has the degree and the scalars of every other node in all of them.
+    They differ from each other, but all nodes of all of them have the same degree and scalars.
     """
     many = x[torch.arange(len(x)).repeat_interleave(INPUTS)]
     means = turned_mean(many.acted(SymmetricGroup().random(many, 1, noise)))
@@ -182,7 +190,7 @@ def turned_means(x: Structure, noise: torch.Generator) -> Structure:
 
 
 def standardised(values: Tensor, exists: Tensor, output: Representation) -> Tensor:
-    """Values with mean 0 and variance 1 over all that exist in each channel; none at all where they do not vary.
+    """Returns ``values`` with mean 0 and variance 1 in each channel over existing entries; none if they are constant.
 
     Coordinates keep their mean, which is a direction, and have mean square 1 for each structure.
     """
@@ -195,9 +203,9 @@ def standardised(values: Tensor, exists: Tensor, output: Representation) -> Tens
 
 
 def neighbourhoods(x: Structure, nodes: int, noise: torch.Generator) -> Structure:
-    """For each structure a random node and those nearest to it along edges, ``nodes`` in all where there are so many.
+    """Returns for each structure a random node and the nearest nodes along edges, up to ``nodes`` in all.
 
-    Structures without edges keep nodes by their places.
+    Structures without edges keep their first nodes.
     """
     start = (torch.rand(x.mask.shape, generator=noise) * x.mask).argmax(1)
     reached = torch.nn.functional.one_hot(start, x.nodes).to(x.edge_scalars)
@@ -214,16 +222,16 @@ def neighbourhoods(x: Structure, nodes: int, noise: torch.Generator) -> Structur
 
 
 def turned_mean(x: Structure) -> Structure:
-    """The mean of each structure over the cyclic group that moves its nodes on by one while it turns space.
+    """Returns the mean of each structure over the cyclic group that shifts its nodes by one and rotates space.
 
-    Space turns about the centroid in the last two coordinates, in one round. What comes out has this group for a
-    stabiliser: in space its nodes form a regular polygon.
+    Space is rotated about the centroid in the last two coordinates by a full turn in all. The group stabilises the
+    mean: in space its nodes form a regular polygon.
     """
     counts = x.node_counts[:, None, None]
     place, step = torch.arange(x.nodes), torch.arange(x.nodes)[:, None]
     g = Product((Permutation.from_images(torch.where(place < counts, (place + step) % counts, place)), turns(x)))
     moved = x.acted(g)
-    weight = ((step < counts).to(x.edge_scalars) / counts).squeeze(-1)  # [B, N]: each element of the group once
+    weight = ((step < counts).to(x.edge_scalars) / counts).squeeze(-1)  # [B, N]: one for each element of the group
 
     def mean(values: Tensor) -> Tensor:
         each = values.unflatten(0, (len(x), x.nodes))
@@ -239,7 +247,7 @@ def turned_mean(x: Structure) -> Structure:
 
 
 def turns(x: Structure) -> Rigid:
-    """``[B, N]``: turns of space about the centroid by 0, 1, 2, ... parts of a round of as many as there are nodes."""
+    """Returns ``[B, N]``: rotations about the centroid by 0, 1, 2, ... times the full turn over the number of nodes."""
     dimension = x.points.shape[2]
     angle = 2 * math.pi * torch.arange(x.nodes).to(x.points) / x.node_counts[:, None]
     matrix = torch.eye(dimension, dtype=x.points.dtype).repeat(len(x), x.nodes, 1, 1)
@@ -250,7 +258,7 @@ def turns(x: Structure) -> Rigid:
 
 
 def scaled(x: Structure) -> Structure:
-    """The same with mean square 1 in each channel: of scalars, of points about their centroids, of vectors."""
+    """Returns ``x`` with mean square 1 in each channel: of scalars, of points about their centroids, of vectors."""
 
     def size(values: Tensor) -> Tensor:
         root = values.square().flatten(0, -2).mean(0).sqrt()
@@ -269,11 +277,12 @@ def scaled(x: Structure) -> Structure:
 
 
 def teacher(x: Structure, group: Group, signature: Signature, noise: torch.Generator) -> Tensor:
-    """Values of a random function of the ``signature``'s output that is equivariant under S_n, O(d) and ``group``.
+    """Returns values of a random function with the ``signature``'s output, equivariant under S_n, O(d) and ``group``.
 
-    On pairs of nodes, h <- tanh([h, h^T, (h A)(h B)] W): more than colour refinement sees (Maron et al. 2019). Seen
-    from the rest frame, vectors enter by their inner products and leave as combinations of themselves, which any
-    equivariant function does (Villar et al. 2021). Points are relative to the input's.
+    It computes h <- tanh([h, h^T, (h A)(h B)] W) on pairs of nodes, which is more powerful than colour refinement
+    (Maron et al. 2019). In the rest frame its inputs are the inner products of vectors, and its outputs are
+    combinations of the vectors, as for any equivariant function (Villar et al. 2021). Output points are relative to the
+    input's.
     """
     _, space = node_and_space(group)
     rest = space.rest_frame(x) if space else None

@@ -1,4 +1,4 @@
-"""Is a method as symmetric as it claims? The checks of ``symbench check`` with their verdicts in words."""
+"""The checks of ``symbench check``: whether a method is as symmetric as it claims."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from harness.errors import SymbenchError
 from harness.spec import RunSpec
 from harness.suites.model import point
 from harness.suites.source import parsed
+from harness.training.kinds import kind_of
 from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
 from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
@@ -32,13 +33,12 @@ from tasks.sources.cache import DataError
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import PairedTask, SeparationTask
 
 Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
 
 NO_CLAIM: dict[Claim, str] = {
     "nothing": "without symmetrization",
-    "nothing for one seed": "of fixed noise, whose law is over the draw of its seed",
+    "nothing for one seed": "of fixed noise, which is random only over seeds",
 }
 
 PROTOCOL = "quick"
@@ -47,20 +47,13 @@ ROUNDS = 16
 DRAWS = 500
 CPU = torch.device("cpu")
 MOST_SAMPLES = 10_000
-UNUSABLE = (
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)  # what settings can cause
+UNUSABLE = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)  # caused by settings
 SECTIONS = ("task_params", "base", "sampler", "settings")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one check found, whether that is what the method claims, and one sentence about it."""
+    """The result of a check: whether it agrees with the claim of the method, and one sentence."""
 
     check: str
     passed: bool
@@ -69,7 +62,7 @@ class Verdict:
 
 
 class Subject(NamedTuple):
-    """A method built for a task, with random weights, in float64 and evaluation mode, and inputs for it."""
+    """A method built for a task, with random weights in float64 and evaluation mode, and inputs."""
 
     task: TaskCard
     method: MethodCard
@@ -85,7 +78,7 @@ class Subject(NamedTuple):
 
     @property
     def claim(self) -> Claim:
-        """What kind of symmetry the method is meant to have."""
+        """The symmetry that the method claims."""
         if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
             return "nothing"
         if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, LearnedSampler):
@@ -94,9 +87,10 @@ class Subject(NamedTuple):
 
 
 def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> Subject:
-    """The pair with the settings of the protocol ``quick`` and ``key=value`` overrides, such as ``base.width=8``.
+    """Builds a method for a task with the protocol ``quick`` and overrides such as ``base.width=8``.
 
-    Raises :class:`SymbenchError` with one sentence for unknown names, misfits and settings that do not work.
+    Raises:
+        SymbenchError: A name is unknown, the method does not fit the task, or the settings do not work.
     """
     card, problem_card = registry.method(method_name), registry.task(task_name)
     spec = _resolved(card, problem_card, overrides)
@@ -108,14 +102,14 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
-    whole = problem.structures() if isinstance(problem, SeparationTask | PairedTask) else problem.data("test").inputs
+    whole = kind_of(problem).inputs(problem)
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
     return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
 
 
 @contextmanager
 def _sentences(what: str) -> Iterator[None]:
-    """What goes wrong inside becomes one sentence that begins with ``what``."""
+    """Turns errors inside into a :class:`SymbenchError` that begins with ``what``."""
     try:
         yield
     except DataError as error:
@@ -127,7 +121,7 @@ def _sentences(what: str) -> Iterator[None]:
 
 
 def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> RunSpec:
-    # A check needs a few examples: generating the published number of them would take longer than the check.
+    # A check needs few examples; generating the published number of them would take longer than the check.
     few = {name: EXAMPLES for name in ("train", "validation", "test") if name in problem.params}
     chosen: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS} | {"task_params": few}
     protocol = PROTOCOL if PROTOCOL in problem.protocols else next(iter(problem.protocols))
@@ -152,9 +146,15 @@ def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any
 
 
 def check(found: Subject, samples: Sequence[int], widening: bool = False) -> list[Verdict]:
-    """The verdicts of the checks that apply, that of universality where ``widening``.
+    """Runs the checks that apply to a method.
 
-    ``samples`` are the numbers of group elements to compare.
+    Args:
+        found: The method and inputs.
+        samples: The numbers of group samples to compare.
+        widening: Whether to run the universality check.
+
+    Raises:
+        SymbenchError: ``samples`` are invalid, or the method does not run with its settings.
     """
     if len(set(samples)) < 2 or min(samples) < 1:
         raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
@@ -168,7 +168,7 @@ def check(found: Subject, samples: Sequence[int], widening: bool = False) -> lis
 
 
 def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
-    """How far the method is from equivariance under random elements of the task's group."""
+    """Measures the equivariance error under random elements of the task's group."""
     g = group(found.group).random(found.inputs, 1, generator(CPU, 0, "move"))
 
     def measured() -> Verdict:
@@ -180,7 +180,7 @@ def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
 
 
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
-    """Whether the law of a symmetrized method's group elements moves with the input."""
+    """Tests whether the distribution of a symmetrized method's group elements is equivariant."""
     assert isinstance(found.model, Symmetrized)
     moved, left = _move(found.model.sampler, found)
     sampler = found.model.sampler
@@ -188,7 +188,7 @@ def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
 
 
 def universality_verdict(found: Subject) -> Verdict:
-    """Whether the method fits a random equivariant target better as its base model widens."""
+    """Tests whether the method fits a random equivariant target better with a wider base model."""
     symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
 
     def student(width: int, signature: Signature) -> Model:
@@ -203,7 +203,7 @@ def universality_verdict(found: Subject) -> Verdict:
 
 
 def _where_finite(check: str, verdict: Callable[[], Verdict]) -> Verdict:
-    """No check is passed by what is not finite, whatever the method claims."""
+    """The verdict, which is not passed if values are not finite, whatever the method claims."""
     try:
         return verdict()
     except NotFinite as error:
@@ -211,14 +211,14 @@ def _where_finite(check: str, verdict: Callable[[], Verdict]) -> Verdict:
 
 
 def _widened(found: Subject, width: int) -> dict[str, Any]:
-    """The base parameters with every hidden layer that wide; all inputs are read, and no output is bounded."""
+    """The base parameters with hidden layers of this width, all inputs and an unbounded output."""
     base, name = dict(found.spec.base), found.method.base.name
     if "widths" in base:
         base["widths"] = [width] * len(base["widths"])
     elif "width" in base:
         base["width"] = width
     else:
-        raise SymbenchError(f"{name} has no width to vary: --universality says nothing about it.")
+        raise SymbenchError(f"{name} has no width to vary: --universality does not apply.")
     if "heads" in base:
         base["heads"] = math.gcd(base["heads"], width)
     free = {"reads": None, "final_activation": False}
@@ -226,7 +226,7 @@ def _widened(found: Subject, width: int) -> dict[str, Any]:
 
 
 def _other_group(found: Subject) -> str:
-    """A warning where the task asks for factors that neither the sampler nor the base model has by name."""
+    """A warning if the task's group has factors that neither the sampler nor the base model has by name."""
     if not isinstance(found.model, Symmetrized) or found.claim in NO_CLAIM:
         return ""
     own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
@@ -234,12 +234,12 @@ def _other_group(found: Subject) -> str:
         return ""
     return (
         f" It symmetrizes over {found.model.sampler.group.name}, and {found.task.name} asks for {' x '.join(missing)}: "
-        "of a network with random weights, what that leaves out may be less than this chance."
+        "with random weights, the error of the missing factors may be smaller than this noise."
     )
 
 
 def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
-    """g'x, where g' moves by the sampler's group and by what the base model respects, and g' in the sampler's group."""
+    """g'x for a random g' of the sampler's group and the symmetry of the base model, and g' in the sampler's group."""
     own = factors(sampler.group)
     names = {factor.name for factor in own}
     respected = [name for name in found.group if name in found.method.base.respects and name not in names]
@@ -253,27 +253,26 @@ def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdic
     numbers = asdict(found) | {"symmetry": found.symmetry, "claim": claim}
     trend = ""
     if found.slope is not None and found.bias is not None:
-        trend = (
-            f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; chance alone: p = {found.bias:.2g})"
-        )
-    saying = {
+        trend = f" (slope {found.slope:.2f} +- {found.slope_error:.2f}, -0.5 expected; no bias: p = {found.bias:.2g})"
+    texts = {
         "exact": f"exactly symmetric under {symmetry}: the error is {max(found.errors):.0e} in float64"
         + ("" if found.single is None else f" and {found.single:.0e} in float32"),
         "Monte Carlo": f"symmetric under {symmetry} in law: the error falls as 1 / sqrt(k){trend}",
         "none": f"not symmetric under {symmetry}: the error is {found.errors[-1]:.0e} "
-        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "whatever k"),
-    }[found.symmetry]
+        + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "for every k"),
+    }
+    text = texts[found.symmetry]
     passed = found.symmetry == "exact" if claim == "exact" else _as_claimed(found.symmetry != "none", claim)
-    return Verdict("equivariance", passed, f"{saying}{_against(claim, passed)}.", numbers)
+    return Verdict("equivariance", passed, f"{text}{_against(claim, passed)}.", numbers)
 
 
 def _of_law(found: Law, claim: Claim) -> Verdict:
     passed, numbers = _as_claimed(found.agrees, claim), asdict(found) | {"agrees": found.agrees}
-    says = "have the law of" if found.agrees else "do not have the law of"
+    relation = "have the law of" if found.agrees else "do not have the law of"
     if found.statistics == 0:
         return Verdict("law", passed, "the one element for g'x is g' times the one for x.", numbers)
     sentence = (
-        f"the elements drawn for g'x {says} g' times those drawn for x (p = {found.p_value:.2g} over "
+        f"the elements drawn for g'x {relation} g' times those drawn for x (p = {found.p_value:.2g} over "
         f"{found.statistics} statistics of {found.draws} draws, {SIGNIFICANCE:g} needed)"
     )
     return Verdict("law", passed, f"{sentence}{_against(claim, passed)}.", numbers)
@@ -282,13 +281,13 @@ def _of_law(found: Law, claim: Claim) -> Verdict:
 def _of_universality(found: Universality, claim: Claim) -> Verdict:
     kinds = {"inputs of the task": found.plain, "inputs with stabilisers": found.stabilised}
     errors = " and ".join(f"{', '.join(f'{e:.2g}' for e in row)} on {name}" for name, row in kinds.items() if row)
-    does = "fits" if found.fits else "does not fit"
+    verb = "fits" if found.fits else "does not fit"
     widths = ", ".join(map(str, found.widths))
     passed = _as_claimed(found.fits, claim)
-    unlike = _against(claim, passed) if claim in NO_CLAIM else ""
+    against = _against(claim, passed) if claim in NO_CLAIM else ""
     sentence = (
-        f"{does} a random equivariant target better as the base model widens: relative error {errors} at widths "
-        f"{widths} (p = {found.p_value:.2g}; below {FITTED:g} or {FALL:g} of the first is needed){unlike}."
+        f"{verb} a random equivariant target better as the base model widens: relative error {errors} at widths "
+        f"{widths} (p = {found.p_value:.2g}; below {FITTED:g} or {FALL:g} of the first is needed){against}."
     )
     return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
 

@@ -23,8 +23,8 @@ from baselines.samplers.probabilistic import TIE_NOISE, GraphQ, LearnedSampler
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve, task
 from harness.spec import RunSpec
+from harness.training.context import RunContext
 from harness.training.memory import keep_freed_memory, peak_memory
-from harness.training.results import NullHooks
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.graph8c import Graph8c
@@ -68,9 +68,7 @@ def separation(initialisations: int, dtype: torch.dtype, size: int = SIZE) -> Se
     def new() -> Model:
         return build(card, problem.signature, task("graph8c").group, spec.base, spec.sampler)
 
-    return Separation(
-        new, problem, group(("S_n",)), spec.settings, seed=0, device=CPU, dtype=dtype, hooks=NullHooks()
-    )  # fmt: skip
+    return Separation(new, problem, group(("S_n",)), spec.settings, RunContext(dtype=dtype), seed=0)
 
 
 def plain_scores(scorer: GINScorer, features: Tensor, adjacency: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ import torch
 from baselines.model import Model
 from harness.registry import resolve
 from harness.spec import RunSpec
+from harness.training.context import RunContext
 from harness.training.device import deterministic
-from harness.training.execute import initialised
 from harness.training.fit import Fit
-from harness.training.results import NullHooks
+from harness.training.from_spec import initialised
 from harness.training.stacked import StackedFit
 from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
@@ -50,17 +50,14 @@ def models(task_name: str, method: str, problem: SupervisedTask) -> list[Model]:
 
 
 def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask, settings: Protocol) -> float:
-    networks = models(task_name, method, problem)
+    networks, context = models(task_name, method, problem), RunContext(device=DEVICE)
     start = time.perf_counter()
     with deterministic(DEVICE):
         if stacked:
-            StackedFit(
-                networks, problem, settings, seeds=range(SEEDS), device=DEVICE, dtype=torch.float32,
-                hooks=[NullHooks()] * SEEDS,
-            ).run()  # fmt: skip
+            StackedFit(networks, problem, settings, [context] * SEEDS, seeds=range(SEEDS)).run()
         else:
             for seed, network in enumerate(networks):
-                Fit(network, problem, settings, seed=seed, device=DEVICE, dtype=torch.float32, hooks=NullHooks()).run()
+                Fit(network, problem, settings, context, seed=seed).run()
     return time.perf_counter() - start  # both end by reading numbers off the device
 
 

@@ -12,14 +12,15 @@ import pytest
 from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.registry import resolve
-from harness.spec import Job, Resources, RunSpec
-from harness.training.results import CurvePoint, Hooks, Outcome
+from harness.spec import Job, RunSpec
+from harness.training.context import RunContext
+from harness.training.results import CurvePoint, Outcome
 
 pytestmark = pytest.mark.benchmark
 RECORDS = 20_000
 
 
-def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def run(spec: RunSpec, context: RunContext) -> Outcome:
     curve = tuple(CurvePoint(samples=2**power, value=0.1, value_error=0.1, variance=0.1) for power in range(7))
     return Outcome(metrics={"mse": 0.1}, curve=curve, cost={"parameters": 1})
 

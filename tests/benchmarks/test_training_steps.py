@@ -26,14 +26,16 @@ from baselines.bases.transformer import PairTransformer
 from baselines.symmetrized import Symmetrized
 from harness.registry import resolve
 from harness.spec import RunSpec
+from harness.training.context import RunContext
 from harness.training.device import deterministic
-from harness.training.execute import new_fit, problem_of
+from harness.training.execute import problem_of
 from harness.training.fit import optimizer, optimizer_step
 from harness.training.memory import keep_freed_memory
-from harness.training.results import NullHooks
 from harness.training.seeds import generator
+from harness.training.supervised import new_fit
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure
+from tasks.task import SupervisedTask
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.usefixtures("generated_data")]
 CPU = torch.device("cpu")
@@ -98,7 +100,9 @@ def ratio(ours: list[float], theirs: list[float]) -> float:
 
 def steps(spec: RunSpec) -> tuple[Step, Step, Step]:
     """A step of the training, and of its base model alone: as we compute it, and as torch's layers do."""
-    fit = new_fit(spec, problem_of(spec), CPU, None, NullHooks(), None)
+    problem = problem_of(spec)
+    assert isinstance(problem, SupervisedTask)
+    fit = new_fit(spec, problem, RunContext.of(spec))
     model, noise = fit.model.train(), generator(CPU, 0, "noise")
     assert isinstance(model, Symmetrized)
     batch = fit.train[torch.arange(spec.settings.batch_size)]

@@ -106,8 +106,14 @@ class Hosts:
         _ip("addr", "add", f"{NETWORK}.254/24", "dev", "bridge")
         _ip("link", "set", "bridge", "up")
         self._count = 0
-        self.head = self._add("head", "--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false",
-                              f"--temp-dir={self._session}")  # fmt: skip
+        self.head = self._add(
+            "head",
+            "--head",
+            f"--port={PORT}",
+            "--num-cpus=0",
+            "--include-dashboard=false",
+            f"--temp-dir={self._session}",
+        )
         self.address = f"{NETWORK}.1:{PORT}"
         waits(lambda: self.head.joins == 1 and listens(f"{NETWORK}.1", PORT), "the head to start")
 
@@ -118,8 +124,13 @@ class Hosts:
     def _add(self, name: str, *words: str) -> Host:
         self._count += 1
         address, log = f"{NETWORK}.{self._count}", self.folder / f"{name}.log"
-        ray = [*words, f"--node-ip-address={address}", "--block", "--disable-usage-stats",
-               f"--object-store-memory={OBJECT_STORE_BYTES}"]  # fmt: skip
+        ray = [
+            *words,
+            f"--node-ip-address={address}",
+            "--block",
+            "--disable-usage-stats",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+        ]
         command = [*NAMESPACES, "bash", "-c", HOST, name, address, str(self._session), *ray]
         with log.open("wb") as file:
             process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)

@@ -22,9 +22,14 @@ from tasks.protocol import Protocol
 
 def job(seed: int) -> Job:
     spec = RunSpec(
-        task="graph8c", task_version="1", method="gin", method_version="1", seed=seed, protocol="quick",
+        task="graph8c",
+        task_version="1",
+        method="gin",
+        method_version="1",
+        seed=seed,
+        protocol="quick",
         settings=Protocol(),
-    )  # fmt: skip
+    )
     return Job(spec=spec, suite="chaos")
 
 

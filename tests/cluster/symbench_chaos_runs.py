@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.spec import Resources, RunSpec
-from harness.training.results import Hooks, Outcome
+from harness.spec import RunSpec
+from harness.training.context import RunContext
+from harness.training.results import Outcome
 
 FOLDER = Path(os.environ["SYMBENCH_CHAOS"])
 START, MIDDLE, RECORD = "start", "middle", "record"
@@ -53,14 +54,14 @@ def replace(source: Any, target: Any) -> None:
 os.fsync, os.replace = fsync, replace
 
 
-def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def run(spec: RunSpec, context: RunContext) -> Outcome:
     """Two steps, with gates at its start and between them."""
     with (FOLDER / RAN).open("a") as file:
         file.write(f"{spec.digest}\n")
     gate(START)
-    hooks.log(0, {"loss": 1.0})
+    context.hooks.log(0, {"loss": 1.0})
     if spec.seed >= MIDDLE_RUN:
         gate(MIDDLE)
     time.sleep(0.1)
-    hooks.log(1, {"loss": 0.5})
+    context.hooks.log(1, {"loss": 0.5})
     return Outcome(metrics={"unseparated": float(spec.seed)}, cost={"parameters": 1.0})

@@ -71,20 +71,55 @@ def test_the_head_on_aws_may_hand_its_workers_their_profile() -> None:
 
 # https://docs.ray.io/en/master/cluster/kubernetes/references/api.html
 RAY_JOB = {
-    "activeDeadlineSeconds", "backoffLimit", "clusterSelector", "deletionStrategy", "entrypoint", "entrypointNumCpus",
-    "entrypointNumGpus", "entrypointResources", "jobId", "managedBy", "metadata", "preRunningDeadlineSeconds",
-    "rayClusterSpec", "runtimeEnvYAML", "shutdownAfterJobFinishes", "submissionMode", "submitterConfig",
-    "submitterPodTemplate", "suspend", "ttlSecondsAfterFinished",
-}  # fmt: skip
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "clusterSelector",
+    "deletionStrategy",
+    "entrypoint",
+    "entrypointNumCpus",
+    "entrypointNumGpus",
+    "entrypointResources",
+    "jobId",
+    "managedBy",
+    "metadata",
+    "preRunningDeadlineSeconds",
+    "rayClusterSpec",
+    "runtimeEnvYAML",
+    "shutdownAfterJobFinishes",
+    "submissionMode",
+    "submitterConfig",
+    "submitterPodTemplate",
+    "suspend",
+    "ttlSecondsAfterFinished",
+}
 RAY_CLUSTER = {
-    "authOptions", "autoscalerOptions", "enableInTreeAutoscaling", "gcsFaultToleranceOptions", "headGroupSpec",
-    "headServiceAnnotations", "managedBy", "rayVersion", "suspend", "upgradeStrategy", "workerGroupSpecs",
-}  # fmt: skip
+    "authOptions",
+    "autoscalerOptions",
+    "enableInTreeAutoscaling",
+    "gcsFaultToleranceOptions",
+    "headGroupSpec",
+    "headServiceAnnotations",
+    "managedBy",
+    "rayVersion",
+    "suspend",
+    "upgradeStrategy",
+    "workerGroupSpecs",
+}
 HEAD = {"enableIngress", "headService", "labels", "rayStartParams", "resources", "serviceType", "template"}
 WORKERS = {
-    "groupName", "idleTimeoutSeconds", "labels", "maxReplicas", "minReplicas", "numOfHosts", "rayStartParams",
-    "replicas", "resources", "scaleStrategy", "suspend", "template",
-}  # fmt: skip
+    "groupName",
+    "idleTimeoutSeconds",
+    "labels",
+    "maxReplicas",
+    "minReplicas",
+    "numOfHosts",
+    "rayStartParams",
+    "replicas",
+    "resources",
+    "scaleStrategy",
+    "suspend",
+    "template",
+}
 RAYS_GROUP = 100  # of the user in rayproject/ray
 CONTAINER = {"name", "image", "env", "ports", "resources", "securityContext", "volumeMounts"}
 
@@ -196,8 +231,10 @@ def test_the_slurm_script_starts_each_node_once_and_leaves_no_token(tmp_path: Pa
     started = [line for line in said if line.startswith("srun")]
     assert sorted(re.findall(r"--nodelist=(\w+)", " ".join(started))) == ["n1", "n2", "n3"]
     assert ["--head" in line for line in sorted(started, key=lambda line: "--nodelist=n1" not in line)] == [
-        True, False, False,
-    ]  # fmt: skip
+        True,
+        False,
+        False,
+    ]
     assert all("--num-cpus=16" in line and f"--memory={65536 * 1048576 * 8 // 10}" in line for line in started)
     assert all("--cpus-per-task=16" in line.partition(" ray ")[0] for line in started)
     [address] = set(re.findall(r"ray start --address=(\S+)", " ".join(started)))

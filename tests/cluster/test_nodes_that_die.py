@@ -53,9 +53,15 @@ class Watcher:
 
 def slow_run(seed: int) -> Job:
     spec = RunSpec(
-        task="graph8c", task_version="1", method="gin", method_version="1", base={"act": "sleep", "seconds": 0.4},
-        seed=seed, protocol="quick", settings=Protocol(),
-    )  # fmt: skip
+        task="graph8c",
+        task_version="1",
+        method="gin",
+        method_version="1",
+        base={"act": "sleep", "seconds": 0.4},
+        seed=seed,
+        protocol="quick",
+        settings=Protocol(),
+    )
     return Job(spec=spec, suite="tests")
 
 

@@ -27,7 +27,7 @@ from harness import cli
 from harness.errors import SymbenchError
 from harness.execution import jobs
 from harness.execution.address import check_address
-from harness.execution.submission import Submission, runtime_environment, sendable, travelling
+from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
 from harness.records.plugin_code import plugin_code
 from harness.records.provenance import ORIGIN, git_state
 from harness.suites.model import FOLDER, locate
@@ -77,7 +77,7 @@ def server() -> Iterator[Callable[[int, str], str]]:
 
 def test_code_and_suite_travel_and_nothing_else(suite: Path) -> None:
     root = Path(jobs.__file__).parents[2]
-    with travelling(Submission(file=suite, store="/shared")) as folder:
+    with job_folder(Submission(file=suite, store="/shared")) as folder:
         sent = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
         assert (folder / "submitted" / suite.name).read_text() == SUITE
         assert json.loads((folder / ORIGIN).read_text()) == dict(
@@ -93,8 +93,15 @@ def test_code_and_suite_travel_and_nothing_else(suite: Path) -> None:
     }
     assert ours <= sent
     assert {path.parts[0] for path in sent} == {
-        "harness", "baselines", "tasks", "ray_configs", "pyproject.toml", "constraints.txt", "submitted", ORIGIN,
-    }  # fmt: skip
+        "harness",
+        "baselines",
+        "tasks",
+        "ray_configs",
+        "pyproject.toml",
+        "constraints.txt",
+        "submitted",
+        ORIGIN,
+    }
     assert not any("__pycache__" in path.parts for path in sent)
 
 
@@ -120,7 +127,7 @@ def test_plug_ins_travel_with_their_code(suite: Path, tmp_path: Path, monkeypatc
     with found_in(installed, monkeypatch):
         ours = {name: code.digest for name, code in plugin_code().items()}
         assert ours.keys() == PACKAGES.keys()
-        with travelling(Submission(file=suite, store="/shared"), sendable({})) as folder:
+        with job_folder(Submission(file=suite, store="/shared"), sendable({})) as folder:
             assert (folder / "inner" / "data.json").is_file() and not (folder / "inner" / ".gitignore").exists()
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
             done = subprocess.run(
@@ -144,8 +151,8 @@ def test_a_plug_in_that_cannot_travel_is_named(tmp_path: Path, monkeypatch: pyte
     with found_in(tmp_path, monkeypatch):
         assert [code.distribution for code in sendable({})] == ["plain"]  # the others are used by no run
         for name, reason in {
-            "zipped": r"zipped_cards lies in the archive .*zipped\.zip",
-            "taken": "submitted.cards has the name of a folder of ours",
+            "zipped": r"zipped_cards is in the archive .*zipped\.zip",
+            "taken": "submitted.cards has the name of a folder of symbench",
             "(no name)": "its metadata has no name",
         }.items():
             with pytest.raises(SymbenchError, match=rf"plug-in {re.escape(name)} .*cannot be sent along: .*{reason}"):
@@ -166,10 +173,26 @@ def test_the_command_says_on_the_cluster_what_was_said_here(suite: Path) -> None
     shell, *words = shlex.split(made.entrypoint)
     assert shell == "exec"
     assert words == [
-        "python", "-m", "harness.cli", "run", "submitted/my suite.yaml", "--address", "auto",
-        "--store", "s3://bucket/a store", "--set", "seeds=[0, 1]", "--set", "protocol=quick",
-        "--only", "task=nbody", "--only", "method=gnn", "--slots", "3",
-    ]  # fmt: skip
+        "python",
+        "-m",
+        "harness.cli",
+        "run",
+        "submitted/my suite.yaml",
+        "--address",
+        "auto",
+        "--store",
+        "s3://bucket/a store",
+        "--set",
+        "seeds=[0, 1]",
+        "--set",
+        "protocol=quick",
+        "--only",
+        "task=nbody",
+        "--only",
+        "method=gnn",
+        "--slots",
+        "3",
+    ]
     assert "submitted/quick.yaml" in Submission(file=locate("quick"), store="/shared").entrypoint
 
 
@@ -287,9 +310,15 @@ CRASHED = "Job entrypoint command failed with exit code 3, last available logs (
 
 def details(message: str | None, status: str = "FAILED", exit_code: int | None = None) -> Any:
     return SimpleNamespace(
-        submission_id="raysubmit_1", job_id=None, status=status, metadata={}, start_time=1, end_time=2,
-        message=message, driver_exit_code=exit_code,
-    )  # fmt: skip
+        submission_id="raysubmit_1",
+        job_id=None,
+        status=status,
+        metadata={},
+        start_time=1,
+        end_time=2,
+        message=message,
+        driver_exit_code=exit_code,
+    )
 
 
 class Client:
@@ -367,9 +396,26 @@ def test_addresses_of_clusters(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["", "head", "head:", "head:x", "head:0", "head:65536", ":6379", "local", "ray://head", "tcp://head:1", "a b:1",
-     "ray://ray://head:1", "user@head:1", "head:1/x", "::1:6379", "s3://bucket/store", "head:1234567"],
-)  # fmt: skip
+    [
+        "",
+        "head",
+        "head:",
+        "head:x",
+        "head:0",
+        "head:65536",
+        ":6379",
+        "local",
+        "ray://head",
+        "tcp://head:1",
+        "a b:1",
+        "ray://ray://head:1",
+        "user@head:1",
+        "head:1/x",
+        "::1:6379",
+        "s3://bucket/store",
+        "head:1234567",
+    ],
+)
 def test_what_is_no_address_of_a_cluster(address: str) -> None:
     with pytest.raises(SymbenchError, match=r"is no Ray cluster: give the head's HOST:PORT, ray://HOST:PORT, or auto"):
         check_address(address)
@@ -428,6 +474,7 @@ def test_runs_of_a_search_cannot_be_picked() -> None:
 
 # Jobs in general
 
+
 class Cluster:
     """Ray's client of a cluster that remembers some jobs, and what it was told."""
 
@@ -445,18 +492,26 @@ class Cluster:
 
 def of_moment(name: str | None, milliseconds: int | None, status: str = "RUNNING") -> Any:
     return SimpleNamespace(
-        submission_id=name, job_id="02", status=status, metadata={"symbench.suite": f"suite {name}"},
-        start_time=milliseconds, end_time=milliseconds + 90_500 if milliseconds and status != "RUNNING" else None,
-        message=None, driver_exit_code=None,
-    )  # fmt: skip
+        submission_id=name,
+        job_id="02",
+        status=status,
+        metadata={"symbench.suite": f"suite {name}"},
+        start_time=milliseconds,
+        end_time=milliseconds + 90_500 if milliseconds and status != "RUNNING" else None,
+        message=None,
+        driver_exit_code=None,
+    )
 
 
 def test_jobs_are_listed_oldest_first_and_none_that_was_not_submitted(monkeypatch: pytest.MonkeyPatch) -> None:
     noon = 1_772_366_400_000  # 2026-03-01 12:00 UTC
     known = [
-        of_moment("late", noon + 60_000, "FAILED"), of_moment(None, noon), of_moment("waiting", None, "PENDING"),
-        of_moment("early", noon, "STOPPED"), of_moment("good", noon + 30_000, "SUCCEEDED"),
-    ]  # fmt: skip
+        of_moment("late", noon + 60_000, "FAILED"),
+        of_moment(None, noon),
+        of_moment("waiting", None, "PENDING"),
+        of_moment("early", noon, "STOPPED"),
+        of_moment("good", noon + 30_000, "SUCCEEDED"),
+    ]
     monkeypatch.setattr(jobs.JobServer, "_connected", lambda self: Cluster(known))
     found = jobs.JobServer("http://head:8265/").jobs()
     assert [job.id for job in found] == ["early", "good", "late", "waiting"]

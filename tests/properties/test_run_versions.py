@@ -14,7 +14,7 @@ from baselines.build import build
 from baselines.catalogue import MLP
 from baselines.model import Model
 from harness.registry import method, resolve
-from harness.spec import Resources
+from harness.training.context import RunContext
 from harness.training.execute import execute
 from harness.training.results import Outcome
 from harness.training.seeds import derive
@@ -68,7 +68,7 @@ def of_run(task: str, name: str, settings: Mapping[str, Any]) -> Iterator[Tensor
     small = {"base": {"widths": [16]}} if name.startswith("mlp") else {}
     spec = resolve(task, name, "quick", 3, task_params={**sizes, **TASKS[task]}, settings={**LONG, **settings}, **small)
     rows = Rows()
-    outcome = execute(spec, resources=Resources(), hooks=rows)
+    outcome = execute(spec, RunContext.of(spec, hooks=rows))
     yield torch.tensor([*rows.values, *scores(outcome)], dtype=torch.float64)
 
 
@@ -112,7 +112,7 @@ def of_students() -> Iterator[Tensor]:
     shapes = Signature.of(found.inputs, Representation.NODE_SCALARS, 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(universality, "STEPS", 2)
-        patch.setattr(universality, "STRETCH", 1)
+        patch.setattr(universality, "CHECK_EVERY", 1)
         yield errors_of(student(shapes), found, symmetry, shapes.output, 0)
 
 

@@ -14,10 +14,9 @@ import torch
 
 from baselines.build import build_network
 from harness.registry import method, methods, resolve, task
-from harness.spec import Resources
-from harness.training.execute import execute
-from harness.training.execute_stack import execute_stack
-from harness.training.results import NotStacked, NullHooks
+from harness.training.context import RunContext
+from harness.training.execute import execute, execute_stack
+from harness.training.results import NotStacked
 from tasks.brec import Brec
 from tasks.catalogue.graphs import BrecSettings
 from tasks.sources import brec
@@ -96,7 +95,7 @@ def test_the_smallest_of_each_category_come_first() -> None:
 def test_message_passing_separates_no_regular_pair_and_ppgn_does(name: str) -> None:
     """Strongly regular graphs, and those that meet the conditions for 4 vertices, are beyond 3-WL too."""
     spec = resolve("brec", name, "quick", 0, task_params={"max_nodes": 26}, settings={"test_size": 30})
-    found = execute(spec, resources=Resources(), hooks=NullHooks())
+    found = execute(spec)
     assert found.metrics["unreliable"] == 0 and found.metrics["pairs"] == 30
     if name == "gin":
         assert found.metrics["separated"] == 0
@@ -111,7 +110,7 @@ def test_message_passing_separates_no_regular_pair_and_ppgn_does(name: str) -> N
 def test_seeds_are_not_stacked() -> None:
     specs = [resolve("brec", "gin", "quick", seed, settings={"test_size": 2}) for seed in (0, 1)]
     with pytest.raises(NotStacked, match="every pair of brec has a model of its own"):
-        execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])
+        execute_stack(specs, [RunContext(), RunContext()])
 
 
 @needs_pairs

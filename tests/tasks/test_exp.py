@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from baselines.build import build, build_network
 from harness.registry import method, resolve, task
-from harness.training.results import NullHooks
+from harness.training.context import RunContext
 from harness.training.separation import Separation, Unseparated
 from tasks.catalogue.graphs import ExpSettings
 from tasks.exp import MAX_NODES, Exp, formula_graphs
@@ -104,8 +104,12 @@ def test_counts_and_curve_are_over_the_pairs(name: str, unseparated: int) -> Non
     protocol = Protocol(initialisations=4, test_samples=1, curve_size=7, curve_samples=(1,))
     counted = Separation(
         lambda: build(method(name), problem.signature, (), spec.base, {}),
-        problem, group(("S_n",)), protocol, seed=0, device=torch.device("cpu"), dtype=torch.float32, hooks=NullHooks(),
-    )  # fmt: skip
+        problem,
+        group(("S_n",)),
+        protocol,
+        RunContext(),
+        seed=0,
+    )
     assert counted.metrics() == {
         "unseparated": unseparated, "false_separations": 0, "unseparated_sound": unseparated,
     }  # fmt: skip

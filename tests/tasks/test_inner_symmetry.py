@@ -11,8 +11,9 @@ from networkx.algorithms.isomorphism import GraphMatcher
 
 from harness.registry import resolve
 from harness.spec import Resources
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import NullHooks, Outcome
+from harness.training.results import Outcome
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
 from tasks.settings import NoSettings
 from tasks.sources.small_graphs import EXAMPLES, orbits
@@ -63,7 +64,7 @@ def test_chance_gives_one_and_orbit_functions_give_zero(seed: int) -> None:
 def executed(method: str, **settings: object) -> Outcome:
     given = {"test_repeats": 4, "curve_samples": (1, 16, 256), **settings}
     spec = resolve("inner_symmetry", method, "quick", 0, settings=given)
-    return execute(spec, resources=Resources(chunk=64), hooks=NullHooks())
+    return execute(spec, RunContext.of(spec, Resources(chunk=64)))
 
 
 def test_learned_symmetrization_gives_equal_values_within_orbits_as_samples_grow() -> None:

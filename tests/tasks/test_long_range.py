@@ -14,9 +14,7 @@ from torch import Tensor
 
 from baselines.build import load
 from harness.registry import resolve, task
-from harness.spec import Resources
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 from tasks import peptides
 from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
 from tasks.pcqm_contact import PCQMContact
@@ -251,7 +249,7 @@ def test_pair_scores_are_the_same_when_all_is_moved() -> None:
 def test_a_run_of_a_symmetric_network_scores_the_same_on_the_moved_test_set(task: str, metric: str) -> None:
     few = {"epochs": 2, "curve_size": 4, "batch_size": 4}
     spec = resolve(task, "gin", "quick", 0, task_params=NODES, settings=few)
-    found = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
+    found = execute(spec).metrics
     assert math.isfinite(found[metric])
     assert found[f"{metric}_transformed"] == pytest.approx(found[metric], rel=1e-4)
 
@@ -260,5 +258,5 @@ def test_a_run_of_a_symmetric_network_scores_the_same_on_the_moved_test_set(task
 def test_the_published_method_runs(task: str) -> None:
     spec = resolve(task, "vit-ps", "quick", 0, task_params=NODES, settings={"epochs": 1, "batch_size": 8})
     assert spec.base["patch_dropout"] == (0.0 if task == "pcqm_contact" else 0.5)
-    outcome = execute(spec, resources=Resources(), hooks=NullHooks())
+    outcome = execute(spec)
     assert all(math.isfinite(value) for name, value in outcome.metrics.items())

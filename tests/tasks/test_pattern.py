@@ -11,8 +11,8 @@ from torch import Tensor
 
 from harness.registry import method, resolve, task
 from harness.spec import Resources
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 from tasks.catalogue.nodes import PatternSettings
 from tasks.pattern import PatternTask
 from tasks.sources import pattern
@@ -109,7 +109,7 @@ def test_scores_are_the_same_when_all_is_moved(problem: PatternTask) -> None:
 
 def quick(name: str, **settings: Any) -> dict[str, float]:
     spec = resolve("pattern", name, "quick", 0, task_params=SMALL, settings={"epochs": 3, **settings})
-    return dict(execute(spec, resources=Resources(chunk=4), hooks=NullHooks()).metrics)
+    return dict(execute(spec, RunContext.of(spec, Resources(chunk=4))).metrics)
 
 
 def test_runs_and_the_moved_score() -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from harness.registry import resolve
 from harness.spec import Resources
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import group
 from tasks.symmetry.orthogonalization import gram_schmidt, spanning
@@ -89,7 +89,7 @@ def test_canonicalization_is_trained_on_stabilised_inputs_in_single_precision() 
         task_params={"group": ["O(#)"], "degree": 2, "validation": 50, "test": 50},
         settings={"max_steps": 160, "batch_size": 32, "warmup_epochs": 0, "curve_samples": [1, 2], "curve_size": 10},
     )  # fmt: skip
-    outcome = execute(spec, resources=Resources(cpus=1), hooks=NullHooks())
+    outcome = execute(spec, RunContext.of(spec, Resources(cpus=1)))
     assert 0.5 < outcome.metrics["mse"] < 2.0
 
 

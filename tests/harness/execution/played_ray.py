@@ -12,8 +12,9 @@ from ray.exceptions import ActorDiedError
 
 from harness.execution import dispatch as dispatching
 from harness.execution.dispatch import dispatch
+from harness.execution.messages import RunResult, WorkerConfig
 from harness.execution.placement import Shape
-from harness.execution.worker import RunResult, WorkerConfig, worker_info
+from harness.execution.same_code import worker_info
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from tasks.protocol import Protocol

@@ -12,14 +12,16 @@ import torch
 import tasks
 from harness.execution.run_job import run_job
 from harness.records.store import Store
-from harness.spec import Job, Resources, RunSpec
-from harness.training.results import Hooks, Outcome
+from harness.spec import Job, RunSpec
+from harness.training.context import RunContext
+from harness.training.results import Outcome
 
 
-def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def act(spec: RunSpec, context: RunContext) -> Outcome:
     """Does what ``spec.base["act"]`` names; ``checkpoint`` remembers that an earlier try came to its middle."""
-    assert checkpoint is not None
-    hooks.log(0, {"loss": 1.0})
+    assert context.checkpoint is not None
+    checkpoint = context.checkpoint.path
+    context.hooks.log(0, {"loss": 1.0})
     match spec.base["act"]:
         case "die_once" if not checkpoint.exists():
             checkpoint.write_text("half way")
@@ -47,16 +49,16 @@ def act(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path |
         case "print":
             print("printed by a run")
     checkpoint.unlink(missing_ok=True)
-    hooks.log(1, {"loss": 0.5})
+    context.hooks.log(1, {"loss": 0.5})
     path = Path(tasks.__file__)
     return Outcome(
         metrics={"unseparated": 0.0, "pid": os.getpid(), "threads": torch.get_num_threads(), "seed": spec.seed},
         cost={"parameters": 1},
-        notes=(str(path.resolve()), os.getcwd(), resources.__class__.__module__),
+        notes=(str(path.resolve()), os.getcwd(), context.__class__.__module__),
     )
 
 
-def nothing(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def nothing(spec: RunSpec, context: RunContext) -> Outcome:
     """A run that costs nothing but its record."""
-    hooks.log(0, {"loss": 1.0})
+    context.hooks.log(0, {"loss": 1.0})
     return Outcome(metrics={"unseparated": 0.0})

@@ -13,10 +13,11 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from harness.errors import SymbenchError
 from harness.execution import dispatch as dispatching
-from harness.execution.dispatch import FALSE_START_SECONDS, GRACE_SECONDS, HEAD_SECONDS, TRIES
+from harness.execution.dispatch import GRACE_SECONDS, HEAD_SECONDS, MAX_ATTEMPTS, START_FAILURE_SECONDS
+from harness.execution.messages import WorkerInfo
 from harness.execution.placement import Shape
 from harness.execution.run_job import failed_record
-from harness.execution.worker import WorkerInfo, worker_info
+from harness.execution.same_code import worker_info
 from harness.records.record import Failure
 from harness.spec import Job, Resources
 from harness.training.device_errors import DeviceFailed
@@ -31,7 +32,7 @@ from tests.harness.execution.played_ray import (
     dying,
     in_a_stack,
     succeeding,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -39,21 +40,21 @@ def launch(tmp_path: Path, watcher: Any) -> Launch:
     return Launch(tmp_path, watcher)
 
 
-@pytest.mark.parametrize("deaths", [0, 1, TRIES - 1, TRIES, TRIES + 5])
+@pytest.mark.parametrize("deaths", [0, 1, MAX_ATTEMPTS - 1, MAX_ATTEMPTS, MAX_ATTEMPTS + 5])
 def test_a_run_is_tried_three_times_and_no_more(launch: Launch, job: MakeJob, deaths: int) -> None:
-    assert TRIES == 3
+    assert MAX_ATTEMPTS == 3
     ray = launch.go(PlayedRay(dying({0: deaths})), [job(seed=0)], slots=1)
-    assert len(launch.sent) == min(deaths + 1, TRIES)
+    assert len(launch.sent) == min(deaths + 1, MAX_ATTEMPTS)
     [(_, status, sentence)] = launch.ends
     record = launch.store.read(job(seed=0).spec.digest)
-    if deaths < TRIES:
+    if deaths < MAX_ATTEMPTS:
         assert (status, sentence, record) == ("succeeded", None, None)
     else:
         assert record is not None and record.failure is not None
         assert (status, record.status, record.failure.sentence) == ("failed", "failed", sentence)
         assert sentence == "The run was tried 3 times, and the last time its worker died (killed or out of memory)."
-    assert len(ray.actors) == min(deaths, TRIES) + (deaths < TRIES) and ray.most == 1
-    assert len(launch.watcher.notes) == min(deaths, TRIES - 1)
+    assert len(ray.actors) == min(deaths, MAX_ATTEMPTS) + (deaths < MAX_ATTEMPTS) and ray.most == 1
+    assert len(launch.watcher.notes) == min(deaths, MAX_ATTEMPTS - 1)
 
 
 def test_what_is_tried_again_goes_before_what_was_not_begun(launch: Launch, job: MakeJob) -> None:
@@ -103,7 +104,7 @@ def test_what_a_run_raises_past_its_record_is_a_failed_one_and_its_worker_goes_o
     assert launch.store.statuses() == {job(seed=0).spec.digest: "failed"} and len(ray.actors) == 1
 
 
-@pytest.mark.parametrize("failures", [1, TRIES - 1, TRIES, TRIES + 5])
+@pytest.mark.parametrize("failures", [1, MAX_ATTEMPTS - 1, MAX_ATTEMPTS, MAX_ATTEMPTS + 5])
 def test_a_worker_whose_device_failed_serves_no_other_run(launch: Launch, job: MakeJob, failures: int) -> None:
     left = {0: failures}
 
@@ -114,16 +115,16 @@ def test_a_worker_whose_device_failed_serves_no_other_run(launch: Launch, job: M
         return RayTaskError("run", "trace", DeviceFailed("CUDA error: unspecified launch failure"))
 
     ray = launch.go(PlayedRay(work), [job(seed=0), job(seed=1)], slots=1)
-    tries = min(failures, TRIES)
-    assert launch.seeds == [[0]] * (tries + (failures < TRIES)) + [[1]]
+    tries = min(failures, MAX_ATTEMPTS)
+    assert launch.seeds == [[0]] * (tries + (failures < MAX_ATTEMPTS)) + [[1]]
     assert len(ray.actors) == tries + 1 and ray.most == 1
-    assert len(launch.watcher.notes) == min(failures, TRIES - 1)
+    assert len(launch.watcher.notes) == min(failures, MAX_ATTEMPTS - 1)
     why = "its device failed (CUDA error: unspecified launch failure)"
     assert all(why in note for note in launch.watcher.notes)
     ends = {digest: (status, sentence) for digest, status, sentence in launch.ends}
     assert ends[job(seed=1).spec.digest] == ("succeeded", None)
     failed = ("failed", f"The run was tried 3 times, and the last time {why}.")
-    assert ends[job(seed=0).spec.digest] == (("succeeded", None) if failures < TRIES else failed)
+    assert ends[job(seed=0).spec.digest] == (("succeeded", None) if failures < MAX_ATTEMPTS else failed)
 
 
 def test_the_runs_of_a_stack_whose_device_failed_are_tried_each_for_itself(launch: Launch, job: MakeJob) -> None:
@@ -163,9 +164,7 @@ def test_the_time_of_a_run_begins_as_it_is_handed_out(launch: Launch, job: MakeJ
 
 
 @pytest.mark.parametrize(("slots", "most"), [(None, 3), (2, 2), (1, 1), (9, 3)])
-def test_no_more_workers_than_processors_and_slots(
-    launch: Launch, job: MakeJob, slots: int | None, most: int
-) -> None:
+def test_no_more_workers_than_processors_and_slots(launch: Launch, job: MakeJob, slots: int | None, most: int) -> None:
     ray = PlayedRay(dying(dict.fromkeys(range(12), 1)), nodes=[Shape(0, 1), Shape(0, 2)])
     launch.go(ray, [job(seed=seed) for seed in range(12)], slots=slots)
     assert ray.most == most and {status for _, status, _ in launch.ends} == {"succeeded"}
@@ -179,9 +178,9 @@ def test_workers_that_die_as_they_start_end_a_launch_after_a_while(launch: Launc
         return ActorDiedError()
 
     ray.greets = greets
-    with pytest.raises(SymbenchError, match="Workers die as they start"):
+    with pytest.raises(SymbenchError, match="Workers die while they start"):
         launch.go(ray, [job(seed=0)], slots=1)
-    assert ray.now - 1000.0 > FALSE_START_SECONDS and len(ray.actors) <= 6
+    assert ray.now - 1000.0 > START_FAILURE_SECONDS and len(ray.actors) <= 6
 
 
 def test_workers_that_die_as_they_start_between_others_that_serve_end_nothing(launch: Launch, job: MakeJob) -> None:
@@ -255,7 +254,7 @@ def test_a_node_that_was_lost_has_a_while_to_come_back(launch: Launch, job: Make
             return ActorDiedError()
         return succeeding(jobs)
 
-    looked = dispatching._Dispatcher._look_at_nodes
+    looked = dispatching._Dispatcher._update_nodes
 
     def look(self: Any) -> None:
         if comes_back and ray.now > back:
@@ -265,7 +264,7 @@ def test_a_node_that_was_lost_has_a_while_to_come_back(launch: Launch, job: Make
 
     ray.greets, ray.works = greets, work
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatching._Dispatcher, "_look_at_nodes", look)
+        patch.setattr(dispatching._Dispatcher, "_update_nodes", look)
         launch.go(ray, [gpu, cpu])
     ends = {digest: status for digest, status, _ in launch.ends}
     assert ends[cpu.spec.digest] == "succeeded"

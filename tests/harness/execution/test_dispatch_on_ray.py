@@ -17,14 +17,14 @@ import pytest
 import tasks
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster
-from harness.execution.dispatch import FALSE_STARTS, _Dispatcher, dispatch
+from harness.execution.dispatch import MAX_START_FAILURES, _Dispatcher, dispatch
 from harness.execution.launch import EXECUTOR, LaunchResult
-from harness.execution.worker import WorkerConfig
+from harness.execution.messages import WorkerConfig
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 from tests.harness.training.small_problems import particles_spec
 
 MakeJob = Callable[..., Job]
@@ -114,9 +114,7 @@ def test_a_run_that_kills_its_worker_three_times_is_recorded_as_failed(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_whose_device_failed_is_replaced_and_its_run_goes_on(
-    store: Store, watcher: Any, job: MakeJob
-) -> None:
+def test_a_worker_whose_device_failed_is_replaced_and_its_run_goes_on(store: Store, watcher: Any, job: MakeJob) -> None:
     failing, others = job("device_fails_once"), [job(seed=seed) for seed in range(3)]
     result = go([failing, *others], store, watcher, slots=1)
     assert set(result.succeeded) == {run.spec.digest for run in (failing, *others)}
@@ -209,16 +207,16 @@ def test_workers_that_die_as_they_start_end_a_launch_unless_another_is_at_work(
     store: Store, watcher: Any, job: MakeJob, monkeypatch: pytest.MonkeyPatch, one_lives: bool
 ) -> None:
     folder, died = Path(os.environ["SYMBENCH_TEST_FOLDER"]), []
-    hopeless = _Dispatcher._hopeless
+    hopeless = _Dispatcher._cannot_start
 
     def counted(self: _Dispatcher) -> bool:
         died.append(self)
-        if len(died) == FALSE_STARTS:
+        if len(died) == MAX_START_FAILURES:
             (folder / "enough died").touch()
         return hopeless(self)
 
-    monkeypatch.setattr(_Dispatcher, "_hopeless", counted)
-    monkeypatch.setattr("harness.execution.dispatch.FALSE_START_SECONDS", 0.5)
+    monkeypatch.setattr(_Dispatcher, "_cannot_start", counted)
+    monkeypatch.setattr("harness.execution.dispatch.START_FAILURE_SECONDS", 0.5)
     (folder / "enough died").unlink(missing_ok=True)
     mark = folder / "imported"
     mark.unlink(missing_ok=True) if one_lives else mark.touch()
@@ -227,9 +225,9 @@ def test_workers_that_die_as_they_start_end_a_launch_unless_another_is_at_work(
         result = go(jobs, store, watcher, executor="symbench_test_sole_executor:act", slots=2)
         assert len(result.succeeded) == len(jobs)
     else:
-        with pytest.raises(SymbenchError, match="Workers die as they start"):
+        with pytest.raises(SymbenchError, match="Workers die while they start"):
             go(jobs, store, watcher, executor="symbench_test_sole_executor:act", slots=2)
-    assert len(died) >= FALSE_STARTS
+    assert len(died) >= MAX_START_FAILURES
 
 
 def test_a_worker_that_does_not_come_is_asked_for_anew(
@@ -258,7 +256,7 @@ def test_seeds_that_may_be_trained_at_once_are_and_each_has_its_own_record(store
     stacked = "trained in a stack of 2 seeds: train_seconds is this run's share"
     for run, notes in zip(jobs, [(stacked,), (stacked,), ()], strict=True):
         record, history = read(store, run), Remembered()
-        expected = execute(run.spec, resources=Resources(), hooks=history)
+        expected = execute(run.spec, RunContext.of(run.spec, hooks=history))
         assert record.notes == notes
         assert record.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
         rows = store.history(run.spec.digest)
@@ -273,11 +271,9 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
     assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
     assert watcher.starts == {spec.digest: 2 for spec in specs}
-    assert watcher.notes[0].startswith(
-        "nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by"
-    )
+    assert watcher.notes[0].startswith("nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by")
     for run in jobs:
-        expected = execute(run.spec, resources=Resources(), hooks=NullHooks()).metrics
+        expected = execute(run.spec).metrics
         assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads
 
 

@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError
 from harness.errors import SymbenchError
 from harness.execution.dispatch import GRACE_SECONDS, HEAD_SECONDS, NODES_SECONDS, START_SECONDS
 from harness.execution.placement import Shape
-from harness.execution.worker import worker_info
+from harness.execution.same_code import worker_info
 from harness.spec import Job, Resources
 from tests.harness.execution.played_ray import (
     FOREVER,
@@ -26,7 +26,7 @@ from tests.harness.execution.played_ray import (
     dying,
     in_a_stack,
     succeeding,
-)  # fmt: skip
+)
 
 GIB = 1024**3
 

@@ -55,9 +55,16 @@ def test_a_launch_that_is_asked_to_end_keeps_its_account_and_leaves_nothing(
     terminal, end = pty.openpty()
     ours = end if way == "its terminal" else subprocess.PIPE
     launch = subprocess.Popen(
-        words, cwd=tmp_path, env=environment(tmp_path), stdin=end, stdout=ours, stderr=ours, text=True,
-        start_new_session=True, preexec_fn=_controlling if way == "its terminal" else None,
-    )  # fmt: skip
+        words,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=end,
+        stdout=ours,
+        stderr=ours,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_controlling if way == "its terminal" else None,
+    )
     os.close(end)
     until(lambda: any(path.stat().st_size for path in store.glob("logs/*.log")), launch)
     until(lambda: rows(store / "mlflow.db", "SELECT * FROM tags WHERE key = 'symbench.digest'"), launch)
@@ -232,9 +239,14 @@ def ended(number: signal.Signals) -> Callable[..., Any]:
 )
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_every_command_ends_alike(
-    words: list[str], place: str, number: signal.Signals, code: int, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    words: list[str],
+    place: str,
+    number: signal.Signals,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     Store(tmp_path / "results" / "store")
     monkeypatch.setattr("harness.execution.jobs.JobServer._connected", lambda self: None)

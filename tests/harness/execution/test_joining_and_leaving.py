@@ -81,10 +81,10 @@ def test_something_else_is_there(mute_server: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_process_that_does_not_go_by_itself_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(module, "EXIT_SECONDS", 0.5)
     ours = subprocess.Popen(["sleep", "60"])
     try:
-        with module._processes_given_back():
+        with module._processes_ended():
             agent = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])
             assert psutil.pid_exists(agent.pid)
         assert not psutil.pid_exists(agent.pid)
@@ -105,7 +105,7 @@ def test_a_process_that_is_ended_midway_has_last_words(ending: str, said: bool) 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Joining succeeds without a cluster."""
-    monkeypatch.setattr(module, "_refusal", lambda address: None)
+    monkeypatch.setattr(module, "_unreachable", lambda address: None)
     monkeypatch.setattr(module, "_init", lambda **settings: None)
 
 
@@ -120,7 +120,7 @@ def test_a_cluster_that_asks_for_no_token_is_joined_with_a_warning(
     with cluster("head:6379") as caveat:
         assert (caveat is not None) == warned
     if caveat is not None:
-        assert "asks for no token: whoever reaches its ports can run code on it. Start all its processes" in caveat
+        assert "asks for no token: anyone who reaches its ports can run code on it. Start all its processes" in caveat
 
 
 @pytest.mark.usefixtures("nobody")

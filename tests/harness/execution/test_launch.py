@@ -207,8 +207,10 @@ def test_a_cluster_that_is_there_is_joined_and_left_running(
 
 
 CLUSTER_WISH = {
-    "jobs": [["sleep", seed, {"seconds": 1.5}] for seed in range(10)], "address": "127.0.0.1:6400", "patience": 2.0,
-}  # fmt: skip
+    "jobs": [["sleep", seed, {"seconds": 1.5}] for seed in range(10)],
+    "address": "127.0.0.1:6400",
+    "patience": 2.0,
+}
 ON_A_CLUSTER = (*NAMESPACE, "--net", "--mount", "sh", "-c", CLUSTER)
 
 

@@ -63,15 +63,22 @@ def dispatched(monkeypatch: pytest.MonkeyPatch, work: Callable[..., None]) -> li
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [
-        ("all succeed", "succeeded"), ("one fails", "failed"), (KeyboardInterrupt, "interrupted"),
+        ("all succeed", "succeeded"),
+        ("one fails", "failed"),
+        (KeyboardInterrupt, "interrupted"),
         (SymbenchError("the head is gone"), "interrupted"),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_account_and_mlflow_say_how_a_launch_ended(
-    outcome: Any, status: str, tmp_path: Path, job: MakeJob, watcher: Any, tracker: Tracker,
+    outcome: Any,
+    status: str,
+    tmp_path: Path,
+    job: MakeJob,
+    watcher: Any,
+    tracker: Tracker,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     store, jobs = Store(tmp_path), [job(seed=seed) for seed in range(3)]
 
     def work(jobs: Sequence[Job], store: Store, progress: Any, on_end: Callable[..., None]) -> None:
@@ -153,9 +160,12 @@ def test_a_launch_hands_on_all_that_it_is_told(
 
 def test_names_of_launches_sort_by_time_and_none_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = [
-        datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 1, 1, 0, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC),
-    ]  # fmt: skip
+        datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
+        datetime(2026, 1, 2, tzinfo=UTC),
+        datetime(2026, 2, 1, tzinfo=UTC),
+    ]
     now = iter(moments)
     monkeypatch.setattr(launching, "datetime", type("Clock", (), {"now": lambda zone: next(now)}))
     names = [launching.new_launch_id() for _ in moments]

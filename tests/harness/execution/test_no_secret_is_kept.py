@@ -22,11 +22,12 @@ from harness.execution.run_job import _failure, run_job
 from harness.records import provenance
 from harness.records.provenance import command_line
 from harness.records.store import Store
-from harness.spec import Resources, RunSpec
+from harness.spec import RunSpec
 from harness.tracking import sync
 from harness.tracking.connection import connect
 from harness.tracking.server import running
-from harness.training.results import Hooks, Outcome
+from harness.training.context import RunContext
+from harness.training.results import Outcome
 from tests.harness.execution.conftest import make_job
 from tests.tiny_suite import tiny_suite
 
@@ -89,7 +90,7 @@ def test_a_secret_typed_anywhere_is_in_no_file_no_mlflow_and_no_line(
     store = Store(tmp_path_factory.mktemp("kept") / "store")
     shutil.copy(database, store.root)
 
-    def execute(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def execute(spec: RunSpec, context: RunContext) -> Outcome:
         logging.getLogger("somewhere").warning("asking %s with %s", query, {"password": secret})
         warnings.warn(f"slow: {address}", stacklevel=1)
         if spec.seed == 0:

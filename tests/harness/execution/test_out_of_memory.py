@@ -11,8 +11,9 @@ import torch
 from harness.execution.run_job import Executor, run_job
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import Hooks, Outcome
+from harness.training.results import Outcome
 from tests.harness.training.small_device import with_room_for
 from tests.harness.training.small_problems import particles_spec
 
@@ -22,13 +23,13 @@ MakeJob = Callable[..., Job]
 def device_with_room_for(most: int, tried: list[int | None]) -> Executor:
     """Trains on a device that ``most`` group samples at a time fill; it is full once two epochs are logged."""
 
-    def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        tried.append(resources.chunk)
-        if resources.chunk is None or resources.chunk > most:
+    def run(spec: RunSpec, context: RunContext) -> Outcome:
+        tried.append(context.chunk)
+        if context.chunk is None or context.chunk > most:
             for step in range(2):
-                hooks.log(step, {"train/loss": 7.0})
+                context.hooks.log(step, {"train/loss": 7.0})
             raise torch.OutOfMemoryError("out of memory")
-        return execute(spec, resources=resources, hooks=hooks, checkpoint=checkpoint)
+        return execute(spec, context)
 
     return run
 
@@ -60,9 +61,9 @@ def test_evaluation_goes_on_with_fewer_samples_and_nothing_is_trained_twice(
     job, starts, evaluated = particles(), [], with_room_for(3, monkeypatch)
     store = Store(tmp_path / "small")
 
-    def once(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        starts.append(resources.chunk)
-        return execute(spec, resources=resources, hooks=hooks, checkpoint=checkpoint)
+    def once(spec: RunSpec, context: RunContext) -> Outcome:
+        starts.append(context.chunk)
+        return execute(spec, context)
 
     found = run_job(job, store, None, execute=once)
     assert starts == [None]
@@ -102,9 +103,9 @@ def test_nothing_starts_again_where_fewer_samples_in_training_would_change_nothi
 def test_a_batch_of_evaluation_that_is_too_much_fails_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried, starts = with_room_for(0, monkeypatch), []
 
-    def once(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        starts.append(resources.chunk)
-        return execute(spec, resources=resources, hooks=hooks, checkpoint=checkpoint)
+    def once(spec: RunSpec, context: RunContext) -> Outcome:
+        starts.append(context.chunk)
+        return execute(spec, context)
 
     record = run_job(particles(epochs=1), Store(tmp_path), None, execute=once)
     assert record.failure is not None

@@ -78,10 +78,10 @@ def test_a_run_that_is_tried_again_is_one_run(watched: Watched) -> None:
 
 
 def test_before_anything_ended_nothing_is_said_of_the_time_left() -> None:
-    tally = progress_module._Tally()
-    tally.begin(3)
-    tally.start(job(0))
-    assert tally.counts() == "0/3 done, 1 running, 0 failed, time left unknown"
+    counts = progress_module._Counts()
+    counts.begin(3)
+    counts.start(job(0))
+    assert counts.text() == "0/3 done, 1 running, 0 failed, time left unknown"
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ import torch
 
 from harness.errors import SymbenchError
 from harness.execution import run_job as performing
-from harness.execution.run_job import Executor, failed_record, run_job, run_stack, sentence_of
+from harness.execution.run_job import failed_record, run_job, run_stack, sentence_of
 from harness.records.history import HistoryRow
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
-from harness.training import execute_stack
+from harness.training.context import Executor, RunContext
 from harness.training.device_errors import DeviceFailed, MemoryFull
-from harness.training.results import CurvePoint, Hooks, NotStacked, Outcome
+from harness.training.results import CurvePoint, NotStacked, Outcome
 
 MakeJob = Callable[..., Job]
 
@@ -54,9 +54,9 @@ class Tracker:
             raise OSError("no route to MLflow")
 
 
-def good(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+def good(spec: RunSpec, context: RunContext) -> Outcome:
     for step in range(3):
-        hooks.log(step, {"loss": 1.0 / (step + 1)})
+        context.hooks.log(step, {"loss": 1.0 / (step + 1)})
     logging.getLogger("some.method").info("an informative line")
     warnings.warn("a doubtful value", stacklevel=1)
     point = CurvePoint(samples=1, value=0.5, value_error=0.1, variance=0.2)
@@ -64,8 +64,8 @@ def good(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path 
     return Outcome(metrics=metrics, curve=(point,), cost={"parameters": 5}, notes=("a note",))
 
 
-def bad(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-    hooks.log(0, {"loss": 9.0})
+def bad(spec: RunSpec, context: RunContext) -> Outcome:
+    context.hooks.log(0, {"loss": 9.0})
     raise ValueError("this run is\nbroken")
 
 
@@ -115,9 +115,9 @@ def test_the_checkpoint_goes_once_the_record_is_kept(tmp_path: Path, job: MakeJo
     store, run = Store(tmp_path), job()
     checkpoint = store.checkpoint_path(run.spec.digest)
 
-    def leaves_a_checkpoint(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        assert checkpoint is not None
-        checkpoint.write_bytes(b"state")
+    def leaves_a_checkpoint(spec: RunSpec, context: RunContext) -> Outcome:
+        assert context.checkpoint is not None
+        context.checkpoint.path.write_bytes(b"state")
         return Outcome(metrics={"unseparated": 0.0})
 
     with pytest.MonkeyPatch.context() as full_disk:
@@ -142,12 +142,12 @@ def test_a_broken_tracker_stops_nothing(
     assert store.statuses() == {record.digest: "succeeded"}
     assert store.history(record.digest).height == 3
     assert len(tracker.logged) == (1 if breaks == "log" else 3)
-    assert "goes on without it" in caplog.text
+    assert "continues without it" in caplog.text
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_is_no_result(tmp_path: Path, job: MakeJob, interrupt: type[BaseException]) -> None:
-    def stop(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def stop(spec: RunSpec, context: RunContext) -> Outcome:
         raise interrupt
 
     store = Store(tmp_path)
@@ -190,9 +190,9 @@ BROKEN_DEVICES = [
 def test_a_run_whose_device_failed_has_no_record_and_keeps_its_checkpoint(
     tmp_path: Path, job: MakeJob, error: Exception
 ) -> None:
-    def fails(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        assert checkpoint is not None
-        checkpoint.write_bytes(b"state")
+    def fails(spec: RunSpec, context: RunContext) -> Outcome:
+        assert context.checkpoint is not None
+        context.checkpoint.path.write_bytes(b"state")
         raise error
 
     store = Store(tmp_path)
@@ -205,7 +205,7 @@ def test_a_run_whose_device_failed_has_no_record_and_keeps_its_checkpoint(
 def test_what_the_other_processes_of_a_run_have_to_know_is_no_record(
     tmp_path: Path, job: MakeJob, error: Exception
 ) -> None:
-    def fails(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def fails(spec: RunSpec, context: RunContext) -> Outcome:
         raise error
 
     store = Store(tmp_path)
@@ -224,7 +224,7 @@ def test_a_stack_whose_device_failed_has_no_record(
             raise error
         return [ValueError("an odd run"), error]
 
-    monkeypatch.setattr(execute_stack, "execute_stack", fails)
+    monkeypatch.setattr(performing, "execute_stack", fails)
     store = Store(tmp_path)
     with pytest.raises(DeviceFailed, match=re.escape(sentence_of(error))):
         run_stack([job(seed=0), job(seed=1)], store, lambda job: None)
@@ -235,12 +235,12 @@ def test_a_stack_whose_device_failed_has_no_record(
 def test_a_stack_that_is_taken_apart_has_no_record_and_its_mirrors_end(
     tmp_path: Path, job: MakeJob, breaks: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]) -> list[Outcome]:
-        for hook in hooks[:2]:
-            hook.log(0, {"loss": 1.0})
+    def fails(specs: Sequence[RunSpec], contexts: Sequence[RunContext]) -> list[Outcome]:
+        for context in contexts[:2]:
+            context.hooks.log(0, {"loss": 1.0})
         raise NotStacked("one of them is odd")
 
-    monkeypatch.setattr(execute_stack, "execute_stack", fails)
+    monkeypatch.setattr(performing, "execute_stack", fails)
     trackers: dict[int, Tracker] = {}
     store = Store(tmp_path)
     with pytest.raises(NotStacked):
@@ -260,9 +260,7 @@ def test_a_run_whose_log_cannot_be_written_still_runs(tmp_path: Path, job: MakeJ
 def test_a_record_that_cannot_be_written_is_no_silent_success(tmp_path: Path, job: MakeJob) -> None:
     store = Store(tmp_path)
 
-    def then_the_store_vanishes(
-        spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None
-    ) -> Outcome:
+    def then_the_store_vanishes(spec: RunSpec, context: RunContext) -> Outcome:
         (tmp_path / "histories").rmdir()
         return Outcome(metrics={})
 
@@ -284,7 +282,7 @@ def test_a_record_says_when_its_run_began_and_ended_and_how_long_it_took(
     monkeypatch.setattr(performing.time, "monotonic", lambda: clock[0])
     before = datetime.now(UTC)
 
-    def slow(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def slow(spec: RunSpec, context: RunContext) -> Outcome:
         time.sleep(0.05)
         clock[0] += 30
         return Outcome(metrics={})
@@ -301,11 +299,11 @@ def test_runs_of_a_stack_share_its_time(tmp_path: Path, job: MakeJob, monkeypatc
     clock = [100.0]
     monkeypatch.setattr(performing.time, "monotonic", lambda: clock[0])
 
-    def train(specs: Sequence[RunSpec], *, resources: Resources, hooks: Sequence[Hooks]) -> list[Outcome]:
+    def train(specs: Sequence[RunSpec], contexts: Sequence[RunContext]) -> list[Outcome]:
         clock[0] += 30
         return [Outcome(metrics={"unseparated": float(spec.seed)}) for spec in specs]
 
-    monkeypatch.setattr("harness.training.execute_stack.execute_stack", train)
+    monkeypatch.setattr(performing, "execute_stack", train)
     records = run_stack([job(seed=seed) for seed in (4, 2, 3)], Store(tmp_path), lambda job: None)
     assert [(record.spec.seed, record.metrics["unseparated"]) for record in records] == [(4, 4.0), (2, 2.0), (3, 3.0)]
     assert [record.provenance["wall_seconds"] for record in records] == [10.0] * 3
@@ -315,7 +313,7 @@ def test_of_a_long_log_its_end_is_mirrored(tmp_path: Path, job: MakeJob, monkeyp
     monkeypatch.setattr(performing, "LOG_CHARACTERS", 200)
     tracker = Tracker()
 
-    def talkative(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def talkative(spec: RunSpec, context: RunContext) -> Outcome:
         for line in range(50):
             logging.getLogger("some.method").info("line %d", line)
         raise ValueError("the last word")
@@ -327,7 +325,7 @@ def test_of_a_long_log_its_end_is_mirrored(tmp_path: Path, job: MakeJob, monkeyp
 
 def test_the_memory_of_a_run_is_none_of_the_run_before(tmp_path: Path, job: MakeJob) -> None:
     def holding(megabytes: int) -> Executor:
-        def run(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+        def run(spec: RunSpec, context: RunContext) -> Outcome:
             with mmap.mmap(-1, megabytes * 2**20) as memory:  # no memory that was freed before serves for it
                 memory.write(bytes(len(memory)))
             return Outcome(metrics={})
@@ -350,7 +348,7 @@ def test_a_failed_record_of_another_process_says_when_its_run_began(job: MakeJob
 
 
 def test_a_log_holds_no_secret(tmp_path: Path, job: MakeJob) -> None:
-    def careless(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
+    def careless(spec: RunSpec, context: RunContext) -> Outcome:
         logging.getLogger("some.method").info("reading http://PLANTED:PLANTED@host/data")
         raise ValueError("no answer from http://PLANTED:PLANTED@host/data")
 

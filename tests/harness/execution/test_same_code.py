@@ -14,7 +14,8 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from harness.errors import SymbenchError
 from harness.execution.dispatch import _Dispatcher
-from harness.execution.worker import WorkerConfig, WorkerInfo, worker_info
+from harness.execution.messages import WorkerConfig, WorkerInfo
+from harness.execution.same_code import worker_info
 from harness.records.plugin_code import PluginCode, Root
 from harness.records.provenance import code_digest
 from harness.registry import resolve
@@ -49,7 +50,7 @@ def test_a_copy_is_the_same_code_until_a_line_of_it_changes(tmp_path: Path) -> N
 def welcome(theirs: WorkerInfo, ours: WorkerInfo | None = None) -> None:
     dispatcher = _Dispatcher.__new__(_Dispatcher)
     dispatcher._driver = ours or worker_info()
-    dispatcher._welcome(theirs)
+    dispatcher._check_code(theirs)
 
 
 def test_who_is_welcome() -> None:
@@ -109,15 +110,15 @@ def test_a_process_of_a_run_with_several_is_checked_as_well(tmp_path: Path, monk
     monkeypatch.setattr(data_parallel.ProcessGroup, "current", lambda: None)
     job = Job(spec=resolve("nbody", "egnn", "quick", 0), suite="s")
     with pytest.raises(SymbenchError, match="lacks the plug-in other") as raised:
-        data_parallel._take_part({"job": job, "config": config})
+        data_parallel._train_loop({"job": job, "config": config})
     wrapped = UserExceptionWithTraceback(raised.value, "a stack")
-    assert data_parallel._sentence(wrapped) is raised.value
-    assert data_parallel._sentence(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
+    assert data_parallel._reason(wrapped) is raised.value
+    assert data_parallel._reason(UserExceptionWithTraceback(ValueError("x"), "a stack")) is None
 
 
 @pytest.mark.parametrize("error", [DeviceFailed("CUDA error: unspecified launch failure"), MemoryFull("It is full.")])
 def test_what_one_of_several_processes_says_of_its_device_is_the_sentence(error: Exception) -> None:
     from harness.execution import data_parallel
 
-    said = data_parallel._sentence(UserExceptionWithTraceback(error, "a stack"))
+    said = data_parallel._reason(UserExceptionWithTraceback(error, "a stack"))
     assert isinstance(said, SymbenchError) and str(said) == str(error)

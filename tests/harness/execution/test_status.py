@@ -39,9 +39,15 @@ def moment(seconds_ago: float) -> str:
 def put_launch(store: Store, jobs: list[Job], name: str = "one", **changes: Any) -> None:
     """A launch that began five minutes ago, ended 4 runs since, and is at two others."""
     progress = {
-        "host": "elsewhere", "pid": 1, "updated": moment(10), "began": moment(130), "succeeded": 3, "failed": 1,
-        "running": {jobs[n].spec.digest: {"run": f"run {n}", "since": moment(20 + n)} for n in (4, 5)}, "usage": USAGE,
-    }  # fmt: skip
+        "host": "elsewhere",
+        "pid": 1,
+        "updated": moment(10),
+        "began": moment(130),
+        "succeeded": 3,
+        "failed": 1,
+        "running": {jobs[n].spec.digest: {"run": f"run {n}", "since": moment(20 + n)} for n in (4, 5)},
+        "usage": USAGE,
+    }
     values = {"id": name, "suite": "tests", "started": moment(300), "status": "running", "progress": progress}
     store.write_launch(name, {**values, "digests": [job.spec.digest for job in jobs], **changes})
 
@@ -73,8 +79,13 @@ def test_the_counts_of_a_launch_add_up_and_the_time_left_follows_its_pace(store:
     put_launch(store, jobs)
     found = only(store)
     assert (found.state, found.runs, found.done, found.failed, len(found.running), found.queued) == (
-        "running", 10, 3, 1, 2, 4,
-    )  # fmt: skip
+        "running",
+        10,
+        3,
+        1,
+        2,
+        4,
+    )
     assert found.per_minute == pytest.approx(4 / 120 * 60)
     assert found.seconds_left == pytest.approx(6 * 30)
     assert {run.run: run.seconds for run in found.running} == {"run 4": 24, "run 5": 25}
@@ -183,7 +194,7 @@ def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
     watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
-    monkeypatch.setattr(heartbeat, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "JOIN_SECONDS", 0.1)
     asked, answer = threading.Event(), threading.Event()
     told: list[Mapping[str, Any]] = []
 
@@ -315,7 +326,7 @@ def test_nothing_is_written_by_a_beat_that_was_under_way_at_the_end(
     with shining:
         with shining._lock:  # the next beat waits for this
             time.sleep(0.1)
-            shining._left.set()
+            shining._stopped.set()
             count = len(told)
         for thread in shining._threads:
             thread.join(5)

@@ -33,21 +33,21 @@ def jobs() -> list[Job]:
 
 
 def test_what_is_left_counts_and_getting_ready_does_not(clock: Clock, jobs: list[Job]) -> None:
-    tally = progress._Tally()
-    tally.begin(10)
+    counts = progress._Counts()
+    counts.begin(10)
     clock.now += 500  # a cluster that starts
     for job in jobs[:2]:
-        tally.start(job)
-    assert tally.counts() == "0/10 done, 2 running, 0 failed, time left unknown"
+        counts.start(job)
+    assert counts.text() == "0/10 done, 2 running, 0 failed, time left unknown"
     for number, job in enumerate(jobs[:4]):
         clock.now += 10
-        tally.finish(job, "failed" if number == 3 else "succeeded")
-        tally.start(jobs[number + 2])
-    assert tally.counts() == "4/10 done, 2 running, 1 failed, about 1 min 00 s left"  # six at ten seconds each
+        counts.finish(job, "failed" if number == 3 else "succeeded")
+        counts.start(jobs[number + 2])
+    assert counts.text() == "4/10 done, 2 running, 1 failed, about 1 min 00 s left"  # six at ten seconds each
     for job in jobs[4:]:
         clock.now += 10
-        tally.finish(job, "succeeded")
-    assert tally.counts() == "10/10 done, 0 running, 1 failed, about 0 s left"
+        counts.finish(job, "succeeded")
+    assert counts.text() == "10/10 done, 0 running, 1 failed, about 0 s left"
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 100))
@@ -55,14 +55,14 @@ def test_a_steady_pace_is_foretold(ended: int, left: int, seconds: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(progress.time, "monotonic", clock)
-        tally = progress._Tally()
-        tally.begin(ended + left)
+        counts = progress._Counts()
+        counts.begin(ended + left)
         made = [make_job(seed=seed) for seed in range(ended)]
         for job in made:
-            tally.start(job)
+            counts.start(job)
             clock.now += seconds
-            tally.finish(job, "succeeded")
-        assert tally.counts().endswith(f"about {duration(left * seconds)} left")
+            counts.finish(job, "succeeded")
+        assert counts.text().endswith(f"about {duration(left * seconds)} left")
 
 
 def test_counts_are_said_when_the_last_has_started_or_a_place_is_taken(
@@ -79,5 +79,6 @@ def test_counts_are_said_when_the_last_has_started_or_a_place_is_taken(
     clock.now += 2
     said.finished(jobs[1], "succeeded", None)
     assert capsys.readouterr().out.splitlines() == [
-        "2 runs to do, 1 have a record already", "2/2 done, 0 running, 0 failed, about 0 s left",
-    ]  # fmt: skip
+        "2 runs to do, 1 have a record already",
+        "2/2 done, 0 running, 0 failed, about 0 s left",
+    ]

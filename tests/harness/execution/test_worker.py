@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from harness.execution import data_parallel
-from harness.execution import worker as working
+from harness.execution import job_runner as running
+from harness.execution.job_runner import JobRunner
+from harness.execution.messages import RunResult, WorkerConfig
 from harness.execution.run_job import failed_record
-from harness.execution.worker import RunResult, Worker, WorkerConfig
+from harness.execution.worker import Worker
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
@@ -41,8 +43,8 @@ def test_jobs_that_are_handed_out_together_are_trained_together(
         calls.append(("stacked", len(jobs)))
         return [ended(one, "It broke." if one.spec.seed == 0 else None) for one in jobs]
 
-    monkeypatch.setattr(working, "run_job", alone)
-    monkeypatch.setattr(working, "run_stack", stacked)
+    monkeypatch.setattr(running, "run_job", alone)
+    monkeypatch.setattr(running, "run_stack", stacked)
     config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=["symbench"])
     endings = Worker(config).run([job(seed=seed) for seed in reversed(range(count))])
     assert calls == [("alone", 1) if count == 1 else ("stacked", count)]
@@ -58,9 +60,13 @@ def test_jobs_that_are_handed_out_together_are_trained_together(
     ],
 )
 def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
-    granted: Resources, each: dict[str, float], backend: str, tmp_path: Path, job: MakeJob,
+    granted: Resources,
+    each: dict[str, float],
+    backend: str,
+    tmp_path: Path,
+    job: MakeJob,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     told: dict[str, Any] = {}
     store, run = Store(tmp_path), job(resources=granted)
 
@@ -73,7 +79,7 @@ def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
 
     monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
     config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[])
-    assert data_parallel.run_data_parallel(run, config, store).status == "succeeded"
+    assert data_parallel.run_data_parallel(run, JobRunner(config)).status == "succeeded"
     scaling = told["scaling_config"]
     assert (scaling.num_workers, scaling.use_gpu) == (granted.workers, granted.gpus > 0)
     assert scaling.resources_per_worker == each and told["torch_config"].backend == backend
@@ -92,7 +98,7 @@ def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(
 
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "empty_cache", frees_nothing)
-    monkeypatch.setattr(Worker, "run_job", fails)
+    monkeypatch.setattr(JobRunner, "run", fails)
     worker = Worker(WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[]))
     with pytest.raises(DeviceFailed):
         worker.run([job()])

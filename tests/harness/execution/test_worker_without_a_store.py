@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.errors import SymbenchError
-from harness.execution.worker import Worker, WorkerConfig
+from harness.execution.messages import WorkerConfig
+from harness.execution.worker import Worker
 from harness.records.store import Store
 
 GREET = """
 import sys
-from harness.execution.worker import WorkerConfig, Worker
+from harness.execution.messages import WorkerConfig
+from harness.execution.worker import Worker
 config = WorkerConfig(root=sys.argv[1], launch_id="one", executor="json:loads", command=["symbench"])
 print(Worker(config).start().host)
 """

@@ -17,8 +17,9 @@ from harness.execution.status import watch
 from harness.records import lease, remote
 from harness.records.opening import existing_store, open_store
 from harness.records.record import Record
-from harness.spec import Job, Resources, RunSpec
-from harness.training.results import Hooks, Outcome
+from harness.spec import Job, RunSpec
+from harness.training.context import RunContext
+from harness.training.results import Outcome
 from tests.harness.records.conftest import URL, Machine
 from tests.harness.synthetic import make_record
 
@@ -85,8 +86,8 @@ def test_a_run_goes_on_elsewhere_from_its_checkpoint(machine: Machine, monkeypat
             time.sleep(0.02)
         path.write_bytes(b"the last state")
 
-    def goes_on(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        assert checkpoint is not None and checkpoint.read_bytes() == b"the last state"
+    def goes_on(spec: RunSpec, context: RunContext) -> Outcome:
+        assert context.checkpoint is not None and context.checkpoint.path.read_bytes() == b"the last state"
         return Outcome(metrics={"mse": 0.5})
 
     record = run_job(Job(spec=spec, suite="s"), there, None, execute=goes_on)

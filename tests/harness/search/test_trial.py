@@ -21,7 +21,7 @@ from harness import registry
 from harness.errors import SymbenchError
 from harness.execution.placement import Shape
 from harness.execution.run_job import failed_record, now
-from harness.execution.worker import worker_info
+from harness.execution.same_code import worker_info
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.search import searching

@@ -14,9 +14,8 @@ from harness.execution.run_job import run_job
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.search.trial_training import NOT_TESTED, STOPPED, Report, TrialRun, reports, trained_task
-from harness.spec import Job, Resources, RunSpec
+from harness.spec import Job, RunSpec
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 from tasks.nbody import NBody
 from tasks.task import Dataset, Split
 from tests.harness.training.small_problems import particles_spec
@@ -54,7 +53,7 @@ def test_test_data_is_never_touched(asked: set[str], tmp_path: Path) -> None:
     assert (record.metrics, record.curve, record.notes) == ({}, (), (NOT_TESTED,))
     assert record.cost["parameters"] > 0
     with pytest.raises(PermissionError):  # the guard bites: an ordinary run does look
-        execute(SPEC, resources=Resources(), hooks=NullHooks())
+        execute(SPEC)
 
 
 def test_a_trial_validates_as_the_run_of_its_digest_does(tmp_path: Path) -> None:

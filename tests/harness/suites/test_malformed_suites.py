@@ -23,8 +23,8 @@ from harness.spec import Job, Resources
 from harness.suites.model import FOLDER, load
 from harness.suites.plan import plan
 from harness.suites.yaml_source import dump, parse
+from harness.training.context import RunContext
 from harness.training.execute import execute
-from harness.training.results import NullHooks
 
 CASES = 1_200
 TRAINED = 24
@@ -206,7 +206,7 @@ def trained(path: Path) -> int:
     """Train the first run of an accepted suite, and say how many were."""
     for job in load(path).expand().jobs[:1]:
         if cheap(job):
-            execute(job.spec, resources=Resources(chunk=job.resources.chunk), hooks=NullHooks())
+            execute(job.spec, RunContext.of(job.spec, Resources(chunk=job.resources.chunk)))
             return 1
     return 0
 

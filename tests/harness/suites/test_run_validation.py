@@ -18,7 +18,7 @@ from harness import registry
 from harness.errors import SymbenchError
 from harness.search.model import load as load_search
 from harness.suites.model import load as load_suite
-from harness.training.execute import new_model
+from harness.training.from_spec import new_model
 from harness.verification import verdicts
 from tasks.cards import TaskCard
 from tasks.symmetry import groups, names

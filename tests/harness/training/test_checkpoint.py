@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.training import checkpoint
+from harness.training.checkpoint import Checkpoint
 from harness.training.fit import load_optimizer, optimizer
 from tasks.protocol import Protocol
 from tests.harness.disk import Disk
@@ -16,20 +16,20 @@ from tests.harness.disk import Disk
 def test_a_checkpoint_is_synced_before_it_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, disk = tmp_path / "run.pt", Disk(tmp_path, monkeypatch)
     for number in range(2):
-        checkpoint.save(path, {"digest": "run", "number": number})
+        Checkpoint(path, "run").save({"number": number})
     assert disk.events == ["sync run.pt*", "move run.pt", "sync ."] * 2
     assert disk.unsafe() == []
-    assert checkpoint.load(path, "run") == {"digest": "run", "number": 1}
-    assert checkpoint.load(path, "another") is None
+    assert Checkpoint(path, "run").load() == {"digest": "run", "number": 1}
+    assert Checkpoint(path, "another").load() is None
 
 
 def test_what_cannot_be_saved_leaves_the_state_before_it(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    checkpoint.save(path, {"digest": "run", "number": 0})
+    Checkpoint(path, "run").save({"number": 0})
     with pytest.raises((AttributeError, TypeError), match="pickle"):
-        checkpoint.save(path, {"digest": "run", "number": lambda: 1})
+        Checkpoint(path, "run").save({"number": lambda: 1})
     assert [one.name for one in tmp_path.iterdir()] == ["run.pt"]
-    assert checkpoint.load(path, "run") == {"digest": "run", "number": 0}
+    assert Checkpoint(path, "run").load() == {"digest": "run", "number": 0}
 
 
 def test_step_counters_of_a_resumed_run_stay_on_the_cpu(tmp_path: Path) -> None:
@@ -38,8 +38,9 @@ def test_step_counters_of_a_resumed_run_stay_on_the_cpu(tmp_path: Path) -> None:
     descent = optimizer(trained.parameters(), settings)
     trained(torch.ones(3, 2)).sum().backward()
     descent.step()
-    checkpoint.save(tmp_path / "state", {"digest": "run", "optimizer": descent.state_dict()})
-    state = checkpoint.load(tmp_path / "state", "run")
+    checkpoint = Checkpoint(tmp_path / "state", "run")
+    checkpoint.save({"optimizer": descent.state_dict()})
+    state = checkpoint.load()
     assert state is not None
 
     elsewhere = torch.nn.Linear(2, 1, device="meta")

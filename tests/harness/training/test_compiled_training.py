@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from harness.spec import Resources
-from harness.training.execute import execute
-from harness.training.execute_stack import execute_stack
-from harness.training.results import NotStacked, NullHooks, Outcome
+from harness.training.context import RunContext
+from harness.training.execute import execute, execute_stack
+from harness.training.results import NotStacked, Outcome
 from tests.harness.training.small_problems import particles_spec
 
 pytestmark = pytest.mark.usefixtures("generated_data")
@@ -35,7 +34,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def outcome(method: str, **settings: Any) -> Outcome:
     spec = particles_spec(method, epochs=2, **settings)
     nothing_dropped = {"dropout": 0.0} if "dropout" in spec.base else {}  # masks would be others
-    return execute(replace(spec, base={**spec.base, **nothing_dropped}), resources=Resources(), hooks=NullHooks())
+    return execute(replace(spec, base={**spec.base, **nothing_dropped}))
 
 
 @pytest.mark.parametrize(
@@ -61,4 +60,4 @@ def test_compiling_is_part_of_what_a_run_is_and_the_digests_of_others_stay() -> 
 def test_networks_of_a_stack_are_not_compiled() -> None:
     specs = [particles_spec("gnn-ga", seed=seed, compile=True) for seed in (0, 1)]
     with pytest.raises(NotStacked, match="compiled one at a time"):
-        execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])
+        execute_stack(specs, [RunContext(), RunContext()])

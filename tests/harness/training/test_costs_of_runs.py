@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from harness.registry import resolve
-from harness.spec import Resources, RunSpec
+from harness.spec import RunSpec
 from harness.training import evaluate, paired, separation
 from harness.training import execute as execution
-from harness.training.execute import initialised
-from harness.training.results import NullHooks, Outcome
+from harness.training.context import RunContext
+from harness.training.from_spec import initialised
+from harness.training.results import Outcome
 from harness.training.stacked import StackedFit
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount
@@ -64,7 +65,7 @@ def spec_of(task: str, method: str, **settings: Any) -> RunSpec:
 
 def outcome(spec: RunSpec, problem: object, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     monkeypatch.setattr(execution, "problem_of", lambda spec: problem)
-    return execution.execute(spec, resources=Resources(), hooks=NullHooks())
+    return execution.execute(spec)
 
 
 def test_training_alone_is_timed_and_the_rate_is_of_its_examples(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +97,11 @@ def test_seeds_of_a_stack_share_the_time_that_it_takes(clock: Clock) -> None:
     problem = Slow(clock)
     models = [initialised(spec_of("teacher_graph_invariant", "gin"), problem).double() for _ in range(3)]
     protocol = Protocol(epochs=4, batch_size=10, lr=1e-12, train_samples=1, valid_samples=1)
-    fit = StackedFit(
-        models, problem, protocol, seeds=(0, 1, 2), device=CPU, dtype=torch.float64, hooks=[NullHooks()] * 3
-    )  # fmt: skip
+    fit = StackedFit(models, problem, protocol, [RunContext(dtype=torch.float64)] * 3, seeds=(0, 1, 2))
     running = iter([[0, 1, 2], [0, 1, 2], [1, 2], [2], []])
     fit._running = lambda: next(running)  # type: ignore[method-assign]
     fit.run()
-    seconds = [progress.train_seconds for progress in fit.progress]
+    seconds = [state.train_seconds for state in fit.states]
     assert seconds == pytest.approx([4 / 3 + 4 / 3, 4 / 3 + 4 / 3 + 2, 4 / 3 + 4 / 3 + 2 + 4])
 
 
@@ -122,13 +121,13 @@ def test_comparisons_time_the_training_of_every_pair(clock: Clock, monkeypatch: 
 
 
 def test_separation_times_its_embeddings(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = separation.finite
+    whole = separation.check_finite
 
     def finite(values: Tensor, *words: str) -> Tensor:
         clock.now += 1
         return whole(values, *words)
 
-    monkeypatch.setattr(separation, "finite", finite)
+    monkeypatch.setattr(separation, "check_finite", finite)
     task = FewGraphs()
     task.threshold = 1e9  # so that all are embedded under every initialisation
     cost = outcome(spec_of("graph8c", "gin", initialisations=3), task, monkeypatch).cost

@@ -40,9 +40,14 @@ def test_a_run_has_deterministic_kernels_or_none_and_fills_no_memory(
         torch.use_deterministic_algorithms(outside[0], warn_only=outside[1])
 
 
-@pytest.mark.parametrize(("kind", "before", "inside"), [
-    ("cuda", None, ":4096:8"), ("cuda", ":16:8", ":16:8"), ("cpu", None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "before", "inside"),
+    [
+        ("cuda", None, ":4096:8"),
+        ("cuda", ":16:8", ":16:8"),
+        ("cpu", None, None),
+    ],
+)
 def test_cublas_has_the_workspaces_with_which_its_sums_repeat(
     kind: str, before: str | None, inside: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,8 @@ from baselines.build import build
 from baselines.layers.batch_norm import BatchNorm
 from baselines.model import Model
 from harness.registry import method
+from harness.training.checkpoint import Checkpoint
+from harness.training.context import RunContext
 from harness.training.distributed import SINGLE_PROCESS, ProcessGroup
 from harness.training.fit import Fit
 from harness.training.results import NotFinite
@@ -66,20 +68,15 @@ def model(name: str) -> Model:
 
 def train(name: str, processes: ProcessGroup, path: Path | None = None, **settings: Any) -> tuple[Model, Rows]:
     network, rows = model(name), Rows()
-    fit = Fit(
-        network, Weighted({}), Protocol(**{**vars(PROTOCOL), **settings}), seed=3, device=torch.device("cpu"),
-        dtype=torch.float64, hooks=rows, path=path, digest="d", checkpoint_seconds=0.0, processes=processes,
-    )  # fmt: skip
-    fit.run()
+    checkpoint = Checkpoint(path, "d", 0.0) if path else None
+    context = RunContext(dtype=torch.float64, hooks=rows, checkpoint=checkpoint, processes=processes)
+    Fit(network, Weighted({}), Protocol(**{**vars(PROTOCOL), **settings}), context, seed=3).run()
     return network, rows
 
 
 def failure(processes: ProcessGroup) -> str:
     """What a run says that validates nothing."""
-    fit = Fit(
-        model("gin"), Unvalidated({}), PROTOCOL, seed=3, device=torch.device("cpu"), dtype=torch.float64, hooks=Rows(),
-        processes=processes,
-    )  # fmt: skip
+    fit = Fit(model("gin"), Unvalidated({}), PROTOCOL, RunContext(dtype=torch.float64, processes=processes), seed=3)
     with pytest.raises(NotFinite) as failed:
         fit.run()
     return str(failed.value)
@@ -135,7 +132,7 @@ def test_two_processes_go_on_from_their_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(7, 2), (5, 3), (8, 4), (3, 3)])
 def test_shares_cover_a_batch_once(count: int, size: int) -> None:
-    shares = [ProcessGroup(rank, size).share(count) for rank in range(size)]
+    shares = [ProcessGroup(rank, size).shard(count) for rank in range(size)]
     assert [place for share in shares for place in range(count)[share]] == list(range(count))
     assert max(share.stop - share.start for share in shares) == math.ceil(count / size)
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.spec import Resources
+from harness.training import supervised
 from harness.training.evaluate import curve, equivariance_errors, estimates
 from harness.training.execute import execute
 from harness.training.memory import device_peak, peak_memory, reset_device_peak
-from harness.training.results import NullHooks
 from tests.harness.training.small_problems import particles_spec
 
 CPU = torch.device("cpu")
@@ -74,7 +73,7 @@ def test_runs_measure_how_equivariant_they_are_at_every_number_of_samples() -> N
 
     def errors(method: str, **settings: object) -> list[float]:
         spec = particles_spec(method, epochs=1, curve_samples=(1, 16), curve_size=20, **settings)
-        curve = execute(spec, resources=Resources(), hooks=NullHooks()).curve
+        curve = execute(spec).curve
         return [point.equivariance for point in curve]
 
     first, last = errors("gnn-ga", curve_repeats=8)
@@ -113,8 +112,8 @@ def test_a_run_keeps_the_peak_of_its_training_on_an_accelerator(
     peak: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if peak is not None:
-        monkeypatch.setattr(sys.modules[execute.__module__], "device_peak", lambda device: peak)
-    outcome = execute(particles_spec("gnn-ga", epochs=1), resources=Resources(), hooks=NullHooks())
+        monkeypatch.setattr(supervised, "device_peak", lambda device: peak)
+    outcome = execute(particles_spec("gnn-ga", epochs=1))
     assert outcome.cost.get("train_peak_memory_bytes") == peak
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,17 @@ from baselines.model import Equivariant, Model, Prediction
 from harness.execution.run_job import run_job, run_stack
 from harness.records.store import Store
 from harness.spec import Job, Resources, RunSpec
-from harness.training import checkpoint, execute_stack
-from harness.training import execute as execution
-from harness.training.finite import finite
+from harness.training import from_spec, supervised
+from harness.training.checkpoint import Checkpoint
+from harness.training.context import RunContext
+from harness.training.execute import execute
+from harness.training.finite import check_finite
 from harness.training.fit import LOSS, Fit
 from harness.training.monitor import Monitor
 from harness.training.output_variance import variance_points
-from harness.training.results import Hooks, NotFinite, NullHooks, Outcome
+from harness.training.results import NotFinite, Outcome
 from harness.training.stacked import StackedFit
+from harness.training.supervised import SupervisedKind
 from harness.verification import universality, verdicts
 from tasks.protocol import Protocol
 from tasks.symmetry.noise import Generator, Noise
@@ -37,7 +40,7 @@ from tests.harness.training.witness import Witness
 pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
 TEST = 2 * MOST_EXAMPLES  # the key of the first test example
-WAY: Mapping[str, Any] = {"device": CPU, "dtype": torch.float64}
+DOUBLE = RunContext(dtype=torch.float64)
 Condition = Callable[[Structure, bool], Tensor]
 NOT_FINITE = [math.nan, math.inf, -math.inf]
 
@@ -75,7 +78,7 @@ def never(x: Structure, draws: bool) -> Tensor:
 
 def fit(network: Model, task: SupervisedTask, monitor: Monitor = LOSS, **settings: Any) -> Fit:
     plan = Protocol(**{"epochs": 4, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
-    return Fit(network.double(), task, plan, seed=0, hooks=NullHooks(), monitor=monitor, **WAY)
+    return Fit(network.double(), task, plan, DOUBLE, seed=0, monitor=monitor)
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
@@ -122,8 +125,8 @@ def test_what_is_not_trained_is_not_validated() -> None:
 
 def executed(monkeypatch: pytest.MonkeyPatch, condition: Condition, value: float, **settings: Any) -> Outcome:
     spec = particles_spec("egnn", curve_size=20, **settings)
-    monkeypatch.setattr(execution, "new_model", lambda spec, signature: Broken(signature, condition, value))
-    return execution.execute(spec, resources=Resources(), hooks=NullHooks())
+    monkeypatch.setattr(from_spec, "new_model", lambda spec, signature: Broken(signature, condition, value))
+    return execute(spec)
 
 
 @pytest.mark.parametrize("value", NOT_FINITE)
@@ -151,7 +154,7 @@ def test_a_run_whose_moved_predictions_are_not_finite_has_failed(monkeypatch: py
         seen = met.setdefault(int(x.key[0]), x.points)
         return torch.full((len(x),), not torch.equal(seen, x.points))
 
-    with pytest.raises(NotFinite, match="Predictions of the moved test set by the weights of epoch"):
+    with pytest.raises(NotFinite, match="Predictions of the transformed test set by the weights of epoch"):
         executed(monkeypatch, where_moved, math.nan)
 
 
@@ -175,10 +178,10 @@ def test_a_variance_of_what_is_not_finite_is_none(value: float) -> None:
 @pytest.mark.parametrize("value", NOT_FINITE)
 def test_one_number_of_an_example_is_enough(value: float) -> None:
     values = torch.randn(3, 2, 2)
-    assert finite(values, "values") is values
+    assert check_finite(values, "values") is values
     values[1, 1, 0] = value
     with pytest.raises(NotFinite, match="Values are not finite for 1 of 3 examples, the first of them example 1: try"):
-        finite(values, "values")
+        check_finite(values, "values")
 
 
 # Separations and comparisons
@@ -231,7 +234,7 @@ def job(seed: int = 0, **settings: Any) -> Job:
 
 
 def test_the_record_is_a_failure_without_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "new_model", lambda spec, signature: Broken(signature, always))
+    monkeypatch.setattr(from_spec, "new_model", lambda spec, signature: Broken(signature, always))
     store = Store(tmp_path)
     record = run_job(job(), store, None)
     assert record.status == "failed" and record.failure is not None
@@ -245,9 +248,9 @@ def test_a_failed_run_keeps_its_checkpoint_and_a_succeeded_one_drops_it(fails: b
     store, run = Store(tmp_path), job()
     state = {"digest": run.spec.digest, "epoch": 3}
 
-    def executor(spec: RunSpec, *, resources: Resources, hooks: Hooks, checkpoint: Path | None) -> Outcome:
-        assert checkpoint is not None
-        torch.save(state, checkpoint)
+    def executor(spec: RunSpec, context: RunContext) -> Outcome:
+        assert context.checkpoint is not None
+        torch.save(state, context.checkpoint.path)
         if fails:
             raise NotFinite("No validation loss is finite.")
         return Outcome(metrics={"mse": 1.0})
@@ -256,7 +259,7 @@ def test_a_failed_run_keeps_its_checkpoint_and_a_succeeded_one_drops_it(fails: b
     path = store.checkpoint_path(run.spec.digest)
     assert record.status == ("failed" if fails else "succeeded") and path.exists() is fails
     if fails:  # whole, as the next try will read it
-        assert checkpoint.load(path, run.spec.digest) == state
+        assert Checkpoint(path, run.spec.digest).load() == state
 
 
 class Spoilt(Equivariant):
@@ -277,9 +280,9 @@ def test_a_seed_of_a_stack_that_validates_nothing_fails_alone() -> None:
     """And says what it says alone."""
     task, plan = EdgeCount(), Protocol(epochs=2, batch_size=10)
     networks = [Spoilt(spoil).double() for spoil in (0.0, math.nan, 0.0)]
-    ends = StackedFit(networks, task, plan, seeds=(3, 0, 7), hooks=[NullHooks()] * 3, **WAY).run()
+    ends = StackedFit(networks, task, plan, [DOUBLE] * 3, seeds=(3, 0, 7)).run()
     with pytest.raises(NotFinite, match="No validation loss is finite, from epoch 0 to 1") as alone:
-        Fit(Spoilt(math.nan).double(), task, plan, seed=0, hooks=NullHooks(), **WAY).run()
+        Fit(Spoilt(math.nan).double(), task, plan, DOUBLE, seed=0).run()
     assert isinstance(ends[1], NotFinite) and str(ends[1]) == str(alone.value)
     assert [getattr(ends[place], "epoch", None) for place in (0, 2)] == [2, 2]
 
@@ -289,18 +292,20 @@ def test_a_seed_of_a_stack_that_is_not_finite_leaves_a_failed_record_of_its_own(
     when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def starts(spec: RunSpec, problem: SupervisedTask) -> Model:
-        network = execution.initialised(spec, problem)
+        network = from_spec.initialised(spec, problem)
         if when == "training" and spec.seed == 1:
             nn.init.constant_(next(network.parameters()), math.nan)
         return network
 
-    def outcome(spec: RunSpec, problem: Any, network: Model, *arguments: Any) -> Outcome:
+    whole = SupervisedKind.outcome
+
+    def outcome(kind: SupervisedKind, spec: RunSpec, problem: Any, network: Model, *arguments: Any) -> Outcome:
         if when == "test" and spec.seed == 1:
             nn.init.constant_(next(network.parameters()), math.nan)
-        return execution.trained_outcome(spec, problem, network, *arguments)
+        return whole(kind, spec, problem, network, *arguments)
 
-    monkeypatch.setattr(execute_stack, "initialised", starts)
-    monkeypatch.setattr(execute_stack, "trained_outcome", outcome)
+    monkeypatch.setattr(supervised, "initialised", starts)
+    monkeypatch.setattr(SupervisedKind, "outcome", outcome)
     records = run_stack([job(seed) for seed in range(3)], Store(tmp_path), lambda job: None)
     assert [record.status for record in records] == ["succeeded", "failed", "succeeded"]
     assert records[1].failure is not None and not records[1].metrics

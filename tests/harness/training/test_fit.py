@@ -16,13 +16,15 @@ from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, task
 from harness.spec import Resources, RunSpec
-from harness.training import checkpoint
-from harness.training.execute import execute, new_fit
+from harness.training.checkpoint import Checkpoint
+from harness.training.context import RunContext
+from harness.training.execute import execute
 from harness.training.fit import LOSS, Fit, FitState
 from harness.training.monitor import Monitor
 from harness.training.results import NotFinite, NullHooks, Outcome
 from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
+from harness.training.supervised import new_fit
 from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
@@ -66,10 +68,8 @@ def fit(
     model: Model, hooks: Recorder | None = None, path: Path | None = None, monitor: Monitor = LOSS, **settings: object
 ) -> Fit:
     protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
-    return Fit(
-        model, EdgeCount(), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks or NullHooks(), path=path,
-        digest="d", checkpoint_seconds=0.0, monitor=monitor,
-    )  # fmt: skip
+    context = RunContext(hooks=hooks or NullHooks(), checkpoint=Checkpoint(path, "d", 0.0) if path else None)
+    return Fit(model, EdgeCount(), protocol, context, seed=3, monitor=monitor)
 
 
 def timeless(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -107,28 +107,28 @@ def test_resumed_equals_uninterrupted(name: str, settings: dict[str, object], tm
 
 def test_a_run_killed_by_its_watcher_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     spec = particles_spec("mlp-ps")
-    expected = execute(spec, resources=Resources(), hooks=NullHooks())
+    expected = execute(spec)
     path = tmp_path / "state.pt"
-    checkpoint.save(path, {"digest": "of another run"})
-    outcome = execute(spec, resources=Resources(), hooks=NullHooks(), checkpoint=path)
+    Checkpoint(path, "of another run").save({})
+    outcome = execute(spec, RunContext.of(spec, checkpoint=path))
     assert without_timing(outcome) == without_timing(expected)
 
 
 @pytest.mark.parametrize("name", ["egnn", "transformer-ps", "gnn-fa", "mlp-canonical"])
 def test_same_digest_same_numbers(name: str) -> None:
     spec = particles_spec(name)
-    first = execute(spec, resources=Resources(), hooks=NullHooks())
+    first = execute(spec)
     torch.rand(17)  # whatever happened in the process before
-    again = execute(RunSpec.from_dict(spec.to_dict()), resources=Resources(), hooks=NullHooks())
+    again = execute(RunSpec.from_dict(spec.to_dict()))
     assert without_timing(again) == without_timing(first)
-    other = execute(particles_spec(name, seed=1), resources=Resources(), hooks=NullHooks())
+    other = execute(particles_spec(name, seed=1))
     assert other.metrics["mse"] != first.metrics["mse"]
 
 
 def test_chunks_are_no_part_of_the_outcome() -> None:
     spec = particles_spec("gnn-ga", train_samples=6, test_samples=8)
-    whole = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
-    chunked = execute(spec, resources=Resources(chunk=2), hooks=NullHooks()).metrics
+    whole = execute(spec).metrics
+    chunked = execute(spec, RunContext.of(spec, Resources(chunk=2))).metrics
     assert chunked["mse"] == pytest.approx(whole["mse"], rel=1e-4)
 
 
@@ -196,8 +196,7 @@ def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
     assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
     assert Monitor.of(task("peptides_func"), Protocol()) == Monitor("loss", "min")
     spec = particles_spec("egnn", monitor="metric")
-    fit = new_fit(spec, NBody(NBodySettings(**spec.task_params)), CPU, None, NullHooks(), None)
-    assert fit.monitor == Monitor("mse", "min")
+    assert new_fit(spec, NBody(NBodySettings(**spec.task_params)), RunContext()).monitor == Monitor("mse", "min")
 
 
 def test_patience_ends_training() -> None:
@@ -280,7 +279,7 @@ def test_a_gpu_that_is_not_there_is_named() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(RuntimeError, match="torch sees none"):
-        execute(particles_spec("egnn"), resources=Resources(gpus=0.5), hooks=NullHooks())
+        RunContext.of(particles_spec("egnn"), Resources(gpus=0.5))
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
@@ -288,18 +287,19 @@ def test_a_damaged_checkpoint_is_left_alone(
     damage: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "state.pt"
-    checkpoint.save(path, {"digest": "d", "numbers": torch.arange(4)})
-    loaded = checkpoint.load(path, "d")
+    checkpoint = Checkpoint(path, "d")
+    checkpoint.save({"numbers": torch.arange(4)})
+    loaded = checkpoint.load()
     assert loaded is not None and torch.equal(loaded["numbers"], torch.arange(4))
     path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
-    assert checkpoint.load(path, "d") is None
+    assert checkpoint.load() is None
     assert "cannot be read" in caplog.text
 
 
 def test_checkpoints_execute_no_code(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     torch.save({"digest": "d", "model": Protocol(epochs=1)}, path)
-    assert checkpoint.load(path, "d") is None
+    assert Checkpoint(path, "d").load() is None
 
 
 def test_streams_of_chance_are_separate_and_repeatable() -> None:
@@ -313,15 +313,15 @@ def test_the_deviation_over_repeats_is_that_of_the_repeats_at_hand(monkeypatch: 
     told = iter([0.0, 1.0, 5.0, 4.0, 5.0])  # the validation, then plain and moved in turn
     monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(told, 0.0)})
     spec = particles_spec("egnn", epochs=1, test_repeats=2)
-    metrics = execute(spec, resources=Resources(), hooks=NullHooks()).metrics
+    metrics = execute(spec).metrics
     assert (metrics["mse"], metrics["mse_std"]) == (2.5, 1.5)
-    assert (metrics["mse_transformed"], metrics["mse_moved_std"]) == (5.0, 0.0)
+    assert (metrics["mse_transformed"], metrics["mse_transformed_std"]) == (5.0, 0.0)
 
 
 def test_moved_test_sets_show_who_has_learned_a_pose() -> None:
-    symmetric = execute(particles_spec("egnn"), resources=Resources(), hooks=NullHooks()).metrics
+    symmetric = execute(particles_spec("egnn")).metrics
     assert symmetric["mse_transformed"] == pytest.approx(symmetric["mse"], rel=1e-4)
-    posed = execute(particles_spec("mlp-none"), resources=Resources(), hooks=NullHooks()).metrics
+    posed = execute(particles_spec("mlp-none")).metrics
     assert abs(posed["mse_transformed"] / posed["mse"] - 1) > 1e-3
     assert math.isfinite(posed["mse_transformed"])
 

@@ -9,11 +9,10 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from baselines.bases.transformer import encoder
 from harness import registry
-from harness.spec import Resources
 from harness.training.evaluate import cost
-from harness.training.execute import execute, new_model
+from harness.training.execute import execute
 from harness.training.flops import flops
-from harness.training.results import NullHooks
+from harness.training.from_spec import new_model
 from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tests.harness.training.small_problems import EdgeCount, particles_spec
@@ -89,5 +88,5 @@ def test_padding_changes_no_count(method: str) -> None:
 
 @pytest.mark.usefixtures("generated_data")
 def test_a_run_keeps_its_count() -> None:
-    outcome = execute(particles_spec("gnn-fa", epochs=1), resources=Resources(), hooks=NullHooks())
+    outcome = execute(particles_spec("gnn-fa", epochs=1))
     assert outcome.cost["flops_per_example"] > 0

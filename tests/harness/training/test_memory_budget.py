@@ -79,10 +79,14 @@ def test_the_vision_transformer_of_suite_standard_takes_what_that_of_paper_does(
         found = [job for job in load_suite(suite).expand().jobs if job.spec.task == "pattern"]
         large = {job.spec.method: job for job in found if job.spec.method.startswith("vit-")}
         return {
-            name: (job.resources.chunk, job.spec.settings.batch_size, job.spec.settings.train_samples,
-                   most_samples(job.spec))
+            name: (
+                job.resources.chunk,
+                job.spec.settings.batch_size,
+                job.spec.settings.train_samples,
+                most_samples(job.spec),
+            )
             for name, job in large.items()
-        }  # fmt: skip
+        }
 
     assert sizes("standard") == sizes("paper")
 
@@ -116,9 +120,7 @@ def _numbers(line: str) -> list[float]:
 
 
 @pytest.mark.parametrize("name", ["gcn", "mlp-ga", "gin_id-ps"])
-def test_what_is_counted_without_numbers_is_what_a_real_batch_takes(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_counted_without_numbers_is_what_a_real_batch_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the shapes of an accelerator, which do not follow the data."""
     for module in FOLLOW_DATA:
         monkeypatch.setattr(f"{module}.may_follow_data", lambda values: False)

@@ -12,14 +12,17 @@ from torch import nn
 from baselines.symmetrized import Symmetrized
 from harness.registry import methods, resolve, task, tasks
 from harness.spec import RunSpec
+from harness.training.context import RunContext
 from harness.training.device import deterministic
-from harness.training.execute import new_fit, new_model, problem_of
+from harness.training.execute import problem_of
 from harness.training.fit import Fit, FitState
-from harness.training.results import NullHooks
+from harness.training.from_spec import new_model
 from harness.training.stacked import StackedFit
+from harness.training.supervised import new_fit
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
+from tasks.task import SupervisedTask
 from tests.harness.training.small_problems import EdgeCount
 
 pytestmark = pytest.mark.usefixtures("generated_data")
@@ -42,13 +45,20 @@ def families(task_name: str) -> list[str]:
 def spec(task_name: str, method_name: str, **settings: object) -> RunSpec:
     few = {"epochs": 5, "batch_size": 10, "train_samples": 2, "valid_samples": 8, "validate_every": 1, "lr": 3e-3}
     return resolve(
-        task_name, method_name, "quick", 0, task_params=EXAMPLES, base=NARROW.get(methods()[method_name].base.name),
+        task_name,
+        method_name,
+        "quick",
+        0,
+        task_params=EXAMPLES,
+        base=NARROW.get(methods()[method_name].base.name),
         settings={**few, "warmup_epochs": 0, "schedule": "constant", "precision": "bfloat16", **settings},
-    )  # fmt: skip
+    )
 
 
 def fit(run: RunSpec) -> Fit:
-    return new_fit(run, problem_of(run), CPU, None, NullHooks(), None)
+    problem = problem_of(run)
+    assert isinstance(problem, SupervisedTask)
+    return new_fit(run, problem, RunContext.of(run))
 
 
 def fit_on_edge_counts(method_name: str) -> Fit:
@@ -56,7 +66,7 @@ def fit_on_edge_counts(method_name: str) -> Fit:
     run, problem = spec("teacher_graph_invariant", method_name), EdgeCount()
     torch.manual_seed(0)
     model = new_model(run, problem.signature)
-    return Fit(model, problem, run.settings, seed=0, device=CPU, dtype=torch.float32, hooks=NullHooks())
+    return Fit(model, problem, run.settings, RunContext(), seed=0)
 
 
 def assert_learns(training: Fit) -> None:
@@ -116,9 +126,13 @@ def test_predictions_losses_and_group_elements_are_in_single_precision() -> None
 def test_canonicalization_stays_symmetric(task_name: str, params: dict[str, int]) -> None:
     """In bfloat16 most scores would tie, and chance would choose between the nodes."""
     run = resolve(
-        task_name, "mlp-canonical", "quick", 0, task_params=EXAMPLES | params,
+        task_name,
+        "mlp-canonical",
+        "quick",
+        0,
+        task_params=EXAMPLES | params,
         settings={"epochs": 2, "batch_size": 10, "train_samples": 1, "precision": "bfloat16"},
-    )  # fmt: skip
+    )
     training = fit(run)
     training.run()
     x: Structure = training.validation.inputs[:]  # type: ignore[assignment]
@@ -141,13 +155,11 @@ def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
     for run in runs:
         torch.manual_seed(run.seed)
         models.append(new_model(run, problem.signature))
-    stack = StackedFit(
-        copy.deepcopy(models), problem, runs[0].settings, seeds=[0, 1], device=CPU, dtype=torch.float32,
-        hooks=[NullHooks(), NullHooks()],
-    )  # fmt: skip
+    contexts = [RunContext(), RunContext()]
+    stack = StackedFit(copy.deepcopy(models), problem, runs[0].settings, contexts, seeds=[0, 1])
     for run, model, together in zip(runs, models, stack.run(), strict=True):
         assert isinstance(together, FitState)
-        training = Fit(model, problem, run.settings, seed=run.seed, device=CPU, dtype=torch.float32, hooks=NullHooks())
+        training = Fit(model, problem, run.settings, RunContext(), seed=run.seed)
         alone = training.run()
         ours, expected = ([values["validation/loss"] for _, values in one.history] for one in (together, alone))
         assert ours == pytest.approx(expected, rel=0.1)

@@ -22,8 +22,8 @@ from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task
 from harness.suites.model import load as load_suite
+from harness.training.context import RunContext
 from harness.training.fit import Fit
-from harness.training.results import NullHooks
 from tasks.catalogue.geometry import NBodySettings
 from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
 from tasks.catalogue.nodes import PatternSettings
@@ -42,25 +42,72 @@ WAITING = {
     "gated_gcn": "lists of edges are as long as there are edges",
     "gps": "lists of edges are as long as there are edges",
 }
-WAITS = frozenset({
-    "_linalg_check_errors", "_linalg_eigh", "_linalg_eigvals", "_linalg_svd", "_local_scalar_dense", "_unique2",
-    "bincount", "equal", "is_nonzero", "linalg_eig", "masked_select", "nonzero", "unique_consecutive", "unique_dim",
-})  # fmt: skip
+WAITS = frozenset(
+    {
+        "_linalg_check_errors",
+        "_linalg_eigh",
+        "_linalg_eigvals",
+        "_linalg_svd",
+        "_local_scalar_dense",
+        "_unique2",
+        "bincount",
+        "equal",
+        "is_nonzero",
+        "linalg_eig",
+        "masked_select",
+        "nonzero",
+        "unique_consecutive",
+        "unique_dim",
+    }
+)
 """What an accelerator is waited for: an error, a number or a shape is read off it."""
-SORTS = frozenset({
-    "_index_put_impl", "_unsafe_index_put", "embedding_dense_backward", "index_add", "index_copy", "index_put",
-    "index_reduce", "masked_scatter", "put", "scatter", "scatter_add", "scatter_reduce",
-})  # fmt: skip
+SORTS = frozenset(
+    {
+        "_index_put_impl",
+        "_unsafe_index_put",
+        "embedding_dense_backward",
+        "index_add",
+        "index_copy",
+        "index_put",
+        "index_reduce",
+        "masked_scatter",
+        "put",
+        "scatter",
+        "scatter_add",
+        "scatter_reduce",
+    }
+)
 """What has no deterministic kernel on CUDA but one that sorts all indices first, gradients of gathers included."""
-RAISES = frozenset({
-    "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "_ctc_loss_backward", "_embedding_bag_backward",
-    "adaptive_max_pool2d_backward", "avg_pool3d_backward", "cumsum", "fractional_max_pool2d_backward",
-    "fractional_max_pool3d_backward", "grid_sampler_2d_backward", "grid_sampler_3d_backward", "histc", "kthvalue",
-    "max_unpool2d", "max_unpool3d", "median", "nanmedian", "nll_loss2d_backward", "nll_loss2d_forward",
-    "reflection_pad1d_backward", "reflection_pad2d_backward", "reflection_pad3d_backward",
-    "upsample_bicubic2d_backward", "upsample_bilinear2d_backward", "upsample_linear1d_backward",
-    "upsample_trilinear3d_backward",
-})  # fmt: skip
+RAISES = frozenset(
+    {
+        "_adaptive_avg_pool2d_backward",
+        "_adaptive_avg_pool3d_backward",
+        "_ctc_loss_backward",
+        "_embedding_bag_backward",
+        "adaptive_max_pool2d_backward",
+        "avg_pool3d_backward",
+        "cumsum",
+        "fractional_max_pool2d_backward",
+        "fractional_max_pool3d_backward",
+        "grid_sampler_2d_backward",
+        "grid_sampler_3d_backward",
+        "histc",
+        "kthvalue",
+        "max_unpool2d",
+        "max_unpool3d",
+        "median",
+        "nanmedian",
+        "nll_loss2d_backward",
+        "nll_loss2d_forward",
+        "reflection_pad1d_backward",
+        "reflection_pad2d_backward",
+        "reflection_pad3d_backward",
+        "upsample_bicubic2d_backward",
+        "upsample_bilinear2d_backward",
+        "upsample_linear1d_backward",
+        "upsample_trilinear3d_backward",
+    }
+)
 """What has no deterministic kernel on CUDA, by ``torch.use_deterministic_algorithms``; of ``cumsum`` that of floats."""
 PARTICLES = NBodySettings(train=12, validation=12, test=12, data_seed=0)
 PATTERNS = PatternSettings(data="generated", nodes=12, train=12, validation=4, test=4, patterns=2)
@@ -85,8 +132,14 @@ PUBLISHED = {
 }
 PAIRS = sorted(pair for pair in FITTING | PUBLISHED if not pair[1].endswith(tuple(WAITING)))
 TINY = {
-    "width": 12, "layers": 2, "widths": [8], "heads": 2, "sinkhorn_steps": 2, "grid": 3, "weights": "random",
-}  # fmt: skip
+    "width": 12,
+    "layers": 2,
+    "widths": [8],
+    "heads": 2,
+    "sinkhorn_steps": 2,
+    "grid": 3,
+    "weights": "random",
+}
 
 pytestmark = pytest.mark.usefixtures("generated_data", "small_molecules")
 
@@ -105,7 +158,7 @@ def fit(task_name: str, method_name: str, device: torch.device, **settings: Any)
     problem = TASKS[task_name]()
     model = small_model(task_name, problem, method_name).to(device).train()
     protocol = Protocol(**{"epochs": 2, "batch_size": 4, "train_samples": 2, "clip_norm": 0.1, **settings})
-    return Fit(model, problem, protocol, seed=0, device=device, dtype=torch.float32, hooks=NullHooks())
+    return Fit(model, problem, protocol, RunContext(device=device), seed=0)
 
 
 class Watch(TorchDispatchMode):

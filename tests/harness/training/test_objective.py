@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from baselines.build import build
 from baselines.model import Model, Prediction
 from harness.registry import method
+from harness.training.context import RunContext
 from harness.training.evaluate import draw, predict
 from harness.training.fit import Fit, optimizer, optimizer_step
 from harness.training.results import NullHooks
@@ -37,6 +38,10 @@ class Rows:
         self.rows.append(dict(values))
 
 
+def double(hooks: Any = None) -> RunContext:
+    return RunContext(dtype=torch.float64, hooks=hooks or NullHooks())
+
+
 def model(name: str, **sampler: Any) -> Model:
     card, task = method(name), EdgeCount()
     torch.manual_seed(0)
@@ -46,9 +51,7 @@ def model(name: str, **sampler: Any) -> Model:
 
 def trained(network: Model, hooks: Any = None, **settings: Any) -> Model:
     protocol = Protocol(**{"epochs": 1, "batch_size": 40, "train_samples": 2, "valid_samples": 2, **settings})
-    Fit(
-        network, Indifferent({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=hooks or NullHooks()
-    ).run()  # fmt: skip
+    Fit(network, Indifferent({}), protocol, double(hooks), seed=0).run()
     return network
 
 
@@ -73,9 +76,7 @@ def test_training_lowers_the_entropy_of_what_is_soft(stack: bool) -> None:
             trained(network, rows, **settings)
         else:
             protocol = Protocol(**settings, train_samples=2, valid_samples=2)
-            StackedFit(
-                [network], Indifferent({}), protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[rows]
-            ).run()  # fmt: skip
+            StackedFit([network], Indifferent({}), protocol, [double(rows)], seeds=(0,)).run()
         return [row["train/entropy"] for row in rows.rows]
 
     falling, free = entropies(1.0), entropies(0.0)
@@ -130,7 +131,7 @@ def test_the_logged_loss_is_the_mean_over_steps_of_the_loss_of_each_batch() -> N
     rows = Rows()
     protocol = Protocol(epochs=2, max_steps=3, batch_size=30, train_samples=2, valid_samples=2, lr=0.0625)
     network = model("mlp-ps", entropy_weight=7.0)
-    Fit(network, Told({}), protocol, seed=0, device=CPU, dtype=torch.float64, hooks=rows).run()
+    Fit(network, Told({}), protocol, double(rows), seed=0).run()
     assert [row["train/loss"] for row in rows.rows] == [5.0, 4.0] and rows.rows[0]["train/lr"] == 0.0625
     assert rows.rows[0]["validation/loss"] == 1.0 and math.isfinite(rows.rows[0]["validation/mse"])
 
@@ -140,12 +141,12 @@ def test_what_is_logged_or_measured_holds_no_graph(name: str) -> None:
     """Else an epoch would keep everything that its steps have computed."""
     network, task = model(name), EdgeCount()
     protocol = Protocol(epochs=1, batch_size=10, train_samples=3, valid_samples=2)
-    fit = Fit(network, task, protocol, seed=0, device=CPU, dtype=torch.float64, hooks=NullHooks())
+    fit = Fit(network, task, protocol, double(), seed=0)
     batch, noise = fit.train[torch.arange(10)], torch.Generator().manual_seed(0)
     values = [*fit.step(batch, noise).values(), *network.train()(batch[0], 3, noise).statistics.values()]
     values += [predict(network, batch[0], 2, 4, noise), draw(network, batch[0], 2, 4, noise)]
     assert len(values) > 2 and not any(value.requires_grad for value in values)
-    stack = StackedFit([model(name)], task, protocol, seeds=(0,), device=CPU, dtype=torch.float64, hooks=[NullHooks()])
+    stack = StackedFit([model(name)], task, protocol, [double()], seeds=(0,))
     stacked = stack._step(torch.arange(10)[None], [noise])
     assert not any(value.requires_grad for value in (*stacked.values(), stack._predictions()))
 

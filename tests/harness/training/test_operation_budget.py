@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.registry import resolve
 from harness.spec import RunSpec
-from harness.training.execute import initialised
+from harness.training.from_spec import initialised
 from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.symmetry import sinkhorn

@@ -18,14 +18,16 @@ from baselines.model import Model
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve
 from harness.spec import Resources, RunSpec
-from harness.training import execute as executing
+from harness.training import probabilistic
 from harness.training.analysis import entropy_of_mean_permutation, mean_gradient_norm
+from harness.training.checkpoint import Checkpoint
+from harness.training.context import RunContext
 from harness.training.distributed import ProcessGroup
-from harness.training.execute import execute
-from harness.training.execute_stack import execute_stack
+from harness.training.execute import execute, execute_stack, problem_of
 from harness.training.fit import Fit
 from harness.training.output_variance import repeated, variance_point, variance_points
-from harness.training.results import NotStacked, NullHooks
+from harness.training.probabilistic import ProbabilisticKind
+from harness.training.results import NotStacked
 from harness.training.seeds import generator
 from tasks.protocol import Protocol
 from tasks.task import MOST_EXAMPLES, Dataset, Probabilistic
@@ -177,10 +179,8 @@ def test_the_mean_gradient_is_measured_in_full_precision() -> None:
 def trained(hooks: Recorder, path: Path | None = None, model: Model | None = None, **settings: Any) -> Model:
     model = model or network("mlp-ps", dropout=0.1).float()
     protocol = Protocol(epochs=4, batch_size=16, train_samples=2, valid_samples=2, **settings)
-    Fit(
-        model, Counted(), protocol, seed=3, device=CPU, dtype=torch.float32, hooks=hooks, path=path, digest="d",
-        checkpoint_seconds=0.0,
-    ).run()  # fmt: skip
+    context = RunContext(hooks=hooks, checkpoint=Checkpoint(path, "d", 0.0) if path else None)
+    Fit(model, Counted(), protocol, context, seed=3).run()
     return model
 
 
@@ -203,30 +203,43 @@ def test_measuring_by_epoch_changes_no_weight(tmp_path: Path) -> None:
 
 def small_spec(name: str = "mlp-ps", task: str = "exp_classify", **settings: Any) -> RunSpec:
     small = {
-        "epochs": 2, "train_size": 20, "valid_size": 6, "test_size": 6, "curve_samples": [1], "curve_size": 4,
-        "batch_size": 10, "train_samples": 1, "valid_samples": 1, "test_samples": 1, "validate_every": 1,
-        "variance_samples": [1, 4], "variance_repeats": 5,
-    }  # fmt: skip
+        "epochs": 2,
+        "train_size": 20,
+        "valid_size": 6,
+        "test_size": 6,
+        "curve_samples": [1],
+        "curve_size": 4,
+        "batch_size": 10,
+        "train_samples": 1,
+        "valid_samples": 1,
+        "test_samples": 1,
+        "validate_every": 1,
+        "variance_samples": [1, 4],
+        "variance_repeats": 5,
+    }
     chosen = {"task_params": {"data": "generated"}, "base": {"widths": [8]}} if task == "exp_classify" else {}
     return resolve(task, name, "quick", 0, settings={**small, **settings}, **chosen)
 
 
 def run(spec: RunSpec, **resources: Any) -> Any:
-    return execute(spec, resources=Resources(**resources), hooks=NullHooks())
+    return execute(spec, RunContext.of(spec, Resources(**resources)))
 
 
 def test_a_run_tells_both_stages_and_scores_as_without() -> None:
     spec = small_spec(precision="float64")
     outcome = run(spec)
     assert [(point.stage, point.samples) for point in outcome.output_variance] == [
-        ("initialised", 1), ("initialised", 4), ("trained", 1), ("trained", 4)
-    ]  # fmt: skip
+        ("initialised", 1),
+        ("initialised", 4),
+        ("trained", 1),
+        ("trained", 4),
+    ]
     entropies = {"permutation_entropy_initialised", "permutation_entropy_trained"}
     assert entropies <= outcome.metrics.keys()
     without = run(replace(spec, settings=replace(spec.settings, variance_samples=())))
     assert without.output_variance == ()
     assert {name: value for name, value in outcome.metrics.items() if name not in entropies} == without.metrics
-    (stacked,) = execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
+    (stacked,) = execute_stack([spec], [RunContext.of(spec)])
     assert not isinstance(stacked, Exception)
     for ours, theirs in zip(stacked.output_variance, outcome.output_variance, strict=True):
         assert ours.output_variance == pytest.approx(theirs.output_variance, rel=1e-6)
@@ -236,9 +249,9 @@ def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytes
     """Of the validation set, every repeat with draws of its own: what differs is what training did."""
     seen: list[Pass] = []
     task = Counted()
-    monkeypatch.setattr(executing, "initialised", lambda spec, problem: Witness(problem.signature, seen))
+    monkeypatch.setattr(probabilistic, "initialised", lambda spec, problem: Witness(problem.signature, seen))
     spec = small_spec(variance_repeats=2, valid_size=15)
-    executing._variance(spec, task, Witness(task.signature, seen), 1, CPU, None)
+    ProbabilisticKind().variance(spec, task, Witness(task.signature, seen), 1, RunContext.of(spec))
     stages = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     for ours, theirs in zip(*stages, strict=True):
         assert ours.keys == theirs.keys and torch.equal(ours.noise, theirs.noise)
@@ -249,8 +262,9 @@ def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytes
 def test_without_training_there_are_the_initial_weights_alone() -> None:
     outcome = run(small_spec(epochs=0), chunk=3)
     assert [(point.stage, point.samples) for point in outcome.output_variance] == [
-        ("initialised", 1), ("initialised", 4)
-    ]  # fmt: skip
+        ("initialised", 1),
+        ("initialised", 4),
+    ]
     trained_too = run(small_spec()).output_variance[:2]
     for ours, theirs in zip(outcome.output_variance, trained_too, strict=True):
         assert ours.loss_mean == pytest.approx(theirs.loss_mean, rel=1e-6)
@@ -264,9 +278,9 @@ def test_what_cannot_be_measured_is_refused_before_training() -> None:
         run(resolve("graph8c", "gin", "quick", 0, settings={"analysis_epochs": [1]}))
     spec = small_spec(analysis_epochs=[1])
     with pytest.raises(ValueError, match=r"Several workers .* set resources\.workers to 1"):
-        execute(spec, resources=Resources(), hooks=NullHooks(), processes=ProcessGroup(0, 2))
+        execute(spec, RunContext(processes=ProcessGroup(0, 2)))
     with pytest.raises(NotStacked, match="one network at a time"):
-        execute_stack([spec], resources=Resources(), hooks=[NullHooks()])
+        execute_stack([spec], [RunContext()])
 
 
 @pytest.mark.parametrize(
@@ -284,7 +298,7 @@ def test_settings_that_do_not_work(settings: dict[str, Any], sentence: str) -> N
 
 
 def test_every_task_that_offers_it_has_losses_whose_mean_is_its_loss() -> None:
-    task = executing.problem_of(small_spec())
+    task = problem_of(small_spec())
     assert isinstance(task, Probabilistic)
     predictions, targets = torch.randn(3, 20, 1), task.data("train")[:20][1]
     expected = torch.stack([task.loss(each, targets) for each in predictions])

@@ -15,10 +15,12 @@ from torch import Tensor
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method
-from harness.training import checkpoint, paired
+from harness.training import paired
+from harness.training.checkpoint import Checkpoint, State
+from harness.training.context import RunContext
+from harness.training.hotelling import critical_value, t_squared
 from harness.training.paired import PairedComparisons, siamese_loss
-from harness.training.results import NotFinite, NullHooks
-from harness.verification.hotelling import critical_value, t_squared
+from harness.training.results import NotFinite
 from tasks.graphs import constant_and_degree
 from tasks.protocol import Protocol
 from tasks.symmetry.groups import group
@@ -126,10 +128,8 @@ def comparisons(name: str, pairs: Mapping[str, Any], path: Path | None = None, *
     def new(signature: Signature) -> Model:
         return build(card, signature, ("S_n",), params, sampler)
 
-    return PairedComparisons(
-        new, FewPairs(pairs), group(("S_n",)), protocol, seed=0, device=CPU, dtype=torch.float64,
-        hooks=NullHooks(), path=path, digest="one",
-    )  # fmt: skip
+    context = RunContext(dtype=torch.float64, checkpoint=Checkpoint(path, "one", 0.0) if path else None)
+    return PairedComparisons(new, FewPairs(pairs), group(("S_n",)), protocol, context, seed=0)
 
 
 @pytest.mark.parametrize(("name", "separated"), [("gin", {"star"}), ("ppgn", {"star", "two triangles", "prism"})])
@@ -204,16 +204,15 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: pytest.
     pairs = HARD | EASY | SAME
     whole = comparisons("gin_id-ga", pairs, epochs=1)
     expected = whole.metrics()
-    monkeypatch.setattr(paired, "CHECKPOINT_SECONDS", 0.0)
     cut = comparisons("gin_id-ga", pairs, tmp_path / "state", epochs=1)
-    saved = checkpoint.save
+    save = Checkpoint.save
 
-    def once(path: Path, state: checkpoint.State) -> None:
-        saved(path, state)
+    def once(checkpoint: Checkpoint, state: State) -> None:
+        save(checkpoint, state)
         if len(state["statistics"]) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save", once)
+    monkeypatch.setattr(Checkpoint, "save", once)
     with pytest.raises(KeyboardInterrupt):
         cut.metrics()
     again = comparisons("gin_id-ga", pairs, tmp_path / "state", epochs=1)

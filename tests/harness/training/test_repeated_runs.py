@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from baselines.model import Model
-from harness.spec import Resources
-from harness.training import execute as execution
+from harness.training import supervised
 from harness.training.device import deterministic
-from harness.training.results import NullHooks
+from harness.training.execute import execute
 from tasks.symmetry.structure import Structure
 from tests.harness.training.small_problems import particles_spec
 from tests.harness.training.test_no_waiting import fit
@@ -75,6 +74,6 @@ def test_a_prediction_costs_what_it_costs_for_new_structures(monkeypatch: pytest
         return {}
 
     monkeypatch.setattr(Model, "prepared", remembered)
-    monkeypatch.setattr(execution, "cost", measured)
-    execution.execute(particles_spec("egnn", epochs=1), resources=Resources(), hooks=NullHooks())
+    monkeypatch.setattr(supervised, "cost", measured)
+    execute(particles_spec("egnn", epochs=1))
     assert [batch.ranks.shape[-1] for batch in seen] == [0]

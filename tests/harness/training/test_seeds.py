@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.spec import Resources
-from harness.training import execute as execution
+from harness.training import from_spec, scoring
+from harness.training.context import RunContext
+from harness.training.execute import execute
 from harness.training.fit import Fit
 from harness.training.paired import PairedComparisons
-from harness.training.results import NullHooks
 from harness.training.seeds import generator, reseed
 from harness.training.separation import Separation
 from harness.verification.equivariance import coordinates
@@ -31,14 +31,14 @@ from tests.harness.training.witness import Pass, Witness, count, numbers
 pytestmark = pytest.mark.usefixtures("generated_data")
 CPU = torch.device("cpu")
 BATCHES = 4  # of 10 examples in an epoch
-WAY: Mapping[str, Any] = {"device": CPU, "dtype": torch.float64, "hooks": NullHooks()}
+DOUBLE = RunContext(dtype=torch.float64)
 
 
 def trained(seed: int, epochs: int = 3) -> list[Pass]:
     seen: list[Pass] = []
     task = EdgeCount()
     protocol = Protocol(epochs=epochs, batch_size=10, train_samples=2, valid_samples=3)
-    Fit(Witness(task.signature, seen).double(), task, protocol, seed=seed, **WAY).run()
+    Fit(Witness(task.signature, seen).double(), task, protocol, DOUBLE, seed=seed).run()
     return seen
 
 
@@ -113,11 +113,11 @@ def executed(
     """A run's passes, the elements that moved its test set, and its metrics."""
     seen: list[Pass] = []
     drawn: list[Tensor] = []
-    known = execution.group_of(particles_spec("egnn"))
-    monkeypatch.setattr(execution, "new_model", lambda spec, signature: Witness(signature, seen))
-    monkeypatch.setattr(execution, "group_of", lambda spec: Recording(known, drawn))
+    known = from_spec.group_of(particles_spec("egnn"))
+    monkeypatch.setattr(from_spec, "new_model", lambda spec, signature: Witness(signature, seen))
+    monkeypatch.setattr(scoring, "group_of", lambda spec: Recording(known, drawn))
     spec = particles_spec("egnn", seed, **{"epochs": 2, "test_repeats": 3, "curve_size": 20, **settings})
-    metrics = execution.execute(spec, resources=Resources(), hooks=NullHooks()).metrics
+    metrics = execute(spec).metrics
     return seen, drawn, metrics
 
 
@@ -147,7 +147,7 @@ def test_training_validation_tests_and_curve_share_no_noise(monkeypatch: pytest.
     found = streams(seen)
     assert len(found) == 3 + 3 * 2 + 2
     assert_apart(found)
-    assert metrics["mse_std"] > 0 and metrics["mse_moved_std"] > 0
+    assert metrics["mse_std"] > 0 and metrics["mse_transformed_std"] > 0
     other = streams(executed(1, monkeypatch)[0])
     for name, passes in found.items():
         assert not numbers(passes) & numbers(other[name]), name
@@ -197,9 +197,7 @@ def separated(seed: int) -> tuple[dict[object, list[Pass]], Tensor]:
     task = FewGraphs()
     task.threshold = 1e9  # whatever is told apart is not looked at again
     protocol = Protocol(initialisations=3, test_samples=2, batch_size=60, curve_size=20, curve_samples=(1, 2))
-    run = Separation(
-        lambda: Witness(task.signature, seen), task, group(("S_n",)), protocol, seed=seed, **WAY
-    )  # fmt: skip
+    run = Separation(lambda: Witness(task.signature, seen), task, group(("S_n",)), protocol, DOUBLE, seed=seed)
     run.metrics()
     run.curve()
     assert not any(one.training for one in seen)
@@ -228,9 +226,7 @@ def compared(seed: int) -> list[Pass]:
 
     protocol = Protocol(epochs=2, batch_size=32, test_samples=2, train_samples=2)
     pairs = {**HARD, **EASY}
-    run = PairedComparisons(
-        new, FewPairs(pairs), group(("S_n",)), protocol, seed=seed, digest="one", **WAY
-    )  # fmt: skip
+    run = PairedComparisons(new, FewPairs(pairs), group(("S_n",)), protocol, DOUBLE, seed=seed)
     run.metrics()
     return seen
 
@@ -265,8 +261,8 @@ def test_a_generator_that_is_kept_draws_what_a_new_one_would(drawn: int, dtype: 
 
 
 def test_one_generator_serves_all_epochs_of_a_training() -> None:
-    task = EdgeCount({})
-    fit = Fit(Witness(task.signature, []).double(), task, Protocol(epochs=2, batch_size=10), seed=0, **WAY)
+    task = EdgeCount()
+    fit = Fit(Witness(task.signature, []).double(), task, Protocol(epochs=2, batch_size=10), DOUBLE, seed=0)
     kept = fit.noise
     fit.run()
     assert fit.noise is kept

@@ -16,7 +16,7 @@ import harness.training.separation
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, resolve
-from harness.spec import Resources
+from harness.training.context import RunContext
 from harness.training.evaluate import predict
 from harness.training.execute import execute
 from harness.training.memory import peak_memory
@@ -78,10 +78,8 @@ def separation(
     protocol = Protocol(
         initialisations=initialisations, test_samples=samples, batch_size=8, curve_size=20, curve_samples=(1, 4, 16)
     )
-    return Separation(
-        new, task, group(("S_n",)), protocol,
-        seed=0, device=CPU, dtype=torch.float64, hooks=hooks or NullHooks(), chunk=chunk,
-    )  # fmt: skip
+    context = RunContext(dtype=torch.float64, hooks=hooks or NullHooks(), chunk=chunk)
+    return Separation(new, task, group(("S_n",)), protocol, context, seed=0)
 
 
 def plain_counts(embeddings: Sequence[Tensor], threshold: float) -> list[int]:
@@ -290,11 +288,11 @@ def test_the_variance_of_the_curve_is_unbiased() -> None:
 def test_graph8c_end_to_end() -> None:
     """GIN is bounded by colour refinement: it cannot separate the 312 pairs that 1-WL does not (Balcilar et al.)."""
     spec = resolve("graph8c", "gin", "quick", 0, settings={"initialisations": 2, "batch_size": 2000})
-    outcome = execute(spec, resources=Resources(), hooks=NullHooks())
+    outcome = execute(spec)
     assert outcome.metrics["unseparated"] >= 312
     assert outcome.metrics["false_separations"] == 0
     assert outcome.cost["parameters"] > 0 and outcome.cost["peak_memory_bytes"] > 0
-    again = execute(spec, resources=Resources(), hooks=NullHooks())
+    again = execute(spec)
     assert dict(again.metrics) == dict(outcome.metrics)
 
 

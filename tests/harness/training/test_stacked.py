@@ -15,12 +15,11 @@ from torch.nn.utils import clip_grad_norm_
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method
-from harness.spec import Resources
-from harness.training.execute import execute
-from harness.training.execute_stack import execute_stack
+from harness.training.context import RunContext
+from harness.training.execute import execute, execute_stack
 from harness.training.fit import LOSS, Fit, FitState
 from harness.training.monitor import Monitor
-from harness.training.results import NotFinite, NotStacked, NullHooks, Outcome
+from harness.training.results import Hooks, NotFinite, NotStacked, Outcome
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
@@ -37,7 +36,6 @@ pytestmark = [
 SEEDS = (3, 0, 7)
 CPU = torch.device("cpu")
 TINY = {"width": 12, "layers": 1, "widths": [8], "heads": 2, "grid": 3, "weights": "random"}
-WAY = {"device": CPU, "dtype": torch.float64}
 
 
 class Recorder:
@@ -46,6 +44,10 @@ class Recorder:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.rows.append((step, dict(values)))
+
+
+def double(hooks: Hooks) -> RunContext:
+    return RunContext(dtype=torch.float64, hooks=hooks)
 
 
 def graphs() -> tuple[SupervisedTask, tuple[str, ...]]:
@@ -78,7 +80,7 @@ def alone(
     ends: list[FitState | NotFinite] = []
     for one, seed, hook in zip(models, SEEDS, hooks, strict=True):
         try:
-            ends.append(Fit(one, problem, settings, seed=seed, hooks=hook, monitor=monitor, **WAY).run())
+            ends.append(Fit(one, problem, settings, double(hook), seed=seed, monitor=monitor).run())
         except NotFinite as error:
             ends.append(error)
     return ends, hooks
@@ -88,7 +90,8 @@ def stacked(
     models: list[Model], problem: SupervisedTask, settings: Protocol, monitor: Monitor = LOSS
 ) -> tuple[list[FitState | NotFinite], list[Recorder]]:
     hooks = [Recorder() for _ in models]
-    return StackedFit(models, problem, settings, seeds=SEEDS, hooks=hooks, monitor=monitor, **WAY).run(), hooks
+    contexts = [double(hook) for hook in hooks]
+    return StackedFit(models, problem, settings, contexts, seeds=SEEDS, monitor=monitor).run(), hooks
 
 
 def assert_same_rows(ours: Recorder, expected: Recorder) -> None:
@@ -203,10 +206,10 @@ def test_every_network_draws_the_dropout_that_it_draws_alone() -> None:
 def test_a_stack_has_the_outcomes_of_its_runs(name: str) -> None:
     specs = [particles_spec(name, seed, precision="float64", patience=1, validate_every=2) for seed in (0, 1)]
     hooks = [Recorder() for _ in specs]
-    results = execute_stack(specs, resources=Resources(), hooks=hooks)
+    results = execute_stack(specs, [RunContext.of(spec, hooks=hook) for spec, hook in zip(specs, hooks, strict=True)])
     for spec, result, hook in zip(specs, results, hooks, strict=True):
         assert isinstance(result, Outcome)
-        expected = execute(spec, resources=Resources(), hooks=(watcher := Recorder()))
+        expected = execute(spec, RunContext.of(spec, hooks=(watcher := Recorder())))
         assert result.metrics == pytest.approx(dict(expected.metrics), rel=1e-6)
         assert [point.value for point in result.curve] == pytest.approx([p.value for p in expected.curve], rel=1e-6)
         assert result.cost.keys() == expected.cost.keys()
@@ -219,7 +222,7 @@ def test_what_torch_cannot_stack_is_refused_before_anything_is_logged() -> None:
     specs = [particles_spec("mlp-mfa", seed, epochs=1) for seed in (0, 1)]
     hooks = [Recorder() for _ in specs]
     with pytest.raises(NotStacked, match=r"^vmap"):
-        execute_stack(specs, resources=Resources(), hooks=hooks)
+        execute_stack(specs, [RunContext.of(spec, hooks=hook) for spec, hook in zip(specs, hooks, strict=True)])
     assert [hook.rows for hook in hooks] == [[], []]
 
 
@@ -235,11 +238,11 @@ def test_what_fails_midway_takes_the_stack_apart(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(StackedFit, "_epoch", fails)
     specs, hooks = [particles_spec("egnn", seed, epochs=3) for seed in (0, 1)], [Recorder(), Recorder()]
     with pytest.raises(NotStacked, match="failed to converge"):
-        execute_stack(specs, resources=Resources(), hooks=hooks)
+        execute_stack(specs, [RunContext.of(spec, hooks=hook) for spec, hook in zip(specs, hooks, strict=True)])
     assert all(hook.rows for hook in hooks)
 
 
 def test_a_run_that_fails_in_a_stack_leaves_the_others_alone() -> None:
     specs = [particles_spec("gnn-ga", seed, lr=1e9, epochs=5) for seed in (0, 1)]
-    results = execute_stack(specs, resources=Resources(), hooks=[NullHooks(), NullHooks()])
+    results = execute_stack(specs, [RunContext.of(spec) for spec in specs])
     assert all(isinstance(result, NotFinite) for result in results)

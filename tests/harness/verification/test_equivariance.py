@@ -195,9 +195,16 @@ def test_the_exponent_of_a_power_law_is_recovered(exponent: float) -> None:
 
 @pytest.mark.parametrize(
     ("slope", "error", "bias", "symmetry"),
-    [(-0.5, 0.02, 0.5, "Monte Carlo"), (-0.46, 0.02, 0.5, "Monte Carlo"), (-0.3, 0.02, 0.5, "none"),
-     (-0.7, 0.02, 0.5, "none"), (-0.5, 0.3, 0.5, "none"), (0.0, 0.01, 0.5, "none"), (-0.5, 0.02, 1e-4, "none")],
-)  # fmt: skip
+    [
+        (-0.5, 0.02, 0.5, "Monte Carlo"),
+        (-0.46, 0.02, 0.5, "Monte Carlo"),
+        (-0.3, 0.02, 0.5, "none"),
+        (-0.7, 0.02, 0.5, "none"),
+        (-0.5, 0.3, 0.5, "none"),
+        (0.0, 0.01, 0.5, "none"),
+        (-0.5, 0.02, 1e-4, "none"),
+    ],
+)
 def test_what_a_slope_says(slope: float, error: float, bias: float, symmetry: str) -> None:
     assert Equivariance(SAMPLES, (1.0,) * 4, slope, error, bias).symmetry == symmetry
 

@@ -127,7 +127,7 @@ def test_the_means_that_vary_most_are_taken() -> None:
     x = constant_and_degree(torch.stack([complete, star + star.T, path + path.T]))
     edges = turned_means(x, chance()).edge_scalars
     assert edges.sum((1, 2, 3)).allclose(torch.tensor(6.0, dtype=torch.float64)) and edges.var(0).max() > 0.01
-    with pytest.raises(ValueError, match="all alike"):
+    with pytest.raises(ValueError, match="all these inputs are equivalent"):
         signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
         examples(x[:1][torch.zeros(4, dtype=torch.long)], group(("S_n",)), signature, chance())
 
@@ -187,7 +187,7 @@ def test_an_error_of_one_is_that_of_zero_and_inputs_are_moved(
 ) -> None:
     """Whoever recalls targets by the input's number is right where these do not move with the input."""
     monkeypatch.setattr(universality, "STEPS", 1)
-    monkeypatch.setattr(universality, "STRETCH", 1)
+    monkeypatch.setattr(universality, "CHECK_EVERY", 1)
     x, symmetry = random_graphs(12, 8, padded=False), group(("S_n",))
     found = examples(x, symmetry, Signature.of(x, output, 1), chance(2))
     count = len(found.inputs)
