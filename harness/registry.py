@@ -8,11 +8,12 @@ cannot serve is left out with a warning.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from harness import renames
 from harness.errors import SymbenchError
 from harness.parameters import check_values, meant, normal, typed
 from harness.spec import RunSpec
@@ -70,8 +71,8 @@ def _plugged(kind: type[C]) -> list[C]:
 def _warn_of_faults() -> None:
     """Once a process, however often the cards are asked for."""
     for plugin in plugins():
-        if plugin.fault:
-            _log.warning(plugin.warning)
+        if plugin.warning:
+            _log.warning("%s", plugin.warning)
 
 
 def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
@@ -115,11 +116,31 @@ def task(name: str) -> TaskCard:
     return tasks()[name]
 
 
+def is_method(name: str) -> bool:
+    """Whether a method of that name is registered."""
+    return name in methods()
+
+
 def method(name: str) -> MethodCard:
-    """The method of that name, or a :class:`SymbenchError` that says why there is none."""
+    """The method of that name, or a :class:`SymbenchError` that says why there is none.
+
+    A name of an earlier version is replaced with a warning.
+    """
+    name = renamed_methods([name]).get(name, name)
     if name not in methods():
         raise SymbenchError(f"There is no method '{name}': {instead(name, 'method')}")
     return methods()[name]
+
+
+def renamed_methods(patterns: Iterable[str], warned: Collection[str] = ()) -> Mapping[str, str]:
+    """By name or glob of an earlier version, today's one: those of ``patterns`` that match no registered method.
+
+    Says so in one warning, but for those that were ``warned`` of before.
+    """
+    found = renames.replaced(patterns, methods())
+    if fresh := {old: new for old, new in found.items() if old not in warned}:
+        _log.warning("%s", renames.warning(fresh))
+    return found
 
 
 def resolve(

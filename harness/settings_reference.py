@@ -62,7 +62,8 @@ def entries(name: str, task_name: str | None = None) -> list[Entry]:
         return list(_of_pair(registry.task(task_name), registry.method(name)))
     if name in registry.tasks():
         return list(_of_task(registry.task(name)))
-    if name in registry.methods():
+    name = registry.renamed_methods([name]).get(name, name)
+    if registry.is_method(name):
         return list(_of_method(registry.method(name), {}))
     known = nearest(name, [*registry.tasks(), *registry.methods()])
     raise SymbenchError(f"There is no task and no method '{name}': {known}.")

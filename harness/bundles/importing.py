@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from harness import registry
 from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
 from harness.collate.reading import Unreadable, read_row
 from harness.errors import SymbenchError
@@ -18,6 +19,7 @@ from harness.records.layout import IMPORTED, record_folders
 from harness.records.parquet import read_parquet
 from harness.records.record import Status
 from harness.records.store import Store
+from harness.renames import current_record
 from harness.spec import digest_of
 from tasks.sources.atomic_files import make_folder, staged
 
@@ -78,7 +80,7 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
     fresh, known, repeated, differing = {}, 0, 0, 0
     for (digest, status), body in bundle.records.items():
         name = store.record_path(digest, status).name
-        values = json.loads(body)
+        values = _values(body)
         others = list(_others(store, digest, status))
         if values in others:
             known += 1
@@ -142,7 +144,13 @@ def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
         found.append(kept)
     for body in found:
         with contextlib.suppress(ValueError):
-            yield json.loads(body)
+            yield _values(body)
+
+
+def _values(body: bytes | str) -> Any:
+    """A record's JSON values, so that records of several versions can be compared."""
+    values = json.loads(body)
+    return current_record(values, registry.is_method) if isinstance(values, dict) else values
 
 
 def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:

@@ -124,10 +124,10 @@ def check(
     found = verdicts.subject(method, task, overrides or ())
     checks = verdicts.check(found, counts, universality)
     if as_json:
-        content = {"method": method, "task": task, "checks": [asdict(check) for check in checks]}
+        content = {"method": found.method.name, "task": task, "checks": [asdict(check) for check in checks]}
         typer.echo(json.dumps(content, indent=1))
     else:
-        _print_verdicts(f"{method} on {task}", checks)
+        _print_verdicts(f"{found.method.name} on {task}", checks)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import renames
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import SymbenchError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
+
+_log = logging.getLogger(__name__)
 
 
 @app.command()
@@ -83,7 +87,11 @@ def compare(
     from harness.tracking.server import HOST, PORT, compare_url_of
 
     opened = needed_store(store)
-    found = compare_runs(collate_tables(opened).runs, first, second, task)
+    runs = collate_tables(opened).runs
+    if names := renames.replaced([first, second], set(runs["method"])):
+        _log.warning("%s", renames.warning(names))
+        first, second = (names.get(name, name) for name in (first, second))
+    found = compare_runs(runs, first, second, task)
     if as_json:
         typer.echo(json.dumps(as_values(found), indent=1))
         return

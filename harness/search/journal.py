@@ -9,6 +9,7 @@ from typing import Any
 from harness import registry
 from harness.errors import SymbenchError
 from harness.records.store import Store
+from harness.renames import current_name
 from harness.search.model import Search
 from harness.search.space import Values
 from tasks.sources.atomic_files import publish
@@ -59,6 +60,8 @@ class Journal:
                 publish({path: json.dumps(wanted, indent=1).encode()})
             return
         found = json.loads(path.read_text(encoding="utf-8"))
+        if not registry.is_method(found["method"]):
+            found["method"] = current_name(found["method"])
         if other := [name for name in wanted if wanted[name] != found.get(name)]:
             raise SymbenchError(
                 f"The search '{search.name}' in {self._store.address} has other {', '.join(other)}: "

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import SymbenchError
+from harness.registry import renamed_methods
 from harness.search.model import Search
 from harness.search.space import Dimension
 from harness.search.validation import check
@@ -35,6 +36,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
         search = Search.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file, keys=_keys)) from error
+    for name in renamed_methods([search.method]).values():
+        search = search.model_copy(update={"method": name})
     check(search, file)
     return search
 

@@ -27,6 +27,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SymbenchError(sentence(error, file)) from error
+    suite = suite.under_current_names()
     check_names(suite, file)
     suite._file = file
     return suite

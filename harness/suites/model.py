@@ -96,6 +96,30 @@ class Suite(Defaults):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     overrides: list[Override] = Field(default_factory=list)
     _file: SuiteFile | None = PrivateAttr(default=None)
+    _renamed: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The names of earlier versions that its file holds, and those of today that are taken instead."""
+        return self._renamed
+
+    def under_current_names(self) -> Suite:
+        """The suite with today's names of methods, after one warning if it has others."""
+        patterns = [name for experiment in self.experiments for name in experiment.methods]
+        renamed = registry.renamed_methods([*patterns, *(override.method for override in self.overrides)])
+        if not renamed:
+            return self
+        experiments = [
+            experiment.model_copy(update={"methods": [renamed.get(name, name) for name in experiment.methods]})
+            for experiment in self.experiments
+        ]
+        overrides = [
+            override.model_copy(update={"method": renamed.get(override.method, override.method)})
+            for override in self.overrides
+        ]
+        suite = self.model_copy(update={"experiments": experiments, "overrides": overrides})
+        suite._renamed = renamed
+        return suite
 
     def expand(self) -> Expansion:
         """Every run once (of two equal runs the first is kept, with its resources) and the pairs that do not fit.

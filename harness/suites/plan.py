@@ -13,7 +13,7 @@ from harness.differences import describe, differing, flat
 from harness.errors import SymbenchError
 from harness.records.cost_estimates import Costs, Estimate
 from harness.records.plugin_code import others_of
-from harness.registry import check_implementations, plugins_of
+from harness.registry import check_implementations, plugins_of, renamed_methods
 from harness.spec import Job
 from harness.suites.labels import label
 from harness.suites.model import Misfit, Suite
@@ -114,6 +114,7 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     refuse_secrets(jobs)
     tasks = dict.fromkeys([job.spec.task for job in jobs] + [pair.task for pair in misfits])
     methods = dict.fromkeys([job.spec.method for job in jobs] + [pair.method for pair in misfits])
+    only = _under_current_names(only, suite.renamed)
     filters = [_Filter.parse(text, suite.name, tasks, methods) for text in only]
     if filters:
         jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
@@ -124,6 +125,16 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     statuses = store.statuses() if store is not None else {}
     states = {job.spec.digest: _STATES[statuses.get(job.spec.digest)] for job in jobs}
     return Plan(suite.name, jobs, states, misfits, _by_other_code(jobs, states, store))
+
+
+def _under_current_names(only: Sequence[str], warned: Mapping[str, str]) -> list[str]:
+    """The filters with today's names of methods, after one warning unless the suite has the same old names."""
+    filters = [[part.partition("=") for part in text.split(",")] for text in only]
+    patterns = [name.strip() for parts in filters for kind, _, name in parts if kind.strip() == "method"]
+    renamed = renamed_methods(patterns, warned)
+    return [
+        ",".join(kind + equals + renamed.get(name.strip(), name) for kind, equals, name in parts) for parts in filters
+    ]
 
 
 def _by_other_code(jobs: Sequence[Job], states: Mapping[str, State], store: Store | None) -> dict[str, list[Job]]:
