@@ -17,11 +17,6 @@ import networkx as nx
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "baselines", "tasks")
 HEAVY = {"ray", "mlflow", "polars", "plotly", "pydantic", "typer", "rich"}
-EXCEPTIONS = {
-    ("harness.execution.data_parallel", "harness.execution.worker"),
-}
-"""Imports that are not checked."""
-
 FLOORS = re.compile(r"^```text floors\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,7 +52,6 @@ def graph() -> nx.DiGraph:
     made = nx.DiGraph()
     made.add_nodes_from(files())
     made.add_edges_from((module, other) for module, other in edges if other not in (None, module))
-    made.remove_edges_from(EXCEPTIONS)
     return made
 
 
