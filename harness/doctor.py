@@ -34,6 +34,7 @@ class Finding:
 
 
 def symbench_version() -> str:
+    """The version of the installed package, or ``(not installed)``."""
     try:
         return version("symbench")
     except PackageNotFoundError:

@@ -24,6 +24,7 @@ def found_store(store: str) -> Store | None:
 
 
 def needed_store(store: str) -> Store:
+    """The store. Raises :class:`SymbenchError` if there is none."""
     opened = found_store(store)
     if opened is None:
         raise SymbenchError(
@@ -33,6 +34,7 @@ def needed_store(store: str) -> Store:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Prints rows as JSON or as a table; the table leaves out ``version``, ``direction`` and ``deviations``."""
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
@@ -41,6 +43,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 
 def cell(value: Any) -> str:
+    """The text of a value in a table; ``-`` for None."""
     if value is None:
         return "-"
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -25,7 +25,7 @@ JOIN_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Heartbeat:
+class Heartbeat(Progress):
     """A :class:`Progress` that also writes the state of the launch every :data:`PERIOD_SECONDS`.
 
     Two threads call ``write`` and ``usage``, so that a launch whose cluster is slow to answer does not look lost.

@@ -35,6 +35,7 @@ class LaunchResult:
     failed: dict[str, str] = field(default_factory=dict)
 
     def add(self, digest: str, status: Status, sentence: str | None) -> None:
+        """Adds a run; ``sentence`` is the reason of a failure."""
         if status == "succeeded":
             self.succeeded.append(digest)
         else:

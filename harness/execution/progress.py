@@ -76,7 +76,7 @@ class _Counts:
         return f"{self.ended}/{self.todo} done, {len(self.running)} running, {self.failed} failed, {left}"
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """Prints lines for logs and pipes: every failure, and the counts at most every ``seconds``.
 
     The counts are printed when a run starts after another has ended, or when a run ends and none is left to start.
@@ -120,7 +120,7 @@ class PlainProgress:
         self._console.print(redacted(text), markup=False, highlight=False, soft_wrap=True)
 
 
-class LiveProgress:
+class LiveProgress(Progress):
     """Shows a bar with the counts and the time left; failures and notes are printed above it."""
 
     def __init__(self, console: Console) -> None:

@@ -40,11 +40,14 @@ _log = logging.getLogger(__name__)
 class RunTracker(Protocol):
     """Mirrors a run elsewhere while it is computed. If it raises an error, the run continues without it."""
 
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Logs the metrics of a step."""
 
-    def finish(self, record: Record, artifacts: Mapping[str, str]) -> None: ...
+    def finish(self, record: Record, artifacts: Mapping[str, str]) -> None:
+        """Ends the run with its record and the texts of ``artifacts`` by file name."""
 
-    def abandon(self) -> None: ...
+    def abandon(self) -> None:
+        """Ends the run without a record."""
 
 
 def run_job(

@@ -46,6 +46,7 @@ def _count(value: Any) -> Complaint:
 
 
 def count_or_none(value: Any) -> Complaint:
+    """Expects a positive integer or None."""
     return None if value is None or _count(value) is None else "a whole number from 1 on, or None"
 
 

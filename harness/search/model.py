@@ -48,6 +48,7 @@ class Search(StrictModel):
 
     @property
     def points(self) -> Space:
+        """The space of the settings that vary."""
         return Space(self.space)
 
     @property

@@ -76,6 +76,7 @@ def _shared(store: Store, name: str) -> Iterator[Path]:
 
 
 def title(search: Search) -> str:
+    """The title of the table of trials."""
     return f"{search.name}: {search.method} on {search.task}, validation {search.scored} ({search.mode})"
 
 

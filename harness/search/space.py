@@ -91,12 +91,15 @@ class Space:
         return math.prod(dimension.size for dimension in self._dimensions.values())
 
     def distributions(self) -> dict[str, BaseDistribution]:
+        """The distribution of each dimension in Optuna."""
         return {name: dimension.distribution() for name, dimension in self._dimensions.items()}
 
     def parameters(self, values: Values) -> dict[str, Any]:
+        """The parameters in Optuna of a point."""
         return {name: json.dumps(value) if self._chosen(name) else value for name, value in values.items()}
 
     def values(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The point with these parameters in Optuna."""
         return {name: json.loads(value) if self._chosen(name) else value for name, value in parameters.items()}
 
     def _chosen(self, name: str) -> bool:

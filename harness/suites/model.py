@@ -83,6 +83,7 @@ class Override(Choices):
     method: str = "all"
 
     def applies(self, task: str, method: str) -> bool:
+        """Returns True if both names match."""
         return bool(matching(self.task, [task])) and bool(matching(self.method, [method]))
 
 

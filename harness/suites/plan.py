@@ -50,6 +50,7 @@ class Plan:
     by_other_code: Mapping[str, Sequence[Job]] = field(default_factory=dict)
 
     def state(self, job: Job) -> State:
+        """The state of a run of the plan."""
         return self.states[job.spec.digest]
 
     def lines(self) -> list[Line]:
@@ -93,14 +94,17 @@ class Plan:
 
     @property
     def done(self) -> list[Job]:
+        """The runs that have a record of success."""
         return [job for job in self.jobs if self.state(job) == "done"]
 
     @property
     def failed(self) -> list[Job]:
+        """The runs that have a record of a failure."""
         return [job for job in self.jobs if self.state(job) == "failed"]
 
     @property
     def todo(self) -> list[Job]:
+        """The runs that a launch would run: new and failed ones."""
         return [job for job in self.jobs if self.state(job) != "done"]
 
 

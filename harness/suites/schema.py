@@ -169,7 +169,7 @@ def _merged(found: list[tuple[str, Setting]]) -> Schema:
 
 
 def _about(found: list[tuple[str, Setting]]) -> str:
-    """What the setting means, and its default by owner: ``... Default: 64 (mlp, gin), 32 (gnn).``"""
+    """The meaning of a setting and its default by owner, such as ``Width. Default: 64 (mlp, gin), 32 (gnn).``."""
     owners: dict[str, list[str]] = {}
     for owner, setting in found:
         owners.setdefault(json.dumps(setting.default), []).append(owner)
@@ -220,9 +220,11 @@ def _listed(name: str, description: str) -> Schema:
 
 
 def mapping(properties: Mapping[str, Schema], required: Iterable[str] = ()) -> Schema:
+    """The schema of a mapping that has no keys other than ``properties``."""
     needed = {"required": list(required)} if required else {}
     return {"type": "object", "additionalProperties": False, **needed, "properties": dict(properties)}
 
 
 def reference(name: str) -> Schema:
+    """A reference to a schema in ``$defs``."""
     return {"$ref": f"#/$defs/{name}"}

@@ -125,6 +125,7 @@ def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
 def check_pattern(
     pattern: str, kind: Literal["task", "method"], known: Collection[str], file: SuiteFile, at: Loc
 ) -> None:
+    """Raises :class:`SymbenchError` if the name or glob matches none of the ``known`` names."""
     if not matching(pattern, known):
         hint = registry.instead(pattern.replace("*", ""), kind)
         raise SymbenchError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
@@ -141,6 +142,7 @@ def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], fi
 
 
 def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
+    """Raises :class:`SymbenchError` for the first parameter that no selected card has, or whose value none accepts."""
     method_cards = [registry.method(name) for name in methods]
     parts: dict[str, list[TaskCard | BaseCard | SamplerCard]] = {
         "task_params": [registry.task(name) for name in tasks],
@@ -161,6 +163,7 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
 
 
 def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
+    """One value of an axis of a grid or space. Raises :class:`SymbenchError` for an unknown field or a wrong value."""
     section, _, field = name.partition(".")
     if section not in ("protocol", "settings", *PARAMS) or (section == "protocol") == bool(field):
         raise SymbenchError(located(file.where(at), f"{GRID}, not '{name}'"))

@@ -90,7 +90,7 @@ class Hooks(Protocol):
         """Receives the metrics of a step (an epoch of training, an initialisation of a separation test)."""
 
 
-class NullHooks:
+class NullHooks(Hooks):
     """Hooks that ignore everything."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

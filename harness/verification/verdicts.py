@@ -239,7 +239,7 @@ def _other_group(found: Subject) -> str:
 
 
 def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
-    """g'x for a random g' of the sampler's group and the symmetry of the base model, and g' in the sampler's group."""
+    """Returns g'x for a random g' of the group of the sampler and the base model, and g' in the sampler's group."""
     own = factors(sampler.group)
     names = {factor.name for factor in own}
     respected = [name for name in found.group if name in found.method.base.respects and name not in names]
