@@ -1,4 +1,4 @@
-"""What tells settings apart, in words: ``nodes=8, lr=0.001``."""
+"""Differences between settings as text: ``nodes=8, lr=0.001``."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _ABSENT = object()
 
 
 def describe(values: Mapping[str, Any]) -> str:
-    """``{"base.width": 64, "settings.lr": 0.1}`` as ``width=64, lr=0.1``; whole paths where two would read the same."""
+    """``{"base.width": 64, "settings.lr": 0.1}`` as ``width=64, lr=0.1``; whole paths if two short names are equal."""
     short = Counter(path.rsplit(".", 1)[-1] for path in values)
     named = ((path if short[tail := path.rsplit(".", 1)[-1]] > 1 else tail, values[path]) for path in sorted(values))
     return ", ".join(f"{name}={_plain(value)}" for name, value in named)
 
 
 def changes(spec: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """In which settings ``other`` is not ``spec``, seeds aside: ``there lr=0.1``."""
+    """The settings of ``other`` that differ from ``spec``, without the seed: ``there lr=0.1``."""
     flat_specs = [flat(without_seed(one)) for one in (spec, other)]
     there = {path: flat_specs[1].get(path, "absent") for path in differing(flat_specs)}
     return f"there {describe(there)}" if there else ""
 
 
 def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The paths at which not all of the flat ``settings`` are alike."""
+    """The paths at which the flat ``settings`` are not all equal."""
     settings = list(settings)
     if len(settings) < 2:
         return []
@@ -37,7 +37,7 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Mappings in mappings as one, with dotted names."""
+    """Flattens nested mappings to one with dotted names."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):

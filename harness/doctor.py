@@ -1,4 +1,4 @@
-"""What this installation has and lacks: one finding a line, each with what to do about it."""
+"""Checks of the installation: each finding has a status and advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; ``advice`` says what to do where it is not ok."""
+    """The result of one check; ``advice`` is what to do if it is not ok."""
 
     name: str
     status: Literal["ok", "warning", "problem"]
@@ -42,7 +42,7 @@ def symbench_version() -> str:
 
 
 def examine(store: str, *, deep: bool = False) -> list[Finding]:
-    """Everything a run needs; ``deep`` also starts a local Ray."""
+    """Checks everything that a run needs; ``deep`` also starts a local Ray."""
     return [*_versions(), *_plugins(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data(), *_weights()]
 
 
@@ -61,7 +61,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    """One finding a package, and one for each entry point of it that is left out."""
+    """One finding for each package, and one for each of its entry points that is left out."""
     from harness.registry import plugins
 
     serving: dict[str, list[str]] = {}
@@ -87,14 +87,14 @@ def _devices() -> Iterator[Finding]:
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         yield Finding("gpu", "ok", ", ".join(names))
     elif driven:
-        text = f"{', '.join(driven)}: there, but torch {torch.__version__} cannot use it"
+        text = f"{', '.join(driven)}: present, but torch {torch.__version__} cannot use it"
         yield Finding("gpu", "warning", text, "install torch's CUDA build and check CUDA_VISIBLE_DEVICES")
     else:
         yield Finding("gpu", "ok", "no GPU: runs use the CPU")
 
 
 def _driven_gpus() -> list[str]:
-    """What NVIDIA's driver knows of, whether torch can use it or not."""
+    """The GPUs that NVIDIA's driver lists, whether torch can use them or not."""
     import pynvml
 
     try:
@@ -125,7 +125,7 @@ def _ray(deep: bool) -> Iterator[Finding]:
     try:
         with cluster(None, preload=()):
             answer = ray.get(ray.remote(lambda: os.getpid()).remote(), timeout=RAY_SECONDS)
-    except Exception as error:  # whatever keeps Ray from working is what is to be told
+    except Exception as error:  # Ray may fail with any error, which is reported
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         advice = "look for full disks, low memory or a firewall on the loopback interface"
         yield Finding("local ray", "problem", f"a local Ray did not work: {reason}", advice)
@@ -143,7 +143,8 @@ def _mlflow(store: str) -> Iterator[Finding]:
         parts = urlsplit(uri)
         port = parts.port or PORTS.get(parts.scheme.partition("+")[0])
     except ValueError as error:
-        yield Finding("mlflow store", "problem", f"{redacted(uri)} is no address ({error})", "set MLFLOW_TRACKING_URI")
+        text = f"{redacted(uri)} is not an address ({error})"
+        yield Finding("mlflow store", "problem", text, "set MLFLOW_TRACKING_URI")
         return
     shown = redacted(uri)
     if not parts.hostname or not port:
@@ -152,7 +153,7 @@ def _mlflow(store: str) -> Iterator[Finding]:
     try:
         socket.create_connection((parts.hostname, port), timeout=REACH_SECONDS).close()
     except OSError as error:
-        advice = "start it or unset MLFLOW_TRACKING_URI; runs go on without it and 'symbench sync' logs them later"
+        advice = "start it or unset MLFLOW_TRACKING_URI; runs work without it and 'symbench sync' logs them later"
         yield Finding("mlflow store", "warning", f"{shown} cannot be reached ({error})", advice)
     else:
         yield Finding("mlflow store", "ok", f"{shown} answers")
@@ -197,7 +198,7 @@ def _data() -> Iterator[Finding]:
         yield Finding("exp", "ok", "the official set")
     else:
         advice = f"put {exp.OFFICIAL_NAME} in the folder that SYMBENCH_DATA names to use the official one"
-        yield Finding("exp", "ok", "a generated variant stands in for the official set", advice)
+        yield Finding("exp", "ok", "a generated variant is used instead of the official set", advice)
 
 
 def _weights() -> Iterator[Finding]:
@@ -209,4 +210,4 @@ def _weights() -> Iterator[Finding]:
         return
     text = f"{AUGREG} is not in the Hugging Face cache: a run asks the hub for it"
     without = f"{held[0]}, which is in the cache" if held else "random ones"
-    yield Finding("vit weights", "ok", text, f"where the hub does not answer, runs start from {without}, and say so")
+    yield Finding("vit weights", "ok", text, f"if the hub does not answer, runs start from {without} and note it")

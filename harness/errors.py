@@ -1,5 +1,5 @@
-"""Errors that a user can mend: the command line prints their one sentence and no traceback."""
+"""Errors that a user can solve: the command line prints one sentence and no traceback."""
 
 
 class SymbenchError(Exception):
-    """One clear sentence that says what is wrong and what to do."""
+    """An error with one sentence that says what is wrong and what to do."""

@@ -1,4 +1,4 @@
-"""The values of a card's parameters: whether they are right, and their one spelling (no torch)."""
+"""Checks the values of a card's parameters and converts equal values to one form (no torch)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Card = TaskCard | BaseCard | SamplerCard
 
 
 def check_values(section: str, card: Card, params: Mapping[str, Any]) -> None:
-    """Raises :class:`SymbenchError` for the first value that a parameter does not take."""
+    """Raises :class:`SymbenchError` for the first value that is not accepted."""
     for name, value in params.items():
         if reason := unfit(name, value, card):
             raise SymbenchError(
@@ -27,20 +27,20 @@ def check_values(section: str, card: Card, params: Mapping[str, Any]) -> None:
 
 
 def unfit(name: str, value: Any, card: Card) -> str | None:
-    """What the value of a parameter of ``card`` should be; ``None`` where it is that."""
+    """Returns what the value of a parameter of ``card`` should be, or None if it is accepted."""
     default, limit = card.params[name], card.limits.get(name)
     if value == default and type(value) is type(default):
         return None
-    if not _alike(value, default):
+    if not _same_kind(value, default):
         return f"should be like {default!r}"
     reason = None if limit is None else limit.wrong(value)
     return f"should be {reason}" if reason else None
 
 
-def _alike(value: Any, default: Any) -> bool:
-    """Whether a value is of the kind of ``default``, and can be written as JSON (dates and NaN cannot).
+def _same_kind(value: Any, default: Any) -> bool:
+    """Returns True if a value has the type of ``default`` and can be written as JSON (dates and NaN cannot).
 
-    What is positive by default is a size, a count or a scale, and never negative.
+    A number whose default is positive is a size, a count or a scale, and must not be negative.
     """
     try:
         json.dumps(value, allow_nan=False)
@@ -56,11 +56,11 @@ def _alike(value: Any, default: Any) -> bool:
 
 
 def normal(card: Card, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Every value in the one spelling that its limit gives it; without a limit, that of the default's type."""
-    return {name: _spelt(value, card.params[name], card.limits.get(name)) for name, value in params.items()}
+    """Converts every value to the normal form of its limit or, without a limit, to the type of its default."""
+    return {name: _normal_value(value, card.params[name], card.limits.get(name)) for name, value in params.items()}
 
 
-def _spelt(value: Any, default: Any, limit: Limit | None) -> Any:
+def _normal_value(value: Any, default: Any, limit: Limit | None) -> Any:
     if value is None or (value == default and type(value) is type(default)):
         return default if value is not None else None
     if limit is not None:
@@ -69,9 +69,9 @@ def _spelt(value: Any, default: Any, limit: Limit | None) -> Any:
 
 
 def typed(card: Card, params: Mapping[str, Any]) -> Any:
-    """The settings that the parameters stand for.
+    """Returns the typed settings of a card for these parameters.
 
-    Raises :class:`SymbenchError` for values that the class of a plug-in's settings refuses together.
+    Raises :class:`SymbenchError` if the class of a plug-in's settings rejects them.
     """
     try:
         return card.settings_from(params)
@@ -79,10 +79,10 @@ def typed(card: Card, params: Mapping[str, Any]) -> Any:
         raise SymbenchError(f"The settings of '{card.name}' do not work: {error}.") from error
 
 
-def meant(
+def canonical_params(
     card: BaseCard | SamplerCard, params: Mapping[str, Any], usual: Mapping[str, Any], task_card: TaskCard
 ) -> dict[str, Any]:
-    """The parameters with the usual value in place of one that means the same on the task."""
+    """Replaces values by the ``usual`` or default one if both mean the same on the task."""
     settings = typed(card, params)
     spellings = [typed(card, usual), card.settings()]
     kept: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""Every task and method there is: the built-in ones and those that other packages register by entry point (no torch).
+"""All tasks and methods: the built-in ones and those that other packages register by entry point (no torch).
 
 An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point group ``symbench.tasks`` and a
 :class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes. An entry point that
-cannot serve is left out with a warning.
+cannot be used is left out with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
 from harness.errors import SymbenchError
-from harness.parameters import check_values, meant, normal, typed
+from harness.parameters import canonical_params, check_values, normal, typed
 from harness.spec import RunSpec
 from harness.utils.text import nearest
 from tasks.cards import Recipe, TaskCard
@@ -33,12 +33,12 @@ _log = logging.getLogger(__name__)
 
 
 class Uncovered(SymbenchError):
-    """A sampler does not cover the symmetry of a task under the parameters at hand: the pair does not fit."""
+    """Raised if a sampler does not cover the symmetry of a task with these parameters: the pair does not fit."""
 
 
 @cache
 def plugins() -> tuple[Plugin, ...]:
-    """What other packages register, also what is left out, with its fault; nothing is said of it here."""
+    """All entry points of other packages, also those that are left out."""
     from baselines.catalogue import METHODS
     from harness.plugins.discovery import discover
     from tasks.catalogue import TASKS
@@ -69,7 +69,7 @@ def _plugged(kind: type[C]) -> list[C]:
 
 @cache
 def _warn_of_faults() -> None:
-    """Once a process, however often the cards are asked for."""
+    """Logs each warning once in a process."""
     for plugin in plugins():
         if plugin.warning:
             _log.warning("%s", plugin.warning)
@@ -82,37 +82,37 @@ def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
 
 
 def check_implementations(specs: Iterable[RunSpec]) -> None:
-    """Imports what the cards of plug-ins name as their implementation, where a run uses them.
+    """Imports the implementations of the plug-ins that these runs use.
 
-    Raises :class:`SymbenchError` for the first that cannot be called, before a run fails on it.
+    Raises :class:`SymbenchError` for the first one that cannot be called, before a run fails on it.
     """
     from harness.plugins.references import unusable
 
     for plugin in plugins_of(specs):
         for reference in plugin.implementations:
             if why := unusable(reference):
-                raise SymbenchError(f"The plug-in {plugin.origin} cannot serve: {why}.")
+                raise SymbenchError(f"The plug-in {plugin.origin} cannot be used: {why}.")
 
 
-def instead(name: str, kind: Literal["task", "method"]) -> str:
-    """What to say of a name that is not registered: why its plug-in is left out, else the nearest name.
+def suggestion(name: str, kind: Literal["task", "method"]) -> str:
+    """Returns why the plug-in of an unregistered name is left out or, if there is none, the nearest name.
 
-    Where a plug-in cannot be imported nobody knows which name it would register, so all of these are told.
+    The name that a plug-in registers is unknown if it cannot be imported, so the reasons of all of these are added.
     """
     known: Iterable[str] = tasks() if kind == "task" else methods()
     groups = (f"symbench.{kind}s", "symbench.*")
     left_out = [plugin for plugin in plugins() if plugin.fault and plugin.group in groups]
-    meant = [plugin for plugin in left_out if name in (plugin.name, plugin.entry)]
-    if meant:
-        return " ".join(plugin.warning for plugin in meant).removesuffix(".")
+    matching = [plugin for plugin in left_out if name in (plugin.name, plugin.entry)]
+    if matching:
+        return " ".join(plugin.warning for plugin in matching).removesuffix(".")
     nameless = " ".join(plugin.warning for plugin in left_out if plugin.name is None)
     return f"{nearest(name, known)} {nameless}".strip().removesuffix(".")
 
 
 def task(name: str) -> TaskCard:
-    """The task of that name, or a :class:`SymbenchError` that says why there is none."""
+    """The task of that name. Raises :class:`SymbenchError` if it is not registered."""
     if name not in tasks():
-        raise SymbenchError(f"There is no task '{name}': {instead(name, 'task')}")
+        raise SymbenchError(f"There is no task '{name}': {suggestion(name, 'task')}")
     return tasks()[name]
 
 
@@ -122,20 +122,20 @@ def is_method(name: str) -> bool:
 
 
 def method(name: str) -> MethodCard:
-    """The method of that name, or a :class:`SymbenchError` that says why there is none.
+    """The method of that name. Raises :class:`SymbenchError` if it is not registered.
 
     A name of an earlier version is replaced with a warning.
     """
     name = renamed_methods([name]).get(name, name)
     if name not in methods():
-        raise SymbenchError(f"There is no method '{name}': {instead(name, 'method')}")
+        raise SymbenchError(f"There is no method '{name}': {suggestion(name, 'method')}")
     return methods()[name]
 
 
 def renamed_methods(patterns: Iterable[str], warned: Collection[str] = ()) -> Mapping[str, str]:
-    """By name or glob of an earlier version, today's one: those of ``patterns`` that match no registered method.
+    """Maps names and globs of earlier versions to current ones: those of ``patterns`` that match no registered method.
 
-    Says so in one warning, but for those that were ``warned`` of before.
+    Logs one warning for those that are not in ``warned``.
     """
     found = renames.replaced(patterns, methods())
     if fresh := {old: new for old, new in found.items() if old not in warned}:
@@ -205,9 +205,9 @@ def resolve(
 
 
 def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of a task, all of them written out in their one spelling.
+    """Returns all parameters of a task in their normal form.
 
-    Raises :class:`SymbenchError` for names that it does not have and values that it does not take.
+    Raises :class:`SymbenchError` for unknown names and values that are not accepted.
     """
     changed = _overlay("task_params", card.params, chosen)
     check_values("task_params", card, changed)
@@ -223,7 +223,7 @@ def _resolved_base(
     usual = normal(card, _overlay("base", card.params, *(recipe.base for recipe in recipes)))
     params = _overlay("base", usual, chosen)
     check_values("base", card, params)
-    params = meant(card, normal(card, params), usual, task_card)
+    params = canonical_params(card, normal(card, params), usual, task_card)
     settings = _checked("base", card, params, task_card)
     return as_params(card.resolve(settings))
 
@@ -249,7 +249,7 @@ def _resolved_sampler(
         own = method_card.symmetrized_group(task_card, task_params)
         params["group"] = _other_group(params["group"], own)
         _check_group(card, params, own, task_card, task_params)
-    return meant(card, params, usual, task_card)
+    return canonical_params(card, params, usual, task_card)
 
 
 def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,7 +267,7 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
 
 
 def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_card: TaskCard) -> Any:
-    """The settings that the parameters stand for. Raises :class:`SymbenchError` if they do not work together."""
+    """The typed settings for these parameters. Raises :class:`SymbenchError` if they do not work together."""
     settings = typed(card, params)
     if reason := card.check(settings, task_card):
         raise SymbenchError(f"The {section} settings of '{card.name}' do not work: {reason}.")
@@ -275,7 +275,7 @@ def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_ca
 
 
 def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
-    """The parameters with the usual choice written out where none is made."""
+    """The parameters with the default choice in place of None."""
     chosen = dict(params)
     for name, names in sampler.choices.items():
         allowed = names(task_card)
@@ -289,7 +289,7 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
 
 
 def _other_group(group: Sequence[str] | None, own: Sequence[str]) -> list[str] | None:
-    """``None`` where a group is the one that is symmetrized over anyway."""
+    """None if the group is the one that is symmetrized over by default."""
     return None if not group or set(group) == set(own) else list(group)
 
 
@@ -308,7 +308,7 @@ def _check_group(
 
 
 def _another_space(group: Sequence[str], symmetry: Sequence[str]) -> str | None:
-    """Why the points of a task with this symmetry cannot be moved by a group; where it tells no dimension, nothing."""
+    """Why a group cannot act on the points of a task with this symmetry; None if it can or the dimension is unknown."""
     dimensions = [space_of(name) for name in symmetry if space_of(name)]
     for name in group:
         if dimensions and space_of(name) not in (0, *dimensions):

@@ -1,8 +1,8 @@
-"""Names of earlier versions: what methods, samplers and metrics were called, and what they are called now (no torch).
+"""Names of methods, samplers and metrics in earlier versions, and their current names (no torch).
 
 No other module knows an old name. A method that was renamed is still the same method, so its runs keep their identity:
-a digest is computed with the name that the method had first (:func:`first_name`), and records, checkpoints and bundles
-of earlier versions are found under it. Everything that is shown has the names of today.
+a digest is computed with the first name of the method (:func:`first_name`), and records, checkpoints and bundles
+of earlier versions are found under it. Everything that is shown has current names.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SAMPLERS: Mapping[str, str] = {
     "minimal_frame": "mfa",
     "learned": "ps",
 }
-"""Old names of samplers and today's. The methods of a sampler are called ``BASE-SAMPLER``, for every base model."""
+"""Current names of samplers by old name. The methods of a sampler are called ``BASE-SAMPLER``, for every base model."""
 _FIRST = {new: old for old, new in SAMPLERS.items()}
 _OLD_ENDING = re.compile(rf"(?<=[-*?\]])({'|'.join(SAMPLERS)})(?=$|[*?[])")
 _OLD_METRIC = re.compile(r"(.+)_moved(_std)?")
 
 
 def current_name(method: str) -> str:
-    """Today's name of a method, or today's glob for one of methods.
+    """The current name of a method, or the current form of a glob of methods.
 
     >>> current_name("mlp-learned"), current_name("*-frame"), current_name("egnn")
     ('mlp-ps', '*-fa', 'egnn')
@@ -38,7 +38,7 @@ def current_name(method: str) -> str:
 
 
 def first_name(method: str) -> str:
-    """The name that identities are computed with: the first one that a method had.
+    """The first name of a method, with which digests are computed.
 
     >>> first_name("mlp-ps"), first_name("mlp-learned"), first_name("egnn")
     ('mlp-learned', 'mlp-learned', 'egnn')
@@ -48,7 +48,7 @@ def first_name(method: str) -> str:
 
 
 def current_metric(name: str, metrics: Collection[str]) -> str:
-    """Today's name of the score of one of ``metrics`` on transformed inputs, or of its deviation over repeats.
+    """The current name of the score of one of ``metrics`` on transformed inputs, or of its deviation over repeats.
 
     >>> current_metric("mse_moved_std", ["mse"]), current_metric("bytes_moved", ["mse"])
     ('mse_transformed_std', 'bytes_moved')
@@ -58,7 +58,7 @@ def current_metric(name: str, metrics: Collection[str]) -> str:
 
 
 def same_run(method: str, other: str) -> bool:
-    """Whether runs of two methods that differ by nothing else have one digest."""
+    """Returns True if runs that differ only in these methods have the same digest."""
     return first_name(method) == first_name(other)
 
 
@@ -67,10 +67,10 @@ def replaced(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
 
     Args:
         names: Names or globs of methods.
-        known: The methods there are.
+        known: The registered methods.
 
     Returns:
-        Today's name or glob for each of ``names`` that matches no known method, but does under today's name.
+        The current name or glob of each of ``names`` that matches no known method while its current name does.
     """
 
     def matches(pattern: str) -> bool:
@@ -81,20 +81,20 @@ def replaced(names: Iterable[str], known: Collection[str]) -> dict[str, str]:
 
 
 def warning(names: Mapping[str, str]) -> str:
-    """One sentence about old names in use."""
+    """A warning about old names in use."""
     pairs = ", ".join(f"'{old}' is now called '{new}'" for old, new in names.items())
-    return f"{pairs}: names of an earlier version, which are still read."
+    return f"{pairs}: names of an earlier version, which are still accepted."
 
 
 def current_card(card: TaskCard, methods: Collection[str]) -> tuple[TaskCard, dict[str, str]]:
-    """The card of a task under today's names.
+    """Returns the card of a task with current names.
 
     Args:
         card: A card that may have old names in its recipes and its control. Its fields need not be valid.
-        methods: The names that recipes may mean: methods, base models and samplers.
+        methods: The names that recipes may have: methods, base models and samplers.
 
     Returns:
-        The card, and today's name for each old one that it had.
+        The card, and the current name of each old name that it had.
     """
     found: dict[str, str] = {}
 
@@ -116,11 +116,11 @@ def current_card(card: TaskCard, methods: Collection[str]) -> tuple[TaskCard, di
 
 
 def current_record(values: Mapping[str, Any], is_method: Callable[[str], bool]) -> Mapping[str, Any]:
-    """The JSON values of a record under today's names; its digest stays the same.
+    """Returns the JSON values of a record with current names; its digest does not change.
 
     Args:
-        values: Those of a record of any version. Anything else is returned as it is.
-        is_method: Whether a method of that name is registered. An old name that is belongs to a plug-in, and is kept.
+        values: The JSON values of a record of any version. Other values are returned unchanged.
+        is_method: Returns True if a method is registered. An old name that a plug-in registers is kept.
     """
     spec, description, metrics = (values.get(name) for name in ("spec", "description", "metrics"))
     if not (isinstance(spec, Mapping) and isinstance(description, Mapping) and isinstance(metrics, Mapping)):

@@ -38,7 +38,7 @@ class Entry:
         return " or ".join(filter(None, [limit, "null" if self.setting.default is None else ""]))
 
     def as_dict(self) -> dict[str, Any]:
-        """The entry as JSON has it."""
+        """The entry as JSON values."""
         return {
             "section": self.section,
             "owner": self.owner,
@@ -66,7 +66,7 @@ def entries(name: str, task_name: str | None = None) -> list[Entry]:
     if registry.is_method(name):
         return list(_of_method(registry.method(name), {}))
     known = nearest(name, [*registry.tasks(), *registry.methods()])
-    raise SymbenchError(f"There is no task and no method '{name}': {known}.")
+    raise SymbenchError(f"There is no task or method '{name}': {known}.")
 
 
 def _of_task(card: TaskCard) -> Iterator[Entry]:

@@ -12,8 +12,8 @@ from typing import Any
 from harness.renames import first_name
 from tasks.protocol import Protocol
 
-# Settings that came after records existed, at the value that does what was done before them: no part of the identity,
-# so that an older run is the same run.
+# Settings that were added after records existed, with the value that keeps the earlier behaviour. At this value they
+# are not part of the digest, so that the digests of older runs do not change.
 NEUTRAL: Mapping[str, Mapping[str, Any]] = {
     "base": {"equal_layers": False},
     "sampler": {
@@ -35,10 +35,10 @@ NEUTRAL: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """One task x method x seed x protocol, with every setting resolved: nothing is left to a default in the code.
+    """One task x method x seed x protocol, with every setting resolved: it does not depend on defaults in the code.
 
-    ``protocol`` is the name under which ``settings`` were published; it cannot change an outcome, so it is no part of
-    the digest. ``base`` and ``sampler`` hold the resolved parameters of the method's two parts.
+    ``protocol`` is the name under which ``settings`` were published; it cannot change an outcome, so it is not
+    part of the digest. ``base`` and ``sampler`` hold the resolved parameters of the method's two parts.
     """
 
     task: str
@@ -59,7 +59,7 @@ class RunSpec:
 
     @cached_property
     def setting(self) -> str:
-        """What runs that differ by their seed alone share: the digest of the one with seed 0."""
+        """The digest with seed 0, which runs that differ only in their seed share."""
         return replace(self, seed=0).digest
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class RunSpec:
 
 
 def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec's JSON values as they were before the settings that came later, where these change nothing."""
+    """A spec's JSON values without the later settings of :data:`NEUTRAL` that have their neutral value."""
     older = {
         part: {name: value for name, value in values[part].items() if name not in neutral or value != neutral[name]}
         for part, neutral in NEUTRAL.items()
@@ -84,12 +84,12 @@ def without_neutral(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_seed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec's JSON values that all seeds of its setting share."""
+    """A spec's JSON values without the seed."""
     return {name: value for name, value in values.items() if name != "seed"}
 
 
 def digest_of(values: Mapping[str, Any]) -> str:
-    """The digest of a spec's JSON values, also of one that lacks settings which came later or has an old name."""
+    """The digest of a spec's JSON values, which may lack later settings or have old names."""
     identity = {name: value for name, value in without_neutral(values).items() if name != "protocol"}
     identity["method"] = first_name(values["method"])
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -98,10 +98,10 @@ def digest_of(values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one run is granted; no part of its identity.
+    """The resources of one run; they are not part of its digest.
 
     ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds. ``stack``
-    is how many runs that differ by their seed alone may be trained at once; all of them share what one is granted.
+    is how many runs that differ only in their seed may be trained at once; together they use the resources of one run.
     ``workers`` processes train a run together, each with ``cpus``, ``gpus`` and ``memory`` of its own.
     """
 
@@ -116,7 +116,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A run as a launch sees it: what to run, for which suite, with which resources."""
+    """A run in a launch: what to run, for which suite, with which resources."""
 
     spec: RunSpec
     suite: str

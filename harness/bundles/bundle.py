@@ -133,7 +133,7 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 
 def most_bytes(path: Path) -> int:
-    """The largest number of bytes that a bundle may have once it is read, whatever its manifest says."""
+    """The largest number of bytes that a bundle may have when it is read, independent of its manifest."""
     return MOST_BYTES if path.is_dir() else min(MOST_BYTES, MOST_RATIO * path.stat().st_size)
 
 
@@ -185,7 +185,7 @@ def _from_folder(folder: Path, name: str, most: int) -> bytes:
     """Links are not followed out of the bundle."""
     file = (folder / name).resolve(strict=True)
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise SymbenchError(f"The bundle {folder} names {name}, which lies outside of it: not imported.")
+        raise SymbenchError(f"The bundle {folder} names {name}, which is outside of it: not imported.")
     with file.open("rb") as opened:
         return opened.read(most + 1)
 

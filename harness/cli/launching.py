@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from harness.records.store import Store
     from harness.suites.plan import Plan
 
-GOES_ON = "Interrupted: every finished run has its record, and the same command goes on from there."
+RESUME_NOTE = "Interrupted: every finished run has its record, and the same command resumes from there."
 
 app = typer.Typer()
 
@@ -73,7 +73,7 @@ def run(
                     progress.note(f"{mirrored}: run 'symbench sync' later.")
                 _compact_many(opened, progress)
             except KeyboardInterrupt:
-                progress.note(GOES_ON)
+                progress.note(RESUME_NOTE)
                 raise typer.Exit(INTERRUPTED) from None
             finally:
                 progress.end()
@@ -105,7 +105,7 @@ def search(
     try:
         found = run_search(loaded, store, address=address, progress=progress, slots=slots)
     except KeyboardInterrupt:
-        progress.note(GOES_ON)
+        progress.note(RESUME_NOTE)
         raise typer.Exit(INTERRUPTED) from None
     if found.suite is None:
         typer.echo(found.failure, err=True)
@@ -143,7 +143,7 @@ def _compact_many(store: Store, progress: Progress) -> None:
         try:
             progress.note(str(compact(store)))
             keep_rows(store)
-        except SymbenchError as error:  # no record is lost
+        except SymbenchError as error:  # the records are not lost
             progress.note(f"{error} Run 'symbench compact' later.")
 
 
@@ -186,4 +186,4 @@ def _print_status(found: Sequence[LaunchState]) -> None:
             shares = ", ".join(f"{used:g} of {there:g} {unit}" for unit, (used, there) in counts.items() if there)
             typer.echo(f"cluster of {launch.suite}, nodes: {usage['nodes']}, in use: {shares}")
         if launch.state == "lost":
-            typer.echo(f"{launch.suite}: its launch says nothing any more; the same command goes on from there.")
+            typer.echo(f"{launch.suite}: its launch no longer writes its state; the same command resumes it.")

@@ -14,12 +14,12 @@ from typer.core import TyperGroup
 from harness.cli import jobs, launching, registered, results, settings
 from harness.cli.options import INTERRUPTED, MISTAKE
 from harness.errors import SymbenchError
-from harness.plugins.entry_points import read_past_damage
+from harness.plugins.entry_points import check_entry_points
 from harness.utils.interrupts import interruptible
 from harness.utils.redaction import redacted
 
 _UsageError: Any = typer.BadParameter.__base__
-"""Typer does not export it."""
+"""The class of errors in arguments, which Typer does not export."""
 
 
 class _Commands(TyperGroup):
@@ -68,7 +68,7 @@ def main() -> None:
     SIGTERM and SIGHUP interrupt it like Ctrl-C, with the exit codes 143 and 129.
     """
     with interruptible() as interrupts:
-        if warning := read_past_damage():
+        if warning := check_entry_points():
             typer.echo(warning, err=True)
         try:
             app()

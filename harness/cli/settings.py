@@ -1,4 +1,4 @@
-"""What can be set: show, schema."""
+"""Commands that show what can be set: show, schema."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def show(
 def schema(
     search: Annotated[bool, typer.Option("--search", help="The schema of search files.")] = False,
 ) -> None:
-    """Print a JSON schema of suite files, by which editors complete and check them."""
+    """Print a JSON schema of suite files, with which editors complete and check them."""
     from harness.suites.schema import suite_schema
 
     if search:
@@ -69,5 +69,5 @@ def _print_entries(entries: list[Entry]) -> None:
 
 
 def _written(value: Any) -> str:
-    """A value as a suite has it."""
+    """A value as it is written in a suite."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from harness.collate.bootstrap import Array, Interval, interquartile_mean, interval, probability_of_improvement
-from harness.collate.statistics import CONTEST, score
+from harness.collate.statistics import BENCHMARK, score
 from harness.errors import SymbenchError
 from harness.utils.text import nearest
 
@@ -62,14 +62,14 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
     for method in (first, second):
         _known("method", method, scored["method"])
     columns = ("seed", "digest", "score", "setting", "setting_label")
-    one, other = (scored.filter(pl.col("method") == name).select(*CONTEST, *columns) for name in (first, second))
-    pairs = one.join(other, on=[*CONTEST, "seed"], how="inner", nulls_equal=True, suffix="_other")
+    one, other = (scored.filter(pl.col("method") == name).select(*BENCHMARK, *columns) for name in (first, second))
+    pairs = one.join(other, on=[*BENCHMARK, "seed"], how="inner", nulls_equal=True, suffix="_other")
     if pairs.is_empty():
         raise SymbenchError(
             f"{first} and {second} have no seed of one task and protocol in common: run both in one suite."
         )
-    grouped = pairs.sort(*CONTEST, "setting", "setting_other", "seed", nulls_last=True).group_by(
-        *CONTEST, "setting", "setting_other", maintain_order=True
+    grouped = pairs.sort(*BENCHMARK, "setting", "setting_other", "seed", nulls_last=True).group_by(
+        *BENCHMARK, "setting", "setting_other", maintain_order=True
     )
     return [_comparison(pair) for _, pair in grouped]
 

@@ -91,8 +91,8 @@ def settled(samples: Array, values: Array) -> NDArray[np.int64]:
     rounding = 4 * np.finfo(np.float64).eps * np.abs(values).max(-1, keepdims=True)
     limit = limits(samples, values)
     outside = np.abs(values - limit[..., None]) > _margin(values, limit)[..., None] + rounding
-    beyond = np.flip(outside, -1).argmax(-1)  # steps from the end to the last value outside
-    return np.where(outside.any(-1), values.shape[-1] - beyond, 0)
+    from_end = np.flip(outside, -1).argmax(-1)  # steps from the end to the last value outside
+    return np.where(outside.any(-1), values.shape[-1] - from_end, 0)
 
 
 def _margin(values: Array, limit: Array) -> Array:

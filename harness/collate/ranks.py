@@ -18,7 +18,7 @@ import polars as pl
 from harness.collate.bootstrap import mean_ranks
 from harness.collate.significance import by_seed
 from harness.collate.standings import standings
-from harness.collate.statistics import CONTEST, score
+from harness.collate.statistics import BENCHMARK, score
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "protocol": pl.String,
@@ -100,9 +100,10 @@ def _order(method: Method) -> tuple[str, str]:
 def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
     """For each protocol and task, the runs on the data on which most methods, then most runs, have a score."""
     has = pl.col("score").is_not_null()
-    sizes = scored.group_by(CONTEST).agg(pl.col("method").filter(has).n_unique().alias("methods"), has.sum().alias("n"))
-    best = sizes.sort("methods", "n", *CONTEST, descending=[True, True, *(False for _ in CONTEST)], nulls_last=True)
-    return scored.join(best.unique(["protocol", "task"], keep="first"), on=CONTEST, how="semi", nulls_equal=True)
+    methods = pl.col("method").filter(has).n_unique().alias("methods")
+    sizes = scored.group_by(BENCHMARK).agg(methods, has.sum().alias("n"))
+    best = sizes.sort("methods", "n", *BENCHMARK, descending=[True, True, *(False for _ in BENCHMARK)], nulls_last=True)
+    return scored.join(best.unique(["protocol", "task"], keep="first"), on=BENCHMARK, how="semi", nulls_equal=True)
 
 
 def _protocol(protocol: str, runs: pl.DataFrame) -> Iterable[tuple[Any, ...]]:

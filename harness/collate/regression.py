@@ -15,10 +15,10 @@ from harness.collate.statistics import score
 from harness.differences import changes
 from harness.spec import without_neutral
 
-Verdict = Literal[
+Change = Literal[
     "worse", "lost", "better", "gained", "too few seeds", "only before", "only now", "within noise", "same"
 ]
-ORDER: Mapping[Verdict, int] = {verdict: place for place, verdict in enumerate(get_args(Verdict))}
+ORDER: Mapping[Change, int] = {change: place for place, change in enumerate(get_args(Change))}
 REGRESSIONS = ("worse", "lost")
 _CELL = ("task", "protocol", "method", "task_params", "metric", "direction", "setting_label", "spec_json")
 
@@ -28,7 +28,7 @@ def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
     ``difference`` is the mean score (:func:`~harness.collate.statistics.score`) ``now`` minus that ``before``, with a
     95 % interval and the ``p`` of :func:`~harness.collate.significance.differences`; ``adjusted`` is p adjusted over
-    all rows (Holm). The ``verdict`` is
+    all rows (Holm). The ``change`` is
 
     * ``better`` or ``worse`` if ``adjusted`` is at most 5 %: of reports in which nothing changed, at most 5 % name a
       setting;
@@ -48,8 +48,8 @@ def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     cells = cells.with_columns(pl.coalesce(f"{name}_now", f"{name}_before").alias(name) for name in _CELL)
     cells = _tested(cells, now, before)
     return (
-        cells.with_columns(_verdict().alias("verdict"))
-        .with_columns(_why(cells), pl.col("verdict").replace_strict(ORDER, return_dtype=pl.Int64).alias("order"))
+        cells.with_columns(_change().alias("change"))
+        .with_columns(_why(cells), pl.col("change").replace_strict(ORDER, return_dtype=pl.Int64).alias("order"))
         .sort("order", "task", "protocol", "method", "setting")
         .select(
             "task",
@@ -60,7 +60,7 @@ def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
             "setting_label",
             "metric",
             "direction",
-            "verdict",
+            "change",
             "now",
             "before",
             "difference",
@@ -119,7 +119,7 @@ def _scores(settings: pl.Series, runs: pl.DataFrame) -> list[dict[int, float]]:
     return list(found.values())
 
 
-def _verdict() -> pl.Expr:
+def _change() -> pl.Expr:
     size = pl.max_horizontal(pl.col("now").abs(), pl.col("before").abs())
     better = (pl.col("difference") > 0) == (pl.col("direction") == "max")
     return (

@@ -70,9 +70,9 @@ def _apart(scores: Sequence[Array], values: Array) -> Flags:
     """True for pairs ``[M, M]`` that differ significantly and in the same direction as their values."""
     one, other = np.triu_indices(len(values), 1)
     evidence = np.sum([_evidence(task[one], task[other]) for task in scores], axis=0) / np.sqrt(len(scores))
-    told = holm(2 * norm.sf(np.abs(evidence))) <= 1 - LEVEL
+    significant = holm(2 * norm.sf(np.abs(evidence))) <= 1 - LEVEL
     apart = np.zeros((len(values), len(values)), dtype=bool)
-    apart[one, other] = apart[other, one] = told & (np.sign(evidence) == np.sign(values[one] - values[other]))
+    apart[one, other] = apart[other, one] = significant & (np.sign(evidence) == np.sign(values[one] - values[other]))
     return apart
 
 

@@ -29,8 +29,8 @@ SETTING_KEYS = (
 )
 """The columns that pooled runs have in common: all but the seed. ``source`` is null for runs of this store."""
 
-CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
-"""The columns that two comparable runs have in common."""
+BENCHMARK = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
+"""The columns that comparable runs have in common."""
 
 
 def mean(column: str) -> pl.Expr:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import psutil
 
 from harness.errors import SymbenchError
-from harness.records.layout import launch_accounts
+from harness.records.layout import launch_states
 from harness.records.record import Status
 from harness.records.store import Store
 from harness.utils.text import nearest
@@ -149,4 +149,4 @@ def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
         _state(account, {}, now)  # raises if anything in it is wrong
         return account
 
-    return launch_accounts(root, read)
+    return launch_states(root, read)

@@ -1,4 +1,4 @@
-"""What is wrong with the card of a task or a method: every field is looked at, nothing heavy is imported (no torch)."""
+"""Checks every field of the card of a task or a method, without importing its implementation (no torch)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SETTINGS = tuple(field.name for field in fields(Protocol))
 
 
 def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable[str] = ()) -> str | None:
-    """What is wrong with the card, in one clause; ``None`` where it can serve.
+    """Returns the first error of the card as a clause, or None if it is valid.
 
-    ``methods`` are those that its recipes may mean; names ``left_out`` may be meant too, and are not looked at.
+    Recipes may name any of ``methods``. They may also name a method that is ``left_out``, which is not checked.
     """
     return (
         _fields_fault("task", card, TASK_FIELDS)
@@ -37,7 +37,7 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
 
 
 def method_fault(card: MethodCard) -> str | None:
-    """What is wrong with the card, in one clause; ``None`` where it can serve."""
+    """Returns the first error of the card as a clause, or None if it is valid."""
     parts: dict[str, Any] = {"base": card.base, "sampler": card.sampler}
     if not isinstance(parts["base"], BaseCard):
         return f"the 'base' of its card should be a BaseCard, not {reprlib.repr(card.base)}"
@@ -64,10 +64,11 @@ def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | Non
 
 
 def _values_fault(what: str, card: TaskCard | BaseCard | SamplerCard) -> str | None:
-    """Limits, choices and meanings of no parameter, and defaults outside of their limits (``None`` is never that)."""
+    """Finds limits, choices and meanings of unknown parameters, and defaults other than None outside their limits."""
     for field in ("limits", "choices", "meanings"):
         for name in sorted(getattr(card, field, {}).keys() - card.params.keys()):
-            return f"its {what} card has {field} for '{name}', which is no parameter of it: {_near(name, card.params)}"
+            hint = _near(name, card.params)
+            return f"its {what} card has {field} for '{name}', which is not one of its parameters: {hint}"
     for name, limit in card.limits.items():
         default = card.params.get(name)
         if default is not None and not _accepted(limit, default):
@@ -78,12 +79,12 @@ def _values_fault(what: str, card: TaskCard | BaseCard | SamplerCard) -> str | N
 def _accepted(limit: Any, value: Any) -> bool:
     try:
         return limit.wrong(value) is None
-    except Exception:  # a limit that another package has written may raise anything
+    except Exception:  # limits of other packages may raise any error
         return False
 
 
 def _functions_fault(call: Callable[[], Any]) -> str | None:
-    """With the default parameters. The functions of a plug-in's card raise one sentence."""
+    """Calls functions of a card with its default parameters; returns their error as a clause."""
     try:
         call()
     except SymbenchError as error:
@@ -116,23 +117,23 @@ def _recipe_complaint(card: TaskCard, recipe: Any, methods: Sequence[MethodCard]
             return f"should have as '{section}' {wanted}, not {reprlib.repr(values)}"
     names = ["*", *dict.fromkeys(chain.from_iterable(sorted(method.names) for method in methods))]
     if not isinstance(recipe.method, str) or recipe.method not in {*names, *left_out}:
-        return f"names the method {recipe.method!r}, which is not there: {_near(recipe.method, names)}"
+        return f"names the method {recipe.method!r}, which does not exist: {_near(recipe.method, names)}"
     if recipe.protocol != "*" and recipe.protocol not in card.protocols:
         hint = _near(recipe.protocol, card.protocols)
-        return f"names the protocol {recipe.protocol!r}, which the task has not: {hint}"
-    meant = [method for method in methods if recipe.method in ("*", *method.names)]
+        return f"names the protocol {recipe.protocol!r}, which the task does not have: {hint}"
+    selected = [method for method in methods if recipe.method in ("*", *method.names)]
     everywhere = dict.fromkeys(name for method in methods if method.sampler for name in method.sampler.params)
     for name in recipe.sampler.keys() - everywhere.keys():
         return f"sets '{name}', which no sampler has: {_near(name, everywhere)}"
-    return _params_complaint(card, recipe, meant) or _settings_complaint(card, recipe)
+    return _params_complaint(card, recipe, selected) or _settings_complaint(card, recipe)
 
 
-def _params_complaint(card: TaskCard, recipe: Recipe, meant: Sequence[MethodCard]) -> str | None:
-    fitting = [method for method in meant if method.misfit(card, card.params) is None] or meant[:1]
+def _params_complaint(card: TaskCard, recipe: Recipe, selected: Sequence[MethodCard]) -> str | None:
+    fitting = [method for method in selected if method.misfit(card, card.params) is None] or selected[:1]
     for method in fitting:
         if complaint := _values_complaint("base", recipe.base, method.base):
             return complaint
-    for sampler in (method.sampler for method in meant if method.sampler):
+    for sampler in (method.sampler for method in selected if method.sampler):
         own = {name: value for name, value in recipe.sampler.items() if name in sampler.params}
         if complaint := _values_complaint("sampler", own, sampler):
             return complaint
@@ -142,7 +143,7 @@ def _params_complaint(card: TaskCard, recipe: Recipe, meant: Sequence[MethodCard
 def _values_complaint(section: str, values: Mapping[str, Any], card: BaseCard | SamplerCard) -> str | None:
     for name, value in values.items():
         if name not in card.params:
-            return f"sets the {section} parameter '{name}', which {card.name} has not: {_near(name, card.params)}"
+            return f"sets the {section} parameter '{name}', which {card.name} does not have: {_near(name, card.params)}"
         if reason := unfit(name, value, card):
             return f"sets the {section} parameter '{name}' of {card.name}, which {reason}, to {value!r}"
     return None
@@ -151,7 +152,7 @@ def _values_complaint(section: str, values: Mapping[str, Any], card: BaseCard | 
 def _settings_complaint(card: TaskCard, recipe: Recipe) -> str | None:
     for name in recipe.settings:
         if name not in SETTINGS:
-            return f"sets '{name}', which is no setting of a protocol: {_near(name, SETTINGS)}"
+            return f"sets '{name}', which is not a setting of a protocol: {_near(name, SETTINGS)}"
     for name, protocol in card.protocols.items():
         if recipe.protocol in ("*", name):
             try:

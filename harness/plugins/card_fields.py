@@ -1,6 +1,6 @@
-"""What each field of a card should be (no torch).
+"""The check of each field of a card (no torch).
 
-A check says in one clause what is wrong with a value, and nothing where it can serve.
+A check returns what is wrong with a value as a clause, or None if the value is valid.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args
 
-from harness.plugins.card_functions import Complaint, count_or_none, groups, plain, said
-from harness.plugins.references import misled
+from harness.plugins.card_functions import Complaint, count_or_none, error_summary, groups, plain
+from harness.plugins.references import reference_fault
 from harness.utils.text import nearest
 from tasks.cards import Form, Input, Output
 from tasks.protocol import Protocol
@@ -55,7 +55,7 @@ def _flag(value: Any) -> str | None:
 
 
 def _as(given: Callable[[Any], Complaint]) -> Check:
-    """A field that should be what a function of a card gives."""
+    """Makes a check of a field from a check of the value that a function of a card returns."""
 
     def check(value: Any) -> str | None:
         wanted = given(value)
@@ -116,14 +116,14 @@ def _settings(value: Any) -> str | None:
         return f"is {value.__name__}, whose field '{without[0]}' has no default"
     for name, default in defaults_of(value).items():
         if plain({name: default}):
-            return f"has for '{name}' a default that JSON has not: {reprlib.repr(default)}"
+            return f"has a default of '{name}' that JSON cannot represent: {reprlib.repr(default)}"
     for name, limit in limits_of(value).items():
         if not _is_limit(limit):
-            return f"has for '{name}' no limit such as those of tasks.limits, but {reprlib.repr(limit)}"
+            return f"has a limit of '{name}' that is not like those of tasks.limits: {reprlib.repr(limit)}"
     try:
         value()
-    except Exception as error:  # what another package computes in __post_init__ may raise anything
-        return f"is {value.__name__}, which cannot be built from its defaults ({said(error)})"
+    except Exception as error:  # __post_init__ of another package may raise any error
+        return f"is {value.__name__}, which cannot be built from its defaults ({error_summary(error)})"
     return None
 
 
@@ -152,7 +152,7 @@ def _recipes(value: Any) -> str | None:
 
 
 def _reference(value: Any) -> str | None:
-    why = misled(value)
+    why = reference_fault(value)
     return f"is {reprlib.repr(value)}, which cannot be used: {why}" if why else None
 
 

@@ -1,4 +1,4 @@
-"""The functions on the cards of other packages: what they raise, or give that cannot be, becomes one sentence."""
+"""Functions on the cards of other packages: their errors and wrong return values become a :class:`SymbenchError`."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from typing import Any, TypeVar
 from harness.errors import SymbenchError
 from tasks.symmetry.names import is_group
 
-SAID_CHARACTERS = 300
+SUMMARY_CHARACTERS = 300
 
 Complaint = str | None
 T = TypeVar("T")
 
 
-def said(error: BaseException) -> str:
-    """The kind of an error and the first line of what it says."""
+def error_summary(error: BaseException) -> str:
+    """The class of an error and the first line of its message."""
     kind, lines = type(error).__name__, str(error).strip().splitlines()
-    return f"{kind}: {lines[0]}"[:SAID_CHARACTERS] if lines else kind
+    return f"{kind}: {lines[0]}"[:SUMMARY_CHARACTERS] if lines else kind
 
 
 def groups(value: Any) -> Complaint:
-    """What the factors of a symmetry group should be."""
+    """Expects the names of the factors of a symmetry group."""
     if not isinstance(value, tuple) or not value or not all(isinstance(name, str) and is_group(name) for name in value):
         return "a tuple of names of groups, such as ('S_n', 'O(3)')"
     return None
 
 
 def plain(value: Any) -> Complaint:
-    """What parameters should be."""
+    """Expects parameters as JSON values by name."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _value(value: Any) -> Complaint:
     return None if plain({"": value}) is None else "a value that JSON has"
 
 
-GIVES: Mapping[str, Callable[[Any], Complaint]] = {
+RETURN_CHECKS: Mapping[str, Callable[[Any], Complaint]] = {
     "group": groups,
     "max_nodes": _count,
     "resolve": plain,
@@ -84,17 +84,17 @@ GIVES: Mapping[str, Callable[[Any], Complaint]] = {
     "too_large": _text_or_none,
     "meanings": _value,
 }
-"""What each function of a card should give."""
+"""The check of the value that each function of a card returns."""
 
 
 class Guarded:
-    """A card's function that raises :class:`SymbenchError` alone."""
+    """Wraps a function of a card so that it only raises :class:`SymbenchError`."""
 
     def __init__(
-        self, function: Callable[..., Any], name: str, whose: str, check: Callable[[Any], Complaint] | None = None
+        self, function: Callable[..., Any], name: str, owner: str, check: Callable[[Any], Complaint] | None = None
     ) -> None:
-        self.function, self._name, self._whose = function, name, whose
-        self._check = check or GIVES[name]
+        self.function, self._name, self._owner = function, name, owner
+        self._check = check or RETURN_CHECKS[name]
 
     def __call__(self, *values: Any) -> Any:
         try:
@@ -102,35 +102,36 @@ class Guarded:
         except SymbenchError:
             raise
         except Exception as error:
-            raise SymbenchError(f"The function '{self._name}' of {self._whose} raises {said(error)}.") from error
+            what = f"The function '{self._name}' of {self._owner} raises {error_summary(error)}"
+            raise SymbenchError(f"{what}.") from error
         if wanted := self._check(given):
             raise SymbenchError(
-                f"The function '{self._name}' of {self._whose} should give {wanted}, not {reprlib.repr(given)}."
+                f"The function '{self._name}' of {self._owner} should return {wanted}, not {reprlib.repr(given)}."
             )
         return given
 
 
 def guarded(card: T, distribution: str) -> T:
-    """The card with every function of it, and of its parts, guarded."""
+    """Returns the card with :class:`Guarded` functions, also in its parts."""
     if not is_dataclass(card) or isinstance(card, type):
         return card
-    whose = f"the card '{getattr(card, 'name', '')}' of the plug-in {distribution}"
+    owner = f"the card '{getattr(card, 'name', '')}' of the plug-in {distribution}"
     values = {field.name: getattr(card, field.name) for field in fields(card)}
     changed: dict[str, Any] = {}
     for name, value in values.items():
         if name in ("base", "sampler"):
             changed[name] = guarded(value, distribution)
         elif name in ("choices", "meanings") and isinstance(value, Mapping):
-            changed[name] = {key: _guarded(one, name, whose) for key, one in value.items()}
+            changed[name] = {key: _guarded(one, name, owner) for key, one in value.items()}
         elif name == "resolve":
-            changed[name] = _guarded(value, name, whose, _instance_of(values.get("settings")))
-        elif name in GIVES:
-            changed[name] = _guarded(value, name, whose)
+            changed[name] = _guarded(value, name, owner, _instance_of(values.get("settings")))
+        elif name in RETURN_CHECKS:
+            changed[name] = _guarded(value, name, owner)
     return replace(card, **changed)
 
 
-def _guarded(value: Any, name: str, whose: str, check: Callable[[Any], Complaint] | None = None) -> Any:
-    return Guarded(value, name, whose, check) if callable(value) and not isinstance(value, Guarded) else value
+def _guarded(value: Any, name: str, owner: str, check: Callable[[Any], Complaint] | None = None) -> Any:
+    return Guarded(value, name, owner, check) if callable(value) and not isinstance(value, Guarded) else value
 
 
 def _instance_of(settings: Any) -> Callable[[Any], Complaint]:

@@ -1,6 +1,6 @@
 """Tasks and methods that other packages register by entry point, and why some of them are left out (no torch).
 
-An entry point that cannot serve is kept with its fault: what is built in, and every other plug-in, stays.
+An entry point that cannot be used is left out, and its plug-in keeps the reason. All others remain usable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from baselines.cards import MethodCard
 from harness.plugins.card_checks import method_fault, task_fault
-from harness.plugins.card_functions import guarded, said
+from harness.plugins.card_functions import error_summary, guarded
 from harness.renames import current_card, same_run, warning
 from tasks.cards import TaskCard
 
@@ -27,10 +27,10 @@ KINDS: Mapping[str, type[TaskCard] | type[MethodCard]] = {TASKS: TaskCard, METHO
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """One entry point. ``fault`` says in one clause why it is left out (``None``: it is not).
+    """One entry point.
 
-    ``card`` is ``None`` where it could not be had; one with a fault may be there, for its name. ``renamed`` are the
-    names of earlier versions on the card, and those of today that are taken instead.
+    ``fault`` is the reason why it is left out, as a clause, or None. ``card`` is None if it could not be loaded; an
+    entry point that is left out may have a card. ``renamed`` maps old names on the card to current ones.
     """
 
     distribution: str
@@ -44,25 +44,25 @@ class Plugin:
 
     @property
     def origin(self) -> str:
-        """Its distribution and its entry point, for the eye."""
+        """Its distribution and its entry point as text."""
         return f"{self.distribution} {self.version}, entry point {self.entry} = {self.value} ({self.group})"
 
     @property
     def warning(self) -> str:
-        """What is said where it is left out, or has names of an earlier version; empty where nothing is wrong."""
+        """The message if it is left out or has names of an earlier version; empty otherwise."""
         if self.fault:
             return f"The plug-in {self.origin} is left out: {self.fault}."
         return f"The plug-in {self.origin}: {warning(self.renamed)}" if self.renamed else ""
 
     @property
     def name(self) -> str | None:
-        """The name that it registers, as far as it is known."""
+        """The name that it registers, or None if it is unknown."""
         name = getattr(self.card, "name", None)
         return name if isinstance(name, str) else None
 
     @property
     def implementations(self) -> list[str]:
-        """What its card says is imported for a run."""
+        """The implementations that its card names, as ``module:name``."""
         match self.card:
             case TaskCard():
                 return [self.card.implementation]
@@ -73,15 +73,15 @@ class Plugin:
 
 
 def discover(tasks: Sequence[TaskCard], methods: Sequence[MethodCard]) -> tuple[Plugin, ...]:
-    """Every entry point of the packages that Python finds, beside the built-in ``tasks`` and ``methods``.
+    """Returns every entry point of installed packages, checked together with the built-in ``tasks`` and ``methods``.
 
-    Raises nothing for what is wrong with one: that is its ``fault``.
+    Raises no error if an entry point cannot be used; see :attr:`Plugin.fault`.
     """
     found = [plugin for distribution in _installed() for plugin in _registered(distribution)]
     of_methods = [plugin for plugin in found if plugin.group == METHODS]
     others = [plugin for plugin in found if plugin.group != METHODS]
-    of_methods = _undoubled([_checked(plugin, method_fault) for plugin in of_methods], methods)
-    of_methods = _with_own_digests(of_methods, methods)
+    of_methods = _with_unique_names([_checked(plugin, method_fault) for plugin in of_methods], methods)
+    of_methods = _with_unique_digests(of_methods, methods)
     usable = [*methods, *(plugin.card for plugin in of_methods if isinstance(plugin.card, MethodCard))]
     left_out = [name for plugin in of_methods if plugin.fault for name in (plugin.entry, plugin.name) if name]
     names = {*left_out, *(name for card in usable for name in card.names)}
@@ -90,35 +90,35 @@ def discover(tasks: Sequence[TaskCard], methods: Sequence[MethodCard]) -> tuple[
     def fault(card: Any) -> str | None:
         return task_fault(card, usable, left_out)
 
-    return (*_undoubled([_checked(plugin, fault) for plugin in others], tasks), *of_methods)
+    return (*_with_unique_names([_checked(plugin, fault) for plugin in others], tasks), *of_methods)
 
 
 def _installed() -> Iterator[Distribution]:
-    """Those that register something. Of two with one name the first on Python's path counts, as for an import.
+    """Distributions that register tasks or methods. Of two with one name, the first on ``sys.path`` is taken.
 
     A folder may be on that path twice.
     """
     seen: set[tuple[str, Path]] = set()
-    for distribution in filter(_mentions_us, metadata.distributions()):
-        name = _stated(distribution, "Name")
+    for distribution in filter(_mentions_symbench, metadata.distributions()):
+        name = _metadata_value(distribution, "Name")
         known = name, _place(distribution)
-        if not (_hidden(name, known[1]) or known in seen):
+        if not (_is_shadowed(name, known[1]) or known in seen):
             seen.add(known)
             yield distribution
 
 
-def _mentions_us(distribution: Distribution) -> bool:
+def _mentions_symbench(distribution: Distribution) -> bool:
     try:
         text = distribution.read_text("entry_points.txt") or ""
-    except Exception:  # no text at all, so that nobody can say
+    except Exception:  # not readable: _registered reports it
         return True
     return any(group in text for group in KINDS)
 
 
-def _hidden(name: str, place: Path) -> bool:
+def _is_shadowed(name: str, place: Path) -> bool:
     try:
         return _place(metadata.distribution(name)) != place
-    except metadata.PackageNotFoundError:  # the name is missing, or not that of its folder
+    except metadata.PackageNotFoundError:  # the name is missing or differs from that of the folder
         return False
 
 
@@ -126,19 +126,19 @@ def _place(distribution: Distribution) -> Path:
     return Path(str(distribution.locate_file(""))).resolve()
 
 
-def _stated(distribution: Distribution, key: str) -> str:
+def _metadata_value(distribution: Distribution, key: str) -> str:
     try:
         return distribution.metadata[key] or f"(no {key.lower()})"
-    except Exception:  # whatever damaged metadata makes of it
+    except Exception:  # damaged metadata may raise any error
         return f"(no {key.lower()})"
 
 
 def _registered(distribution: Distribution) -> Iterator[Plugin]:
-    name, version = _stated(distribution, "Name"), _stated(distribution, "Version")
+    name, version = _metadata_value(distribution, "Name"), _metadata_value(distribution, "Version")
     try:
         points = [point for point in distribution.entry_points if point.group in KINDS]
     except Exception as error:  # one malformed line makes the whole file unreadable
-        fault = f"entry_points.txt of {name} cannot be read ({said(error)})"
+        fault = f"entry_points.txt of {name} cannot be read ({error_summary(error)})"
         yield Plugin(distribution=name, version=version, group="symbench.*", entry="?", value="?", fault=fault)
         return
     for point in dict.fromkeys(points):
@@ -151,16 +151,16 @@ def _loaded(plugin: Plugin, point: EntryPoint) -> Plugin:
         card = point.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a module may raise anything while it is imported, SystemExit too
-        return replace(plugin, fault=f"it cannot be imported ({said(error)})")
+    except BaseException as error:  # an import may raise any error, also SystemExit
+        return replace(plugin, fault=f"it cannot be imported ({error_summary(error)})")
     kind = KINDS[plugin.group]
     if not isinstance(card, kind):
-        return replace(plugin, fault=f"it is no {kind.__name__}, but of the type {type(card).__name__}")
+        return replace(plugin, fault=f"it is not a {kind.__name__} but of the type {type(card).__name__}")
     return replace(plugin, card=card)
 
 
 def _checked(plugin: Plugin, fault_of: Callable[[Any], str | None]) -> Plugin:
-    """With a card whose functions raise sentences, or with the card's fault."""
+    """Guards the functions of the card and checks it."""
     if plugin.card is None:
         return plugin
     card = guarded(plugin.card, plugin.distribution)
@@ -174,8 +174,8 @@ def _under_current_names(plugin: Plugin, methods: Collection[str]) -> Plugin:
     return replace(plugin, card=card, renamed=renamed)
 
 
-def _with_own_digests(plugins: Sequence[Plugin], built_in: Sequence[MethodCard]) -> list[Plugin]:
-    """With a fault for each that has taken the old name of a method, and its version too."""
+def _with_unique_digests(plugins: Sequence[Plugin], built_in: Sequence[MethodCard]) -> list[Plugin]:
+    """Sets the fault of methods that have the old name and the version of another method."""
     own = [plugin.card for plugin in plugins if not plugin.fault]
     usable = [card for card in (*built_in, *own) if isinstance(card, MethodCard)]
 
@@ -183,8 +183,8 @@ def _with_own_digests(plugins: Sequence[Plugin], built_in: Sequence[MethodCard])
         card = plugin.card
         if plugin.fault or not isinstance(card, MethodCard):
             return plugin.fault
-        alike = [one.name for one in usable if same_run(one.name, card.name) and one.version == card.version]
-        other = next((name for name in alike if name != card.name), None)
+        same = [one.name for one in usable if same_run(one.name, card.name) and one.version == card.version]
+        other = next((name for name in same if name != card.name), None)
         if other is None:
             return None
         why = f"runs of {card.name} and {other}, of which one is an old name of the other, have the same digests"
@@ -193,10 +193,10 @@ def _with_own_digests(plugins: Sequence[Plugin], built_in: Sequence[MethodCard])
     return [replace(plugin, fault=fault(plugin)) for plugin in plugins]
 
 
-def _undoubled(plugins: Sequence[Plugin], built_in: Iterable[Card]) -> list[Plugin]:
-    """With a fault for each whose name is built in, or registered by another one too.
+def _with_unique_names(plugins: Sequence[Plugin], built_in: Iterable[Card]) -> list[Plugin]:
+    """Sets the fault of plug-ins that register a built-in name or the same name as another plug-in.
 
-    Neither of two plug-ins serves: which one Python finds first must not decide what a number means.
+    Both of two such plug-ins are left out: results must not depend on the order in which Python finds them.
     """
     taken = {card.name for card in built_in}
     counts = Counter(plugin.name for plugin in plugins if not plugin.fault)

@@ -1,4 +1,4 @@
-"""Installed packages whose list of entry points cannot be read: whoever asks for those of all packages fails on one."""
+"""Installed packages with unreadable entry points, on which libraries fail that read those of all packages."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import os
 from collections.abc import Iterator
 from importlib import metadata
 
-UNASKED = {"PYDANTIC_DISABLE_PLUGINS": "__all__", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
-"""What keeps libraries from asking, in this process and in those that it starts."""
+DISABLE_PLUGINS = {"PYDANTIC_DISABLE_PLUGINS": "__all__", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+"""Environment variables that make libraries load no plug-ins, here and in child processes."""
 
 
-def read_past_damage() -> str | None:
-    """One warning that names what cannot be read, where there is any: then libraries look for no plug-ins of theirs."""
+def check_entry_points() -> str | None:
+    """Returns a warning if entry points cannot be read, or None; libraries then load no plug-ins."""
     damaged = list(dict.fromkeys(_damaged()))
     if not damaged:
         return None
-    for name, value in UNASKED.items():
+    for name, value in DISABLE_PLUGINS.items():
         os.environ.setdefault(name, value)
     return (
-        f"The entry_points.txt of {', '.join(damaged)} cannot be read, so libraries are told not to look for plug-ins, "
-        "and MLflow may not be usable: reinstall or remove what is damaged."
+        f"The entry_points.txt of {', '.join(damaged)} cannot be read, so libraries do not load their plug-ins, "
+        "and MLflow may not be usable: reinstall or remove the damaged packages."
     )
 
 
@@ -34,5 +34,5 @@ def _damaged() -> Iterator[str]:
 def _named(distribution: metadata.Distribution) -> str:
     try:
         return f"{distribution.metadata['Name']} {distribution.version}"
-    except Exception:  # whatever damaged metadata makes of it
+    except Exception:  # damaged metadata may raise any error
         return str(distribution.locate_file(""))

@@ -1,4 +1,4 @@
-"""Where ``module:name`` leads, found out without importing the module as far as its source tells (no torch)."""
+"""Checks references ``module:name``, from the source of the module if possible and else by importing it (no torch)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from harness.plugins.card_functions import said
+from harness.plugins.card_functions import error_summary
 from harness.utils.text import nearest
 
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def misled(reference: Any) -> str | None:
-    """Why ``reference`` leads nowhere, in one clause; ``None`` where it does not, as far as that can be seen.
+def reference_fault(reference: Any) -> str | None:
+    """Returns why ``reference`` does not exist, as a clause, or None if no error is found.
 
-    A module's parents are imported, and the module itself where its source does not say all of its names.
+    The parent packages are imported; the module itself only if its source does not show all of its names.
     """
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
         return "should be a text like 'package.module:Class'"
@@ -38,7 +38,7 @@ def misled(reference: Any) -> str | None:
 
 
 def unusable(reference: str) -> str | None:
-    """Why what ``reference`` leads to cannot be called, in one clause; its module is imported."""
+    """Imports ``reference`` and returns why it cannot be called, as a clause, or None if it can."""
     module, _, name = reference.partition(":")
     loaded, why = _attempt(lambda: importlib.import_module(module))
     if why:
@@ -54,19 +54,19 @@ def unusable(reference: str) -> str | None:
 
 
 def _attempt(what: Callable[[], Any]) -> tuple[Any, str | None]:
-    """What it gives, or why it gives nothing."""
+    """The result of ``what`` and None, or None and the reason of the error."""
     try:
         return what(), None
     except KeyboardInterrupt:
         raise
     except ModuleNotFoundError as error:
         return None, str(error)
-    except BaseException as error:  # a module may raise anything while it is imported, SystemExit too
-        return None, said(error)
+    except BaseException as error:  # an import may raise any error, also SystemExit
+        return None, error_summary(error)
 
 
 def _names(spec: ModuleSpec) -> frozenset[str] | None:
-    """What the source of a module binds at its top; ``None`` where there is no source, or it does not say all."""
+    """The names at the top level of a module; None if there is no source or it does not show all of them."""
     read = getattr(spec.loader, "get_source", None)
     source = read(spec.name) if read else None
     if source is None:
@@ -92,5 +92,5 @@ def _bound(statements: Iterable[ast.stmt]) -> Iterator[str]:
 
 
 def _is_dynamic(node: ast.AST) -> bool:
-    """Whether it may bind names that the source does not spell."""
+    """Returns True for calls that may bind names that are not in the source."""
     return isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("globals", "vars", "exec", "setattr")

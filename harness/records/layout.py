@@ -38,10 +38,10 @@ def record_folders(root: Path) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def launch_accounts(root: Path, read: Callable[[str, Mapping[str, Any]], T | None]) -> Iterator[T]:
-    """What ``read`` makes of the ID and the account of each launch of a store, by ID, without ``None``.
+def launch_states(root: Path, read: Callable[[str, Mapping[str, Any]], T | None]) -> Iterator[T]:
+    """Yields ``read(id, state)`` for each launch file of a store, sorted by ID; results that are None are left out.
 
-    An account that is damaged, or for which ``read`` raises the error of a wrong value, is left out with a warning.
+    A file that is damaged, or for which ``read`` raises the error of a wrong value, is left out with a warning.
     """
     for path in sorted((root / LAUNCHES).glob("*.json")):
         try:

@@ -139,7 +139,7 @@ class Objects:
 
         try:
             if wanted:
-                self._reach(get, beyond=FileNotFoundError)
+                self._reach(get, passed=FileNotFoundError)
         except FileNotFoundError:
             for name in wanted:
                 arriving(name)
@@ -158,7 +158,7 @@ class Objects:
         """Removes the objects that exist, in any order, many at once if the object store can do that."""
         try:
             if names:
-                self._reach(lambda: self._files.rm([self._at(name) for name in names]), beyond=FileNotFoundError)
+                self._reach(lambda: self._files.rm([self._at(name) for name in names]), passed=FileNotFoundError)
         except FileNotFoundError:
             for name in names:
                 self.remove(name)
@@ -166,11 +166,11 @@ class Objects:
     def _at(self, name: str) -> str:
         return f"{self._folder}/{name}"
 
-    def _reach(self, action: Callable[[], T], beyond: type[Exception] | tuple[type[Exception], ...] = ()) -> T:
-        """Calls ``action``; turns its errors, except those of kind ``beyond``, into a SymbenchError."""
+    def _reach(self, action: Callable[[], T], passed: type[Exception] | tuple[type[Exception], ...] = ()) -> T:
+        """Calls ``action``; turns its errors, except those of kind ``passed``, into a SymbenchError."""
         try:
             return action()
-        except beyond:
+        except passed:
             raise
         except Exception as error:  # each protocol raises errors of its own
             raise SymbenchError(

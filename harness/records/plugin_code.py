@@ -3,7 +3,7 @@
 Only the plug-ins whose cards a run uses can change its outcome. The code of a package consists of the packages or
 single modules that contain its entry points and the implementations of its cards, and of those that its
 ``top_level.txt`` names. It is found as an import finds it, so that an editable install, a folder on the path and an
-installed copy are treated alike.
+installed copy are treated in the same way.
 """
 
 from __future__ import annotations

@@ -306,13 +306,13 @@ class RemoteStore(Store):
         again = self.segments.pull() if name == "records" else []  # after the listing: a segment may have it
         unsent = self._ledger.unsent()
         gone = [path for path in folder.glob("*.json") if path.name not in names and path not in unsent]
-        ours = [path for path in gone if not (path in copies or self._is_kept(path, names))]
-        for path in set(gone) - set(ours):
+        lost_files = [path for path in gone if not (path in copies or self._is_kept(path, names))]
+        for path in set(gone) - set(lost_files):
             self._drop(path)
-        if again or ours:
-            lost = len(again) + len(ours)
+        if again or lost_files:
+            lost = len(again) + len(lost_files)
             _log.warning("%d files of %s are missing at %s and are sent again.", lost, self.root, self.address)
-            for path in again + ours:
+            for path in again + lost_files:
                 self._mark(path)
             self._send_unsent()
         missing = {one for one in names if folder / one not in unsent and _lacks(folder / one)}

@@ -47,8 +47,8 @@ class SegmentsElsewhere(Segments):
         gone = [path for name in sorted(self.names() - there) if (path := self.folder / name) not in unsent]
         for path in copies.intersection(gone):
             self.drop(path)
-        ours = [path for path in gone if path not in copies]
-        return [path for path in ours if not self._drop_covered(path)]
+        written_here = [path for path in gone if path not in copies]
+        return [path for path in written_here if not self._drop_covered(path)]
 
     def send(self, path: Path) -> None:
         """Uploads a segment. The histories go first, since a segment exists once its records do."""
@@ -83,12 +83,12 @@ class SegmentsElsewhere(Segments):
             self.drop(path)
         return covered
 
-    def _told(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
+    def _history(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
         path = self._histories(file.path)
         if not path.exists() and not self._objects.get(self._name(path), path):
             self.pull()  # it was merged into another one
             raise FileNotFoundError(path)
-        return super()._told(file, digest, status)
+        return super()._history(file, digest, status)
 
     def _histories(self, path: Path) -> Path:
         from harness.records.segment_file import histories_of

@@ -112,7 +112,7 @@ class Segments:
 
         def read(index: _Index) -> pl.DataFrame | None:
             place = index.place(digest, status)
-            return None if place is None else self._told(index.files[place.segment], digest, status)
+            return None if place is None else self._history(index.files[place.segment], digest, status)
 
         return self._with_index(read)
 
@@ -142,7 +142,7 @@ class Segments:
 
         file = SegmentFile(self.folder / segment)
         for digest, status, finished, row in rows.select("digest", "status", "finished", "row").iter_rows():
-            yield Kept(digest, status, finished, file.body(row), self._told(file, digest, status))
+            yield Kept(digest, status, finished, file.body(row), self._history(file, digest, status))
 
     def is_covered(self, segment: str) -> bool:
         """Returns True if other segments have every record of a segment, or one that counts more."""
@@ -157,7 +157,7 @@ class Segments:
 
         return bool(self._with_index(read))
 
-    def _told(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
+    def _history(self, file: SegmentFile, digest: str, status: Status) -> pl.DataFrame:
         return file.history(digest, status)
 
     def _with_index(self, read: Callable[[_Index], T]) -> T | None:

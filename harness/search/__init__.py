@@ -1,1 +1,1 @@
-"""Searches for hyper-parameters: Ray Tune over runs that are trained and validated, and never tested."""
+"""Searches for hyper-parameters with Ray Tune over runs that are trained and validated, but not tested."""

@@ -9,15 +9,15 @@ from ray.tune.search.optuna import OptunaSearch
 
 
 class DistinctOptunaSearch(OptunaSearch):
-    """Replaces a point that Optuna proposes again by a new one, drawn uniformly from the space.
+    """Replaces points that Optuna repeats by new ones, drawn uniformly from the space.
 
     Optuna repeats points if all dimensions are choices or integers; a repeated trial would train nothing. The space
     must have at least as many points as there are trials.
 
     Args:
         space: Optuna's distribution of each dimension, by name.
-        seed: for the points drawn uniformly.
-        settings: what ``OptunaSearch`` takes.
+        seed: The seed of the points drawn uniformly.
+        settings: Other arguments of ``OptunaSearch``.
     """
 
     def __init__(self, *, space: dict[str, optuna.distributions.BaseDistribution], seed: int, **settings: Any) -> None:

@@ -65,7 +65,7 @@ class Journal:
         if other := [name for name in wanted if wanted[name] != found.get(name)]:
             raise SymbenchError(
                 f"The search '{search.name}' in {self._store.address} has other {', '.join(other)}: "
-                f"name this one otherwise (--set name={search.name}2) or remove that folder."
+                f"give this one another name (--set name={search.name}2) or remove that folder."
             )
 
 

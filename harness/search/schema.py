@@ -1,4 +1,4 @@
-"""A JSON schema (draft 2020-12) of search files, by which editors complete and check them (no torch)."""
+"""A JSON schema (draft 2020-12) of search files, with which editors complete and check them (no torch)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def search_schema() -> Schema:
         "reduction": {
             "type": "number",
             "exclusiveMinimum": 1,
-            "description": "One in this many trials outlives a round of asha.",
+            "description": "One in this many trials survives a round of asha.",
         },
         "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "description": "The seed of every trial."},
         "confirm": {

@@ -70,7 +70,7 @@ def run_search(
             progress.note(f"{mirrored}.")
         result = conclude(search, own, journal.points)
         if lost := len(journal.points) - len(result.trials):
-            progress.note(f"{lost} trials have no record: the same command goes on with them.")
+            progress.note(f"{lost} trials have no record: the same command runs them.")
         return result
 
 
@@ -89,7 +89,7 @@ def _tune(
     tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root, own.address)
     if tracker.lost:
         progress.note(tracker.lost)
-    account: dict[str, Any] = {
+    launch_state: dict[str, Any] = {
         "id": launch_id,
         "suite": search.suite_name,
         "started": now(),
@@ -102,12 +102,12 @@ def _tune(
 
     def write(state: str, progress: Mapping[str, Any] | None = None) -> None:
         digests = [search.trial(values).spec.digest for values in journal.points]
-        own.write_launch(launch_id, account | {"digests": digests, "status": state, "progress": progress})
+        own.write_launch(launch_id, launch_state | {"digests": digests, "status": state, "progress": progress})
 
     write("running")
     try:
         with Heartbeat(progress, partial(write, "running"), usage) as heartbeat:
-            _fit(search, own, journal, heartbeat, tracker=tracker, since=account["started"], slots=slots)
+            _fit(search, own, journal, heartbeat, tracker=tracker, since=launch_state["started"], slots=slots)
         status = "succeeded"
     finally:
         with suppress(SymbenchError):  # a full disk must not hide why the search ended
@@ -159,7 +159,7 @@ def _fit(
         if isinstance(error.__cause__, SymbenchError):
             raise error.__cause__ from None
         reason = str(error).strip().splitlines()[-1]
-        raise SymbenchError(f"Ray Tune ended the search ({reason}): the same command goes on with it.") from error
+        raise SymbenchError(f"Ray Tune ended the search ({reason}): the same command resumes it.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

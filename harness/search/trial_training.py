@@ -1,4 +1,4 @@
-"""The run of a trial: trained and validated as any run, with a report after each validation, and never tested."""
+"""The run of a trial: trained and validated like other runs, with a report after each validation, but not tested."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TrialRun:
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Passes all values on, with the score so far added to those of a validation."""
+        """Logs all values; adds the score so far to those of a validation."""
         monitored = values.get(f"validation/{self._monitor.name}", math.nan)
         if self._monitor.better(monitored, self._best):
             self._best, self._score = monitored, values[self._metric]

@@ -77,7 +77,7 @@ def _check_key(name: str, file: SuiteFile) -> None:
         what = f"a search varies settings.NAME, base.NAME or sampler.NAME, not '{name}'"
         raise SymbenchError(located(file.where(at), what))
     if section == "settings" and setting.startswith(UNSEEN):
-        what = f"'{name}' changes the test alone, and a search looks at the validation set"
+        what = f"'{name}' only changes the test, and a search uses the validation set"
         raise SymbenchError(located(file.where(at), what))
 
 

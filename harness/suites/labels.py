@@ -1,4 +1,4 @@
-"""A run in a few words, for progress lines and plans (no torch)."""
+"""Short labels of runs for progress lines and plans (no torch)."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _refuse_search(file: SuiteFile) -> None:
 
 def _of_a_search(path: Path) -> str:
     return (
-        f"{path} is a search and no suite: 'symbench search {path}' runs it, on a cluster with --address HOST:PORT, "
+        f"{path} is a search, not a suite: 'symbench search {path}' runs it, on a cluster with --address HOST:PORT, "
         "and 'symbench submit' sends it to one."
     )
 

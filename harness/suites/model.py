@@ -101,11 +101,11 @@ class Suite(Defaults):
 
     @property
     def renamed(self) -> Mapping[str, str]:
-        """The names of earlier versions that its file holds, and those of today that are taken instead."""
+        """Maps the names of earlier versions in its file to current ones."""
         return self._renamed
 
     def under_current_names(self) -> Suite:
-        """The suite with today's names of methods, after one warning if it has others."""
+        """Returns the suite with current names of methods; logs one warning if it has old ones."""
         patterns = [name for experiment in self.experiments for name in experiment.methods]
         renamed = registry.renamed_methods([*patterns, *(override.method for override in self.overrides)])
         if not renamed:

@@ -1,4 +1,4 @@
-"""The plan of a launch: which runs have a record, which are to do, and which pairs do not fit."""
+"""The plan of a launch: which runs have a record, which are to run, and which pairs do not fit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Plan:
     """The runs of a suite compared with the records of a store. Failed runs are run again.
 
     ``by_other_code`` maps the name of a plug-in to the runs that are done and whose records were made with other code
-    of it. They count as done, since the version of a card says which settings give which numbers.
+    of it. They count as done, since a change of numbers needs a new version of the card.
     """
 
     suite: str
@@ -85,10 +85,10 @@ class Plan:
             settings: dict[str, list[Job]] = {}
             for job in jobs:
                 settings.setdefault(job.spec.setting, []).append(job)
-            runs = "; ".join(label(*alike) for alike in settings.values())
+            runs = "; ".join(label(*same) for same in settings.values())
             lines.append(
-                f"Other code of the plug-in {name} than today's, or unknown code, made {len(jobs)} records: {runs}. "
-                "They count as done: where numbers changed, raise the version of its card, or give a new --store."
+                f"{len(jobs)} records were made with other or unknown code of the plug-in {name}: {runs}. "
+                "They count as done: if numbers changed, raise the version of its card or name a new --store."
             )
         return lines
 
@@ -132,7 +132,7 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
 
 
 def _under_current_names(only: Sequence[str], warned: Mapping[str, str]) -> list[str]:
-    """The filters with today's names of methods, after one warning unless the suite has the same old names."""
+    """Returns the filters with current names of methods; logs one warning unless the suite has the same old names."""
     filters = [[part.partition("=") for part in text.split(",")] for text in only]
     patterns = [name.strip() for parts in filters for kind, _, name in parts if kind.strip() == "method"]
     renamed = renamed_methods(patterns, warned)
@@ -142,7 +142,7 @@ def _under_current_names(only: Sequence[str], warned: Mapping[str, str]) -> list
 
 
 def _by_other_code(jobs: Sequence[Job], states: Mapping[str, State], store: Store | None) -> dict[str, list[Job]]:
-    """By plug-in, the runs that are done and whose records name other code of it than the installed, or none."""
+    """Runs that are done and whose records have no code or other code than the installed one, by plug-in."""
     found: dict[str, list[Job]] = {}
     if store is None or not plugins_of(job.spec for job in jobs):
         return found
@@ -178,7 +178,7 @@ def estimates(jobs: Sequence[Job], store: Store | None) -> Seconds:
 
 
 def longest_first(jobs: Sequence[Job], seconds: Seconds) -> list[Job]:
-    """The jobs by falling time, so that no long run is left for the end; runs without an estimate come first."""
+    """Sorts jobs by decreasing time, so that no long run starts last; runs without an estimate come first."""
 
     def order(job: Job) -> float:
         estimate = seconds[job.spec.digest]

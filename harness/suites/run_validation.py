@@ -9,29 +9,29 @@ from harness.spec import Resources, RunSpec
 from tasks.cards import TaskCard
 
 SIZES = {"train_size": "train", "valid_size": "validation", "test_size": "test"}
-"""Settings by the split that they cut."""
+"""The split that each setting limits."""
 
 
 def unworkable(spec: RunSpec, card: TaskCard, given: Mapping[str, Any], resources: Resources) -> str | None:
-    """The first error, as a clause that names the setting; ``None`` if the card shows none.
+    """Returns the first error as a clause that names the setting, or None.
 
-    ``given`` are the settings that the suite sets itself. A size from the protocol is cut to a smaller data set, and a
-    warm-up from the protocol can end with the run; the same values in ``given`` are errors.
+    ``given`` are the settings that the suite sets itself. A size from the protocol is lowered to that of the data, and
+    a warm-up from the protocol can end with the run; the same values in ``given`` are errors.
     """
     return next(_reasons(spec, card, given, resources), None)
 
 
 def _reasons(spec: RunSpec, card: TaskCard, given: Mapping[str, Any], resources: Resources) -> Iterator[str]:
-    settings, there = spec.settings, card.examples(card.settings_from(spec.task_params))
+    settings, available = spec.settings, card.examples(card.settings_from(spec.task_params))
     for name, split in SIZES.items():
         size = given.get(name)
-        if size is not None and size > there.get(split, size):
-            yield f"{name} should be at most {there[split]}, the {split} examples of {card.name}, not {size}"
-    examples = _least(settings.train_size, there.get("train"))
+        if size is not None and size > available.get(split, size):
+            yield f"{name} should be at most {available[split]}, the {split} examples of {card.name}, not {size}"
+    examples = _least(settings.train_size, available.get("train"))
     if card.form in ("supervised", "probabilistic") and examples is not None:
         yield from _of_training(spec, resources, examples)
     if settings.variance_samples and card.form not in ("probabilistic", None):
-        yield f"{card.name} does not say what it puts out for an example: leave variance_samples empty"
+        yield f"{card.name} does not define its output for an example: leave variance_samples empty"
     if settings.analysis_epochs and card.form not in ("supervised", "probabilistic", None):
         yield f"{card.name} has no training whose gradient could be measured: leave analysis_epochs empty"
     if resources.workers > 1 and card.form in ("separation", "paired"):

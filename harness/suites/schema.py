@@ -1,7 +1,7 @@
-"""A JSON schema (draft 2020-12) of suite files, by which editors complete and check them (no torch).
+"""A JSON schema (draft 2020-12) of suite files, with which editors complete and check them (no torch).
 
-It knows the keys, the names of tasks and methods, and the values that each setting takes. What depends on several
-settings together is checked when a suite is read (``symbench plan``).
+It has the keys, the names of tasks and methods, and the values that each setting accepts. Conditions on several
+settings are checked when a suite is read (``symbench plan``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasks.symmetry.names import GROUPS
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECTIONS = ("settings", "task_params", "base", "sampler")
 PARTS = ("protocol", "seeds", "resources", *SECTIONS)
-"""What a suite may say for all its experiments, an experiment for itself and an override for some pairs."""
+"""Keys that a suite, an experiment and an override can have."""
 
 Schema = dict[str, Any]
 
@@ -50,7 +50,7 @@ def suite_schema() -> Schema:
         "overrides": {
             "type": "array",
             "items": mapping(shared | override),
-            "description": "Other choices for the pairs whose names match; of two the later one counts.",
+            "description": "Other choices for the pairs whose names match; the last match wins.",
         },
     }
     return {
@@ -62,7 +62,7 @@ def suite_schema() -> Schema:
 
 
 def definitions() -> dict[str, Schema]:
-    """What schemas of suites and searches refer to, by name."""
+    """The ``$defs`` of the schemas of suites and searches."""
     tasks, methods = registry.tasks(), registry.methods()
     bases = {card.base.name: card.base for card in methods.values()}
     samplers = {card.sampler.name: card.sampler for card in methods.values() if card.sampler}
@@ -85,7 +85,7 @@ def definitions() -> dict[str, Schema]:
         "method": {"enum": list(methods)},
         "task_pattern": _pattern(tasks),
         "method_pattern": _pattern(methods),
-        "protocol": {"enum": protocols, "description": "What symbench tasks says that its name means."},
+        "protocol": {"enum": protocols, "description": "The protocol; symbench tasks lists their meanings."},
         "seeds": _seeds(),
         "resources": _resources(),
         **sections,
@@ -96,7 +96,7 @@ def definitions() -> dict[str, Schema]:
 
 
 def limit_schema(limit: Limit | None, default: Any) -> Schema:
-    """The values that a limit accepts; without one, those of the default's type. None is accepted if it is default."""
+    """The values that a limit accepts; without one, those of the default's type. Accepts None if it is the default."""
     found = _of_type(default) if limit is None else _accepted(limit)
     return {"anyOf": [found, {"type": "null"}]} if found and default is None else found
 
@@ -118,7 +118,7 @@ def _accepted(limit: Any) -> Schema:
             return {"type": "array", "minItems": int(limit.some), "uniqueItems": True, "items": number}
         case Groups():
             return {"type": "array", "items": {"type": "string", "pattern": _group_names(limit.numbered_elsewhere)}}
-        case _:  # one that another package has written
+        case _:  # a limit of another package
             return {}
 
 
@@ -150,7 +150,7 @@ def _of_type(default: Any) -> Schema:
 
 
 def _section(cards: Iterable[TaskCard | BaseCard | SamplerCard]) -> Schema:
-    """The settings of several cards by name: a value is right if one of those that have the setting accepts it."""
+    """The settings of several cards by name: a value is accepted if one of the cards with the setting accepts it."""
     by_name: dict[str, list[tuple[str, Setting]]] = {}
     for card in cards:
         for setting in settings_of(card.settings):
@@ -206,7 +206,7 @@ def _seeds() -> Schema:
             {"type": "integer", "minimum": 1, "maximum": MOST_SEEDS},
             {"type": "array", "minItems": 1, "uniqueItems": True, "items": seed},
         ],
-        "description": "A list of seeds, or how many from 0 on.",
+        "description": "A list of seeds, or their number, counted from 0.",
     }
 
 

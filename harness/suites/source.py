@@ -55,7 +55,7 @@ class SuiteFile:
         except OSError as error:
             raise SymbenchError(f"{self.path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise SymbenchError(f"{self.path} is no UTF-8 text (byte {error.start}): save it as UTF-8.") from error
+            raise SymbenchError(f"{self.path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
         except Unusable as error:
             line = f", line {error.line}" if error.line else ""
             raise SymbenchError(f"{self.path}{line}: {error}.") from error
@@ -104,13 +104,13 @@ def parsed(override: str) -> tuple[str, Any]:
     try:
         return name.strip(), parse(text)[0]
     except NotYaml as error:
-        raise SymbenchError(f"{shown(override)}: the value is no YAML.") from error
+        raise SymbenchError(f"{shown(override)}: the value is not YAML.") from error
     except Unusable as error:
         raise SymbenchError(f"{shown(override)}: {error}.") from error
 
 
 def shown(override: str) -> str:
-    """A ``--set`` in a sentence."""
+    """A ``--set`` as text for messages."""
     return f"--set {shortened(override)}"
 
 

@@ -127,7 +127,7 @@ def check_pattern(
 ) -> None:
     """Raises :class:`SymbenchError` if the name or glob matches none of the ``known`` names."""
     if not matching(pattern, known):
-        hint = registry.instead(pattern.replace("*", ""), kind)
+        hint = registry.suggestion(pattern.replace("*", ""), kind)
         raise SymbenchError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
 
 
@@ -136,9 +136,9 @@ def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], fi
     lacking = [task for task in named if protocol not in registry.task(task).protocols]
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
-        whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
+        owner = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
         hint = nearest(protocol, known)
-        raise SymbenchError(located(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
+        raise SymbenchError(located(file.where(at), f"{owner} no protocol '{protocol}': {hint}"))
 
 
 def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
@@ -155,8 +155,8 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
             cards = [card for card in parts[section] if name in card.params]
             if not cards:
                 names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
-                hint = nearest(name, names) if names else "none of them takes any"
-                raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
+                hint = nearest(name, names) if names else "they have none"
+                raise SymbenchError(located(where, f"none of the selected has the {section} setting '{name}': {hint}"))
             reasons = [unfit(name, value, card) for card in cards]
             if all(reasons):
                 raise SymbenchError(located(where, f"'{name}' {reasons[0]}, not {shortened(repr(value), 80)}"))

@@ -43,7 +43,7 @@ class NotYaml(Unusable):
     """The text is not valid YAML."""
 
     def __init__(self, reason: str, line: int = 0) -> None:
-        super().__init__(f"this is no YAML: {reason}", line)
+        super().__init__(f"this is not YAML: {reason}", line)
 
 
 def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -51,9 +51,9 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
     assert isinstance(node, yaml.ScalarNode)
     name, text = node.tag.removeprefix(TAG), node.value
     if not re.fullmatch(WORDS[name][0], text):
-        raise Unusable(f"this is no {name}: {text[:MOST_DIGITS]!r}", _line(node))
+        raise Unusable(f"this is not of type {name}: {text[:MOST_DIGITS]!r}", _line(node))
     if len(text) > MOST_DIGITS and name in ("int", "float"):
-        raise Unusable(f"a number has {len(text)} digits: {MOST_DIGITS} are the most", _line(node))
+        raise Unusable(f"a number has {len(text)} digits: at most {MOST_DIGITS} are allowed", _line(node))
     match name:
         case "int":
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
@@ -99,7 +99,7 @@ for _name, (_pattern, _first) in WORDS.items():
 def parse(text: str) -> tuple[Any, yaml.Node | None]:
     """The value of one YAML document and its node (``None`` for an empty text). Raises :class:`Unusable`."""
     if len(text) > MOST_BYTES:
-        raise Unusable(f"it has {len(text):,} characters, and {MOST_BYTES:,} are the most")
+        raise Unusable(f"it has {len(text):,} characters, and at most {MOST_BYTES:,} are allowed")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()

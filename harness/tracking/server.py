@@ -196,9 +196,9 @@ def _await(url: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines() or ["it says nothing"]
-    said = redacted(lines[-1].strip())
-    raise SymbenchError(f"MLflow's server did not start ({said}): look at it with 'symbench doctor'.")
+    lines = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
+    message = redacted(lines[-1].strip())
+    raise SymbenchError(f"MLflow's server did not start ({message}): look at it with 'symbench doctor'.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import SymbenchError
-from harness.records.layout import launch_accounts
+from harness.records.layout import launch_states
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
@@ -72,13 +72,13 @@ class _Mirror(NamedTuple):
         run_id: Its id.
         of: When the record that it mirrors was finished; None if the run is incomplete.
         start: When it started, in milliseconds since 1970.
-        ours: True if it belongs to the store.
+        of_store: True if it belongs to the store.
     """
 
     run_id: str
     of: str | None
     start: int
-    ours: bool
+    of_store: bool
 
 
 class _Todo(NamedTuple):
@@ -110,8 +110,8 @@ def sync(store: Store, uri: str) -> SyncResult:
             raise
         except Exception as error:  # MLflow and what is below it raise many kinds
             failed = len(store.statuses())
-            said = f"MLflow at {redacted(uri)} cannot be used: {reason(error)}"
-            return SyncResult(failed=failed, reason=said, unusable=True)
+            message = f"MLflow at {redacted(uri)} cannot be used: {reason(error)}"
+            return SyncResult(failed=failed, reason=message, unusable=True)
 
 
 class _Sync:
@@ -180,7 +180,7 @@ class _Sync:
 
     def _is_outdated(self, mirror: _Mirror, record: Record) -> bool:
         """Returns True for runs of this store that started before the record was finished; later ones are retries."""
-        return mirror.ours and mirror.start < content.milliseconds(record.finished)
+        return mirror.of_store and mirror.start < content.milliseconds(record.finished)
 
     def _write(self, item: _Todo) -> str | None:
         if len(self._failures) >= FAILURES:
@@ -210,11 +210,11 @@ class _Suite:
         self._client, self._name, self._home, self._id = client, suite, home, name
         self._parents: dict[str, str] = {}
         for run_id, status, start, tags in _runs(client, experiment_id):
-            ours = is_of(tags, home.store, home.store_id)
-            self.has_unfinished |= ours and status == "RUNNING"
+            of_store = is_of(tags, home.store, home.store_id)
+            self.has_unfinished |= of_store and status == "RUNNING"
             if digest := tags.get(content.DIGEST):
                 of = tags.get(content.FINISHED) if status in ("FINISHED", "FAILED") else None
-                self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, ours))
+                self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, of_store))
             elif launch := tags.get(content.LAUNCH):
                 self._parents[launch] = run_id
 
@@ -250,11 +250,11 @@ class _Launch(NamedTuple):
 def _launches(root: Path) -> Mapping[str, list[_Launch]]:
     """The launches of each digest, from the launch files of the store."""
 
-    def read(launch: str, account: Mapping[str, Any]) -> tuple[_Launch, list[str]]:
-        return _Launch(launch, datetime.fromisoformat(account["started"]).astimezone()), list(account["digests"])
+    def read(launch: str, state: Mapping[str, Any]) -> tuple[_Launch, list[str]]:
+        return _Launch(launch, datetime.fromisoformat(state["started"]).astimezone()), list(state["digests"])
 
     found: dict[str, list[_Launch]] = {}
-    for launch, digests in launch_accounts(root, read):
+    for launch, digests in launch_states(root, read):
         for digest in digests:
             found.setdefault(digest, []).append(launch)
     return found

@@ -73,7 +73,7 @@ class TaskKind(ABC, Generic[T]):
         """Raises ``ValueError`` if ``spec`` or ``context`` asks for something that this kind does not have."""
         settings, workers = spec.settings, "set resources.workers to 1"
         if settings.variance_samples and not self.has_output:
-            raise ValueError(f"{spec.task} does not say what it puts out for an example: leave variance_samples empty.")
+            raise ValueError(f"{spec.task} does not define its output for an example: leave variance_samples empty.")
         if settings.analysis_epochs and not self.has_gradient:
             raise ValueError(
                 f"{spec.task} has no training whose gradient could be measured: leave analysis_epochs empty."

@@ -1,4 +1,4 @@
-"""Signals that ask this process to end. Ctrl-C, SIGTERM and SIGHUP are handled alike."""
+"""Signals that ask this process to end. Ctrl-C, SIGTERM and SIGHUP are handled in the same way."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Interrupts:
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interrupts]:
     """Lets signals interrupt the block. A signal that this process ignores (``nohup``, ``&``) remains ignored."""
-    asked = Interrupts()
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, asked.handle) for number in heard}
+    interrupts = Interrupts()
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupts.handle) for number in handled}
     try:
-        yield asked
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
@@ -82,11 +82,11 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     handler = signal.getsignal(signal.SIGINT)
-    asked = {found for number in SIGNALS if (found := _owner(number)) is not None}
+    owners = {found for number in SIGNALS if (found := _owner(number)) is not None}
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    before = [(one, one.deferred) for one in asked]
-    for one in asked:
+    before = [(one, one.deferred) for one in owners]
+    for one in owners:
         one.deferred = True
     try:
         yield

@@ -217,7 +217,7 @@ def test_the_runtime_environment_is_rays_own(tmp_path: Path) -> None:
         "- a": "write a mapping",
         "working_dir: .": "no working_dir",
         "env_vars: {A: 1}": "put numbers in quotes",
-        "a: [": "line 1: this is no YAML",
+        "a: [": "line 1: this is not YAML",
         "env_vars: {A: 1, A: 2}": "line 1: 'A' is given twice",
         "a: &a [*a]": "line 1: this value contains itself",
         "a: " + "[" * 1000: "nested more than 50 deep",
@@ -436,7 +436,7 @@ def test_a_search_is_no_suite(command: str, name: str, tmp_path: Path) -> None:
     words = [command, name, "--store", str(tmp_path / "store")]
     result = CliRunner().invoke(cli.app, words)
     assert isinstance(result.exception, SymbenchError)
-    assert "nbody_egnn.yaml is a search and no suite: 'symbench search" in str(result.exception)
+    assert "nbody_egnn.yaml is a search, not a suite: 'symbench search" in str(result.exception)
     assert not (tmp_path / "store").exists()
 
 

@@ -28,8 +28,8 @@ BROKEN: dict[str, tuple[str, str, str]] = {  # the value of an entry point, its 
     "homeless": ("nowhere_cards:TASK", "", "No module named 'nowhere_cards'"),
     "needing": ("needing_cards:TASK", "import no_such_package", "No module named 'no_such_package'"),
     "malformed": ("3 4 5", "", "cannot be imported"),
-    "module": ("module_cards", "", "is no TaskCard, but of the type module"),
-    "number": ("number_cards:TASK", "TASK = 3", "is no TaskCard, but of the type int"),
+    "module": ("module_cards", "", "is not a TaskCard but of the type module"),
+    "number": ("number_cards:TASK", "TASK = 3", "is not a TaskCard but of the type int"),
     "method": ("method_cards:M", "from baselines.catalogue import METHODS\nM = METHODS[0]", "is no TaskCard, but"),
     "built_in": (
         "built_in_cards:TASK",

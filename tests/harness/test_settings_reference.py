@@ -58,7 +58,7 @@ def test_a_method_is_shown_without_a_task() -> None:
 @pytest.mark.parametrize(
     ("name", "task", "words"),
     [
-        ("nbdy", None, "There is no task and no method 'nbdy': did you mean 'nbody'"),
+        ("nbdy", None, "There is no task or method 'nbdy': did you mean 'nbody'"),
         ("egn", "nbody", "There is no method 'egn'"),
         ("egnn", "nbdy", "There is no task 'nbdy'"),
         ("egnn", "graph8c", "egnn does not fit graph8c: egnn needs points, which graph8c does not have"),

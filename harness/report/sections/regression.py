@@ -44,7 +44,7 @@ def regression_section(found: pl.DataFrame, name: str) -> RegressionSection:
         found: The compared results, one row for each setting.
         name: The name of the earlier results.
     """
-    shown = found.filter(~pl.col("verdict").is_in(_UNCHANGED))
+    shown = found.filter(~pl.col("change").is_in(_UNCHANGED))
     rows = [_cells(row) for row in shown.head(MAX_ROWS).iter_rows(named=True)]
     left_out = shown.height - len(rows)
     return RegressionSection(
@@ -54,17 +54,17 @@ def regression_section(found: pl.DataFrame, name: str) -> RegressionSection:
             *_sentences(found),
             *([f"{counted(left_out, 'further row')} not shown."] if left_out else []),
         ),
-        regressed=not found.filter(pl.col("verdict").is_in(REGRESSIONS)).is_empty(),
+        regressed=not found.filter(pl.col("change").is_in(REGRESSIONS)).is_empty(),
     )
 
 
 def _sentences(found: pl.DataFrame) -> Iterable[str]:
-    counts = Counter(found["verdict"])
+    counts = Counter(found["change"])
     both = counts.total() - counts["only before"] - counts["only now"]
     words = [f"{counts[word]:,} {word}" for word in ("worse", "lost", "better", "gained") if counts[word]]
     yield f"{counted(both, 'result')} in both: {', '.join(words) or 'no change beyond noise'}."
     if tested := found["p"].count():
-        outside = found.filter((pl.col("p") <= 1 - LEVEL) & (pl.col("verdict") == "within noise")).height
+        outside = found.filter((pl.col("p") <= 1 - LEVEL) & (pl.col("change") == "within noise")).height
         yield (
             f"{counted(tested, 'difference')} tested at once, so p-values are adjusted by Holm's method: if nothing "
             f"changed, at most one report in twenty names a result. {counted(outside, 'further 95 % interval')} "
@@ -83,7 +83,7 @@ def _sentences(found: pl.DataFrame) -> Iterable[str]:
 _SCORE = "Mean over seeds of the ranking score: the worse of the scores on original and transformed inputs"
 _COLUMNS = (
     Column(title="Method"),
-    Column(title="Verdict"),
+    Column(title="Change"),
     Column(title="Task"),
     Column(title="Protocol"),
     Column(title="Settings", wrap=True),
@@ -105,7 +105,7 @@ def _cells(row: Row) -> list[Cell]:
     settings = "; ".join(filter(None, (row["setting_label"], row["why"])))
     return [
         Cell(text=row["method"], sort=row["method"].lower(), code=True),
-        Cell(text=row["verdict"], sort=row["verdict"], mark="failed" if row["verdict"] in REGRESSIONS else ""),
+        Cell(text=row["change"], sort=row["change"], mark="failed" if row["change"] in REGRESSIONS else ""),
         Cell(text=row["task"], sort=row["task"].lower(), code=True),
         Cell(text=row["protocol"], sort=row["protocol"]),
         Cell(text=settings) if settings else missing("The method ran in one setting of this task only"),

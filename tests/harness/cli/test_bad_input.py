@@ -223,7 +223,7 @@ def test_doctor_tells_of_an_address_that_is_none(
     with pytest.raises(SystemExit) as ended:
         root.main()
     said = capsys.readouterr()
-    assert ended.value.code == 1 and "http://host:port is no address" in said.out and said.err == ""
+    assert ended.value.code == 1 and "http://host:port is not an address" in said.out and said.err == ""
 
 
 def test_records_of_a_newer_symbench_stay_where_they_are(refused: Callable[..., str], folder: Path) -> None:

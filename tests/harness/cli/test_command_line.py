@@ -119,7 +119,7 @@ def test_an_interrupt_keeps_what_is_finished(folder: Path, call: Call, launching
     launching("succeeded", "interrupt", "nothing", "nothing")
     code, out, _ = call("run", "mine.yaml")
     assert code == 130
-    assert "the same command goes on from there" in out
+    assert "the same command resumes from there" in out
     assert len(Store(folder / "results/store").statuses()) == 1
 
 

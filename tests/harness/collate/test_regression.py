@@ -44,7 +44,7 @@ def test_shared_seeds_are_paired_as_scipy_pairs_them(tmp_path: Path) -> None:
     now = before + 0.3 + 0.1 * chance.normal(size=6)
     (row,) = moved(tmp_path, records(now), records(before))
     theirs = ttest_rel(now, before)
-    assert row["paired"] and row["verdict"] == "worse"  # an error: lower is better
+    assert row["paired"] and row["change"] == "worse"  # an error: lower is better
     assert row["p"] == pytest.approx(theirs.pvalue)
     low, high = theirs.confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((low, high))
@@ -54,7 +54,7 @@ def test_other_seeds_are_not_paired(tmp_path: Path) -> None:
     chance = np.random.default_rng(1)
     before, now = chance.normal(size=5), chance.normal(size=7) * 3 - 20
     (row,) = moved(tmp_path, records(now, first_seed=100), records(before))
-    assert not row["paired"] and row["verdict"] == "better"
+    assert not row["paired"] and row["change"] == "better"
     assert row["difference"] == pytest.approx(now.mean() - before.mean())
     assert (row["seeds_now"], row["seeds_before"]) == (7, 5)
 
@@ -98,8 +98,8 @@ def test_of_reports_with_nothing_changed_one_in_twenty_names_a_cell(seeds: int, 
             for _ in range(2)
         )
         found = report_of(now, before, shared)
-        alarms += found["verdict"].is_in(["better", "worse"]).any()
-        assert (found["verdict"] == "same").sum() >= cells // 4
+        alarms += found["change"].is_in(["better", "worse"]).any()
+        assert (found["change"] == "same").sum() >= cells // 4
     assert alarms <= binom.ppf(1 - 1e-4, reports, 0.05)
 
 
@@ -111,22 +111,22 @@ def test_a_real_drop_is_found_among_twenty_cells(shared: bool, examples: int) ->
         now, before = (chance.binomial(examples, 0.9, size=(20, 5)) / examples for _ in range(2))
         now[3] = chance.binomial(examples, 0.5, size=5) / examples
         found = report_of(now, before, shared)
-        assert found.filter(pl.col("method") == "m003")["verdict"].to_list() == ["worse"]
+        assert found.filter(pl.col("method") == "m003")["change"].to_list() == ["worse"]
     now, before = np.full((20, 5), 0.9), np.full((20, 5), 0.9)
     now[3] = 0.5
-    assert dict(report_of(now, before).select("method", "verdict").iter_rows())["m003"] == "worse"
+    assert dict(report_of(now, before).select("method", "change").iter_rows())["m003"] == "worse"
 
 
-@pytest.mark.parametrize(("direction", "verdict"), [("max", "better"), ("min", "worse")])
-def test_all_cells_are_looked_at_at_once(direction: str, verdict: str) -> None:
+@pytest.mark.parametrize(("direction", "change"), [("max", "better"), ("min", "worse")])
+def test_all_cells_are_looked_at_at_once(direction: str, change: str) -> None:
     """What would have moved as the only cell has not among two hundred; the raw p is the same."""
     chance = np.random.default_rng(6)
     now, before = chance.normal(size=(2, 200, 5))
     now[0] = before[0] + 1 + 0.35 * chance.normal(size=5)
     alone, among = report_of(now[:1], before[:1], direction=direction), report_of(now, before, direction=direction)
     (row,) = among.filter(pl.col("method") == "m000").to_dicts()
-    assert alone["verdict"].to_list() == [verdict] and alone["adjusted"].to_list() == alone["p"].to_list()
-    assert row["verdict"] == "within noise" and row["p"] == alone["p"][0] < 0.05
+    assert alone["change"].to_list() == [change] and alone["adjusted"].to_list() == alone["p"].to_list()
+    assert row["change"] == "within noise" and row["p"] == alone["p"][0] < 0.05
     assert row["adjusted"] >= 0.05
     outside = ((among["low"] > 0) | (among["high"] < 0)).sum()
     assert 1 < outside < 30
@@ -135,27 +135,27 @@ def test_all_cells_are_looked_at_at_once(direction: str, verdict: str) -> None:
 
 def test_two_seeds_with_equal_differences_are_too_few(tmp_path: Path) -> None:
     (row,) = moved(tmp_path, records([1.5, 2.5]), records([1.0, 2.0]))
-    assert (row["verdict"], row["difference"], row["low"], row["p"]) == ("too few seeds", 0.5, None, None)
+    assert (row["change"], row["difference"], row["low"], row["p"]) == ("too few seeds", 0.5, None, None)
     (row,) = moved(tmp_path / "one", records([1.0]), records([2.0]))
-    assert (row["verdict"], row["low"], row["p"]) == ("too few seeds", None, None)
+    assert (row["change"], row["low"], row["p"]) == ("too few seeds", None, None)
 
 
 def test_the_same_numbers_and_rounding_are_the_same(tmp_path: Path) -> None:
     values = [1.0, 2.0, 3.0]
     (row,) = moved(tmp_path, records(values), records(values))
-    assert (row["verdict"], row["difference"], row["p"]) == ("same", 0, None)
+    assert (row["change"], row["difference"], row["p"]) == ("same", 0, None)
     large = [1e6 * value for value in values]
     (row,) = moved(tmp_path / "again", records([value * (1 + 1e-7) for value in large]), records(large))
-    assert row["verdict"] == "same"
+    assert row["change"] == "same"
     for scale in (1e-5, 1.0, 1e6):
         scaled = [scale * value for value in values]
         (row,) = moved(tmp_path / f"{scale}", records([value * (1 + 1e-5) for value in scaled]), records(scaled))
-        assert row["verdict"] == "too few seeds"
+        assert row["change"] == "too few seeds"
 
 
 def test_seeds_that_one_side_lacks_do_not_move_the_others(tmp_path: Path) -> None:
     (row,) = moved(tmp_path, records([1.0, 2.0]), records([1.0, 2.0, 99.0]))
-    assert (row["verdict"], row["difference"]) == ("same", 0)
+    assert (row["change"], row["difference"]) == ("same", 0)
 
 
 def test_imported_runs_stay_out() -> None:
@@ -164,22 +164,22 @@ def test_imported_runs_stay_out() -> None:
     both = pl.concat([_frame(values, "max"), theirs])
     for now, before in ((both, _frame(values, "max")), (_frame(values, "max"), both)):
         (row,) = regression(now, before).to_dicts()
-        assert (row["verdict"], row["seeds_now"], row["seeds_before"]) == ("same", 5, 5)
+        assert (row["change"], row["seeds_now"], row["seeds_before"]) == ("same", 5, 5)
 
 
 def test_lost_and_gained_values_are_counted_with_their_failures(tmp_path: Path) -> None:
     broken = records([None, None], error="It broke.")
     (row,) = moved(tmp_path, broken, records([1.0, 2.0]))
-    assert (row["verdict"], row["failed_now"], row["failed_before"], row["seeds_now"]) == ("lost", 2, 0, 0)
+    assert (row["change"], row["failed_now"], row["failed_before"], row["seeds_now"]) == ("lost", 2, 0, 0)
     (row,) = moved(tmp_path / "back", records([1.0, 2.0]), broken)
-    assert row["verdict"] == "gained"
+    assert row["change"] == "gained"
 
 
 def test_other_settings_are_not_compared_and_what_changed_is_said(tmp_path: Path) -> None:
     before = records([1.0, 1.1], settings={"lr": 0.5})
     gone = records([1.0, 1.1], method="gone")
     found = moved(tmp_path, records([9.0, 9.1], settings={"lr": 0.25}), [*before, *gone])
-    assert [(row["verdict"], row["method"], row["why"]) for row in found] == [
+    assert [(row["change"], row["method"], row["why"]) for row in found] == [
         ("only before", "a", "there lr=0.25"),
         ("only before", "gone", None),
         ("only now", "a", "there lr=0.5"),
@@ -190,7 +190,7 @@ def test_scores_on_moved_inputs_count(tmp_path: Path) -> None:
     values = [1.0, 1.1, 1.2, 1.05, 1.15]
     sound, unsound = records(values), records(values, control=5.0)
     (row,) = moved(tmp_path, unsound, sound)
-    assert row["verdict"] == "worse"
+    assert row["change"] == "worse"
 
 
 def test_readers_get_what_moved_first_and_the_counts(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_what_is_worse_comes_first_and_what_is_lost_is_a_regression(tmp_path: Pa
     now += [*records([None], method="lost", error="It broke."), *records([1.0], method="new")]
     before += [*records([1.0], method="lost"), *records([1.0], method="old")]
     found = moved(tmp_path, now, before)
-    assert [row["verdict"] for row in found] == ["worse", "lost", "better", "only before", "only now", "same"]
+    assert [row["change"] for row in found] == ["worse", "lost", "better", "only before", "only now", "same"]
     section = regression_section(pl.DataFrame(found[1:]), "before")
     assert section.regressed  # what is lost alone
     assert section.sentences[0] == "3 results in both: 1 lost, 1 better."
@@ -261,9 +261,9 @@ def test_earlier_results_hold_no_runs_that_were_imported_there(tmp_path: Path) -
 @pytest.mark.parametrize("sign", [1, -1])
 def test_rounding_is_measured_by_the_size_of_scores_of_either_sign(sign: int) -> None:
     values = sign * np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [1e6, 2e6, 3e6, 4e6, 5e6]])
-    for factor, verdict in ((1 + 1e-7, "same"), (1 - 1e-7, "same"), (1.1, "better" if sign > 0 else "worse")):
+    for factor, change in ((1 + 1e-7, "same"), (1 - 1e-7, "same"), (1.1, "better" if sign > 0 else "worse")):
         found = report_of(values * factor, values)
-        assert found["verdict"].to_list() == [verdict] * 2 and found["p"].null_count() == 0
+        assert found["change"].to_list() == [change] * 2 and found["p"].null_count() == 0
 
 
 def test_a_run_that_ended_well_without_a_value_is_none_that_failed(tmp_path: Path) -> None:
@@ -275,20 +275,20 @@ def test_a_run_that_ended_well_without_a_value_is_none_that_failed(tmp_path: Pat
 def test_what_changed_is_looked_for_within_a_protocol(tmp_path: Path) -> None:
     before = [*records([1.0], settings={"lr": 0.5}), *records([1.0], protocol="paper", settings={"lr": 0.5})]
     found = moved(tmp_path, records([9.0], settings={"lr": 0.25}), before)
-    assert {(row["verdict"], row["protocol"]): row["why"] for row in found} == {
+    assert {(row["change"], row["protocol"]): row["why"] for row in found} == {
         ("only before", "quick"): "there lr=0.25",
         ("only before", "paper"): None,
         ("only now", "quick"): "there lr=0.5",
     }
 
 
-def test_cells_of_one_verdict_stand_by_task_protocol_and_method(tmp_path: Path) -> None:
+def test_cells_of_one_change_stand_by_task_protocol_and_method(tmp_path: Path) -> None:
     """And those that did not move are last: what chance may have moved stands before what is the same."""
     same = [*records([1.0] * 5, method="b"), *records([1.0] * 5, method="a"), *records([1.0] * 5, protocol="paper")]
     noisy = [1.0, 1.4, 1.2, 0.8, 0.6]
     now, before = ([*same, *records(values, method="z")] for values in (noisy, [1.05 * one for one in noisy[::-1]]))
     found = moved(tmp_path, now, before)
-    assert [(row["verdict"], row["protocol"], row["method"]) for row in found] == [
+    assert [(row["change"], row["protocol"], row["method"]) for row in found] == [
         ("within noise", "quick", "z"), ("same", "paper", "a"), ("same", "quick", "a"), ("same", "quick", "b")
     ]  # fmt: skip
 

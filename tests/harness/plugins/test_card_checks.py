@@ -1,4 +1,4 @@
-"""Cards that cannot serve: every field of every kind of card, and what only several fields together show."""
+"""Cards that cannot be used: every field of every kind of card, and what only several fields together show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.errors import SymbenchError
 from harness.plugins.card_checks import method_fault, task_fault
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS
 from harness.plugins.card_functions import Guarded, guarded
-from harness.plugins.references import misled, unusable
+from harness.plugins.references import reference_fault, unusable
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue import NBODY
 from tasks.limits import Range
@@ -92,9 +92,9 @@ SETTINGS_WRONG: list[tuple[Any, str]] = [
     (Changeable, "should be a frozen dataclass"),
     (own_settings(width=field()), "is Own, whose field 'width' has no default"),
     (own_settings(width=field(default_factory=dict)), "is Own, whose field 'width' has no default"),
-    (own_settings(width=frozenset({1})), "has for 'width' a default that JSON has not: frozenset({1})"),
-    (own_settings(width=float("nan")), "has for 'width' a default that JSON has not: nan"),
-    (own_settings(width=setting(3, 5, "A number.")), "has for 'width' no limit such as those of tasks.limits, but 5"),  # type: ignore[arg-type]
+    (own_settings(width=frozenset({1})), "has a default of 'width' that JSON cannot represent: frozenset({1})"),
+    (own_settings(width=float("nan")), "has a default of 'width' that JSON cannot represent: nan"),
+    (own_settings(width=setting(3, 5, "A number.")), "has a limit of 'width' that is not like those of tasks.limits"),  # type: ignore[arg-type]
     (Refusing, "is Refusing, which cannot be built from its defaults (ValueError: width is odd)"),
 ]
 DEFAULTS_WRONG: list[tuple[Any, str]] = [
@@ -129,7 +129,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         (("S_n", "O(#)"), "a tuple of names of groups"),
         ((), "a tuple of names of groups"),
         (raises, "the function 'group' of the card 'nbody' of the plug-in other raises RuntimeError: no such thing"),
-        (lambda settings: "S_n", "should give a tuple of names of groups"),
+        (lambda settings: "S_n", "should return a tuple of names of groups"),
     ],
     "inputs": [
         (frozenset({"pointz"}), "'pointz', which does not exist: did you mean 'points'?"),
@@ -154,7 +154,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "protocols": [({}, "a mapping"), ({"quick": {}}, "a mapping"), ({1: Protocol()}, "a mapping"), ([], "a mapping")],
     "max_nodes": [
         (5, "a function"),
-        (lambda settings: None, "the function 'max_nodes' of the card 'nbody' of the plug-in other should give a"),
+        (lambda settings: None, "the function 'max_nodes' of the card 'nbody' of the plug-in other should return a"),
         (lambda settings: settings.node, "raises AttributeError: 'NBodySettings' object has no attribute 'node'"),
     ],
     "settings": [
@@ -162,15 +162,15 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         (own_settings(nodes=setting(5, Range(most=3), "")), "the default 5 of 'nodes' on its task card should be at m"),
     ],
     "recipes": [
-        ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which is not there: did you mean"),
+        ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which does not exist: did you mean"),
         ((Recipe(), Recipe(method="learnd")), "recipe 2 of its task card names the method 'learnd'"),
-        ((Recipe(protocol="quik"),), "names the protocol 'quik', which the task has not: did you mean 'quick'?"),
-        ((Recipe(method="egnn", base={"widht": 3}),), "sets the base parameter 'widht', which egnn has not: did you"),
+        ((Recipe(protocol="quik"),), "names the protocol 'quik', which the task does not have: did you mean 'quick'?"),
+        ((Recipe(method="egnn", base={"widht": 3}),), "sets the base parameter 'widht', which egnn does not have: d"),
         ((Recipe(method="egnn", base={"width": 0}),), "'width' of egnn, which should be a whole number, at"),
         ((Recipe(sampler={"noise_scal": 1.0}),), "sets 'noise_scal', which no sampler has: did you mean 'noise_scale'"),
         ((Recipe(sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of ps"),
         ((Recipe(method="ps", sampler={"noise_scale": -1.0}),), "sets the sampler parameter 'noise_scale' of"),
-        ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is no setting of a protocol: did you mean 'epochs'?"),
+        ((Recipe(settings={"epoch": 3}),), "sets 'epoch', which is not a setting of a protocol: did you mean 'epochs'"),
         ((Recipe(settings={"batch_size": 0}),), "does not work under 'paper': batch_size must be at least 1"),
         ((Recipe(base=[]),), "should have as 'base' a mapping"),
         (({},), "should be a Recipe"),
@@ -183,16 +183,16 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     ],
     "form": [("supervized", "did you mean 'supervised'?"), (1, "one of supervised")],
     "examples": [
-        (5, "a function"), (raises, "raises RuntimeError"), (lambda settings: 5, "should give a mapping"),
-        (lambda settings: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
-        (lambda settings: {1: 1}, "should give a mapping of splits"),
+        (5, "a function"), (raises, "raises RuntimeError"), (lambda settings: 5, "should return a mapping"),
+        (lambda settings: {"train": 0}, "should return a mapping of splits to whole numbers from 1 on"),
+        (lambda settings: {1: 1}, "should return a mapping of splits"),
     ],
     "edge_scalars": [(0, "a whole number from 1 on, or None"), ("1", "a whole number")],
     "resolve": [
         (None, "a function"), (raises, "raises RuntimeError"), (lambda settings: {}, "an instance of NBodySettings"),
     ],
-    "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should give a text")],
-    "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should give a whole")],
+    "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should return a text")],
+    "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should return a")],
     "size_name": [(None, "a text")],
 }  # fmt: skip
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
@@ -207,11 +207,11 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "settings": SETTINGS_WRONG + DEFAULTS_WRONG,
     "check": [(None, "a function")],
     "meanings": [({"width": 3}, "a mapping of parameters to functions"), (None, "a mapping"),
-                 ({"widht": raises}, "meanings for 'widht', which is no parameter of it: did you mean 'width'?")],
+                 ({"widht": raises}, "meanings for 'widht', which is not one of its parameters: did you mean 'width'")],
     "max_tokens": [(0, "a whole number from 1 on, or None"), (True, "a whole number"), ("8", "a whole number")],
     "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of"),
-                (vars, "should give an instance of EGNNSettings"), (type, "should give an instance of EGNNSettings")],
-    "weights": [(None, "a function"), (lambda settings: 1, "should give a text or None")],
+                (vars, "should return an instance of EGNNSettings"), (type, "an instance of EGNNSettings")],
+    "weights": [(None, "a function"), (lambda settings: 1, "should return a text or None")],
 }  # fmt: skip
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
@@ -277,7 +277,7 @@ def test_functions_with_other_parameters_raise_sentences_too() -> None:
     assert card.max_nodes_of({"nodes": 5}) == 2
     with pytest.raises(SymbenchError, match=r"'max_nodes' of the card 'nbody' of the plug-in other raises ZeroDiv"):
         card.max_nodes_of({"nodes": 0})
-    with pytest.raises(SymbenchError, match=r"should give a whole number from 1 on, not 0"):
+    with pytest.raises(SymbenchError, match=r"should return a whole number from 1 on, not 0"):
         card.max_nodes_of({"nodes": 13})
 
 
@@ -297,7 +297,7 @@ def test_what_a_function_may_give(name: str, right: list[Any], wrong: list[Any])
     for value in right:
         assert Guarded(lambda value=value: value, name, "the card")() == value
     for value in wrong:
-        with pytest.raises(SymbenchError, match=f"'{name}' of the card should give "):
+        with pytest.raises(SymbenchError, match=f"'{name}' of the card should return "):
             Guarded(lambda value=value: value, name, "the card")()
 
 
@@ -340,19 +340,20 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_references_are_followed_without_an_import(modules: None) -> None:
     for name in ("Json", "Pi", "Inner", "Other", "Whole", "File"):
-        assert misled(f"symbench_test_plain:{name}") is None
-    assert misled("symbench_test_plain:hidden") is not None
-    assert misled("symbench_test_plain:Whol") == "the module symbench_test_plain has no Whol: did you mean 'Whole'?"
-    assert misled("symbench_test_raising:Whole") is None
+        assert reference_fault(f"symbench_test_plain:{name}") is None
+    assert reference_fault("symbench_test_plain:hidden") is not None
+    misspelt = reference_fault("symbench_test_plain:Whol")
+    assert misspelt == "the module symbench_test_plain has no Whol: did you mean 'Whole'?"
+    assert reference_fault("symbench_test_raising:Whole") is None
     assert "symbench_test_plain" not in sys.modules
-    assert "cannot be read (SyntaxError" in str(misled("symbench_test_broken:Whole"))
+    assert "cannot be read (SyntaxError" in str(reference_fault("symbench_test_broken:Whole"))
 
 
 def test_what_the_source_does_not_say_is_imported(modules: None) -> None:
-    assert misled("symbench_test_star:Whole") is None
-    assert misled("symbench_test_lazy:Whole") is None
-    assert "has no Nothing" in str(misled("symbench_test_star:Nothing"))
-    assert "has no Nothing" in str(misled("symbench_test_lazy:Nothing"))
+    assert reference_fault("symbench_test_star:Whole") is None
+    assert reference_fault("symbench_test_lazy:Whole") is None
+    assert "has no Nothing" in str(reference_fault("symbench_test_star:Nothing"))
+    assert "has no Nothing" in str(reference_fault("symbench_test_lazy:Nothing"))
 
 
 @pytest.mark.parametrize(

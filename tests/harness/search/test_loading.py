@@ -92,7 +92,7 @@ WRONG = [
     ({"task": "nbdy"}, "line 1: there is no task 'nbdy': did you mean 'nbody'?"),
     ({"method": "transformr-ps"}, "line 2: there is no method 'transformr-ps': did you mean"),
     ({"protocol": "papr"}, "line 3: the task 'nbody' has no protocol 'papr': did you mean 'paper'?"),
-    ({"sampler": {"noise_scal": 1.0}}, "nothing selected has the sampler setting 'noise_scal': did you mean 'noise_sc"),
+    ({"sampler": {"noise_scal": 1.0}}, "none of the selected has the sampler setting 'noise_scal': did you mean"),
     ({"trails": 4}, "there is no key 'trails' here: did you mean 'trials'?"),
     ({"seeds": 4}, "there is no key 'seeds' here: did you mean 'seed'?"),
     ({"settings": {"epoch": 4}}, "there is no key 'epoch' here: did you mean 'epochs'?"),
@@ -124,7 +124,7 @@ WRONG = [
         },
         "'graph8c' is not trained under 'quick', so there is nothing to search.",
     ),
-    ({"method": "egnn", "sampler": {}}, "nothing selected has the sampler setting 'noise_scale': none of them takes"),
+    ({"method": "egnn", "sampler": {}}, "none of the selected has the sampler setting 'noise_scale': they have none"),
     ({"method": "gin", "sampler": {}, "space": {"settings.lr": {"uniform": [0.1, 1.0]}}}, "gin does not fit nbody: "),
 ]
 
@@ -152,8 +152,8 @@ WRONG_SPACES = [
     ("settings.lr", {"uniform": [-1.0, 1.0]}, "lr must be positive, not -1.0"),
     ("settings.train_samples", {"uniform": [1, 8]}, "'settings.train_samples' should be a valid integer"),
     ("base.layers", {"uniform": [1, 8]}, "'layers' should be like"),
-    ("settings.curve_repeats", {"integer": [2, 8]}, "changes the test alone, and a search looks at the validation set"),
-    ("settings.test_samples", {"integer": [1, 8]}, "changes the test alone, and a search looks at the validation set"),
+    ("settings.curve_repeats", {"integer": [2, 8]}, "only changes the test, and a search uses the validation set"),
+    ("settings.test_samples", {"integer": [1, 8]}, "only changes the test, and a search uses the validation set"),
     ("task_params.nodes", {"integer": [4, 8]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'task_"),
     ("base.heads", {"choice": [2, 4, 2]}, "2 and 2 are the same run: name one of them."),
     ("sampler.noise_scale", {"choice": [1, 1.0]}, "1 and 1.0 are the same run: name one of them."),

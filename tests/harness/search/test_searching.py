@@ -158,7 +158,7 @@ def test_a_search_for_something_else_is_not_mixed_in(searched: Searched, tmp_pat
 
     _, store, _ = searched
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "settings": {"epochs": 5, "batch_size": 10}}))
-    with pytest.raises(SymbenchError, match=r"has other settings: name this one otherwise \(--set name=tiny2\)"):
+    with pytest.raises(SymbenchError, match=r"has other settings: give this one another name \(--set name=tiny2\)"):
         run_search(load(tmp_path / "tiny.yaml"), store, address=None, progress=Watcher())
 
 

@@ -269,7 +269,7 @@ def test_a_folder_is_of_one_search(searched: Any, tmp_path: Path, changes: dict[
     Journal(store, searched())
     Journal(store, searched(trials=9, scheduler="none", confirm=3))  # how long and how is no part of it
     [changed] = changes
-    with pytest.raises(SymbenchError, match=f"has other {changed}: name this one otherwise"):
+    with pytest.raises(SymbenchError, match=f"has other {changed}: give this one another name"):
         Journal(store, searched(**changes))
 
 
@@ -386,7 +386,7 @@ def test_a_search_whose_card_has_another_version_is_another_search(
     Journal(store, search)
     card = registry.task(search.task)
     monkeypatch.setattr(registry, "task", lambda name: replace(card, version="of tomorrow"))
-    with pytest.raises(SymbenchError, match="has other versions: name this one otherwise"):
+    with pytest.raises(SymbenchError, match="has other versions: give this one another name"):
         Journal(store, search)
 
 

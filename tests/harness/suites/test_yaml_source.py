@@ -128,16 +128,16 @@ BOUNDS = {
     "nested lists": ("a: " + nested(100_000), f"values are nested more than {MOST_DEPTH} deep"),
     "nested mappings": ("a: " + "{a: " * 2000 + "1" + "}" * 2000, f"values are nested more than {MOST_DEPTH} deep"),
     "nested by aliases": (CHAIN, f"values are nested more than {MOST_DEPTH} deep"),
-    "a long integer": (f"a: {'9' * 5000}", "a number has 5000 digits: 100 are the most"),
-    "a long float": (f"a: 0.{'9' * 5000}", "a number has 5002 digits: 100 are the most"),
-    "a long hexadecimal": (f"a: 0x{'f' * 5000}", "a number has 5002 digits: 100 are the most"),
-    "a long text": ("a: " + "x" * (1 << 21), "characters, and 1,048,576 are the most"),
-    "a long version": (f"%YAML {'9' * 5000}.1\n--- {{a: 1}}", "this is no YAML: it holds an escape or a version"),
-    "an escape": ('a: "\\Uffffffff"', "this is no YAML: it holds an escape or a version out of range"),
+    "a long integer": (f"a: {'9' * 5000}", "a number has 5000 digits: at most 100 are allowed"),
+    "a long float": (f"a: 0.{'9' * 5000}", "a number has 5002 digits: at most 100 are allowed"),
+    "a long hexadecimal": (f"a: 0x{'f' * 5000}", "a number has 5002 digits: at most 100 are allowed"),
+    "a long text": ("a: " + "x" * (1 << 21), "characters, and at most 1,048,576 are allowed"),
+    "a long version": (f"%YAML {'9' * 5000}.1\n--- {{a: 1}}", "this is not YAML: it holds an escape or a version"),
+    "an escape": ('a: "\\Uffffffff"', "this is not YAML: it holds an escape or a version out of range"),
     "a lone surrogate": ('a: "\\ud800"', "a text holds the character U+D800: leave it out"),
     "a control character": ('a: "x\\x1b[31m"', "a text holds the character U+001B: leave it out"),
     "a control character in a key": ('"\\0": 1', "a text holds the character U+0000: leave it out"),
-    "a raw control character": ("a: 1\nb: \x01", "this is no YAML: the character U+0001 is not allowed"),
+    "a raw control character": ("a: 1\nb: \x01", "this is not YAML: the character U+0001 is not allowed"),
     "itself": ("a: &a [*a]", "this value contains itself"),
     "itself, merged": ("a: &a {<<: *a}", "this value contains itself"),
     "a key that is a number": ("1: 2", "a key should be a text, not 1"),
@@ -147,8 +147,8 @@ BOUNDS = {
     "a set": ("a: !!set {b}", "could not determine a constructor for the tag"),
     "a date": ("a: !!timestamp 2020-01-01", "could not determine a constructor for the tag"),
     "an object": ("a: !!python/object:os.system {}", "could not determine a constructor for the tag"),
-    "a wrong tag": ("a: !!int x", "this is no int: 'x'"),
-    "a tag of 1.1": ("a: !!bool yes", "this is no bool: 'yes'"),
+    "a wrong tag": ("a: !!int x", "this is not of type int: 'x'"),
+    "a tag of 1.1": ("a: !!bool yes", "this is not of type bool: 'yes'"),
     "two documents": ("a: 1\n---\nb: 2", "found another document"),
 }
 
@@ -190,7 +190,7 @@ def test_a_set_out_of_bounds_is_one_sentence(name: str, tmp_path: Path) -> None:
 def test_another_encoding_is_named(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes((SUITE + "description: é\n").encode(encoding))
-    with pytest.raises(SymbenchError, match=r"mine\.yaml is no UTF-8 text \(byte \d+\): save it as UTF-8\."):
+    with pytest.raises(SymbenchError, match=r"mine\.yaml is not UTF-8 text \(byte \d+\): save it as UTF-8\."):
         load(path)
 
 

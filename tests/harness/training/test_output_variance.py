@@ -272,7 +272,7 @@ def test_without_training_there_are_the_initial_weights_alone() -> None:
 
 
 def test_what_cannot_be_measured_is_refused_before_training() -> None:
-    with pytest.raises(ValueError, match="nbody does not say what it puts out for an example: leave variance_samples"):
+    with pytest.raises(ValueError, match="nbody does not define its output for an example: leave variance_samples"):
         run(particles_spec("egnn", variance_samples=[1]))
     with pytest.raises(ValueError, match="graph8c has no training whose gradient could be measured"):
         run(resolve("graph8c", "gin", "quick", 0, settings={"analysis_epochs": [1]}))
