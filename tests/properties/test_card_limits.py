@@ -182,7 +182,7 @@ TOGETHER = [
     ("graph8c", "gin", "resources", {"workers": 2}, "several workers cannot share a run on graph8c: set workers to 1"),
     ("nbody", "egnn", "resources", {"workers": 2, "gpus": 0.5}, "gpus should be 0 or 1, not 0.5, where several"),
     ("nbody", "egnn", "resources", {"workers": 101}, "a batch of 100 examples cannot be shared by 101 workers"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("task", "method", "section", "values", "words"), TOGETHER)
@@ -203,8 +203,11 @@ def test_settings_that_do_not_go_together_are_one_sentence_with_their_line(
 
 def test_which_inputs_have_stabilisers_is_known_without_building_a_group() -> None:
     lie = ("O", "SO", "E", "SE", "Sim", "SSim", "U", "SU", "Aff")
-    spaces = [*(f"{kind}({d})" for kind in lie for d in (1, 2, 3, 4)),
-              *(f"{kind}_{m}" for kind in ("C", "D", "B") for m in (1, 2, 3, 4, 9)), "SO+(1,3)"]  # fmt: skip
+    spaces = [
+        *(f"{kind}({d})" for kind in lie for d in (1, 2, 3, 4)),
+        *(f"{kind}_{m}" for kind in ("C", "D", "B") for m in (1, 2, 3, 4, 9)),
+        "SO+(1,3)",
+    ]
     factors = [[name] for name in (*NODE_GROUPS, *spaces)]
     factors += [[permuting, space] for permuting in NODE_GROUPS for space in spaces]
     for names in factors:
@@ -274,11 +277,18 @@ def test_a_group_with_too_many_elements_for_a_sampler_is_a_misfit(tmp_path: Path
         return bool(jobs)
 
     for names, most, method in (
-        ('"C_#"', 1024, "mlp-fa"), ('"D_#"', 512, "mlp-fa"), ('"O(#)"', 10, "mlp-fa"),
-        ('"SO(#)"', 11, "mlp-fa"), ('"E(#)"', 10, "mlp-fa"), ('"B_#"', 4, "mlp-fa"),
-        ('"D_n", "O(#)"', 6, "mlp-fa"), ('"C_#"', 4096, "mlp-ps"), ('"D_#"', 2048, "mlp-canonical"),
-        ('"B_#"', 5, "mlp-ps"), ('"O(#)"', 20, "mlp-mfa"),
-    ):  # fmt: skip
+        ('"C_#"', 1024, "mlp-fa"),
+        ('"D_#"', 512, "mlp-fa"),
+        ('"O(#)"', 10, "mlp-fa"),
+        ('"SO(#)"', 11, "mlp-fa"),
+        ('"E(#)"', 10, "mlp-fa"),
+        ('"B_#"', 4, "mlp-fa"),
+        ('"D_n", "O(#)"', 6, "mlp-fa"),
+        ('"C_#"', 4096, "mlp-ps"),
+        ('"D_#"', 2048, "mlp-canonical"),
+        ('"B_#"', 5, "mlp-ps"),
+        ('"O(#)"', 20, "mlp-mfa"),
+    ):
         assert fits(names, most, method) and not fits(names, most + 1, method), names
     assert fits('"C_#"', 1025, "mlp-fa", "{exact: false}") and fits('"O(#)"', 20, "mlp-fa", "{exact: false}")
     assert not fits('"O(#)"', 21, "mlp-fa", "{exact: false}")
@@ -332,19 +342,31 @@ SAME: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("nbody", "tfn", {"base": {"reach": 10}}, {}),
     ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(3)", "S_n"], "degree": 9}}, {}),
     ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "O(3)"]}}, {}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(#)"], "degree": 4}},
-     {"task_params": {"group": ["O(4)"]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
-     {"task_params": {"group": ["SO+(1,3)"]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
-     {"task_params": {"group": ["SO(3)"]}}),
+    (
+        "teacher_space_invariant",
+        "mlp-ga",
+        {"task_params": {"group": ["O(#)"], "degree": 4}},
+        {"task_params": {"group": ["O(4)"]}},
+    ),
+    (
+        "teacher_space_invariant",
+        "mlp-ga",
+        {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
+        {"task_params": {"group": ["SO+(1,3)"]}},
+    ),
+    (
+        "teacher_space_invariant",
+        "mlp-ga",
+        {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
+        {"task_params": {"group": ["SO(3)"]}},
+    ),
     ("exp_classify", "mlp-ps", {"sampler": {"q": "gin"}}, {}),
     ("nbody", "egnn", {"settings": {"weight_decay": -0.0}}, {"settings": {"weight_decay": 0}}),
     ("nbody", "egnn", {"settings": {"lr": 1, "clip_norm": 2}}, {"settings": {"lr": 1.0, "clip_norm": 2.0}}),
     ("nbody", "egnn", {"settings": {"curve_samples": [4, 1]}}, {"settings": {"curve_samples": (1, 4)}}),
     ("nbody", "egnn", {"settings": {"analysis_epochs": [4, 0]}}, {"settings": {"analysis_epochs": (0, 4)}}),
     ("exp_classify", "gin", {"settings": {"variance_samples": [4, 2]}}, {"settings": {"variance_samples": [2, 4]}}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("task", "method", "one", "other"), SAME)
@@ -451,7 +473,11 @@ def test_a_group_that_is_chosen_is_held_to_its_own_size() -> None:
     with pytest.raises(SymbenchError, match=r"The group of 'fa' does not work .*1025"):
         resolve("teacher_space_invariant", "mlp-fa", "quick", 0, task_params=params, sampler={"group": ["C_1025"]})
     chosen = resolve(
-        "teacher_space_invariant", "mlp-fa", "quick", 0,
-        task_params={**params, "group": ["C_1025"]}, sampler={"group": ["C_4"]},
-    )  # fmt: skip
+        "teacher_space_invariant",
+        "mlp-fa",
+        "quick",
+        0,
+        task_params={**params, "group": ["C_1025"]},
+        sampler={"group": ["C_4"]},
+    )
     assert chosen.sampler["group"] == ["C_4"]

@@ -168,9 +168,12 @@ class FromOutside(SupervisedTask):
     def __init__(self, settings: Any = None) -> None:
         mask = torch.ones(3, 4, dtype=torch.bool)
         self.x = Structure.build(
-            mask, node_scalars=torch.ones(3, 4, 2), points=torch.ones(3, 4, 3, 1), vectors=torch.ones(3, 4, 3, 1),
+            mask,
+            node_scalars=torch.ones(3, 4, 2),
+            points=torch.ones(3, 4, 3, 1),
+            vectors=torch.ones(3, 4, 3, 1),
             edge_scalars=torch.ones(3, 4, 4, 1),
-        )  # fmt: skip
+        )
         self.faulty: Split = "validation"
         self.kept = 3
         self.targets: Tensor | RaggedPairs = torch.zeros(3, 1)

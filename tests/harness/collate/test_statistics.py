@@ -160,7 +160,7 @@ def variance_points(value: float, *, loss: float = 0.5) -> tuple[VariancePoint, 
         )
         for stage in stages
         for k in (1, 10)
-    )  # fmt: skip
+    )
 
 
 def test_variances_are_pooled_by_stage_and_k() -> None:
@@ -178,8 +178,11 @@ def test_variances_are_pooled_by_stage_and_k() -> None:
     assert table.height == 8
     own = table.filter(pl.col("train_samples") == records[0].spec.settings.train_samples)
     assert own.select("stage", "samples").rows() == [
-        ("initialised", 1), ("initialised", 10), ("trained", 1), ("trained", 10)
-    ]  # fmt: skip
+        ("initialised", 1),
+        ("initialised", 10),
+        ("trained", 1),
+        ("trained", 10),
+    ]
     for row in own.iter_rows(named=True):
         assert (row["seeds"], row["repeats"], row["loss_mean"]) == (3, 100, 0.5)
         assert row["output_variance"] == pytest.approx(3 / row["samples"])
@@ -387,8 +390,10 @@ def test_task_parameters_are_told_apart_over_all_protocols_of_a_task() -> None:
     other = make_record(method="gnn-ga", protocol="quick", task_params={"nodes": 5}, settings={"lr": 0.3})
     table = collated(*records, other).accuracy
     assert sorted(table.select("method", "protocol", "setting_label").rows()) == [
-        ("egnn", "paper", "nodes=8"), ("egnn", "quick", "nodes=5"), ("gnn-ga", "quick", "nodes=5")
-    ]  # fmt: skip
+        ("egnn", "paper", "nodes=8"),
+        ("egnn", "quick", "nodes=5"),
+        ("gnn-ga", "quick", "nodes=5"),
+    ]
 
 
 def test_a_label_names_task_parameters_and_all_else_together() -> None:
@@ -399,8 +404,11 @@ def test_a_label_names_task_parameters_and_all_else_together() -> None:
         for seed in (0, 1)
     ]
     assert sorted(collated(*records).accuracy["setting_label"]) == [
-        "lr=0.1, nodes=5", "lr=0.1, nodes=8", "lr=0.2, nodes=5", "lr=0.2, nodes=8"
-    ]  # fmt: skip
+        "lr=0.1, nodes=5",
+        "lr=0.1, nodes=8",
+        "lr=0.2, nodes=5",
+        "lr=0.2, nodes=8",
+    ]
 
 
 def test_a_group_of_several_factors_has_the_sizes_of_all() -> None:
@@ -431,5 +439,7 @@ def test_versions_of_a_task_and_of_a_method_have_rows_of_their_own() -> None:
     assert table["mean"].to_list() == [1, 2, 3]
     spec = now.spec
     assert table.select("task_version", "method_version").rows() == [
-        (spec.task_version, spec.method_version), ("0", spec.method_version), (spec.task_version, "0")
-    ]  # fmt: skip
+        (spec.task_version, spec.method_version),
+        ("0", spec.method_version),
+        (spec.task_version, "0"),
+    ]

@@ -230,8 +230,10 @@ def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
     assert steps(started(search, store, 0.3, since)) == []
     assert ran == [0.1, 0.2]
     assert store.statuses() == {
-        jobs[0.1].spec.digest: "succeeded", jobs[0.2].spec.digest: "succeeded", jobs[0.3].spec.digest: "failed",
-    }  # fmt: skip
+        jobs[0.1].spec.digest: "succeeded",
+        jobs[0.2].spec.digest: "succeeded",
+        jobs[0.3].spec.digest: "failed",
+    }
 
 
 def test_one_that_takes_too_long_gets_a_failed_record(searched: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -261,9 +263,15 @@ def test_the_journal_has_each_point_once_and_forgets_half_a_line(searched: Any, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"metric": "loss"}, {"protocol": "standard"}, {"settings": {"epochs": 9}},
-     {"space": {"settings.lr": {"uniform": [1e-4, 0.5]}}}, {"task_params": {**HIGH["task_params"], "points": 9}}],
-)  # fmt: skip
+    [
+        {"seed": 1},
+        {"metric": "loss"},
+        {"protocol": "standard"},
+        {"settings": {"epochs": 9}},
+        {"space": {"settings.lr": {"uniform": [1e-4, 0.5]}}},
+        {"task_params": {**HIGH["task_params"], "points": 9}},
+    ],
+)
 def test_a_folder_is_of_one_search(searched: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
     store = Store(tmp_path / "store")
     Journal(store, searched())
@@ -349,21 +357,22 @@ def test_a_trial_that_fails_midway_has_no_score_and_stands_last(
     points = [{"settings.lr": 0.1}, {"settings.lr": 0.2}, {"settings.lr": 0.9}]
     result = conclude(search, store, points)
     assert [(trial.number, trial.status, trial.score) for trial in result.trials] == [
-        (1, "finished", pytest.approx(0.4)), (0, "failed", None),
-    ]  # fmt: skip
+        (1, "finished", pytest.approx(0.4)),
+        (0, "failed", None),
+    ]
     assert table(result)[1][1][1:] == ["-", "0.1", "2", "failed"]
 
 
 def test_the_table_keeps_what_was_chosen_as_it_was_written(searched: Any, tmp_path: Path) -> None:
     space = {
-        "settings.drop_last": {"choice": [True, False]}, "base.width": {"choice": [8, 16]},
-        "settings.lr": {"uniform": [0.1, 0.2]}, "base.layers": {"integer": [1, 2]},
-    }  # fmt: skip
+        "settings.drop_last": {"choice": [True, False]},
+        "base.width": {"choice": [8, 16]},
+        "settings.lr": {"uniform": [0.1, 0.2]},
+        "base.layers": {"integer": [1, 2]},
+    }
     search = searched(space=space, settings={"epochs": 2, "batch_size": 20})
     point = {"settings.drop_last": True, "base.width": 8, "settings.lr": 0.15, "base.layers": 1}
-    trial = TrialResult(
-        number=0, digest="d", values=point, status="finished", score=0.5, epochs=1, seconds=None
-    )
+    trial = TrialResult(number=0, digest="d", values=point, status="finished", score=0.5, epochs=1, seconds=None)
     row = _frame(search, [trial]).select(list(search.space)).row(0, named=True)
     assert row == {**point, "settings.drop_last": "true"} and type(row["base.width"]) is int
     assert _short(["settings.lr", "base.width", "sampler.width"]) == ["lr", "base.width", "sampler.width"]
