@@ -354,6 +354,6 @@ def test_trials_that_failed_are_still_to_be_done(searched: Any, tmp_path: Path) 
         store.write(replace(record, status="succeeded", failure=None) if succeeded else record, [])
     begun: list[tuple[int, int]] = []
     progress: Any = SimpleNamespace(begin=lambda todo, done: begun.append((todo, done)), end=lambda: None)
-    with searching._announced(progress, search, store, journal) as missing:
+    with searching._reported(progress, search, store, journal) as missing:
         assert missing == 3
     assert begun == [(3, 1)]
