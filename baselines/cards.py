@@ -135,7 +135,7 @@ class MethodCard:
             return f"{base.name} already respects {task.group_name(task_params)}: nothing is left to symmetrize"
         if self.sampler is not None and (reason := self.sampler.misfit(missing_symmetry, task)):
             return f"{self.sampler.name} does not cover {task.name}: {reason}"
-        tokens = task.max_nodes(task_params) ** 2
+        tokens = task.max_nodes_of(task_params) ** 2
         if base.max_tokens is not None and tokens > base.max_tokens:
             return f"{base.name} takes at most {base.max_tokens} tokens and {task.name} has {tokens} node pairs"
         return None

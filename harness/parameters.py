@@ -68,7 +68,7 @@ def _spelt(value: Any, default: Any, limit: Limit | None) -> Any:
     return value + 0.0 if isinstance(default, float) else list(value) if isinstance(value, tuple) else value
 
 
-def typed(card: BaseCard | SamplerCard, params: Mapping[str, Any]) -> Any:
+def typed(card: Card, params: Mapping[str, Any]) -> Any:
     """The settings that the parameters stand for.
 
     Raises :class:`SymbenchError` for values that the class of a plug-in's settings refuses together.

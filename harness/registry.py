@@ -200,10 +200,10 @@ def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """
     changed = _overlay("task_params", card.params, chosen)
     check_values("task_params", card, changed)
-    params = dict(card.resolve(normal(card, changed)))
-    if reason := card.check(params):
+    settings = card.resolve(typed(card, normal(card, changed)))
+    if reason := card.check(settings):
         raise SymbenchError(f"The task_params settings of '{card.name}' do not work: {reason}.")
-    return params
+    return as_params(settings)
 
 
 def _resolved_base(
@@ -283,7 +283,7 @@ def _other_group(group: Sequence[str] | None, own: Sequence[str]) -> list[str] |
 def _check_group(
     sampler: SamplerCard, params: Mapping[str, Any], own: Sequence[str], task_card: TaskCard, task_params: Params
 ) -> None:
-    group, nodes = params["group"] or own, task_card.max_nodes(task_params)
+    group, nodes = params["group"] or own, task_card.max_nodes_of(task_params)
     reason = sampler.too_large(typed(sampler, params), group, nodes)
     if params["group"]:
         reason = sampler.misfit(group, task_card) or _another_space(group, task_card.group_of(task_params)) or reason

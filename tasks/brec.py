@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from tasks.catalogue.graphs import BrecSettings
 from tasks.graphs import constant_and_degree
 from tasks.sources.brec import GraphPair, pairs
 from tasks.symmetry.representation import Representation
@@ -27,10 +27,10 @@ class Brec(PairedTask):
     relabellings = 32
     level = 0.05
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self._pairs = smallest_first([pair for pair in pairs() if pair.nodes <= params["max_nodes"]])
+    def __init__(self, settings: BrecSettings) -> None:
+        self._pairs = smallest_first([pair for pair in pairs() if pair.nodes <= settings.max_nodes])
         if not self._pairs:
-            raise ValueError(f"no pair of BREC has at most {params['max_nodes']} nodes: raise max_nodes")
+            raise ValueError(f"no pair of BREC has at most {settings.max_nodes} nodes: raise max_nodes")
         self.categories = [pair.category for pair in self._pairs]
         largest = max(range(len(self._pairs)), key=lambda index: self._pairs[index].nodes)
         self.signature = self.signature_of(self.pair(largest))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.limits import Limits
 from tasks.protocol import Protocol
+from tasks.settings import Configured
 
 Input = Literal["node_scalars", "edges", "points", "vectors"]
 Output = Literal["graph_scalars", "node_scalars", "node_points", "edge_scalars"]
@@ -40,33 +40,41 @@ def stricter(metric: str) -> tuple[str, str]:
     return f"{metric}_transformed", f"{metric}_sound"
 
 
-def given_examples(params: Params) -> Mapping[str, int]:
-    """The sizes of the splits that are parameters of their task."""
-    return {name: params[name] for name in ("train", "validation", "test") if params.get(name) is not None}
+def given_examples(settings: Any) -> Mapping[str, int]:
+    """The sizes of the splits that are settings of their task."""
+    sizes = {name: getattr(settings, name, None) for name in ("train", "validation", "test")}
+    return {name: size for name, size in sizes.items() if size is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskCard:
+class TaskCard(Configured):
     """A registered task.
 
-    ``group`` lists the factors of the task's symmetry group, or says what they are under given parameters;
-    ``implementation`` is ``module:Class``, and ``version`` changes whenever the same settings would give other numbers,
-    so that no old record is taken for a new one.
-    ``limits`` say which values parameters take, and ``check`` what is wrong with all of them together, in one clause
-    (``None``: nothing).
-    ``form`` is the built-in ``kind`` of the task's class (``None``: another kind, or not said), ``examples`` how many
-    there are of each split, and ``edge_scalars`` how many an edge has, each as far as it is known without the data.
-    ``resolve`` completes the parameters that depend on what is installed (which copy of a dataset is there);
-    ``variant`` labels data that is not the published set.
-    ``deviations`` are short sentences (without the full stop) in which runs knowingly differ from the published
-    experiment, under every protocol.
-    ``control`` names the metric that says whether ``metric`` may be believed: one of :func:`stricter` is in the same
-    unit, and any other counts what a sound run has none of.
+    Functions on a card take an instance of its ``settings``; methods take the values by name that a run has
+    (``RunSpec.task_params``).
+
+    Attributes:
+        group: The factors of the task's symmetry group, or a function that returns them.
+        control: The metric that says whether ``metric`` can be trusted: one of :func:`stricter` has the same unit, any
+            other counts what a sound run has none of.
+        deviations: Short sentences (without the full stop) on what differs knowingly from the published experiment,
+            under every protocol.
+        version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
+            new one.
+        implementation: The class of the task, as ``module:Class``.
+        settings: The dataclass of the task's settings (:mod:`tasks.settings`).
+        check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
+        form: The built-in ``kind`` of the task's class; None for another kind, or if the card does not say.
+        examples: Returns the number of examples of each split, as far as it is known without the data.
+        edge_scalars: How many scalars an edge has, if that is known without the data.
+        resolve: Completes settings that depend on what is installed (which copy of a data set is there).
+        variant: Returns a label of data that is not the published set, or None.
+        size: Returns what a task scales in, called ``size_name``; None if it does not scale.
     """
 
     name: str
     title: str
-    group: tuple[str, ...] | Callable[[Params], tuple[str, ...]]
+    group: tuple[str, ...] | Callable[[Any], tuple[str, ...]]
     inputs: frozenset[Input]
     output: Output
     metric: str
@@ -77,22 +85,33 @@ class TaskCard:
     source: str
     implementation: str
     protocols: Mapping[str, Protocol]
-    max_nodes: Callable[[Params], int]
-    params: Params = field(default_factory=dict)
-    limits: Limits = field(default_factory=dict)
-    check: Callable[[Params], str | None] = lambda params: None
+    max_nodes: Callable[[Any], int]
+    check: Callable[[Any], str | None] = lambda settings: None
     form: Form | None = None
-    examples: Callable[[Params], Mapping[str, int]] = given_examples
+    examples: Callable[[Any], Mapping[str, int]] = given_examples
     edge_scalars: int | None = None
     recipes: tuple[Recipe, ...] = ()
-    resolve: Callable[[Params], Params] = dict
-    variant: Callable[[Params], str | None] = lambda params: None
-    size: Callable[[Params], int | None] | None = None
+    resolve: Callable[[Any], Any] = lambda settings: settings
+    variant: Callable[[Any], str | None] = lambda settings: None
+    size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
 
     def group_of(self, params: Params) -> tuple[str, ...]:
         """The factors of the symmetry group under these parameters."""
-        return self.group(params) if callable(self.group) else self.group
+        return self.group(self.settings_from(params)) if callable(self.group) else self.group
 
     def group_name(self, params: Params) -> str:
+        """The name of the symmetry group under these parameters."""
         return " x ".join(self.group_of(params))
+
+    def max_nodes_of(self, params: Params) -> int:
+        """The largest number of nodes of a structure under these parameters."""
+        return self.max_nodes(self.settings_from(params))
+
+    def size_of(self, params: Params) -> int | None:
+        """What the task scales in under these parameters; None if it does not scale."""
+        return self.size(self.settings_from(params)) if self.size else None
+
+    def variant_of(self, params: Params) -> str | None:
+        """The label of data that is not the published set; None for the published set."""
+        return self.variant(self.settings_from(params))

@@ -5,12 +5,10 @@ Balcilar et al. 2021; features and threshold as in Kim et al. 2023, section 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 
 from tasks.graphs import constant_and_degree
+from tasks.settings import NoSettings
 from tasks.sources.graph8c import connected_graphs
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -24,7 +22,7 @@ class Graph8c(SeparationTask):
 
     threshold = 0.001
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: NoSettings) -> None:
         self._graphs = constant_and_degree(torch.from_numpy(connected_graphs(8)).float())
         self.signature = Signature.of(self._graphs, Representation.GRAPH_SCALARS, EMBEDDING)
 

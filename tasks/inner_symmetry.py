@@ -5,12 +5,10 @@ Five small graphs, no training: what an untrained network puts out at each node 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from tasks.settings import NoSettings
 from tasks.sources.small_graphs import EXAMPLES, orbits
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -24,7 +22,7 @@ class InnerSymmetry(SupervisedTask):
     for no epoch.
     """
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: NoSettings) -> None:
         size = max(example.nodes for example in EXAMPLES.values())
         counts = torch.tensor([example.nodes for example in EXAMPLES.values()])
         adjacency = torch.zeros(len(EXAMPLES), size, size)

@@ -5,13 +5,11 @@ Kipf et al. 2018, as changed by Fuchs et al. 2020 and Satorras et al. 2021.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from tasks.catalogue.geometry import NBodySettings
 from tasks.sources.nbody import trajectories
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -21,9 +19,8 @@ from tasks.task import Dataset, Split, SupervisedTask
 class NBody(SupervisedTask):
     """Points are positions, vectors are velocities, edges carry the product of charges and the squared distance."""
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        sizes = {split: params[split] for split in ("train", "validation", "test")}
-        self._splits = trajectories(nodes=params["nodes"], seed=params["data_seed"], **sizes)
+    def __init__(self, settings: NBodySettings) -> None:
+        self._splits = trajectories(nodes=settings.nodes, seed=settings.data_seed, **settings.sizes)
         self.signature = Signature.of(self.data("validation").inputs, Representation.NODE_POINTS, 1)
 
     def data(self, split: Split) -> Dataset:

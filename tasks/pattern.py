@@ -5,16 +5,13 @@ Dwivedi et al. 2020 (Benchmarking graph neural networks); as used in Kim et al. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot, pad
 
+from tasks.catalogue.nodes import PatternSettings
 from tasks.ragged import UNLABELLED, RaggedGraphs
 from tasks.sources.pattern import SYMBOLS, generated, official
-from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask
@@ -30,20 +27,19 @@ class PatternTask(SupervisedTask):
     ``generated`` (as many of a variant).
     """
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        counts = {split: int(params[split]) for split in SPLITS}
-        if params["data"] == "official":
+    def __init__(self, settings: PatternSettings) -> None:
+        if settings.data == "official":
             found = official()
-        elif params["data"] == "generated":
-            found = generated(params["nodes"], counts, params["patterns"], params["data_seed"])
+        elif settings.data == "generated":
+            found = generated(settings.nodes, settings.sizes, settings.patterns, settings.data_seed)
         else:
-            raise ValueError(f"PATTERN has no data '{params['data']}': official and generated are known")
+            raise ValueError(f"PATTERN has no data '{settings.data}': official and generated are known")
         self._data: dict[str, Dataset] = {}
         for split, part in found.items():
-            inputs = RaggedGraphs.of(part.graphs, params["nodes"], (SYMBOLS,))
+            inputs = RaggedGraphs.of(part.graphs, settings.nodes, (SYMBOLS,))
             targets = torch.full(inputs.outline.mask.shape, UNLABELLED, dtype=torch.float32)
             targets[inputs.outline.mask] = torch.from_numpy(part.label).float()
-            self._data[split] = Dataset(inputs, targets[..., None]).first(counts[split])
+            self._data[split] = Dataset(inputs, targets[..., None]).first(settings.sizes[split])
         self.signature = Signature.of(self._data["train"].inputs, Representation.NODE_SCALARS, CLASSES)
 
     def data(self, split: Split) -> Dataset:

@@ -5,13 +5,11 @@ Dwivedi et al. 2022 (Long range graph benchmark); as used in Kim et al. 2023, se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from tasks.catalogue.long_range import PCQMContactSettings
 from tasks.ragged import ABSENT, RaggedGraphs, RaggedPairs, Segments
 from tasks.sources import lrgb
 from tasks.symmetry.representation import Representation
@@ -29,8 +27,8 @@ class PCQMContact(SupervisedTask):
 
     archive = lrgb.PCQM_CONTACT
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        nodes = params["nodes"]
+    def __init__(self, settings: PCQMContactSettings) -> None:
+        nodes = settings.nodes
         self._data: dict[str, Dataset] = {}
         for split, part in lrgb.contacts(self.archive).items():
             labels = RaggedPairs(

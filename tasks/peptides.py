@@ -5,15 +5,13 @@ Dwivedi et al. 2022 (Long range graph benchmark); as used in Kim et al. 2023, se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.functional.regression import r2_score
 
+from tasks.catalogue.long_range import PeptidesSettings
 from tasks.ragged import RaggedGraphs
 from tasks.sources import lrgb
 from tasks.sources.cache import DataError
@@ -30,10 +28,10 @@ class Peptides(SupervisedTask):
 
     archive: lrgb.Archive
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: PeptidesSettings) -> None:
         self._data: dict[str, Dataset] = {}
         for split, part in lrgb.peptides(self.archive).items():
-            inputs = RaggedGraphs.of(part.graphs, params["nodes"], ATOM_CLASSES, BOND_CLASSES)
+            inputs = RaggedGraphs.of(part.graphs, settings.nodes, ATOM_CLASSES, BOND_CLASSES)
             self._data[split] = Dataset(inputs, torch.from_numpy(part.target))
         train = self._data["train"]
         self.signature = Signature.of(train.inputs, Representation.GRAPH_SCALARS, train.targets[:1].shape[1])
@@ -48,8 +46,8 @@ class PeptidesFunc(Peptides):
     archive = lrgb.PEPTIDES_FUNC
     targets_may_be_unknown = True
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(params)
+    def __init__(self, settings: PeptidesSettings) -> None:
+        super().__init__(settings)
         for split, data in self._data.items():
             labels = data.targets[:]
             if not ((labels == 0) | (labels == 1) | labels.isnan()).all():
@@ -85,8 +83,8 @@ class PeptidesStruct(Peptides):
 
     archive = lrgb.PEPTIDES_STRUCT
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(params)
+    def __init__(self, settings: PeptidesSettings) -> None:
+        super().__init__(settings)
         for split, data in self._data.items():
             if not data.targets[:].isfinite().all():
                 raise DataError(f"A {split} target of Peptides-struct is not finite: replace {self.archive.name}.")

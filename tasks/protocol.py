@@ -7,92 +7,87 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from tasks.limits import COUNT, FLAG, NOT_NEGATIVE, POSITIVE, Limits, Numbers, OneOf, Range
+from tasks.settings import limits_of, setting
 
 NATURAL = Range(least=0, whole=True)
 AT_LEAST_TWO = Range(least=2, whole=True)
-LIMITS: Limits = {
-    "epochs": NATURAL,
-    "max_steps": COUNT,
-    "batch_size": COUNT,
-    "drop_last": FLAG,
-    "optimizer": OneOf("adam", "adamw"),
-    "lr": POSITIVE,
-    "weight_decay": NOT_NEGATIVE,
-    "schedule": OneOf("constant", "linear"),
-    "warmup_epochs": NATURAL,
-    "warmup_steps": NATURAL,
-    "clip_norm": POSITIVE,
-    "monitor": OneOf("loss", "metric"),
-    "patience": COUNT,
-    "validate_every": COUNT,
-    "precision": OneOf("float32", "float64", "bfloat16"),
-    "compile": FLAG,
-    "train_samples": COUNT,
-    "valid_samples": COUNT,
-    "test_samples": COUNT,
-    "test_repeats": COUNT,
-    "train_size": COUNT,
-    "valid_size": COUNT,
-    "test_size": COUNT,
-    "initialisations": COUNT,
-    "curve_samples": Numbers(1, some=True),
-    "curve_size": COUNT,
-    "curve_repeats": AT_LEAST_TWO,
-    "variance_samples": Numbers(1),
-    "variance_repeats": AT_LEAST_TWO,
-    "analysis_epochs": Numbers(0),
-}
-"""Of every setting that is not ``None``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """Optimiser, schedule, budget and group samples of one run.
 
-    Training ends after ``epochs`` passes over the training set, or after ``max_steps`` where that is sooner; under
-    ``paper`` they are as many as the official loops make, which is one more than they are configured with (2,001 for
-    2,000). The learning rate warms up over ``warmup_epochs`` and ``warmup_steps`` together. ``monitor`` says by which
-    number of the validation set weights are kept and patience ends: the loss, or the task's own metric. Sizes count
-    examples, ``*_samples`` count group elements per example (the paper's k). A ``None`` size means the whole split.
-    ``initialisations`` is read by separation tasks only, which do not train. With ``compile`` the network is trained as
-    ``torch.compile`` makes it: to rounding the same numbers, but for dropout, whose masks are others.
-
-    ``variance_samples`` are the numbers of group elements at which the variance of output and loss over
-    ``variance_repeats`` predictions is measured on the validation set, and with it the entropy of the mean permutation,
-    both as initialised and as trained (empty: not measured). ``analysis_epochs`` are the epochs after which that
-    entropy and the norm of the mean gradient are measured (0: as initialised; those behind the end are not reached).
+    Under the protocol ``paper`` the numbers of epochs and steps are those that the official loops make, one more than
+    they are configured with (2,001 for 2,000). A size of None means the whole split; the warm-up lasts
+    ``warmup_epochs`` and ``warmup_steps`` together.
     """
 
-    epochs: int = 0
-    max_steps: int | None = None
-    batch_size: int = 100
-    drop_last: bool = False
-    optimizer: Literal["adam", "adamw"] = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: Literal["constant", "linear"] = "constant"
-    warmup_epochs: int = 0
-    warmup_steps: int = 0
-    clip_norm: float | None = None
-    monitor: Literal["loss", "metric"] = "loss"
-    patience: int | None = None
-    validate_every: int = 1
-    precision: Literal["float32", "float64", "bfloat16"] = "float32"
-    compile: bool = False
-    train_samples: int = 10
-    valid_samples: int = 10
-    test_samples: int = 10
-    test_repeats: int = 1
-    train_size: int | None = None
-    valid_size: int | None = None
-    test_size: int | None = None
-    initialisations: int = 100
-    curve_samples: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    curve_size: int = 100
-    curve_repeats: int = 2
-    variance_samples: tuple[int, ...] = ()
-    variance_repeats: int = 100
-    analysis_epochs: tuple[int, ...] = ()
+    epochs: int = setting(0, NATURAL, "Number of passes over the training set; 0 trains nothing.")
+    max_steps: int | None = setting(None, COUNT, "Largest number of steps; null sets no bound.")
+    batch_size: int = setting(100, COUNT, "Number of examples of a step.")
+    drop_last: bool = setting(False, FLAG, "Whether a last batch that is not full is left out of a pass.")
+    optimizer: Literal["adam", "adamw"] = setting("adam", OneOf("adam", "adamw"), "Optimizer.")
+    lr: float = setting(1e-3, POSITIVE, "Learning rate.")
+    weight_decay: float = setting(0.0, NOT_NEGATIVE, "Weight decay of the optimizer.")
+    schedule: Literal["constant", "linear"] = setting(
+        "constant", OneOf("constant", "linear"), "Learning rate after the warm-up: constant, or linear down to 0."
+    )
+    warmup_epochs: int = setting(0, NATURAL, "Number of passes over which the learning rate rises from 0.")
+    warmup_steps: int = setting(0, NATURAL, "Number of steps over which the learning rate rises from 0.")
+    clip_norm: float | None = setting(
+        None, POSITIVE, "Largest norm of the gradient, which is scaled down to it; null does not clip."
+    )
+    monitor: Literal["loss", "metric"] = setting(
+        "loss",
+        OneOf("loss", "metric"),
+        "The number of the validation set by which weights are kept and patience ends: the loss or the task's metric.",
+    )
+    patience: int | None = setting(
+        None, COUNT, "Number of validations without a better one after which training ends; null trains on."
+    )
+    validate_every: int = setting(1, COUNT, "Number of passes from one validation to the next.")
+    precision: Literal["float32", "float64", "bfloat16"] = setting(
+        "float32",
+        OneOf("float32", "float64", "bfloat16"),
+        "Floating-point type; bfloat16 is for the base network in training alone.",
+    )
+    compile: bool = setting(
+        False,
+        FLAG,
+        "Whether training runs through torch.compile: the same numbers up to rounding, but other dropout masks.",
+    )
+    train_samples: int = setting(10, COUNT, "Group elements for each example in training (the paper's k).")
+    valid_samples: int = setting(10, COUNT, "Group elements for each example in validation.")
+    test_samples: int = setting(10, COUNT, "Group elements for each example in the test.")
+    test_repeats: int = setting(1, COUNT, "Number of times the test is repeated with other group elements.")
+    train_size: int | None = setting(None, COUNT, "Number of training examples that are used; null uses all.")
+    valid_size: int | None = setting(None, COUNT, "Number of validation examples that are used; null uses all.")
+    test_size: int | None = setting(None, COUNT, "Number of test examples that are used; null uses all.")
+    initialisations: int = setting(100, COUNT, "Number of initialised models a separation task takes; it trains none.")
+    curve_samples: tuple[int, ...] = setting(
+        (1, 2, 4, 8, 16, 32, 64),
+        Numbers(1, some=True),
+        "Numbers of group elements at which the sample complexity curve is measured.",
+    )
+    curve_size: int = setting(100, COUNT, "Number of test examples of that curve.")
+    curve_repeats: int = setting(
+        2, AT_LEAST_TWO, "Number of predictions from which the variance on that curve is estimated."
+    )
+    variance_samples: tuple[int, ...] = setting(
+        (),
+        Numbers(1),
+        "Numbers of group elements at which the variance of output and loss, and the entropy of the mean "
+        "permutation, are measured on the validation set, as initialised and as trained; empty measures nothing.",
+    )
+    variance_repeats: int = setting(
+        100, AT_LEAST_TWO, "Number of predictions from which the variance at variance_samples is estimated."
+    )
+    analysis_epochs: tuple[int, ...] = setting(
+        (),
+        Numbers(0),
+        "Epochs after which the entropy of the mean permutation and the norm of the mean gradient are measured; "
+        "0 is as initialised, and epochs after the end are left out.",
+    )
 
     def __post_init__(self) -> None:
         for name, limit in LIMITS.items():
@@ -118,6 +113,9 @@ class Protocol:
             object.__setattr__(protocol, name, tuple(value) if isinstance(value, list) else value)
         return protocol
 
+
+LIMITS: Limits = limits_of(Protocol)
+"""Of every setting that is not ``None``."""
 
 OPTIONAL = frozenset(item.name for item in fields(Protocol) if item.default is None)
 """Settings that may be ``None``."""

@@ -5,14 +5,12 @@ ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.point_clouds`), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
+from tasks.catalogue.geometry import ShapesSettings
 from tasks.sources.modelnet import SIZES, Surfaces
 from tasks.sources.point_clouds import generated, points_needed, published, random_poses, seen
 from tasks.sources.splits import SPLITS
@@ -32,29 +30,29 @@ class Shapes(SupervisedTask):
 
     proper = False  # poses from SE(3), which keeps a shape and its mirror image apart, so that they are two classes
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        if params["data"] not in ("generated", *SIZES):
-            raise ValueError(f"data is auto, generated, {' or '.join(SIZES)}, not {params['data']}")
-        if params["poses"] not in ("random", "aligned"):
-            raise ValueError(f"poses are random or aligned, not {params['poses']}")
-        surfaces = self._surfaces(params)
+    def __init__(self, settings: ShapesSettings) -> None:
+        if settings.data not in ("generated", *SIZES):
+            raise ValueError(f"data is auto, generated, {' or '.join(SIZES)}, not {settings.data}")
+        if settings.poses not in ("random", "aligned"):
+            raise ValueError(f"poses are random or aligned, not {settings.poses}")
+        surfaces = self._surfaces(settings)
         self.classes = 1 + int(surfaces["train"].label.max())
-        self._data = {split: self._observed(surfaces[split], params, place) for place, split in enumerate(SPLITS)}
+        self._data = {split: self._observed(surfaces[split], settings, place) for place, split in enumerate(SPLITS)}
         self.signature = Signature(
-            nodes=params["points"], node_scalars=0, points=1, vectors=0, edge_scalars=0, dimension=3,
+            nodes=settings.points, node_scalars=0, points=1, vectors=0, edge_scalars=0, dimension=3,
             output=Representation.GRAPH_SCALARS, output_channels=self.classes, padded=False,
         )  # fmt: skip
 
-    def _surfaces(self, params: Mapping[str, Any]) -> dict[str, Surfaces]:
-        if params["data"] in SIZES:
-            return published(params["data"])
-        sizes = {split: params[split] for split in SPLITS}
-        return generated(sizes, points_needed(params["points"], params["occlusion"]), self.proper, params["data_seed"])
+    def _surfaces(self, settings: ShapesSettings) -> dict[str, Surfaces]:
+        if settings.data in SIZES:
+            return published(settings.data)
+        points = points_needed(settings.points, settings.occlusion)
+        return generated(settings.sizes, points, self.proper, settings.data_seed)
 
-    def _observed(self, surfaces: Surfaces, params: Mapping[str, Any], place: int) -> Dataset:
-        random = np.random.default_rng([params["data_seed"], len(SPLITS), place])
-        clouds = seen(surfaces.points, params["points"], params["noise"], params["occlusion"], random)
-        if params["poses"] == "random":
+    def _observed(self, surfaces: Surfaces, settings: ShapesSettings, place: int) -> Dataset:
+        random = np.random.default_rng([settings.data_seed, len(SPLITS), place])
+        clouds = seen(surfaces.points, settings.points, settings.noise, settings.occlusion, random)
+        if settings.poses == "random":
             poses = random_poses(len(clouds), self.proper, random)
             clouds = clouds @ poses.matrix.swapaxes(1, 2) + poses.translation[:, None]
         points = torch.from_numpy(clouds).float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, ClassVar, Literal, get_args
@@ -84,7 +84,7 @@ class SupervisedTask(Task):
             cls.metrics = of_finite_predictions(cls.metrics)  # type: ignore[method-assign,assignment]
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def data(self, split: Split) -> Dataset:
@@ -145,7 +145,7 @@ class SeparationTask(Task):
     threshold: float
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def structures(self) -> Structure:
@@ -176,7 +176,7 @@ class PairedTask(Task):
     level: float
 
     @abstractmethod
-    def __init__(self, params: Mapping[str, Any]) -> None: ...
+    def __init__(self, settings: Any) -> None: ...
 
     @abstractmethod
     def pair(self, index: int) -> Structure:

@@ -38,9 +38,10 @@ class Progress(Protocol):
 def task_label(spec: RunSpec) -> str:
     """Returns the task with its parameters that differ from the defaults: ``nbody(nodes=8)``."""
     from harness.registry import tasks
+    from tasks.settings import as_params
 
     card = tasks().get(spec.task)
-    defaults = card.resolve(card.params) if card else {}
+    defaults = as_params(card.resolve(card.settings())) if card else {}
     given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
     return f"{spec.task}({', '.join(given)})" if given else spec.task
 

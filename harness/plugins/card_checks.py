@@ -28,9 +28,9 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
     return (
         _fields_fault("task", card, TASK_FIELDS)
         or _values_fault("task", card)
-        or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes(card.params)))
-        or _functions_fault(lambda: (card.variant(card.params), card.resolve(card.params)))
-        or _functions_fault(lambda: (card.size(card.params) if card.size else None, card.examples(card.params)))
+        or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
+        or _functions_fault(lambda: (card.variant_of(card.params), card.resolve(card.settings())))
+        or _functions_fault(lambda: (card.size_of(card.params), card.examples(card.settings())))
         or _functions_fault(lambda: _defaults_work(card))
         or _recipes_fault(card, methods, frozenset(left_out))
     )
@@ -93,7 +93,7 @@ def _functions_fault(call: Callable[[], Any]) -> str | None:
 
 
 def _defaults_work(card: TaskCard) -> None:
-    if complaint := card.check(card.params):
+    if complaint := card.check(card.settings()):
         raise SymbenchError(f"The default parameters of its task card do not work: {complaint}.")
 
 

@@ -103,13 +103,6 @@ def _function_or_none(value: Any) -> str | None:
     return None if value is None or callable(value) else _should("a function or None", value)
 
 
-def _limits(value: Any) -> str | None:
-    right = isinstance(value, Mapping) and all(
-        isinstance(name, str) and _is_limit(limit) for name, limit in value.items()
-    )
-    return None if right else _should("a mapping of parameters to limits, such as those of tasks.limits", value)
-
-
 def _is_limit(value: Any) -> bool:
     methods = (getattr(value, name, None) for name in ("wrong", "normal"))
     return not isinstance(value, type) and all(map(callable, methods))
@@ -117,7 +110,7 @@ def _is_limit(value: Any) -> bool:
 
 def _settings(value: Any) -> str | None:
     if not isinstance(value, type) or not is_dataclass(value) or not _frozen(value):
-        return _should("a frozen dataclass, such as those of baselines.catalogue", value)
+        return _should("a frozen dataclass, such as those of tasks.catalogue and baselines.catalogue", value)
     without = [item.name for item in fields(value) if item.default is MISSING]
     if without:
         return f"is {value.__name__}, whose field '{without[0]}' has no default"
@@ -175,10 +168,9 @@ _COMMON: dict[str, Check] = {
     "source": _any_text,
     "implementation": _reference,
     "deviations": _texts,
+    "settings": _settings,
 }
 TASK_FIELDS: Mapping[str, Check] = _COMMON | {
-    "params": _as(plain),
-    "limits": _limits,
     "group": _group,
     "inputs": _of(Input, least=1),
     "output": _one_of(*get_args(Output)),
@@ -198,7 +190,6 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "size_name": _text,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
-    "settings": _settings,
     "needs": _of(Input),
     "reads": _of(Input),
     "writes": _of(Output, least=1),
@@ -210,7 +201,6 @@ BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "weights": _function,
 }
 SAMPLER_FIELDS: Mapping[str, Check] = _COMMON | {
-    "settings": _settings,
     "guarantee": _any_text,
     "single": _flag,
     "check": _function,

@@ -121,8 +121,8 @@ def guarded(card: T, distribution: str) -> T:
             changed[name] = guarded(value, distribution)
         elif name in ("choices", "meanings") and isinstance(value, Mapping):
             changed[name] = {key: _guarded(one, name, whose) for key, one in value.items()}
-        elif name == "resolve" and "settings" in values:
-            changed[name] = _guarded(value, name, whose, _instance_of(values["settings"]))
+        elif name == "resolve":
+            changed[name] = _guarded(value, name, whose, _instance_of(values.get("settings")))
         elif name in GIVES:
             changed[name] = _guarded(value, name, whose)
     return replace(card, **changed)

@@ -22,8 +22,8 @@ def describe(spec: RunSpec) -> Description:
         kind=method_card.kind,
         base_model=method_card.base.name,
         sampler=method_card.sampler.name if method_card.sampler else None,
-        variant=task_card.variant(spec.task_params),
+        variant=task_card.variant_of(spec.task_params),
         weights=method_card.base.weights(method_card.base.settings_from(spec.base)),
         size_name=task_card.size_name if task_card.size else None,
-        size=task_card.size(spec.task_params) if task_card.size else None,
+        size=task_card.size_of(spec.task_params),
     )

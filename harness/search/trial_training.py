@@ -77,10 +77,11 @@ def trained_task(spec: RunSpec) -> SupervisedTask:
     Raises :class:`SymbenchError` where it has no validation set, and :class:`~tasks.sources.cache.DataError` where its
     data cannot be used.
     """
-    kind = load(task(spec.task).implementation)
+    card = task(spec.task)
+    kind = load(card.implementation)
     if not issubclass(kind, SupervisedTask):
         raise SymbenchError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
-    problem: SupervisedTask = kind(spec.task_params)
+    problem: SupervisedTask = kind(card.settings_from(spec.task_params))
     check_examples(problem, ("train", "validation"))
     return problem
 

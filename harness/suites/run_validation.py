@@ -22,7 +22,7 @@ def unworkable(spec: RunSpec, card: TaskCard, given: Mapping[str, Any], resource
 
 
 def _reasons(spec: RunSpec, card: TaskCard, given: Mapping[str, Any], resources: Resources) -> Iterator[str]:
-    settings, there = spec.settings, card.examples(spec.task_params)
+    settings, there = spec.settings, card.examples(card.settings_from(spec.task_params))
     for name, split in SIZES.items():
         size = given.get(name)
         if size is not None and size > there.get(split, size):

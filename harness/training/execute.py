@@ -60,7 +60,7 @@ def problem_of(spec: RunSpec) -> Task:
         ValueError: The card says another kind than the task's class.
     """
     card = task(spec.task)
-    problem: Task = load(card.implementation)(spec.task_params)
+    problem: Task = load(card.implementation)(card.settings_from(spec.task_params))
     if card.form not in (None, problem.kind):
         kinds = f"the form '{card.form}', and its class has the kind '{problem.kind}'"
         raise ValueError(f"the card of {card.name} has {kinds}")

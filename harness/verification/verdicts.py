@@ -98,7 +98,7 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
     registry.check_implementations([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
-        problem = load(problem_card.implementation)(spec.task_params)
+        problem = load(problem_card.implementation)(problem_card.settings_from(spec.task_params))
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
-from tasks.cards import Recipe, TaskCard
-from tasks.catalogue.shared import PAPER, SIZES, with_q
-from tasks.limits import COUNT, NOT_NEGATIVE, PART, SEED, OneOf, Range
+from tasks.cards import Recipe, TaskCard, given_examples
+from tasks.catalogue.shared import PAPER, SplitSettings, data_seed, split_size, with_q
+from tasks.limits import COUNT, NOT_NEGATIVE, PART, OneOf, Range
 from tasks.protocol import Protocol
+from tasks.settings import setting
 
+KIPF, SATORRAS = "Kipf et al. 2018", "Satorras et al. 2021"
 NBODY_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 4, "entropy_weight": 0.1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NBodySettings(SplitSettings):
+    """Settings of the task ``nbody``."""
+
+    nodes: int = setting(5, Range(least=2, most=100, whole=True), "Number of particles.", KIPF)
+    train: int = split_size("training", 3_000, Range(least=1, most=10_000, whole=True), SATORRAS)
+    validation: int = split_size("validation", 2_000, Range(least=1, most=2_000, whole=True), SATORRAS)
+    test: int = split_size("test", 2_000, Range(least=1, most=2_000, whole=True), SATORRAS)
+    data_seed: int = data_seed(43, SATORRAS)
+
 
 NBODY = TaskCard(
     name="nbody",
@@ -22,16 +35,11 @@ NBODY = TaskCard(
     direction="min",
     control="mse_transformed",
     version="2",
-    source=f"Kipf et al. 2018; Satorras et al. 2021; {PAPER}, section 4.2",
+    source=f"{KIPF}; {SATORRAS}; {PAPER}, section 4.2",
     implementation="tasks.nbody:NBody",
-    max_nodes=lambda params: int(params["nodes"]),
-    size=lambda params: int(params["nodes"]),
-    params={"nodes": 5, "train": 3000, "validation": 2000, "test": 2000, "data_seed": 43},
-    limits={
-        "nodes": Range(least=2, most=100, whole=True), "data_seed": SEED,
-        "train": Range(least=1, most=10_000, whole=True),
-        **dict.fromkeys(("validation", "test"), Range(least=1, most=2_000, whole=True)),
-    },
+    settings=NBodySettings,
+    max_nodes=lambda settings: settings.nodes,
+    size=lambda settings: settings.nodes,
     form="supervised",
     edge_scalars=2,
     protocols={
@@ -67,17 +75,53 @@ NBODY = TaskCard(
     ),
 )  # fmt: skip
 
+MODELNET = "Wu et al. 2015 (ModelNet)"
 SHAPES_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 8, "entropy_weight": 0.1}
 GENERATED_SHAPES = {"train": 2400, "validation": 600, "test": 1200}
 
 
-def _shapes_data(params: Mapping[str, Any]) -> dict[str, Any]:
+def _shapes_size(split: str) -> int | None:
+    return setting(
+        None, COUNT, f"Number of {split} examples; null takes the default of generated shapes, or all of ModelNet."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapesSettings:
+    """Settings of the tasks ``shapes_o3`` and ``shapes_se3``."""
+
+    data: str = setting(
+        "auto",
+        OneOf("auto", "generated", "modelnet10", "modelnet40"),
+        "Which shapes; auto takes the larger ModelNet that is in a data folder, else generated shapes.",
+        MODELNET,
+    )
+    points: int = setting(64, COUNT, "Number of points of a cloud.")
+    noise: float = setting(0.02, NOT_NEGATIVE, "Standard deviation of noise on every coordinate.")
+    occlusion: float = setting(0.25, PART, "Fraction of a surface that is not seen.")
+    poses: str = setting(
+        "random", OneOf("random", "aligned"), "Whether each cloud has a random pose or the one that it was made in."
+    )
+    train: int | None = _shapes_size("training")
+    validation: int | None = _shapes_size("validation")
+    test: int | None = _shapes_size("test")
+    data_seed: int = data_seed()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of examples of each split of generated shapes."""
+        return {**GENERATED_SHAPES, **given_examples(self)}
+
+
+def _shapes_data(settings: ShapesSettings) -> ShapesSettings:
     """``auto`` becomes the larger ModelNet in a data folder, else ``generated``, whose sizes are then written out."""
     from tasks.sources.point_clouds import available
 
-    data = available() if params["data"] == "auto" else params["data"]
-    sizes = {split: size if params[split] is None else params[split] for split, size in GENERATED_SHAPES.items()}
-    return {**params, "data": data, **(sizes if data == "generated" else dict.fromkeys(sizes))}
+    data = available() if settings.data == "auto" else settings.data
+    sizes = settings.sizes if data == "generated" else {}
+    return replace(
+        settings, data=data, train=sizes.get("train"), validation=sizes.get("validation"), test=sizes.get("test")
+    )
 
 
 def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCard:
@@ -92,22 +136,15 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         direction="max",
         control="accuracy_transformed",
         version="2",
-        source="Wu et al. 2015 (ModelNet); protocol and generated shapes are symbench's own",
+        source=f"{MODELNET}; protocol and generated shapes are symbench's own",
         implementation=implementation,
-        max_nodes=lambda params: int(params["points"]),
-        size=lambda params: int(params["points"]),
+        settings=ShapesSettings,
+        max_nodes=lambda settings: settings.points,
+        size=lambda settings: settings.points,
         size_name="points",
-        params={
-            "data": "auto", "points": 64, "noise": 0.02, "occlusion": 0.25, "poses": "random",
-            **dict.fromkeys(GENERATED_SHAPES), "data_seed": 0,
-        },
-        limits={
-            **SIZES, "points": COUNT, "noise": NOT_NEGATIVE, "occlusion": PART, "poses": OneOf("random", "aligned"),
-            "data": OneOf("auto", "generated", "modelnet10", "modelnet40"),
-        },
         form="supervised",
         resolve=_shapes_data,
-        variant=lambda params: "generated shapes" if params["data"] == "generated" else None,
+        variant=lambda settings: "generated shapes" if settings.data == "generated" else None,
         protocols={
             "standard": Protocol(
                 epochs=150, batch_size=32, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,

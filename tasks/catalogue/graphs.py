@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import GRAPH_FEATURES, ORIGIN, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, with_q
 from tasks.limits import COUNT, SEED
 from tasks.protocol import Protocol
+from tasks.settings import setting
+
+ABBOUD = "Abboud et al. 2021"
+BREC_SOURCE = "Wang and Zhang 2023, arXiv 2304.07702"
 
 
-def _exp_data(params: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ExpSettings:
+    """Settings of the tasks ``exp`` and ``exp_classify``."""
+
+    data: str = setting(
+        "auto", ORIGIN, "Which graphs; auto takes the official file where it is found, else generated ones.", ABBOUD
+    )
+    generator_seed: int = setting(0, SEED, "Seed of generated graphs.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrecSettings:
+    """Settings of the task ``brec``."""
+
+    max_nodes: int = setting(198, COUNT, "Largest number of nodes; pairs of larger graphs are left out.", BREC_SOURCE)
+
+
+def _exp_data(settings: ExpSettings) -> ExpSettings:
     """``auto`` becomes ``official`` where the public file is found, else ``generated`` (a variant of EXP)."""
     from tasks.sources.exp import available
 
-    return {**params, "data": available() if params["data"] == "auto" else params["data"]}
+    return replace(settings, data=available()) if settings.data == "auto" else settings
 
 
-def _exp_variant(params: Mapping[str, Any]) -> str | None:
-    return "generated variant of EXP" if params["data"] == "generated" else None
+def _exp_variant(settings: ExpSettings) -> str | None:
+    return "generated variant of EXP" if settings.data == "generated" else None
 
 
 # GIN, GCN, GAT and PPGN with the sizes of Balcilar et al. 2021. For GatedGCN and GPS nothing is published: a tanh at
@@ -45,7 +65,7 @@ GRAPH8C = TaskCard(
     source=f"Balcilar et al. 2021; {PAPER}, section 4.1",
     implementation="tasks.graph8c:Graph8c",
     form="separation",
-    max_nodes=lambda params: 8,
+    max_nodes=lambda settings: 8,
     protocols={
         "paper": Protocol(initialisations=100, test_samples=10, curve_size=500),
         "standard": Protocol(initialisations=20, test_samples=10, curve_size=500),
@@ -72,12 +92,11 @@ EXP = TaskCard(
     direction="min",
     control="unseparated_sound",
     version="2",
-    source=f"Abboud et al. 2021; {PAPER}, section 4.1",
+    source=f"{ABBOUD}; {PAPER}, section 4.1",
     implementation="tasks.exp:Exp",
     form="separation",
-    max_nodes=lambda params: 64,
-    params={"data": "auto", "generator_seed": 0},
-    limits={"data": ORIGIN, "generator_seed": SEED},
+    settings=ExpSettings,
+    max_nodes=lambda settings: 64,
     resolve=_exp_data,
     variant=_exp_variant,
     protocols={
@@ -113,13 +132,12 @@ EXP_CLASSIFY = TaskCard(
     direction="max",
     control="accuracy_transformed",
     version="2",
-    source=f"Abboud et al. 2021; {PAPER}, section 4.1",
+    source=f"{ABBOUD}; {PAPER}, section 4.1",
     implementation="tasks.exp:ExpClassify",
     form="probabilistic",
-    examples=lambda params: {"train": 800, "validation": 200, "test": 200},
-    max_nodes=lambda params: 64,
-    params={"data": "auto", "generator_seed": 0},
-    limits={"data": ORIGIN, "generator_seed": SEED},
+    examples=lambda settings: {"train": 800, "validation": 200, "test": 200},
+    settings=ExpSettings,
+    max_nodes=lambda settings: 64,
     resolve=_exp_data,
     variant=_exp_variant,
     protocols={
@@ -178,13 +196,12 @@ BREC = TaskCard(
         "All epochs are trained; the authors stop at a loss of 0.2",
     ),
     version="1",
-    source="Wang and Zhang 2023, arXiv 2304.07702",
+    source=BREC_SOURCE,
     implementation="tasks.brec:Brec",
     form="paired",
-    examples=lambda params: {"test": 400},
-    max_nodes=lambda params: params["max_nodes"],
-    params={"max_nodes": 198},
-    limits={"max_nodes": COUNT},
+    examples=lambda settings: {"test": 400},
+    settings=BrecSettings,
+    max_nodes=lambda settings: settings.max_nodes,
     protocols={
         # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate (the
         # authors stop at a loss of 0.2), and in float64: what rounding separates is no difference.

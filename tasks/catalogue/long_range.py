@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import (
     GRAPH_FEATURES,
@@ -14,9 +16,11 @@ from tasks.catalogue.shared import (
 )
 from tasks.limits import Range
 from tasks.protocol import Protocol
+from tasks.settings import setting
 
 LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
 PEPTIDES_NODES, PCQM_NODES = 444, 53  # the largest published graphs
+PADDING = "Number of nodes that every graph is padded to."
 PEPTIDES_SIZES = {"train": 10_873, "validation": 2_331, "test": 2_331}
 PEPTIDES_PROTOCOLS = {
     "paper": Protocol(
@@ -44,6 +48,21 @@ PEPTIDES_RECIPES = (
     Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
 )  # fmt: skip
 
+
+@dataclass(frozen=True, kw_only=True)
+class PeptidesSettings:
+    """Settings of the tasks ``peptides_func`` and ``peptides_struct``."""
+
+    nodes: int = setting(PEPTIDES_NODES, Range(least=PEPTIDES_NODES, whole=True), PADDING, LRGB)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PCQMContactSettings:
+    """Settings of the task ``pcqm_contact``."""
+
+    nodes: int = setting(PCQM_NODES, Range(least=PCQM_NODES, whole=True), PADDING, LRGB)
+
+
 PATCHES_IN_TRAINING = "Patches are dropped in training only; the authors' network drops them in evaluation too"
 
 PEPTIDES_FUNC = TaskCard(
@@ -63,10 +82,9 @@ PEPTIDES_FUNC = TaskCard(
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesFunc",
     form="supervised",
-    examples=lambda params: PEPTIDES_SIZES,
-    max_nodes=lambda params: int(params["nodes"]),
-    params={"nodes": PEPTIDES_NODES},
-    limits={"nodes": Range(least=PEPTIDES_NODES, whole=True)},
+    examples=lambda settings: PEPTIDES_SIZES,
+    settings=PeptidesSettings,
+    max_nodes=lambda settings: settings.nodes,
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -88,10 +106,9 @@ PEPTIDES_STRUCT = TaskCard(
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.peptides:PeptidesStruct",
     form="supervised",
-    examples=lambda params: PEPTIDES_SIZES,
-    max_nodes=lambda params: int(params["nodes"]),
-    params={"nodes": PEPTIDES_NODES},
-    limits={"nodes": Range(least=PEPTIDES_NODES, whole=True)},
+    examples=lambda settings: PEPTIDES_SIZES,
+    settings=PeptidesSettings,
+    max_nodes=lambda settings: settings.nodes,
     protocols=PEPTIDES_PROTOCOLS,
     recipes=(
         *PEPTIDES_RECIPES,
@@ -117,9 +134,8 @@ PCQM_CONTACT = TaskCard(
     source=f"{LRGB}; {PAPER}, section 4.4",
     implementation="tasks.pcqm_contact:PCQMContact",
     form="supervised",
-    max_nodes=lambda params: int(params["nodes"]),
-    params={"nodes": PCQM_NODES},
-    limits={"nodes": Range(least=PCQM_NODES, whole=True)},
+    settings=PCQMContactSettings,
+    max_nodes=lambda settings: settings.nodes,
     protocols={
         "paper": Protocol(
             epochs=1_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,

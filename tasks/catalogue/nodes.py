@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import (
@@ -13,13 +12,16 @@ from tasks.catalogue.shared import (
     PAPER,
     PUBLISHED_Q,
     QUICK_VIT,
-    SIZES,
     VALIDATION_LOSS,
+    SplitSettings,
+    split_size,
     with_q,
 )
 from tasks.limits import COUNT, Range
 from tasks.protocol import Protocol
+from tasks.settings import setting
 
+BENCHMARK = "Dwivedi et al. 2020, arXiv 2003.00982"
 PATTERN_NODES = 188
 PATTERN_SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
 # The published k in training, validation and test of the samplers that do not take 1, 10 and 10.
@@ -30,26 +32,43 @@ SAMPLES = {
 }
 
 
-def _pattern_data(params: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class PatternSettings(SplitSettings):
+    """Settings of the task ``pattern``."""
+
+    data: str = setting(
+        "auto",
+        ORIGIN,
+        "Which graphs; auto takes the official file where it is found, else generated ones; official downloads it.",
+        BENCHMARK,
+    )
+    nodes: int = setting(PATTERN_NODES, Range(least=9, whole=True), "Largest number of nodes of a graph.", BENCHMARK)
+    patterns: int = setting(100, COUNT, "Number of patterns; every generated graph contains one of them.", BENCHMARK)
+    train: int = split_size("training", 10_000, source=BENCHMARK)
+    validation: int = split_size("validation", 2_000, source=BENCHMARK)
+    test: int = split_size("test", 2_000, source=BENCHMARK)
+
+
+def _pattern_data(settings: PatternSettings) -> PatternSettings:
     """``auto`` becomes ``official`` where the published file is found, else ``generated`` (a variant of PATTERN).
 
     The published graphs have one size; ``data: official`` downloads the file where it is missing.
     """
     from tasks.sources.pattern import available
 
-    if params["data"] != "auto":
-        return dict(params)
-    return {**params, "data": available() if params["nodes"] == PATTERN_NODES else "generated"}
+    if settings.data != "auto":
+        return settings
+    return replace(settings, data=available() if settings.nodes == PATTERN_NODES else "generated")
 
 
-def _pattern_check(params: Mapping[str, Any]) -> str | None:
-    if params["data"] != "official":
+def _pattern_check(settings: PatternSettings) -> str | None:
+    if settings.data != "official":
         return None
-    if params["nodes"] != PATTERN_NODES:
-        return f"the official graphs have nodes: {PATTERN_NODES}, not {params['nodes']}"
-    few = [name for name, size in PATTERN_SIZES.items() if params[name] > size]
-    if few:
-        return f"the official data has {PATTERN_SIZES[few[0]]:,} examples for {few[0]}, not {params[few[0]]:,}"
+    if settings.nodes != PATTERN_NODES:
+        return f"the official graphs have nodes: {PATTERN_NODES}, not {settings.nodes}"
+    for split, size in settings.sizes.items():
+        if size > PATTERN_SIZES[split]:
+            return f"the official data has {PATTERN_SIZES[split]:,} examples for {split}, not {size:,}"
     return None
 
 
@@ -64,19 +83,15 @@ PATTERN = TaskCard(
     control="accuracy_transformed",
     deviations=(VALIDATION_LOSS,),
     version="2",
-    source=f"Dwivedi et al. 2020, arXiv 2003.00982; {PAPER}, section 4.3",
+    source=f"{BENCHMARK}; {PAPER}, section 4.3",
     implementation="tasks.pattern:PatternTask",
     form="supervised",
-    max_nodes=lambda params: int(params["nodes"]),
-    size=lambda params: int(params["nodes"]),
-    params={
-        "data": "auto", "nodes": PATTERN_NODES, "train": 10_000, "validation": 2_000, "test": 2_000, "patterns": 100,
-        "data_seed": 0,
-    },
-    limits={**SIZES, "data": ORIGIN, "nodes": Range(least=9, whole=True), "patterns": COUNT},
+    settings=PatternSettings,
+    max_nodes=lambda settings: settings.nodes,
+    size=lambda settings: settings.nodes,
     check=_pattern_check,
     resolve=_pattern_data,
-    variant=lambda params: "generated variant of PATTERN" if params["data"] == "generated" else None,
+    variant=lambda settings: "generated variant of PATTERN" if settings.data == "generated" else None,
     protocols={
         "paper": Protocol(
             epochs=1_000, max_steps=25_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5,

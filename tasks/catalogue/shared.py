@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from tasks.cards import Input, Params, Recipe
-from tasks.limits import COUNT, SEED, Limits, OneOf
+from tasks.limits import COUNT, SEED, Limit, OneOf
+from tasks.settings import setting
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
-SIZES: Limits = {"train": COUNT, "validation": COUNT, "test": COUNT, "data_seed": SEED}
 ORIGIN = OneOf("auto", "official", "generated")
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
 VALIDATION_LOSS = "The validation loss is that of the whole split, officially the mean over its batches"
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
 # q as published: its first layer reads the features as they are, and batch normalisation counts padded rows.
 PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entropy_weight": 0.1}
+
+
+def split_size(split: str, default: int, limit: Limit = COUNT, source: str = "") -> int:
+    """A field for the number of examples in a split."""
+    return setting(default, limit, f"Number of {split} examples.", source)
+
+
+def data_seed(default: int = 0, source: str = "") -> int:
+    """A field for the seed of data that is generated."""
+    return setting(default, SEED, "Seed that data is generated from.", source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+    """The sizes of the splits and the seed of the data; a task sets its own defaults."""
+
+    train: int = split_size("training", 5_000)
+    validation: int = split_size("validation", 1_000)
+    test: int = split_size("test", 1_000)
+    data_seed: int = data_seed()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of examples of each split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 def with_q(sampler: Params, protocol: str = "*") -> tuple[Recipe, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.cards import Input, Output, Params, Recipe, TaskCard
+from tasks.cards import Input, Output, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, SIZES, with_q
-from tasks.limits import SHARE, Groups, Limits, Range
+from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, SplitSettings, with_q
+from tasks.limits import SHARE, Groups, Range
 from tasks.protocol import Protocol
+from tasks.settings import setting
 from tasks.symmetry.names import FAMILIES, family, keeps_inputs, numbered, space_of
 
 INNER_SYMMETRY = TaskCard(
@@ -25,7 +27,7 @@ INNER_SYMMETRY = TaskCard(
     source=f"{PAPER}, appendix",
     implementation="tasks.inner_symmetry:InnerSymmetry",
     form="supervised",
-    max_nodes=lambda params: 25,
+    max_nodes=lambda settings: 25,
     protocols={
         "paper": Protocol(epochs=0, test_samples=100, test_repeats=5),
         "quick": Protocol(epochs=0, test_samples=20, test_repeats=2, curve_samples=(1, 4, 16)),
@@ -40,60 +42,83 @@ INNER_SYMMETRY = TaskCard(
 )
 
 SPACE_FEATURES: frozenset[Input] = frozenset({"points", "vectors", "edges"})
-DEGREE = Range(least=1, most=10_000, whole=True)
-TEACHER_PARAMS = {"stabilised": 0.25, "train": 5000, "validation": 1000, "test": 1000, "data_seed": 0}
-TEACHER_LIMITS: Limits = {
-    **SIZES,
-    "nodes": Range(least=2, whole=True),
-    "stabilised": SHARE,
-    "degree": DEGREE,
-    "group": Groups(numbered_elsewhere=True),
-}
+GROUP = Groups(numbered_elsewhere=True)
+NODES = Range(least=2, whole=True)
 
 
-def _teacher_group(params: Params) -> tuple[str, ...]:
-    return numbered(params["group"], params.get("degree"))
+@dataclass(frozen=True, kw_only=True)
+class TeacherSettings(SplitSettings):
+    """Settings of the tasks with random teachers of graphs."""
+
+    group: tuple[str, ...] = setting(("S_n",), GROUP, "Factors of the symmetry group of the teacher.")
+    nodes: int = setting(8, NODES, "Number of nodes of every input.")
+    stabilised: float = setting(0.25, SHARE, "Fraction of inputs that some group element leaves as they are.")
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors of the group."""
+        return self.group
 
 
-def _teacher_params(params: Params) -> dict[str, Any]:
-    """A number in the name of a factor becomes the degree; a degree that no factor has is none."""
-    if "degree" not in params:
-        return dict(params)
-    found = {family(name) for name in params["group"] if "#" not in name and family(name)[0] in FAMILIES}
+@dataclass(frozen=True, kw_only=True)
+class SpaceTeacherSettings(TeacherSettings):
+    """Settings of the tasks with random teachers of points and vectors."""
+
+    group: tuple[str, ...] = setting(
+        ("S_n", "O(#)"), GROUP, "Factors of the symmetry group of the teacher, where # stands for the degree."
+    )
+    degree: int | None = setting(
+        3,
+        Range(least=1, most=10_000, whole=True),
+        "Number in the names of the group: the d of O(d), the m of C_m.",
+    )
+    nodes: int = setting(6, NODES, "Number of nodes of every input.")
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The names of the factors of the group, with the degree in place of #."""
+        return numbered(self.group, self.degree)
+
+
+def _with_degree(settings: SpaceTeacherSettings) -> SpaceTeacherSettings:
+    """A number in the name of a factor becomes the degree; a degree that no factor has becomes None."""
+    found = {family(name) for name in settings.group if "#" not in name and family(name)[0] in FAMILIES}
     for kind, number in found:
-        group = [kind if family(name) == (kind, number) else name for name in params["group"]]
-        return {**params, "group": group, "degree": number}
-    of_degree = any("#" in name for name in params["group"])
-    return {**params, "degree": params["degree"] if of_degree else None}
+        group = tuple(kind if family(name) == (kind, number) else name for name in settings.group)
+        return replace(settings, group=group, degree=number)
+    of_degree = any("#" in name for name in settings.group)
+    return replace(settings, degree=settings.degree if of_degree else None)
 
 
-def _graph_teacher_check(params: Params) -> str | None:
-    if not params["group"] or any(space_of(name.replace("#", "1")) for name in params["group"]):
-        return f"group should be S_n, C_n or D_n, which act on graphs, not {' x '.join(params['group']) or 'nothing'}"
+def _graph_teacher_check(settings: TeacherSettings) -> str | None:
+    if not settings.group or any(space_of(name.replace("#", "1")) for name in settings.group):
+        what = " x ".join(settings.group) or "nothing"
+        return f"group should be S_n, C_n or D_n, which act on graphs, not {what}"
     return None
 
 
-def _space_teacher_check(params: Params) -> str | None:
-    group = _teacher_group(params)
+def _space_teacher_check(settings: SpaceTeacherSettings) -> str | None:
+    group, nodes = settings.factors, settings.nodes
     dimensions = [space_of(name) for name in group if space_of(name)]
     if not dimensions:
         return f"group should have a factor that acts on space, such as O(3), unlike {' x '.join(group) or 'nothing'}"
-    if any(name.startswith("Aff") for name in group) and dimensions[0] >= 2 * params["nodes"]:
-        return f"{params['nodes']} points and vectors do not span R^{dimensions[0]}: raise nodes"
-    if params["stabilised"] and not keeps_inputs(group, params["nodes"]):
-        what = f"{' x '.join(group)} leaves no input as it is on {params['nodes']} nodes"
+    if any(name.startswith("Aff") for name in group) and dimensions[0] >= 2 * nodes:
+        return f"{nodes} points and vectors do not span R^{dimensions[0]}: raise nodes"
+    if settings.stabilised and not keeps_inputs(group, nodes):
+        what = f"{' x '.join(group)} leaves no input as it is on {nodes} nodes"
         return f"{what}: set stabilised to 0 or take another group"
     return None
 
 
 def _teacher(
-    name: str, title: str, inputs: frozenset[Input], output: Output, implementation: str, size_name: str,
-    params: Params, check: Callable[[Params], str | None], recipes: tuple[Recipe, ...],
+    name: str, title: str, output: Output, implementation: str, *, settings: type, inputs: frozenset[Input],
+    size: Callable[[Any], int | None], size_name: str, resolve: Callable[[Any], Any],
+    check: Callable[[Any], str | None], recipes: tuple[Recipe, ...],
 ) -> TaskCard:  # fmt: skip
     return TaskCard(
         name=name,
         title=title,
-        group=_teacher_group,
+        group=lambda settings: settings.factors,
         inputs=inputs,
         output=output,
         metric="mse",
@@ -102,15 +127,14 @@ def _teacher(
         version="2",
         source="symbench's own",
         implementation=implementation,
-        max_nodes=lambda params: int(params["nodes"]),
-        size=lambda params: params[size_name],
+        settings=settings,
+        max_nodes=lambda settings: settings.nodes,
+        size=size,
         size_name=size_name,
-        params={**params, **TEACHER_PARAMS},
-        limits={name: limit for name, limit in TEACHER_LIMITS.items() if name in (*params, *TEACHER_PARAMS)},
         check=check,
         form="supervised",
         edge_scalars=1,
-        resolve=_teacher_params,
+        resolve=resolve,
         protocols={
             "standard": Protocol(
                 epochs=200, batch_size=100, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,
@@ -128,27 +152,41 @@ def _teacher(
 
 def _teacher_of_graphs(name: str, title: str, output: Output, implementation: str) -> TaskCard:
     return _teacher(
-        name, title, GRAPH_FEATURES, output, implementation, "nodes", {"group": ["S_n"], "nodes": 8},
-        _graph_teacher_check,
-        (
+        name,
+        title,
+        output,
+        implementation,
+        settings=TeacherSettings,
+        inputs=GRAPH_FEATURES,
+        size=lambda settings: settings.nodes,
+        size_name="nodes",
+        resolve=lambda settings: settings,
+        check=_graph_teacher_check,
+        recipes=(
             *with_q(S_N_SAMPLER | {"temperature": 0.1, "entropy_weight": 0.1}),
             QUICK_VIT,
         ),
-    )  # fmt: skip
+    )
 
 
 def _teacher_of_space(name: str, title: str, output: Output, implementation: str) -> TaskCard:
-    """# in a name of the group is the degree: the d of O(d), the m of C_m."""
     return _teacher(
-        name, title, SPACE_FEATURES, output, implementation, "degree",
-        {"group": ["S_n", "O(#)"], "degree": 3, "nodes": 6},
-        _space_teacher_check,
-        (
+        name,
+        title,
+        output,
+        implementation,
+        settings=SpaceTeacherSettings,
+        inputs=SPACE_FEATURES,
+        size=lambda settings: settings.degree,
+        size_name="degree",
+        resolve=_with_degree,
+        check=_space_teacher_check,
+        recipes=(
             *with_q(NBODY_SAMPLER),
             # Stabilised inputs leave axes open, and without noise nothing else chooses one.
             Recipe(method="canonical", sampler={"axis_floor": 1e-3}),
         ),
-    )  # fmt: skip
+    )
 
 
 TEACHER_GRAPH_INVARIANT = _teacher_of_graphs(

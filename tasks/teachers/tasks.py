@@ -9,17 +9,15 @@ with translations too.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from tasks.sources.splits import SPLITS
+from tasks.catalogue.synthetic import TeacherSettings
 from tasks.symmetry.groups import AffineGroup, group, node_and_space
-from tasks.symmetry.names import numbered
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import Dataset, Split, SupervisedTask
@@ -38,16 +36,16 @@ class Teacher(SupervisedTask):
 
     output: ClassVar[Representation]
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.group = group(numbered(params["group"], params.get("degree")))
-        self.nodes, self.stabilised, self.seed = params["nodes"], params["stabilised"], params["data_seed"]
+    def __init__(self, settings: TeacherSettings) -> None:
+        self.group = group(settings.factors)
+        self.nodes, self.stabilised, self.seed = settings.nodes, settings.stabilised, settings.data_seed
         self._check()
         reference = self._inputs(REFERENCE, "reference")
         self._prepare(reference, self._chance("teacher"))
         found = self._answers(reference)
         self.level = found.mean() if self.output is not Representation.NODE_POINTS else 0.0
         self.scale = spread(found).sqrt()
-        self._data = {split: self._dataset(self._inputs(params[split], split)) for split in SPLITS}
+        self._data = {split: self._dataset(self._inputs(size, split)) for split, size in settings.sizes.items()}
         self.signature = Signature.of(self._data["train"].inputs, self.output, 1)
 
     def _check(self) -> None:

@@ -28,6 +28,7 @@ from harness.training.memory import keep_freed_memory, peak_memory
 from harness.training.seeds import generator
 from harness.training.separation import Separation, Unseparated
 from tasks.graph8c import Graph8c
+from tasks.settings import NoSettings
 from tasks.symmetry.groups import group
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.structure import Structure
@@ -61,7 +62,7 @@ def spec_of(initialisations: int) -> RunSpec:
 
 
 def separation(initialisations: int, dtype: torch.dtype, size: int = SIZE) -> Separation:
-    spec, card, problem = spec_of(initialisations), method("mlp-ps"), SomeOfGraph8c({})
+    spec, card, problem = spec_of(initialisations), method("mlp-ps"), SomeOfGraph8c(NoSettings())
     problem.size = size
 
     def new() -> Model:

@@ -23,6 +23,7 @@ from harness.training.device import deterministic
 from harness.training.fit import Fit
 from harness.training.from_spec import initialised
 from harness.training.stacked import StackedFit
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tasks.task import SupervisedTask
@@ -36,7 +37,7 @@ pytestmark = [
 SEEDS = 8
 ROUNDS = 3
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-PARTICLES = {"nodes": 5, "train": 200, "validation": 20, "test": 20, "data_seed": 0}
+PARTICLES = NBodySettings(train=200, validation=20, test=20, data_seed=0)
 
 
 def spec_of(task_name: str, method: str, seed: int) -> RunSpec:
@@ -70,7 +71,7 @@ def seconds(stacked: bool, task_name: str, method: str, problem: SupervisedTask,
     ],
 )
 def test_runs_an_hour(task_name: str, method: str, batch: int, capsys: pytest.CaptureFixture[str]) -> None:
-    problem: SupervisedTask = NBody(PARTICLES) if task_name == "nbody" else EdgeCount({})
+    problem: SupervisedTask = NBody(PARTICLES) if task_name == "nbody" else EdgeCount()
     settings = Protocol(epochs=4, batch_size=batch, train_samples=2, valid_samples=2, clip_norm=0.1)
     best = {stacked: float("inf") for stacked in (True, False)}
     for _ in range(ROUNDS):

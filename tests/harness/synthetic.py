@@ -69,7 +69,7 @@ def make_record(
     changes = {**changes, "task_params": {**(TASK_PARAMS | OTHER_PARAMS)[task], **changes.get("task_params", {})}}
     spec = registry.resolve(task, method, protocol, seed, **changes)
     sampler = method_card.sampler.name if method_card.sampler else None
-    size = card.size(spec.task_params) if card.size else None
+    size = card.size_of(spec.task_params)
     described = Description(
         group=card.group_name(spec.task_params),
         metric=card.metric,
@@ -78,7 +78,7 @@ def make_record(
         base_model=method_card.base.name,
         sampler=sampler,
         control=card.control,
-        variant=card.variant(spec.task_params),
+        variant=card.variant_of(spec.task_params),
         size_name=card.size_name if card.size else None,
         size=size,
     )

@@ -41,8 +41,8 @@ BROKEN: dict[str, tuple[str, str, str]] = {  # the value of an entry point, its 
     "misspelt": ("misspelt_cards:TASK", WHOLE + "TASK = replace(NBODY, name='m', output='node_point')", "did you mean"),
     "exploding": (
         "exploding_cards:TASK",
-        WHOLE + "TASK = replace(NBODY, name='e', max_nodes=lambda p: p[1])",
-        "KeyError",
+        WHOLE + "TASK = replace(NBODY, name='e', max_nodes=lambda settings: settings.node)",
+        "AttributeError",
     ),
 }
 

@@ -38,9 +38,8 @@ pytestmark = pytest.mark.usefixtures("small_molecules")
 @cache
 def problem(name: str) -> SupervisedTask:
     fitting = next(m for m in methods() if methods()[m].misfit(tasks()[name], tasks()[name].params) is None)
-    found: SupervisedTask = load(task(name).implementation)(
-        resolve(name, fitting, "quick", 0, task_params=SMALL.get(name)).task_params
-    )
+    spec = resolve(name, fitting, "quick", 0, task_params=SMALL.get(name))
+    found: SupervisedTask = load(task(name).implementation)(task(name).settings_from(spec.task_params))
     return found
 
 

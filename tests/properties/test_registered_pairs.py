@@ -64,7 +64,7 @@ pytestmark = pytest.mark.usefixtures("small_molecules")
 @cache
 def problem(name: str) -> SupervisedTask | SeparationTask:
     spec = resolve(name, next(m for t, m in PAIRS if t == name), "quick", 0, task_params=SMALL.get(name))
-    return load(task(name).implementation)(spec.task_params)
+    return load(task(name).implementation)(task(name).settings_from(spec.task_params))
 
 
 def structures(name: str, dtype: torch.dtype, count: int = EXAMPLES) -> Structure:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.registry import task
 from harness.verification.equivariance import coordinates
+from tasks.catalogue.synthetic import SpaceTeacherSettings, TeacherSettings
 from tasks.sources.splits import SPLITS
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Structure
@@ -19,7 +20,7 @@ from tasks.teachers.tasks import GraphEquivariant, GraphInvariant, SpaceEquivari
 from tests.pins import Made, assert_pinned
 from tests.tasks.symmetry.test_laws_of_groups import EVERY, structure
 
-FEW: dict[str, Any] = {"train": 12, "validation": 4, "test": 4, "stabilised": 0.25, "data_seed": 0, "degree": None}
+FEW: dict[str, Any] = {"train": 12, "validation": 4, "test": 4, "stabilised": 0.25}
 ON_GRAPHS = [("S_n",), ("C_n",), ("D_n",)]
 IN_SPACE = [
     ("O(3)",), ("S_n", "SO(3)"), ("C_n", "SSim(2)"), ("S_n", "SU(2)"), ("S_n", "SO+(1,3)"), ("S_n", "Aff(2)"),
@@ -32,7 +33,8 @@ def tensors(x: Structure) -> Iterator[Tensor]:
 
 
 def of_teacher(kind: type[Teacher], names: tuple[str, ...]) -> Iterator[Tensor]:
-    problem = kind({**FEW, "group": list(names), "nodes": 6})
+    settings = SpaceTeacherSettings if issubclass(kind, SpaceInvariant) else TeacherSettings
+    problem = kind(settings(**FEW, group=names, nodes=6))
     for data in (problem.data(split) for split in SPLITS):  # type: ignore[arg-type]
         yield from tensors(data.inputs[:])
         yield data.targets[:]

@@ -24,6 +24,7 @@ from harness.registry import resolve
 from harness.spec import Job, Resources
 from harness.training import execute as execution
 from harness.training.examples import check_examples
+from tasks.catalogue.long_range import PeptidesSettings
 from tasks.graphs import typed_graphs
 from tasks.nbody import NBody
 from tasks.peptides import PeptidesFunc
@@ -152,10 +153,10 @@ def test_labels_of_peptides_are_zero_or_one_or_unknown(
     found = lrgb.peptides(PeptidesFunc.archive)
     monkeypatch.setattr(lrgb, "peptides", lambda archive: found)
     found["test"].target[0, 3] = np.nan
-    PeptidesFunc({"nodes": 6})
+    PeptidesFunc(PeptidesSettings(nodes=6))
     found["test"].target[0, 4] = label
     with pytest.raises(cache.DataError, match=r"A test label of Peptides-func is neither 0 nor 1: replace .*\.zip"):
-        PeptidesFunc({"nodes": 6})
+        PeptidesFunc(PeptidesSettings(nodes=6))
 
 
 # Examples that no model can read, whatever task they come from
@@ -164,7 +165,7 @@ def test_labels_of_peptides_are_zero_or_one_or_unknown(
 class FromOutside(SupervisedTask):
     """As another package may bring one along."""
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Any = None) -> None:
         mask = torch.ones(3, 4, dtype=torch.bool)
         self.x = Structure.build(
             mask, node_scalars=torch.ones(3, 4, 2), points=torch.ones(3, 4, 3, 1), vectors=torch.ones(3, 4, 3, 1),
@@ -176,7 +177,7 @@ class FromOutside(SupervisedTask):
 
     def data(self, split: Split) -> Dataset:
         if split != self.faulty:
-            return Dataset(FromOutside({}).x, torch.zeros(3, 1))
+            return Dataset(FromOutside().x, torch.zeros(3, 1))
         return Dataset(self.x, self.targets).first(self.kept)
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ class FromOutside(SupervisedTask):
 @pytest.mark.parametrize("channel", ["node_scalars", "points", "vectors", "edge_scalars"])
 @pytest.mark.parametrize("value", [torch.nan, -torch.inf])
 def test_features_that_are_not_finite_are_named(channel: str, value: float) -> None:
-    problem = FromOutside({})
+    problem = FromOutside()
     check_examples(problem)
     getattr(problem.x, channel)[2, 1] = value
     with pytest.raises(cache.DataError, match=f"Example 2 of the validation split has {channel} that are not finite"):
@@ -220,7 +221,7 @@ def test_targets_that_are_not_finite_are_named(split: Split, kind: type[FromOuts
 
 def test_labels_of_pairs_that_are_not_finite_are_named() -> None:
     """The second graph has no pairs: the third one's begin where it begins."""
-    problem, offset = FromOutside({}), torch.tensor([0, 2, 2, 4])
+    problem, offset = FromOutside(), torch.tensor([0, 2, 2, 4])
     index, label = torch.tensor([[0, 1, 1, 0], [1, 0, 0, 1]]), torch.zeros(4)
     problem.targets = RaggedPairs(4, torch.tensor([2, 2, 2]), Segments.between(offset), index, label)
     check_examples(problem)
@@ -251,7 +252,7 @@ def test_a_run_with_a_target_that_is_not_a_number_fails_before_it_trains(
 
 
 def test_empty_graphs_and_empty_splits_are_named() -> None:
-    problem = FromOutside({})
+    problem = FromOutside()
     problem.x.mask[1] = False
     with pytest.raises(cache.DataError, match="Example 1 of the validation split has no nodes: leave it out"):
         check_examples(problem)
@@ -333,7 +334,7 @@ def test_a_full_disk_is_not_taken_for_a_missing_network_or_a_damaged_archive(
         archive.obtain()
     small_long_range(data_folder, monkeypatch, {"train.pt": (3,), "val.pt": (5,), "test.pt": (6,)})
     with pytest.raises(cache.DataError, match=r"peptidesfunc-v1\.npz cannot be written \(No space left on device\)"):
-        PeptidesFunc({"nodes": 6})
+        PeptidesFunc(PeptidesSettings(nodes=6))
 
 
 def test_a_process_that_dies_while_it_fills_the_cache_leaves_nothing_that_is_read(

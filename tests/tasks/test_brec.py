@@ -18,6 +18,7 @@ from harness.training.context import RunContext
 from harness.training.execute import execute, execute_stack
 from harness.training.results import NotStacked
 from tasks.brec import Brec
+from tasks.catalogue.graphs import BrecSettings
 from tasks.sources import brec
 from tasks.sources.brec import CATEGORIES, MAX_NODES, GraphPair
 from tasks.sources.cache import DataError
@@ -72,20 +73,20 @@ def test_no_pair_is_isomorphic_and_colour_refinement_tells_none_apart() -> None:
 @needs_pairs
 @pytest.mark.usefixtures("published")
 def test_the_smallest_of_each_category_come_first() -> None:
-    problem = Brec({"max_nodes": MAX_NODES})
+    problem = Brec(BrecSettings(max_nodes=MAX_NODES))
     assert len(problem.categories) == 400 and problem.signature.nodes == MAX_NODES
     assert all(count == 3 for count in Counter(problem.categories[:21]).values())
     sizes = [problem.pair(index).nodes for index in range(400)]
     for category in CATEGORIES:
         own = [size for size, of in zip(sizes, problem.categories, strict=True) if of == category]
         assert own == sorted(own) and len(own) == CATEGORIES[category]
-    few = Brec({"max_nodes": 19})  # those of 19 nodes included
+    few = Brec(BrecSettings(max_nodes=19))  # those of 19 nodes included
     assert few.signature.nodes == 19
     assert set(CATEGORIES) - set(few.categories) == {"four_vertex_condition", "distance_regular"}
     x = few.structures()
     assert len(x) == 2 * len(few.categories) and torch.equal(x[:2].node_scalars, few.pair(0).padded(19).node_scalars)
     with pytest.raises(ValueError, match="max_nodes"):
-        Brec({"max_nodes": 3})
+        Brec(BrecSettings(max_nodes=3))
 
 
 @needs_pairs
@@ -116,7 +117,7 @@ def test_seeds_are_not_stacked() -> None:
 @pytest.mark.usefixtures("published")
 def test_gin_embeds_all_regular_pairs_alike_and_ppgn_tells_them_apart() -> None:
     pairs = [pair for pair in of_category(brec.pairs(), "regular") if pair.nodes == 10]
-    problem = Brec({"max_nodes": 10})
+    problem = Brec(BrecSettings(max_nodes=10))
     graphs = [nx.from_numpy_array(graph) for pair in pairs for graph in (pair.first, pair.second)]
     assert all(nx.is_regular(graph) for graph in graphs)
     regular = [index for index, category in enumerate(problem.categories) if category == "regular"]
@@ -138,7 +139,7 @@ def test_networks_that_take_few_nodes_say_so() -> None:
 
 def test_without_the_file(empty_folder: Path) -> None:
     with pytest.raises(DataError, match=r"put brec\.csv there, a table of the 400 pairs"):
-        Brec({"max_nodes": MAX_NODES})
+        Brec(BrecSettings(max_nodes=MAX_NODES))
 
 
 def test_another_file_is_not_taken_for_it(empty_folder: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 import torch
@@ -15,16 +13,18 @@ from baselines.build import build, build_network
 from harness.registry import method, resolve, task
 from harness.training.context import RunContext
 from harness.training.separation import Separation, Unseparated
+from tasks.catalogue.graphs import ExpSettings
 from tasks.exp import MAX_NODES, Exp, formula_graphs
 from tasks.graphs import typed_graphs
 from tasks.protocol import Protocol
+from tasks.settings import NoSettings
 from tasks.sources.exp import generated
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 from tasks.task import SeparationTask
 
-GENERATED = {"data": "generated", "generator_seed": 0}
+GENERATED = {"data": "generated"}
 FEW = 6
 
 
@@ -43,7 +43,7 @@ def few_pairs() -> Structure:
 class FewPairs(SeparationTask):
     threshold = 0.001
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: NoSettings) -> None:
         self.graphs = few_pairs()
         self.signature = Signature.of(self.graphs, Representation.GRAPH_SCALARS, 10)
 
@@ -71,8 +71,8 @@ def test_only_given_pairs_are_counted(seed: int, initialisations: int) -> None:
 
 @pytest.mark.usefixtures("generated_data")
 def test_the_600_pairs_are_those_of_the_data() -> None:
-    problem = Exp(GENERATED)
-    graphs, labels = formula_graphs(GENERATED)
+    problem = Exp(ExpSettings(**GENERATED))
+    graphs, labels = formula_graphs(ExpSettings(**GENERATED))
     pairs = problem.pairs()
     assert pairs.shape == (600, 2) and len(pairs.unique()) == len(problem.structures()) == 1200
     assert torch.equal(labels[pairs][..., 0], torch.tensor([[1.0, 0.0]]).expand(600, -1))
@@ -80,7 +80,7 @@ def test_the_600_pairs_are_those_of_the_data() -> None:
     assert torch.equal(degrees[:, 0], degrees[:, 1])
     mlp = resolve("exp", "mlp-ps", "paper", 0, task_params=GENERATED).base
     assert mlp["widths"] == [2048, 4096, 2048] and mlp["final_activation"] and mlp["activation"] == "tanh"
-    assert task("exp").variant(GENERATED) == "generated variant of EXP"
+    assert task("exp").variant_of(GENERATED) == "generated variant of EXP"
 
 
 @pytest.mark.usefixtures("generated_data")
@@ -100,7 +100,7 @@ def test_who_tells_the_pairs_apart(name: str) -> None:
 @pytest.mark.usefixtures("generated_data")
 @pytest.mark.parametrize(("name", "unseparated"), [("gin", FEW), ("ppgn", 0)])
 def test_counts_and_curve_are_over_the_pairs(name: str, unseparated: int) -> None:
-    problem, spec = FewPairs({}), resolve("exp", name, "quick", 0, task_params=GENERATED)
+    problem, spec = FewPairs(NoSettings()), resolve("exp", name, "quick", 0, task_params=GENERATED)
     protocol = Protocol(initialisations=4, test_samples=1, curve_size=7, curve_samples=(1,))
     counted = Separation(
         lambda: build(method(name), problem.signature, (), spec.base, {}),

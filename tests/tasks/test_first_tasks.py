@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from harness.registry import resolve, task
+from tasks.catalogue.geometry import NBodySettings
+from tasks.catalogue.graphs import ExpSettings
 from tasks.exp import ExpClassify
 from tasks.graph8c import Graph8c
 from tasks.nbody import NBody
+from tasks.settings import NoSettings
 from tasks.sources.cache import DataError
 from tasks.symmetry.structure import Structure
 
@@ -28,7 +31,7 @@ def assert_padding_is_zero(x: Structure) -> None:
 
 @pytest.mark.usefixtures("generated_data")
 def test_graph8c_has_every_graph_with_constant_and_degree() -> None:
-    x = Graph8c({}).structures()
+    x = Graph8c(NoSettings()).structures()
     assert len(x) == 11_117 and x.nodes == 8 and x.mask.all()
     assert torch.equal(x.adjacency, x.adjacency.mT) and not x.adjacency.diagonal(dim1=1, dim2=2).any()
     assert (x.node_scalars[..., 0] == 1).all()
@@ -52,10 +55,10 @@ def check_exp(problem: ExpClassify) -> None:
 @pytest.mark.usefixtures("generated_data")
 def test_the_generated_variant_of_exp() -> None:
     card = task("exp_classify")
-    params = card.resolve(card.params)
-    assert params["data"] == "generated"
-    assert card.variant(params) == "generated variant of EXP"
-    check_exp(ExpClassify(params))
+    settings = card.resolve(ExpSettings())
+    assert settings.data == "generated"
+    assert card.variant(settings) == "generated variant of EXP"
+    check_exp(ExpClassify(settings))
 
 
 @needs_official
@@ -65,16 +68,16 @@ def test_the_official_exp_set_is_used_where_it_is_found(tmp_path: Path, monkeypa
     shutil.copy(OFFICIAL, tmp_path / "exp.npz")
     spec = resolve("exp_classify", "gin", "quick", 0)
     assert spec.task_params["data"] == "official"
-    assert task("exp_classify").variant(spec.task_params) is None
+    assert task("exp_classify").variant_of(spec.task_params) is None
     assert spec.digest != generated.digest
-    check_exp(ExpClassify(spec.task_params))
+    check_exp(ExpClassify(ExpSettings(**spec.task_params)))
 
 
 def test_an_official_set_that_is_asked_for_and_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMBENCH_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(DataError, match=r"exp\.npz"):
-        ExpClassify({"data": "official", "generator_seed": 0})
+        ExpClassify(ExpSettings(data="official"))
 
 
 def test_exp_scores() -> None:
@@ -87,7 +90,7 @@ def test_exp_scores() -> None:
 
 @pytest.mark.usefixtures("generated_data")
 def test_nbody_edges_carry_charges_and_squared_distances() -> None:
-    problem = NBody({"nodes": 5, "train": 8, "validation": 4, "test": 4, "data_seed": 43})
+    problem = NBody(NBodySettings(train=8, validation=4, test=4))
     data = problem.data("train")
     x = data.inputs
     assert data.targets.shape == (8, 5, 3, 1)

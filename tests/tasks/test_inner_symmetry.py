@@ -15,9 +15,10 @@ from harness.training.context import RunContext
 from harness.training.execute import execute
 from harness.training.results import Outcome
 from tasks.inner_symmetry import InnerSymmetry, orbit_variances
+from tasks.settings import NoSettings
 from tasks.sources.small_graphs import EXAMPLES, orbits
 
-TASK = InnerSymmetry({})
+TASK = InnerSymmetry(NoSettings())
 LABELS = TASK.data("test").targets
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.registry import resolve
+from baselines.build import load
+from harness.registry import resolve, task
 from harness.training.execute import execute
 from tasks import peptides
+from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
 from tasks.pcqm_contact import PCQMContact
 from tasks.peptides import PeptidesFunc, PeptidesStruct
 from tasks.sources import lrgb
 from tasks.sources.cache import DataError
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
+from tasks.task import SupervisedTask
 from tests.published_files import ATOMS, small_long_range
 
 SIZES = {"train.pt": range(3, 13), "val.pt": (5, 8, 12, 7), "test.pt": (6, 12, 4, 9, 10, 2)}
 NODES = {"nodes": 12}
+PEPTIDES, CONTACTS = PeptidesSettings(nodes=12), PCQMContactSettings(nodes=12)
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +38,20 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     return small_long_range(tmp_path, monkeypatch, SIZES)
 
 
-@pytest.mark.parametrize("task", [PeptidesFunc, PeptidesStruct, PCQMContact])
-def test_structures_are_one_hot_atoms_and_bonds(task: Any, published: dict[str, Any]) -> None:
-    problem = task(NODES)
-    classes = peptides.ATOM_CLASSES if task is not PCQMContact else (35, 3, 7, 7, 2, 4, 6, 2, 2)
+def built(name: str, params: Mapping[str, Any]) -> SupervisedTask:
+    card = task(name)
+    problem: SupervisedTask = load(card.implementation)(card.settings_from(params))
+    return problem
+
+
+@pytest.mark.parametrize("name", ["peptides_func", "peptides_struct", "pcqm_contact"])
+def test_structures_are_one_hot_atoms_and_bonds(name: str, published: dict[str, Any]) -> None:
+    problem = built(name, NODES)
+    classes = peptides.ATOM_CLASSES if name != "pcqm_contact" else (35, 3, 7, 7, 2, 4, 6, 2, 2)
     first = np.cumsum([0, *classes])
     x, _ = problem.data("test")[:]
     assert (problem.signature.node_scalars, problem.signature.padded) == (sum(classes), True)
-    for g, (atoms, bonds, edges, *_) in enumerate(published[task.__name__]["test.pt"]):
+    for g, (atoms, bonds, edges, *_) in enumerate(published[type(problem).__name__]["test.pt"]):
         nodes = torch.zeros(12, sum(classes))
         for i, features in enumerate(atoms.tolist()):
             for column, value in enumerate(features):
@@ -54,16 +65,16 @@ def test_structures_are_one_hot_atoms_and_bonds(task: Any, published: dict[str, 
         assert torch.equal(x.edge_scalars[g], pairs)
 
 
-@pytest.mark.parametrize("task", [PeptidesFunc, PCQMContact])
-def test_a_molecule_above_the_padding_is_named(task: Any) -> None:
+@pytest.mark.parametrize("name", ["peptides_func", "pcqm_contact"])
+def test_a_molecule_above_the_padding_is_named(name: str) -> None:
     with pytest.raises(DataError, match="has 12 nodes and the task pads to 11"):
-        task({"nodes": 11})
+        built(name, {"nodes": 11})
 
 
 def test_a_class_that_no_peptide_has_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peptides, "ATOM_CLASSES", (9, *ATOMS[1:]))
     with pytest.raises(DataError, match=r"Feature 0 of the data has a class \d+, but 9 classes are known"):
-        PeptidesFunc(NODES)
+        PeptidesFunc(PEPTIDES)
 
 
 def test_a_target_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +82,7 @@ def test_a_target_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -
     found["validation"].target[0, 0] = np.nan
     monkeypatch.setattr(lrgb, "peptides", lambda archive: found)
     with pytest.raises(DataError, match=r"A validation target of Peptides-struct is not finite: replace .*\.zip"):
-        PeptidesStruct(NODES)
+        PeptidesStruct(PEPTIDES)
 
 
 # Peptides-func
@@ -99,7 +110,7 @@ def labels_with_gaps(count: int) -> Tensor:
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_average_precision_equals_a_slow_loop(ties: bool) -> None:
-    problem = PeptidesFunc(NODES)
+    problem = PeptidesFunc(PEPTIDES)
     targets = labels_with_gaps(40)
     predictions = torch.randn(40, 10)
     if ties:
@@ -118,7 +129,7 @@ def test_average_precision_equals_a_slow_loop(ties: bool) -> None:
 
 def test_average_precision_is_of_single_precision_probabilities() -> None:
     """As in the benchmark: two logits whose sigmoid rounds to one are a tie, whichever is larger."""
-    problem = PeptidesFunc(NODES)
+    problem = PeptidesFunc(PEPTIDES)
     targets = torch.tensor([[1.0], [0.0]]).expand(2, 10)
     for logits in ([40.0, 30.0], [30.0, 40.0]):
         assert problem.metrics(torch.tensor(logits)[:, None].expand(2, 10), targets)["ap"] == pytest.approx(0.5)
@@ -126,7 +137,7 @@ def test_average_precision_is_of_single_precision_probabilities() -> None:
 
 
 def test_multi_label_loss_equals_a_slow_loop() -> None:
-    problem = PeptidesFunc(NODES)
+    problem = PeptidesFunc(PEPTIDES)
     targets, predictions = labels_with_gaps(12), torch.randn(12, 10)
     each = [
         math.log1p(math.exp(-s if y else s))
@@ -142,7 +153,7 @@ def test_multi_label_loss_equals_a_slow_loop() -> None:
 
 
 def test_absolute_error_and_explained_variance_equal_slow_loops() -> None:
-    problem = PeptidesStruct(NODES)
+    problem = PeptidesStruct(PEPTIDES)
     predictions, targets = torch.randn(20, 11), torch.randn(20, 11)
     error = sum(abs(p - y) for p, y in zip(predictions.flatten().tolist(), targets.flatten().tolist(), strict=True))
     found = problem.metrics(predictions, targets)
@@ -156,7 +167,7 @@ def test_absolute_error_and_explained_variance_equal_slow_loops() -> None:
 
 
 def test_labels_of_pairs(published: dict[str, Any]) -> None:
-    targets = PCQMContact(NODES).data("test").targets[:]
+    targets = PCQMContact(CONTACTS).data("test").targets[:]
     for g, (atoms, _, _, index, label) in enumerate(published["PCQMContact"]["test.pt"]):
         expected = torch.full((12, 12), -2.0)
         expected[: len(atoms), : len(atoms)] = -1
@@ -182,7 +193,7 @@ def slow_ranking(predictions: Tensor, targets: Tensor) -> dict[str, float]:
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_ranking_equals_a_slow_loop(ties: bool) -> None:
-    problem = PCQMContact(NODES)
+    problem = PCQMContact(CONTACTS)
     targets = problem.data("train").targets[:]
     targets[1][targets[1] == 1] = 0  # a molecule without contacts counts as 0
     predictions = torch.randn(targets.shape)
@@ -195,7 +206,7 @@ def test_ranking_equals_a_slow_loop(ties: bool) -> None:
 
 def test_ranking_by_hand() -> None:
     """Raw ranks: another contact of the same atom, and the atom itself, stand before the contact if they score more."""
-    problem = PCQMContact(NODES)
+    problem = PCQMContact(CONTACTS)
     targets = torch.full((1, 5, 5, 1), -1.0)
     targets[:, 4] = targets[:, :, 4] = -2
     targets[0, 0, 1] = targets[0, 0, 2] = 1
@@ -205,13 +216,13 @@ def test_ranking_by_hand() -> None:
 
 
 def test_no_contacts_at_all() -> None:
-    problem = PCQMContact(NODES)
+    problem = PCQMContact(CONTACTS)
     nothing = torch.full((2, 4, 4, 1), -1.0)
     assert set(problem.metrics(torch.randn(2, 4, 4, 1), nothing).values()) == {0.0}
 
 
 def test_pair_loss_equals_a_slow_loop() -> None:
-    problem = PCQMContact(NODES)
+    problem = PCQMContact(CONTACTS)
     targets = problem.data("train").targets[:]
     predictions = torch.randn(targets.shape)
     each = [
@@ -223,7 +234,7 @@ def test_pair_loss_equals_a_slow_loop() -> None:
 
 
 def test_pair_scores_are_the_same_when_all_is_moved() -> None:
-    problem = PCQMContact(NODES)
+    problem = PCQMContact(CONTACTS)
     x, targets = problem.data("test")[:]
     predictions = torch.randn(targets.shape)
     g = group(("S_n",)).random(x, 1, torch.Generator().manual_seed(0))

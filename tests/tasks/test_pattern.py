@@ -13,6 +13,7 @@ from harness.registry import method, resolve, task
 from harness.spec import Resources
 from harness.training.context import RunContext
 from harness.training.execute import execute
+from tasks.catalogue.nodes import PatternSettings
 from tasks.pattern import PatternTask
 from tasks.sources import pattern
 from tasks.sources.cache import DataError
@@ -24,7 +25,7 @@ SMALL = {"data": "generated", "nodes": 24, "train": 120, "validation": 40, "test
 
 @pytest.fixture(scope="module")
 def problem() -> PatternTask:
-    return PatternTask(SMALL)
+    return PatternTask(PatternSettings(**SMALL))
 
 
 def test_structures_are_symbols_edges_and_labels(problem: PatternTask) -> None:
@@ -124,16 +125,16 @@ def test_the_card_says_which_data_it_is(tmp_path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SYMBENCH_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     card = task("pattern")
-    generated = card.resolve(card.params)
-    assert generated["data"] == "generated" and card.variant(generated) == "generated variant of PATTERN"
+    generated = card.resolve(PatternSettings())
+    assert generated.data == "generated" and card.variant(generated) == "generated variant of PATTERN"
     (tmp_path / "PATTERN_v2.zip").touch()
-    official = card.resolve(card.params)
-    assert official["data"] == "official" and card.variant(official) is None
-    assert card.resolve({**card.params, "nodes": 24})["data"] == "generated"
+    official = card.resolve(PatternSettings())
+    assert official.data == "official" and card.variant(official) is None
+    assert card.resolve(PatternSettings(nodes=24)).data == "generated"
     with pytest.raises(DataError, match=r"PATTERN_v2\.zip is damaged"):
         PatternTask(official)
     with pytest.raises(ValueError, match="no data 'oficial': official and generated are known"):
-        PatternTask({**SMALL, "data": "oficial"})
+        PatternTask(PatternSettings(data="oficial"))
 
 
 def test_published_protocol() -> None:

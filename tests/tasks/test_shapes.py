@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from harness.errors import SymbenchError
 from harness.registry import resolve, task
+from tasks.catalogue.geometry import ShapesSettings
 from tasks.shapes import ProperShapes, Shapes
 
 SMALL = {"train": 28, "validation": 14, "test": 14, "points": 20}
@@ -16,8 +19,12 @@ KINDS = {"shapes_o3": Shapes, "shapes_se3": ProperShapes}
 pytestmark = pytest.mark.usefixtures("generated_data")
 
 
+def settings_of(name: str, **params: object) -> ShapesSettings:
+    return ShapesSettings(**resolve(name, "mlp-ga", "quick", 0, task_params={**SMALL, **params}).task_params)
+
+
 def built(name: str, **params: object) -> Shapes:
-    return KINDS[name](resolve(name, "mlp-ga", "quick", 0, task_params={**SMALL, **params}).task_params)
+    return KINDS[name](settings_of(name, **params))
 
 
 def points(problem: Shapes, split: str = "train") -> Tensor:
@@ -44,18 +51,18 @@ def test_random_poses_are_those_of_the_group(name: str) -> None:
 def test_every_split_is_seen_by_chance_of_its_own(name: str) -> None:
     """The same surfaces in every split: noise, what is hidden, and poses differ all the same."""
     problem = built(name, noise=0.05)
-    surfaces = problem._surfaces(resolve(name, "mlp-ga", "quick", 0, task_params=SMALL).task_params)["test"]
-    params = {"points": 12, "noise": 0.05, "occlusion": 0.3, "data_seed": 0}
+    surfaces = problem._surfaces(settings_of(name))["test"]
     for poses in ("aligned", "random"):
-        clouds = [problem._observed(surfaces, {**params, "poses": poses}, place).inputs.points for place in range(3)]
-        again = problem._observed(surfaces, {**params, "poses": poses}, 2).inputs.points
+        settings = ShapesSettings(points=12, noise=0.05, occlusion=0.3, poses=poses)
+        clouds = [problem._observed(surfaces, settings, place).inputs.points for place in range(3)]
+        again = problem._observed(surfaces, settings, 2).inputs.points
         assert torch.equal(clouds[2], again)
-        params_of_run = {**params, "poses": poses, **SMALL, "data": "generated"}
-        whole = KINDS[name](params_of_run)
-        generated = whole._surfaces(params_of_run)
+        settings_of_run = replace(settings, data="generated", **SMALL)
+        whole = KINDS[name](settings_of_run)
+        generated = whole._surfaces(settings_of_run)
         for place, split in enumerate(("train", "validation", "test")):
             assert torch.equal(
-                whole._observed(generated[split], params_of_run, place).inputs.points, whole.data(split).inputs.points
+                whole._observed(generated[split], settings_of_run, place).inputs.points, whole.data(split).inputs.points
             )
         for one, other in ((0, 1), (0, 2), (1, 2)):
             assert not torch.isclose(clouds[one], clouds[other]).all((1, 2, 3)).any()
@@ -84,9 +91,9 @@ def test_the_same_settings_give_the_same_clouds_and_splits_differ() -> None:
 def test_generated_data_is_called_a_variant_with_its_sizes_written_out() -> None:
     params = resolve("shapes_o3", "mlp-ga", "quick", 0).task_params
     assert params["data"] == "generated" and params["train"] == 2400
-    assert task("shapes_o3").variant(params) == "generated shapes"
+    assert task("shapes_o3").variant_of(params) == "generated shapes"
     published = resolve("shapes_o3", "mlp-ga", "quick", 0, task_params={"data": "modelnet10"}).task_params
-    assert task("shapes_o3").variant(published) is None and published["train"] is None
+    assert task("shapes_o3").variant_of(published) is None and published["train"] is None
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,6 @@ def test_bad_parameters_are_named(wrong: dict[str, object], words: str) -> None:
     """Before anything starts, and by the task itself where a run came another way."""
     with pytest.raises(SymbenchError, match=next(iter(wrong))):
         built("shapes_o3", **{"data": "generated", **wrong})
-    right = resolve("shapes_o3", "mlp-ga", "quick", 0, task_params={**SMALL, "data": "generated"}).task_params
+    right = settings_of("shapes_o3", data="generated")
     with pytest.raises(ValueError, match=words):
-        KINDS["shapes_o3"]({**right, **wrong})
+        KINDS["shapes_o3"](replace(right, **wrong))

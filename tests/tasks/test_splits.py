@@ -14,6 +14,10 @@ import torch
 
 from baselines.build import load
 from harness.registry import task, tasks
+from tasks.catalogue.geometry import NBodySettings
+from tasks.catalogue.graphs import ExpSettings
+from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
+from tasks.catalogue.nodes import PatternSettings
 from tasks.exp import Exp, ExpClassify, formula_graphs
 from tasks.nbody import NBody
 from tasks.pattern import PatternTask
@@ -51,7 +55,7 @@ def few_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def built(name: str, sizes: Mapping[str, int]) -> SupervisedTask:
     card = task(name)
-    return load(card.implementation)(card.resolve({**card.params, **SMALL[name], **sizes, "data_seed": 5}))
+    return load(card.implementation)(card.resolve(card.settings_from({**SMALL[name], **sizes, "data_seed": 5})))
 
 
 def whole(problem: SupervisedTask, split: Split) -> Structure:
@@ -122,9 +126,9 @@ def test_splits_of_exp_are_consecutive_slices(data: str, tmp_path: Path, monkeyp
             pytest.skip(f"the official EXP set is not at {OFFICIAL}")
         monkeypatch.setenv("SYMBENCH_DATA", str(tmp_path))
         shutil.copy(OFFICIAL, tmp_path / "exp.npz")
-    params = {"data": data, "generator_seed": 0}
-    structures, labels = formula_graphs(params)
-    problem = ExpClassify(params)
+    settings = ExpSettings(data=data)
+    structures, labels = formula_graphs(settings)
+    problem = ExpClassify(settings)
     for split, places in EXP_SLICES.items():
         found = problem.data(split)
         assert torch.equal(found.inputs[:].key, torch.arange(places.start, places.stop))
@@ -139,20 +143,19 @@ def test_splits_of_exp_are_consecutive_slices(data: str, tmp_path: Path, monkeyp
 
 @pytest.mark.usefixtures("generated_data")
 def test_pairs_of_exp_are_neighbours_and_graphs_the_published_ones() -> None:
-    params = {"data": "generated", "generator_seed": 0}
-    structures, labels = formula_graphs(params)
-    pairs = Exp(params).pairs()
+    settings = ExpSettings(data="generated")
+    structures, labels = formula_graphs(settings)
+    pairs = Exp(settings).pairs()
     assert pairs.tolist() == [[2 * place, 2 * place + 1] for place in range(600)]
     assert torch.equal(labels[pairs][..., 0], torch.tensor([1.0, 0.0]).expand(600, 2))
-    assert torch.equal(rows(Exp(params).structures()), rows(structures))
+    assert torch.equal(rows(Exp(settings).structures()), rows(structures))
 
 
 @pytest.mark.usefixtures("few_steps")
 def test_particles_of_each_split_are_those_drawn_for_it() -> None:
     """Training is drawn first, then validation, then test; seen at frame 30, asked for at frame 40 (here 1 and 2)."""
     assert FRAMES == (30, 40)
-    params = {"nodes": 5, "data_seed": 43, **DIFFERENT}
-    problem = NBody(params)
+    problem = NBody(NBodySettings(**DIFFERENT))
     random = np.random.RandomState(43)
     for split in ("train", "validation", "test"):
         drawn = [np.stack(part) for part in zip(*(plain_start(random, 5) for _ in range(10)), strict=True)]
@@ -174,8 +177,8 @@ def test_molecules_of_each_split_are_those_of_its_file(tmp_path: Path, monkeypat
     atoms = {"train.pt": [2, 3, 4, 5], "val.pt": [5, 4], "test.pt": [3, 5, 2]}
     small_long_range(tmp_path, monkeypatch, atoms)
     files = {"train": "train.pt", "validation": "val.pt", "test": "test.pt"}
-    for kind in (PeptidesFunc, PeptidesStruct, PCQMContact):
-        problem = kind({"nodes": 6})
+    peptides = (kind(PeptidesSettings(nodes=6)) for kind in (PeptidesFunc, PeptidesStruct))
+    for problem in (*peptides, PCQMContact(PCQMContactSettings(nodes=6))):
         for split, name in files.items():
             assert problem.data(split).inputs[:].node_counts.tolist() == atoms[name]  # type: ignore[arg-type]
 
@@ -184,7 +187,7 @@ def test_graphs_of_each_split_of_pattern_are_those_of_its_part(monkeypatch: pyte
     """The published set is more than is asked for: its first graphs are taken, with their own labels."""
     parts = pattern.generated(30, dict.fromkeys(SPLITS, 9), patterns=2, seed=1)
     monkeypatch.setattr("tasks.pattern.official", lambda: parts)
-    problem = PatternTask({"data": "official", "nodes": 30, **DIFFERENT})
+    problem = PatternTask(PatternSettings(data="official", nodes=30, **DIFFERENT))
     for split in get_args(Split):
         x, labels = whole(problem, split), problem.data(split).targets[:]  # type: ignore[arg-type]
         counts = parts[split].graphs.node_counts[: DIFFERENT[split]]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from harness.registry import resolve, task
+from tasks.catalogue.synthetic import SpaceTeacherSettings, TeacherSettings
 from tasks.graphs import typed_graphs
 from tasks.symmetry.element import LinearMap
 from tasks.symmetry.groups import FAMILIES, SINGLE, group, node_and_space
@@ -48,7 +49,8 @@ SPACES: list[tuple[Names, Names | None]] = [
 
 
 def teacher(kind: type[Teacher], names: Names, nodes: int = 6, **params: Any) -> Teacher:
-    return kind({**FEW, "group": list(names), "nodes": nodes, "degree": None, **params})
+    settings = SpaceTeacherSettings if issubclass(kind, SpaceInvariant) else TeacherSettings
+    return kind(settings(**{**FEW, "group": names, "nodes": nodes, **params}))
 
 
 def fresh(problem: Teacher) -> Structure:
@@ -264,9 +266,9 @@ def test_the_group_of_a_run_is_what_its_parameters_say() -> None:
     card = task("teacher_space_invariant")
     spec = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["S_n", "B_#"], "degree": 4})
     assert card.group_of(spec.task_params) == ("S_n", "B_4")
-    assert card.size is not None and card.size(spec.task_params) == 4
+    assert card.size_of(spec.task_params) == 4
     fixed = resolve(card.name, "mlp-ga", "quick", 0, task_params={"group": ["SO+(1,3)"]})
-    assert fixed.task_params["degree"] is None and card.size(fixed.task_params) is None
+    assert fixed.task_params["degree"] is None and card.size_of(fixed.task_params) is None
 
 
 @pytest.mark.parametrize("name", ["C_7", "D_7", "B_3"])

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 from torch import Tensor
 
-from baselines.build import build, load
+from baselines.build import build
 from baselines.catalogue import CANONICAL, LEARNED
 from baselines.q_networks.noise_sources import FixedNoise
 from baselines.samplers.colour_refinement import refined_colours, within
 from baselines.samplers.probabilistic import LearnedSampler
 from harness.errors import SymbenchError
-from harness.registry import method, resolve, task
+from harness.registry import method, resolve
+from harness.training.execute import problem_of
 from tasks.graphs import constant_and_degree
 from tasks.symmetry.element import Element
 from tasks.symmetry.groups import group
@@ -106,7 +107,7 @@ def test_no_two_examples_of_a_task_share_fixed_noise(task_name: str) -> None:
     small = {"train": 20, "validation": 20, "test": 20}
     params = {"exp_classify": {}, "pattern": {**small, "nodes": 9}, "nbody": small}[task_name]
     spec = resolve(task_name, "mlp-ps", "quick", 0, task_params=params)
-    problem = load(task(task_name).implementation)(spec.task_params)
+    problem = problem_of(spec)
     keys = torch.cat([problem.examples(split).inputs[:].key for split in get_args(Split)])
     assert len(keys.unique()) == len(keys)
     x = problem.examples("train").inputs[:20]

@@ -22,7 +22,7 @@ from harness.plugins.card_functions import Guarded, guarded
 from harness.plugins.references import misled, unusable
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue import NBODY
-from tasks.limits import COUNT, Range
+from tasks.limits import Range
 from tasks.protocol import Protocol
 from tasks.settings import setting
 
@@ -129,7 +129,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         (("S_n", "O(#)"), "a tuple of names of groups"),
         ((), "a tuple of names of groups"),
         (raises, "the function 'group' of the card 'nbody' of the plug-in other raises RuntimeError: no such thing"),
-        (lambda params: "S_n", "should give a tuple of names of groups"),
+        (lambda settings: "S_n", "should give a tuple of names of groups"),
     ],
     "inputs": [
         (frozenset({"pointz"}), "'pointz', which does not exist: did you mean 'points'?"),
@@ -154,22 +154,12 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "protocols": [({}, "a mapping"), ({"quick": {}}, "a mapping"), ({1: Protocol()}, "a mapping"), ([], "a mapping")],
     "max_nodes": [
         (5, "a function"),
-        (lambda params: None, "the function 'max_nodes' of the card 'nbody' of the plug-in other should give a whole"),
-        (lambda params: params["node"], "raises KeyError: 'node'"),
+        (lambda settings: None, "the function 'max_nodes' of the card 'nbody' of the plug-in other should give a"),
+        (lambda settings: settings.node, "raises AttributeError: 'NBodySettings' object has no attribute 'node'"),
     ],
-    "params": [
-        ({"nodes": float("nan")}, "values that JSON has"),
-        ({"nodes": {1}}, "values that JSON has"),
-        ({1: 2}, "a mapping of names"),
-        ([], "a mapping"),
-    ],
-    "limits": [
-        ({"nodse": COUNT}, "limits for 'nodse', which is no parameter of it: did you mean 'nodes'?"),
-        ({"nodes": Range(most=3)}, "the default 5 of 'nodes' on its task card should be at most 3"),
-        ({"nodes": 3}, "a mapping of parameters to limits"),
-        ([COUNT], "a mapping of parameters to limits"),
-        ({"nodes": Raising()}, "the default 5 of 'nodes' on its task card should be a limit that raises"),
-        (dict.fromkeys("zyxwvutsrqponmlkjihgfedcba", COUNT), "limits for 'a', which is no parameter of it"),
+    "settings": [
+        *SETTINGS_WRONG,
+        (own_settings(nodes=setting(5, Range(most=3), "")), "the default 5 of 'nodes' on its task card should be at m"),
     ],
     "recipes": [
         ((Recipe(method="egn"),), "recipe 1 of its task card names the method 'egn', which is not there: did you mean"),
@@ -189,18 +179,20 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "check": [
         (None, "a function"),
         (raises, "raises RuntimeError"),
-        (lambda params: "5 nodes are too few", "the default parameters of its task card do not work: 5 nodes are too"),
+        (lambda settings: "5 nodes are too few", "the default parameters of its task card do not work: 5 nodes are"),
     ],
     "form": [("supervized", "did you mean 'supervised'?"), (1, "one of supervised")],
     "examples": [
-        (5, "a function"), (raises, "raises RuntimeError"), (lambda params: 5, "should give a mapping"),
-        (lambda params: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
-        (lambda params: {1: 1}, "should give a mapping of splits"),
+        (5, "a function"), (raises, "raises RuntimeError"), (lambda settings: 5, "should give a mapping"),
+        (lambda settings: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
+        (lambda settings: {1: 1}, "should give a mapping of splits"),
     ],
     "edge_scalars": [(0, "a whole number from 1 on, or None"), ("1", "a whole number")],
-    "resolve": [(None, "a function"), (raises, "raises RuntimeError"), (lambda params: [], "should give a mapping")],
-    "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda params: 3, "should give a text")],
-    "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda params: "5", "should give a whole")],
+    "resolve": [
+        (None, "a function"), (raises, "raises RuntimeError"), (lambda settings: {}, "an instance of NBodySettings"),
+    ],
+    "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should give a text")],
+    "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should give a whole")],
     "size_name": [(None, "a text")],
 }  # fmt: skip
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
@@ -219,7 +211,7 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "max_tokens": [(0, "a whole number from 1 on, or None"), (True, "a whole number"), ("8", "a whole number")],
     "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of"),
                 (vars, "should give an instance of EGNNSettings"), (type, "should give an instance of EGNNSettings")],
-    "weights": [(None, "a function"), (lambda params: 1, "should give a text or None")],
+    "weights": [(None, "a function"), (lambda settings: 1, "should give a text or None")],
 }  # fmt: skip
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
@@ -281,12 +273,12 @@ def test_no_value_whatever_is_answered_by_an_exception(complaint: Any, kind: typ
 
 
 def test_functions_with_other_parameters_raise_sentences_too() -> None:
-    card = guarded(replace(NBODY, max_nodes=lambda params: 12 // params["nodes"]), "other")
-    assert card.max_nodes({"nodes": 5}) == 2
+    card = guarded(replace(NBODY, max_nodes=lambda settings: 12 // settings.nodes), "other")
+    assert card.max_nodes_of({"nodes": 5}) == 2
     with pytest.raises(SymbenchError, match=r"'max_nodes' of the card 'nbody' of the plug-in other raises ZeroDiv"):
-        card.max_nodes({"nodes": 0})
+        card.max_nodes_of({"nodes": 0})
     with pytest.raises(SymbenchError, match=r"should give a whole number from 1 on, not 0"):
-        card.max_nodes({"nodes": 13})
+        card.max_nodes_of({"nodes": 13})
 
 
 GIVEN: list[tuple[str, list[Any], list[Any]]] = [
@@ -322,7 +314,7 @@ def test_a_recipe_for_several_methods_gives_each_what_it_has() -> None:
 
 def test_a_task_may_have_no_size() -> None:
     assert task_complaint(size=None) is None
-    assert task_complaint(size=lambda params: None) is None
+    assert task_complaint(size=lambda settings: None) is None
 
 
 SOURCES = {

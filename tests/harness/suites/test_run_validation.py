@@ -51,7 +51,8 @@ def task_of(card: MethodCard) -> TaskCard | None:
 
 @cache
 def problem(name: str) -> SupervisedTask:
-    found: SupervisedTask = load(registry.task(name).implementation)(few(registry.task(name)))
+    card = registry.task(name)
+    found: SupervisedTask = load(card.implementation)(card.settings_from(few(card)))
     return found
 
 

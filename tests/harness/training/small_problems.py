@@ -22,7 +22,7 @@ SIZES: Mapping[Split, int] = {"train": 40, "validation": 20, "test": 20}
 class EdgeCount(SupervisedTask):
     """How many edges has a graph? Enough for a loop to learn something."""
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Any = None) -> None:
         self.signature = Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1)
 
     def data(self, split: Split) -> Dataset:

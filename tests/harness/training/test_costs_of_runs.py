@@ -46,7 +46,7 @@ class Slow(EdgeCount):
     """A step of training takes a second, a look at the metrics fifty."""
 
     def __init__(self, clock: Clock) -> None:
-        super().__init__({})
+        super().__init__()
         self.clock = clock
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ def test_a_prediction_takes_what_its_shortest_run_takes(clock: Clock, monkeypatc
         return whole(*args, **options)
 
     monkeypatch.setattr(evaluate, "predict", predict)
-    problem = EdgeCount({})
+    problem = EdgeCount()
     model = initialised(spec_of("teacher_graph_invariant", "gin"), problem)
     batch = problem.data("test").inputs[:4]
     found = evaluate.cost(model, batch, 1, torch.Generator(), None)  # type: ignore[arg-type]
@@ -114,7 +114,7 @@ def test_comparisons_time_the_training_of_every_pair(clock: Clock, monkeypatch: 
 
     monkeypatch.setattr(paired, "siamese_loss", loss)
     spec = spec_of("brec", "gin", epochs=2, batch_size=16, test_samples=1)
-    found = outcome(spec, FewPairs({"pairs": {**HARD, **EASY}}), monkeypatch)
+    found = outcome(spec, FewPairs({**HARD, **EASY}), monkeypatch)
     steps, examples = 3 * 2 * 2, 3 * 2 * 32 * 2  # of every pair two epochs of two batches; both graphs of each copy
     assert found.cost["train_seconds"] == steps
     assert found.cost["train_examples_per_second"] == examples / steps
@@ -128,7 +128,7 @@ def test_separation_times_its_embeddings(clock: Clock, monkeypatch: pytest.Monke
         return whole(values, *words)
 
     monkeypatch.setattr(separation, "check_finite", finite)
-    task = FewGraphs({})
+    task = FewGraphs()
     task.threshold = 1e9  # so that all are embedded under every initialisation
     cost = outcome(spec_of("graph8c", "gin", initialisations=3), task, monkeypatch).cost
     assert cost["train_seconds"] == 0 and cost["embed_seconds"] == 3 * 2

@@ -85,13 +85,13 @@ def fit(network: Model, task: SupervisedTask, monitor: Monitor = LOSS, **setting
 @pytest.mark.parametrize("condition", [always, lambda x, draws: x.key == MOST_EXAMPLES + 12])
 def test_a_run_that_never_sees_a_finite_validation_loss_has_failed(condition: Condition, value: float) -> None:
     """Of all examples or of one; the training loss is finite all the while."""
-    task = EdgeCount({})
+    task = EdgeCount()
     with pytest.raises(NotFinite, match=r"No validation loss is finite, from epoch 1 to 3: try a lower lr"):
         fit(Broken(task.signature, condition, value), task, validate_every=2).run()
 
 
 def test_one_finite_validation_is_enough_and_its_weights_are_kept() -> None:
-    task, wrong = EdgeCount({}), iter([True, False, True, True])  # one validation batch an epoch
+    task, wrong = EdgeCount(), iter([True, False, True, True])  # one validation batch an epoch
     network = Broken(task.signature, lambda x, draws: torch.full((len(x),), next(wrong)))
     assert fit(network, task, valid_size=10).run().best_epoch == 1
 
@@ -116,7 +116,7 @@ def test_both_the_loss_and_what_is_monitored_have_to_be_finite_once(kind: type[E
 
 
 def test_what_is_not_trained_is_not_validated() -> None:
-    task = EdgeCount({})
+    task = EdgeCount()
     assert fit(Broken(task.signature, always), task, epochs=0).run().best_epoch == -1
 
 
@@ -167,7 +167,7 @@ def test_a_run_with_a_curve_that_is_not_finite_has_failed(value: float, monkeypa
 @pytest.mark.parametrize("value", NOT_FINITE)
 def test_a_variance_of_what_is_not_finite_is_none(value: float) -> None:
     """Also where the output is a probability, which is finite for infinite logits."""
-    task = Counted({})
+    task = Counted()
     network = Broken(task.signature, lambda x, draws: x.key == MOST_EXAMPLES + 7, value).double()
     data = task.examples("validation").to(CPU, torch.float64)
     plan = Protocol(variance_samples=(1, 2), variance_repeats=3, batch_size=6)
@@ -278,7 +278,7 @@ class Spoilt(Equivariant):
 
 def test_a_seed_of_a_stack_that_validates_nothing_fails_alone() -> None:
     """And says what it says alone."""
-    task, plan = EdgeCount({}), Protocol(epochs=2, batch_size=10)
+    task, plan = EdgeCount(), Protocol(epochs=2, batch_size=10)
     networks = [Spoilt(spoil).double() for spoil in (0.0, math.nan, 0.0)]
     ends = StackedFit(networks, task, plan, [DOUBLE] * 3, seeds=(3, 0, 7)).run()
     with pytest.raises(NotFinite, match="No validation loss is finite, from epoch 0 to 1") as alone:

@@ -25,6 +25,7 @@ from harness.training.results import NotFinite, NullHooks, Outcome
 from harness.training.schedule import Budget
 from harness.training.seeds import derive, generator
 from harness.training.supervised import new_fit
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tests.harness.training.small_problems import EdgeCount, particles_spec
@@ -57,7 +58,7 @@ class Interrupter(Recorder):
 
 
 def graph_model(name: str, seed: int = 0) -> Model:
-    card, task = method(name), EdgeCount({})
+    card, task = method(name), EdgeCount()
     torch.manual_seed(seed)
     sampler = card.sampler.params if card.sampler else {}
     return build(card, task.signature, ("S_n",), card.base.params, sampler)
@@ -68,7 +69,7 @@ def fit(
 ) -> Fit:
     protocol = Protocol(**{"epochs": 6, "batch_size": 10, "train_samples": 2, "valid_samples": 2, **settings})
     context = RunContext(hooks=hooks or NullHooks(), checkpoint=Checkpoint(path, "d", 0.0) if path else None)
-    return Fit(model, EdgeCount({}), protocol, context, seed=3, monitor=monitor)
+    return Fit(model, EdgeCount(), protocol, context, seed=3, monitor=monitor)
 
 
 def timeless(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -195,7 +196,7 @@ def test_a_protocol_monitors_the_loss_or_the_metric_of_its_task() -> None:
     assert Monitor.of(task("nbody"), Protocol(monitor="metric")) == Monitor("mse", "min")
     assert Monitor.of(task("peptides_func"), Protocol()) == Monitor("loss", "min")
     spec = particles_spec("egnn", monitor="metric")
-    assert new_fit(spec, NBody(spec.task_params), RunContext()).monitor == Monitor("mse", "min")
+    assert new_fit(spec, NBody(NBodySettings(**spec.task_params)), RunContext()).monitor == Monitor("mse", "min")
 
 
 def test_patience_ends_training() -> None:

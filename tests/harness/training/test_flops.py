@@ -13,6 +13,7 @@ from harness.training.evaluate import cost
 from harness.training.execute import execute
 from harness.training.flops import flops
 from harness.training.from_spec import new_model
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tests.harness.training.small_problems import EdgeCount, particles_spec
 from tests.harness.training.test_no_waiting import small_model
@@ -44,7 +45,7 @@ def test_a_transformer_in_evaluation_mode_is_counted_though_torch_fuses_its_laye
 
 def flops_of(method: str, samples: int) -> float:
     spec = particles_spec(method)
-    problem = NBody(spec.task_params)
+    problem = NBody(NBodySettings(**spec.task_params))
     model, batch = new_model(spec, problem.signature), problem.data("test").first(4).inputs
     return cost(model, batch, samples, torch.Generator(), None)["flops_per_example"]
 
@@ -65,7 +66,7 @@ def test_operations_grow_in_proportion_to_the_group_samples() -> None:
 )
 def test_every_method_is_counted_and_as_much_whatever_the_batch(method: str) -> None:
     spec = particles_spec(method)
-    problem = NBody(spec.task_params)
+    problem = NBody(NBodySettings(**spec.task_params))
     model, inputs = new_model(spec, problem.signature), problem.data("test").inputs
     one, several = (cost(model, inputs[:n], 2, torch.Generator(), None)["flops_per_example"] for n in (1, 5))
     assert one > 0 and several == pytest.approx(one, rel=1e-6)
@@ -74,10 +75,10 @@ def test_every_method_is_counted_and_as_much_whatever_the_batch(method: str) -> 
 @pytest.mark.parametrize("method", ["mlp-ps", "gin_id-ps", "vit-canonical", "gin"])
 def test_padding_changes_no_count(method: str) -> None:
     """On the CPU some networks compute as many nodes as the largest graph has, on an accelerator all of them."""
-    graphs = EdgeCount({}).data("test").inputs
+    graphs = EdgeCount().data("test").inputs
     sizes = graphs.mask.sum(1)
     assert sizes.min() < sizes.max() == graphs.nodes
-    model = small_model("exp_classify", EdgeCount({}), method)
+    model = small_model("exp_classify", EdgeCount(), method)
     counts = {
         cost(model, graphs[place : place + 1], 2, torch.Generator(), None)["flops_per_example"]
         for place in (int(sizes.argmin()), int(sizes.argmax()))

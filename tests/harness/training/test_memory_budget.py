@@ -151,7 +151,7 @@ def test_a_sum_over_an_index_counts_as_one_to_sort() -> None:
 def test_shapes_are_those_of_the_tasks(name: str) -> None:
     card = task(name)
     sizes = dict.fromkeys({"train", "validation", "test"} & set(card.params), 4)
-    problem = load(card.implementation)(card.resolve({**card.params, **sizes}))
+    problem = load(card.implementation)(card.resolve(card.settings_from(sizes)))
     assert replace(problem.signature, padded=signature(name).padded) == signature(name)
     x = problem.data("train").inputs[:2]
     y = structures(name, 2, CPU)

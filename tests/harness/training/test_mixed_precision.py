@@ -63,7 +63,7 @@ def fit(run: RunSpec) -> Fit:
 
 def fit_on_edge_counts(method_name: str) -> Fit:
     """What twenty steps are enough for."""
-    run, problem = spec("teacher_graph_invariant", method_name), EdgeCount({})
+    run, problem = spec("teacher_graph_invariant", method_name), EdgeCount()
     torch.manual_seed(0)
     model = new_model(run, problem.signature)
     return Fit(model, problem, run.settings, RunContext(), seed=0)
@@ -150,7 +150,7 @@ def test_a_stack_of_seeds_learns_as_each_seed_does(method_name: str) -> None:
     """From the same start, to the rounding of bfloat16, which grows with every step; and not on frozen weights."""
     gently = spec("teacher_graph_invariant", method_name, lr=3e-5)
     runs = [gently, replace(gently, seed=1)]
-    problem = EdgeCount({})
+    problem = EdgeCount()
     models = []
     for run in runs:
         torch.manual_seed(run.seed)

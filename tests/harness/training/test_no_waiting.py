@@ -24,6 +24,9 @@ from harness.registry import method, methods, resolve, task
 from harness.suites.model import load as load_suite
 from harness.training.context import RunContext
 from harness.training.fit import Fit
+from tasks.catalogue.geometry import NBodySettings
+from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
+from tasks.catalogue.nodes import PatternSettings
 from tasks.nbody import NBody
 from tasks.pattern import PatternTask
 from tasks.pcqm_contact import PCQMContact
@@ -106,15 +109,15 @@ RAISES = frozenset(
     }
 )
 """What has no deterministic kernel on CUDA, by ``torch.use_deterministic_algorithms``; of ``cumsum`` that of floats."""
-PARTICLES = {"nodes": 5, "train": 12, "validation": 12, "test": 12, "data_seed": 0}
-PATTERNS = {"data": "generated", "nodes": 12, "train": 12, "validation": 4, "test": 4, "patterns": 2, "data_seed": 0}
+PARTICLES = NBodySettings(train=12, validation=12, test=12, data_seed=0)
+PATTERNS = PatternSettings(data="generated", nodes=12, train=12, validation=4, test=4, patterns=2)
 TASKS: dict[str, Callable[[], SupervisedTask]] = {
-    "exp_classify": lambda: EdgeCount({}),
+    "exp_classify": lambda: EdgeCount(),
     "nbody": lambda: NBody(PARTICLES),
     "pattern": lambda: PatternTask(PATTERNS),
-    "peptides_func": lambda: PeptidesFunc({"nodes": 6}),
-    "peptides_struct": lambda: PeptidesStruct({"nodes": 6}),
-    "pcqm_contact": lambda: PCQMContact({"nodes": 6}),
+    "peptides_func": lambda: PeptidesFunc(PeptidesSettings(nodes=6)),
+    "peptides_struct": lambda: PeptidesStruct(PeptidesSettings(nodes=6)),
+    "pcqm_contact": lambda: PCQMContact(PCQMContactSettings(nodes=6)),
 }
 FITTING = {
     (name, m)

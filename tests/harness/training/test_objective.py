@@ -43,7 +43,7 @@ def double(hooks: Any = None) -> RunContext:
 
 
 def model(name: str, **sampler: Any) -> Model:
-    card, task = method(name), EdgeCount({})
+    card, task = method(name), EdgeCount()
     torch.manual_seed(0)
     own = card.sampler.params if card.sampler else {}
     return build(card, task.signature, ("S_n",), card.base.params, {**own, **sampler}).double()
@@ -57,7 +57,7 @@ def trained(network: Model, hooks: Any = None, **settings: Any) -> Model:
 
 def test_the_penalty_is_the_weight_times_the_entropy_and_is_added() -> None:
     network = model("mlp-ps", entropy_weight=0.25).train()
-    x = EdgeCount({}).data("train").inputs.to(CPU, torch.float64)
+    x = EdgeCount().data("train").inputs.to(CPU, torch.float64)
     prediction = network(x, 2, torch.Generator().manual_seed(0))
     entropy, loss = prediction.statistics["entropy"], torch.tensor(3.0, dtype=torch.float64)
     assert entropy > 0.1
@@ -139,7 +139,7 @@ def test_the_logged_loss_is_the_mean_over_steps_of_the_loss_of_each_batch() -> N
 @pytest.mark.parametrize("name", ["mlp-ps", "mlp-ga", "gin"])
 def test_what_is_logged_or_measured_holds_no_graph(name: str) -> None:
     """Else an epoch would keep everything that its steps have computed."""
-    network, task = model(name), EdgeCount({})
+    network, task = model(name), EdgeCount()
     protocol = Protocol(epochs=1, batch_size=10, train_samples=3, valid_samples=2)
     fit = Fit(network, task, protocol, double(), seed=0)
     batch, noise = fit.train[torch.arange(10)], torch.Generator().manual_seed(0)

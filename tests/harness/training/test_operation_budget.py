@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.registry import resolve
 from harness.spec import RunSpec
 from harness.training.from_spec import initialised
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.symmetry import sinkhorn
 from tasks.symmetry.representation import Representation
@@ -48,8 +49,8 @@ class Operators(TorchDispatchMode):
 def problem_of(spec: RunSpec) -> SupervisedTask:
     """Data of the shapes of ``spec``; EXP's graphs have up to 64 nodes."""
     if spec.task == "nbody":
-        return NBody({"nodes": 5, "train": 100, "validation": 1, "test": 1, "data_seed": 0})
-    graphs = EdgeCount({})
+        return NBody(NBodySettings(train=100, validation=1, test=1, data_seed=0))
+    graphs = EdgeCount()
     graphs.signature = Signature.of(random_graphs(1, 64), Representation.GRAPH_SCALARS, 1)
     return graphs
 

@@ -66,11 +66,11 @@ def network(name: str, **sampler: Any) -> Model:
     own = card.sampler.params if card.sampler else {}
     tiny = [{**params, **{key: TINY[key] for key in TINY if key in params}} for params in (card.base.params, own)]
     symmetry = () if "S_n" in card.base.respects else ("S_n",)
-    return build(card, Counted({}).signature, symmetry, tiny[0], {**tiny[1], **sampler} if own else {}).double()
+    return build(card, Counted().signature, symmetry, tiny[0], {**tiny[1], **sampler} if own else {}).double()
 
 
 def part(size: int = 20) -> Dataset:
-    return Counted({}).data("validation").first(size).to(CPU, torch.float64)
+    return Counted().data("validation").first(size).to(CPU, torch.float64)
 
 
 def test_repeats_are_means_of_disjoint_draws() -> None:
@@ -104,7 +104,7 @@ def test_the_published_variance_is_the_square_of_a_mean_deviation() -> None:
 
 def test_variance_falls_as_one_over_k() -> None:
     protocol = Protocol(batch_size=8, variance_samples=(1, 4, 16), variance_repeats=400)
-    points = variance_points("initialised", network("mlp-ga"), Counted({}), part(), protocol, noise())
+    points = variance_points("initialised", network("mlp-ga"), Counted(), part(), protocol, noise())
     assert [(point.stage, point.samples, point.repeats) for point in points] == [
         ("initialised", k, 400) for k in (1, 4, 16)
     ]
@@ -115,7 +115,7 @@ def test_variance_falls_as_one_over_k() -> None:
 
 @pytest.mark.parametrize("name", ["gin", "mlp-none"])
 def test_what_does_not_depend_on_chance_does_not_vary(name: str) -> None:
-    model, data, task = network(name), part(), Counted({})
+    model, data, task = network(name), part(), Counted()
     protocol = Protocol(variance_samples=(1, 5), variance_repeats=3)
     loss = task.loss(model.eval()(data.inputs, 1).value, data.targets[:]).item()
     for point in variance_points("trained", model, task, data, protocol, noise()):
@@ -149,7 +149,7 @@ def test_entropy_is_of_methods_that_sample_permutations(name: str) -> None:
 @pytest.mark.parametrize("name", ["mlp-ps", "mlp-ga", "gin"])
 def test_the_mean_gradient_is_the_mean_of_examples_gradients(name: str) -> None:
     """In training mode one example at a time, base network only; the model is left as it was."""
-    model, data, task = network(name).eval(), part(5), Counted({})
+    model, data, task = network(name).eval(), part(5), Counted()
     before, chance = copy.deepcopy(model.state_dict()), torch.get_rng_state()
     norms = [mean_gradient_norm(model, task, data, 4, 0, chunk) for chunk in (None, 3)]
     assert torch.equal(chance, torch.get_rng_state()) and not model.training
@@ -167,12 +167,12 @@ def test_the_mean_gradient_is_the_mean_of_examples_gradients(name: str) -> None:
 
 def test_the_mean_gradient_is_measured_in_full_precision() -> None:
     """As all that is measured, also of a network that is trained in bfloat16."""
-    data = Counted({}).data("validation").first(5)
+    data = Counted().data("validation").first(5)
     norms = []
     for mixed in (False, True):
         model = network("mlp-ga").float()
         model.mixed_precision = mixed
-        norms.append(mean_gradient_norm(model, Counted({}), data, 2, 0))
+        norms.append(mean_gradient_norm(model, Counted(), data, 2, 0))
     assert norms[0] == norms[1] > 0
 
 
@@ -180,7 +180,7 @@ def trained(hooks: Recorder, path: Path | None = None, model: Model | None = Non
     model = model or network("mlp-ps", dropout=0.1).float()
     protocol = Protocol(epochs=4, batch_size=16, train_samples=2, valid_samples=2, **settings)
     context = RunContext(hooks=hooks, checkpoint=Checkpoint(path, "d", 0.0) if path else None)
-    Fit(model, Counted({}), protocol, context, seed=3).run()
+    Fit(model, Counted(), protocol, context, seed=3).run()
     return model
 
 
@@ -248,7 +248,7 @@ def test_a_run_tells_both_stages_and_scores_as_without() -> None:
 def test_both_stages_see_the_same_examples_by_the_same_chance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the validation set, every repeat with draws of its own: what differs is what training did."""
     seen: list[Pass] = []
-    task = Counted({})
+    task = Counted()
     monkeypatch.setattr(probabilistic, "initialised", lambda spec, problem: Witness(problem.signature, seen))
     spec = small_spec(variance_repeats=2, valid_size=15)
     ProbabilisticKind().variance(spec, task, Witness(task.signature, seen), 1, RunContext.of(spec))

@@ -96,13 +96,13 @@ SAME = {"itself": (nx.lollipop_graph(4, 3), nx.relabel_nodes(nx.lollipop_graph(4
 
 
 class FewPairs(PairedTask):
-    """``params["pairs"]``: graphs by category."""
+    """Pairs of graphs by category."""
 
     relabellings, level = 32, LEVEL
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.graphs = list(params["pairs"].values())
-        self.categories = list(params["pairs"])
+    def __init__(self, pairs: Mapping[str, Any]) -> None:
+        self.graphs = list(pairs.values())
+        self.categories = list(pairs)
         self.signature = self.signature_of(self.pair(0))
 
     def pair(self, index: int) -> Structure:
@@ -129,7 +129,7 @@ def comparisons(name: str, pairs: Mapping[str, Any], path: Path | None = None, *
         return build(card, signature, ("S_n",), params, sampler)
 
     context = RunContext(dtype=torch.float64, checkpoint=Checkpoint(path, "one", 0.0) if path else None)
-    return PairedComparisons(new, FewPairs({"pairs": pairs}), group(("S_n",)), protocol, context, seed=0)
+    return PairedComparisons(new, FewPairs(pairs), group(("S_n",)), protocol, context, seed=0)
 
 
 @pytest.mark.parametrize(("name", "separated"), [("gin", {"star"}), ("ppgn", {"star", "two triangles", "prism"})])

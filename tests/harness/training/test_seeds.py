@@ -36,7 +36,7 @@ DOUBLE = RunContext(dtype=torch.float64)
 
 def trained(seed: int, epochs: int = 3) -> list[Pass]:
     seen: list[Pass] = []
-    task = EdgeCount({})
+    task = EdgeCount()
     protocol = Protocol(epochs=epochs, batch_size=10, train_samples=2, valid_samples=3)
     Fit(Witness(task.signature, seen).double(), task, protocol, DOUBLE, seed=seed).run()
     return seen
@@ -194,7 +194,7 @@ def test_a_run_takes_the_first_so_many_examples_and_so_many_samples_of_each(monk
 def separated(seed: int) -> tuple[dict[object, list[Pass]], Tensor]:
     """The passes of a separation run over structures, copies and curve for each initialisation; and the copies."""
     seen: list[Pass] = []
-    task = FewGraphs({})
+    task = FewGraphs()
     task.threshold = 1e9  # whatever is told apart is not looked at again
     protocol = Protocol(initialisations=3, test_samples=2, batch_size=60, curve_size=20, curve_samples=(1, 2))
     run = Separation(lambda: Witness(task.signature, seen), task, group(("S_n",)), protocol, DOUBLE, seed=seed)
@@ -226,7 +226,7 @@ def compared(seed: int) -> list[Pass]:
 
     protocol = Protocol(epochs=2, batch_size=32, test_samples=2, train_samples=2)
     pairs = {**HARD, **EASY}
-    run = PairedComparisons(new, FewPairs({"pairs": pairs}), group(("S_n",)), protocol, DOUBLE, seed=seed)
+    run = PairedComparisons(new, FewPairs(pairs), group(("S_n",)), protocol, DOUBLE, seed=seed)
     run.metrics()
     return seen
 
@@ -261,7 +261,7 @@ def test_a_generator_that_is_kept_draws_what_a_new_one_would(drawn: int, dtype: 
 
 
 def test_one_generator_serves_all_epochs_of_a_training() -> None:
-    task = EdgeCount({})
+    task = EdgeCount()
     fit = Fit(Witness(task.signature, []).double(), task, Protocol(epochs=2, batch_size=10), DOUBLE, seed=0)
     kept = fit.noise
     fit.run()

@@ -38,7 +38,7 @@ CPU = torch.device("cpu")
 class FewGraphs(SeparationTask):
     threshold = 0.001
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Any = None) -> None:
         graphs = random_graphs(30, 6, dtype=torch.float32, padded=False)
         self._graphs = Structure.cat(
             [graphs, graphs.acted(group(("S_n",)).random(graphs, 1, torch.Generator().manual_seed(0)))]
@@ -68,7 +68,7 @@ def separation(
     chunk: int | None = None,
     threshold: float = FewGraphs.threshold,
 ) -> Separation:
-    card, task = method(name), FewGraphs({})
+    card, task = method(name), FewGraphs()
     task.threshold = threshold
     sampler = card.sampler.params if card.sampler else {}
 
@@ -274,7 +274,7 @@ def test_the_curve_falls_in_variance_as_samples_grow() -> None:
 def test_the_variance_of_the_curve_is_unbiased() -> None:
     """Embeddings are means of k Gaussian numbers times a weight, so their variance is the squared weight over k."""
     run, seen = separation("gin", 4), list[Pass]()
-    signature = FewGraphs({}).signature
+    signature = FewGraphs().signature
     run.build = lambda: Witness(signature, seen)
     run.protocol = replace(run.protocol, curve_size=60)
     points = run.curve()

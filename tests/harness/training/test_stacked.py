@@ -23,6 +23,7 @@ from harness.training.results import Hooks, NotFinite, NotStacked, Outcome
 from harness.training.seeds import derive
 from harness.training.stacked import StackedFit, clip_each
 from harness.training.stacked_dropout import Streams, with_streams
+from tasks.catalogue.geometry import NBodySettings
 from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tasks.task import SupervisedTask
@@ -50,11 +51,11 @@ def double(hooks: Hooks) -> RunContext:
 
 
 def graphs() -> tuple[SupervisedTask, tuple[str, ...]]:
-    return EdgeCount({}), ("S_n",)
+    return EdgeCount(), ("S_n",)
 
 
 def particles() -> tuple[SupervisedTask, tuple[str, ...]]:
-    return NBody({"nodes": 5, "train": 20, "validation": 12, "test": 12, "data_seed": 0}), ("S_n", "E(3)")
+    return NBody(NBodySettings(train=20, validation=12, test=12, data_seed=0)), ("S_n", "E(3)")
 
 
 def model(name: str, problem: SupervisedTask, symmetry: tuple[str, ...], seed: int, **sampler: Any) -> Model:
