@@ -51,9 +51,9 @@ class Watcher:
     def end(self) -> None: ...
 
 
-def job(seed: int, act: str = "nothing", **base: object) -> Job:
+def job(seed: int, act: str = "nothing", **options: object) -> Job:
     spec = RunSpec(
-        task="graph8c", task_version="1", method="gin", method_version="1", base={"act": act, **base}, seed=seed,
+        task="graph8c", task_version="1", method="gin", method_version="1", sampler={"act": act, **options}, seed=seed,
         protocol="quick", settings=Protocol(),
     )  # fmt: skip
     return Job(spec=spec, suite="s")

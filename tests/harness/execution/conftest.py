@@ -15,13 +15,13 @@ from tasks.protocol import Protocol
 EXECUTORS = Path(__file__).parent
 
 
-def make_job(act: str = "nothing", seed: int = 0, *, resources: Resources | None = None, **base: Any) -> Job:
+def make_job(act: str = "nothing", seed: int = 0, *, resources: Resources | None = None, **options: Any) -> Job:
     spec = RunSpec(
         task="graph8c",
         task_version="1",
         method="gin",
         method_version="1",
-        base={"act": act, **base},
+        sampler={"act": act, **options},
         seed=seed,
         protocol="quick",
         settings=Protocol(),
