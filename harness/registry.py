@@ -7,16 +7,17 @@ cannot serve is left out with a warning.
 
 from __future__ import annotations
 
-import difflib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from harness import renames
 from harness.errors import SymbenchError
 from harness.parameters import check_values, meant, normal, typed
 from harness.spec import RunSpec
+from harness.utils.text import nearest
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 from tasks.settings import as_params
@@ -70,8 +71,8 @@ def _plugged(kind: type[C]) -> list[C]:
 def _warn_of_faults() -> None:
     """Once a process, however often the cards are asked for."""
     for plugin in plugins():
-        if plugin.fault:
-            _log.warning(plugin.warning)
+        if plugin.warning:
+            _log.warning("%s", plugin.warning)
 
 
 def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
@@ -91,13 +92,6 @@ def check_implementations(specs: Iterable[RunSpec]) -> None:
         for reference in plugin.implementations:
             if why := unusable(reference):
                 raise SymbenchError(f"The plug-in {plugin.origin} cannot serve: {why}.")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean X?`` where a known name is close, else the known names."""
-    by_letters = {one.lower(): one for one in known}
-    close = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.5)
-    return f"did you mean '{by_letters[close[0]]}'?" if close else f"known: {', '.join(by_letters.values())}"
 
 
 def instead(name: str, kind: Literal["task", "method"]) -> str:
@@ -122,11 +116,31 @@ def task(name: str) -> TaskCard:
     return tasks()[name]
 
 
+def is_method(name: str) -> bool:
+    """Whether a method of that name is registered."""
+    return name in methods()
+
+
 def method(name: str) -> MethodCard:
-    """The method of that name, or a :class:`SymbenchError` that says why there is none."""
+    """The method of that name, or a :class:`SymbenchError` that says why there is none.
+
+    A name of an earlier version is replaced with a warning.
+    """
+    name = renamed_methods([name]).get(name, name)
     if name not in methods():
         raise SymbenchError(f"There is no method '{name}': {instead(name, 'method')}")
     return methods()[name]
+
+
+def renamed_methods(patterns: Iterable[str], warned: Collection[str] = ()) -> Mapping[str, str]:
+    """By name or glob of an earlier version, today's one: those of ``patterns`` that match no registered method.
+
+    Says so in one warning, but for those that were ``warned`` of before.
+    """
+    found = renames.replaced(patterns, methods())
+    if fresh := {old: new for old, new in found.items() if old not in warned}:
+        _log.warning("%s", renames.warning(fresh))
+    return found
 
 
 def resolve(
@@ -172,13 +186,10 @@ def resolve(
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:
-        raise SymbenchError(
-            f"The task '{task_name}' has no protocol '{protocol}': {nearest(protocol, task_card.protocols)}"
-        )
+        hint = nearest(protocol, task_card.protocols)
+        raise SymbenchError(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
     params = resolved_task(task_card, task_params or {})
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
-    if method_card.sampler is None and sampler:
-        raise SymbenchError(f"The method '{method_name}' has no sampler, so it takes no sampler settings.")
     return RunSpec(
         task=task_card.name,
         task_version=task_card.version,
@@ -225,6 +236,8 @@ def _resolved_sampler(
     chosen: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     card = method_card.sampler
+    if card is None and chosen:
+        raise SymbenchError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
     usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))

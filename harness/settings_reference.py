@@ -9,6 +9,7 @@ from typing import Any
 from baselines.cards import MethodCard
 from harness import registry
 from harness.errors import SymbenchError
+from harness.utils.text import nearest
 from tasks.cards import TaskCard
 from tasks.protocol import Protocol
 from tasks.settings import Setting, as_params, settings_of
@@ -61,9 +62,10 @@ def entries(name: str, task_name: str | None = None) -> list[Entry]:
         return list(_of_pair(registry.task(task_name), registry.method(name)))
     if name in registry.tasks():
         return list(_of_task(registry.task(name)))
-    if name in registry.methods():
+    name = registry.renamed_methods([name]).get(name, name)
+    if registry.is_method(name):
         return list(_of_method(registry.method(name), {}))
-    known = registry.nearest(name, [*registry.tasks(), *registry.methods()])
+    known = nearest(name, [*registry.tasks(), *registry.methods()])
     raise SymbenchError(f"There is no task and no method '{name}': {known}.")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
+from harness.renames import first_name
 from tasks.protocol import Protocol
 
 # Settings that came after records existed, at the value that does what was done before them: no part of the identity,
@@ -88,8 +89,9 @@ def without_seed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest_of(values: Mapping[str, Any]) -> str:
-    """The digest of a spec's JSON values, also of one that lacks settings which came later."""
+    """The digest of a spec's JSON values, also of one that lacks settings which came later or has an old name."""
     identity = {name: value for name, value in without_neutral(values).items() if name != "protocol"}
+    identity["method"] = first_name(values["method"])
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

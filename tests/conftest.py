@@ -17,9 +17,7 @@ settings.load_profile("symbench")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # beside another process, threads of one wait for those of the other
 
-TERMINAL = {
-    signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL
-}  # fmt: skip
+TERMINAL = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 for _number, _handler in TERMINAL.items():  # what is ignored is inherited by the commands that tests start and signal:
     if signal.getsignal(_number) == signal.SIG_IGN:  # SIGINT in a shell's background job, SIGHUP under nohup
         signal.signal(_number, _handler)

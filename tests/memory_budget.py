@@ -25,7 +25,7 @@ from baselines.samplers import minimal_frames
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, task
 from harness.spec import Job, RunSpec
-from harness.suites.model import load
+from harness.suites.loading import load
 from harness.training.device import DTYPES
 from harness.training.from_spec import new_model
 from harness.training.memory import Allocations

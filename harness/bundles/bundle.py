@@ -41,9 +41,16 @@ _MOST_DIRECTORY_BYTES = 1 << 18
 _FILE = re.compile(r"(records|tables/[a-z0-9_]+)\.parquet")
 _ENCRYPTED = 1
 _UNREADABLE = (
-    OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zipfile.LargeZipFile,
-    zlib.error, struct.error,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+)
 
 Read = Callable[[str, int], bytes]
 """Reads a file of a bundle, given its name and a limit: at most one byte more than the limit."""
@@ -91,9 +98,14 @@ def manifest_of(files: Mapping[str, bytes], *, name: str, created: str, version:
     """Makes the manifest of a bundle with these ``files``."""
     listed = {path: File(sha256=_sha256(body), bytes=len(body)) for path, body in sorted(files.items())}
     return Manifest(
-        format=FORMAT, name=name, id=_identity(listed), created=created, symbench_version=version, runs=runs,
+        format=FORMAT,
+        name=name,
+        id=_identity(listed),
+        created=created,
+        symbench_version=version,
+        runs=runs,
         files=listed,
-    )  # fmt: skip
+    )
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +17,7 @@ from harness.doctor import symbench_version
 from harness.errors import SymbenchError
 from harness.records.record import Status
 from harness.records.store import Store
+from tasks.sources.atomic_files import staged
 
 
 def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | None = None) -> Manifest:
@@ -84,19 +83,12 @@ def _parquet(frame: pl.DataFrame) -> bytes:
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
     """Writes the bundle atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    staged = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with staged(out) as place:
         if out.suffix == ".zip":
-            with zipfile.ZipFile(staged, "w") as archive:  # parquet is compressed already
+            with zipfile.ZipFile(place, "w") as archive:  # parquet is compressed already
                 for name, body in sorted(files.items()):
                     archive.writestr(zipfile.ZipInfo(name), body)
         else:
             for name, body in files.items():
-                (staged / name).parent.mkdir(parents=True, exist_ok=True)
-                (staged / name).write_bytes(body)
-        staged.rename(out)
-    finally:
-        if staged.is_dir():
-            shutil.rmtree(staged)
-        else:
-            staged.unlink(missing_ok=True)
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_bytes(body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,17 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from harness import registry
 from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
 from harness.collate.reading import Unreadable, read_row
 from harness.errors import SymbenchError
+from harness.records.layout import IMPORTED, record_folders
 from harness.records.parquet import read_parquet
 from harness.records.record import Status
-from harness.records.store import IMPORTED, Store
+from harness.records.store import Store
+from harness.renames import current_record
 from harness.spec import digest_of
-from harness.utils.atomic_files import make_folder, move_folder, temporary
+from tasks.sources.atomic_files import make_folder, staged
 
 MOST_RECORD_BYTES = 1 << 22
 _LEAST_RECORD_BYTES = 256
@@ -78,7 +80,7 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
     fresh, known, repeated, differing = {}, 0, 0, 0
     for (digest, status), body in bundle.records.items():
         name = store.record_path(digest, status).name
-        values = json.loads(body)
+        values = _values(body)
         others = list(_others(store, digest, status))
         if values in others:
             known += 1
@@ -136,27 +138,31 @@ def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
 def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
     """The records of this run and status in the store, without damaged ones, which collation reports."""
     own = store.record_path(digest, status)
-    paths = [folder / own.name for folder in (own.parent, *(store.root / IMPORTED).glob("[!.]*/records"))]
+    paths = [folder / own.name for folder in record_folders(store.root)]
     found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
     if not own.is_file() and (kept := store.segments.find(digest, status)) is not None:
         found.append(kept)
     for body in found:
         with contextlib.suppress(ValueError):
-            yield json.loads(body)
+            yield _values(body)
+
+
+def _values(body: bytes | str) -> Any:
+    """A record's JSON values, so that records of several versions can be compared."""
+    values = json.loads(body)
+    return current_record(values, registry.is_method) if isinstance(values, dict) else values
 
 
 def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> None:
     """Writes the folder atomically and syncs it to disk."""
-    staged = temporary(target)
     try:
-        make_folder(staged / "records")
-        (staged / MANIFEST).write_bytes(manifest_bytes(manifest))
-        for name, body in records.items():
-            (staged / "records" / name).write_bytes(body)
-        move_folder(staged, target)
+        with staged(target) as folder:
+            make_folder(folder / "records")
+            (folder / MANIFEST).write_bytes(manifest_bytes(manifest))
+            for name, body in records.items():
+                (folder / "records" / name).write_bytes(body)
     except OSError as error:
         raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: it has other bundles, or this one
             target.parent.rmdir()

@@ -12,6 +12,7 @@ from harness.collate.incremental import ROWS, read_rows
 from harness.collate.reading import COLUMNS, frame, read_row
 from harness.collate.runs import runs
 from harness.errors import SymbenchError
+from harness.records.layout import is_store, stores_in
 
 
 def reference_runs(path: Path) -> pl.DataFrame:
@@ -24,7 +25,7 @@ def reference_runs(path: Path) -> pl.DataFrame:
         rows = [read_row(body) for body in checked_bundle(path).records.values()]
         stamps = [pl.lit(None, dtype).alias(name) for name, dtype in ROWS.items() if name not in COLUMNS]
         return runs(frame(rows, pl.Schema(COLUMNS)).with_columns(stamps))
-    stores = [folder.parent for folder in (path / "records", *sorted(path.glob("*/records"))) if folder.is_dir()]
+    stores = [*([path] if is_store(path) else []), *stores_in(path)]
     if not stores:
         raise SymbenchError(f"There is neither a store nor a bundle at {path}: name one that holds earlier results.")
     return runs(pl.concat([read_rows(store, None).frame for store in stores]).filter(pl.col("source").is_null()))

@@ -1,4 +1,4 @@
-"""The command line: it parses and prints; the work is done below it."""
+"""The command line: it parses arguments and prints results; the work is done in the other packages."""
 
 from harness.cli.root import app, main
 

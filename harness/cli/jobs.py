@@ -1,4 +1,4 @@
-"""Running suites on a cluster from outside of it: submit, jobs."""
+"""Commands that run suites on a remote cluster: submit, jobs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ DashboardOption = Annotated[
         help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS).",
     ),
 ]
-FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Print what the job prints, until it ends.")]
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="A job, as symbench jobs lists them.")]
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Print the output of the job until it ends.")]
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The ID of a job, as listed by symbench jobs.")]
 
 app = typer.Typer()
-jobs_app = typer.Typer(help="List the jobs of a cluster, stop them, read their logs.", invoke_without_command=True)
+jobs_app = typer.Typer(help="List the jobs of a cluster, stop them, print their logs.", invoke_without_command=True)
 app.add_typer(jobs_app, name="jobs")
 
 
@@ -44,11 +44,11 @@ def submit(
     store: Annotated[
         str,
         typer.Option(
-            metavar="DIR", envvar="SYMBENCH_STORE", help="A folder that all nodes see, or an address such as s3://..."
+            metavar="DIR", envvar="SYMBENCH_STORE", help="A folder that all nodes share, or an address such as s3://..."
         ),
     ] = "",
     address: DashboardOption = None,
-    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many runs at once at most.")] = None,
+    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="The maximum number of runs at once.")] = None,
     runtime_env: Annotated[
         Path | None,
         typer.Option(
@@ -57,13 +57,13 @@ def submit(
     ] = None,
     follow: FollowOption = False,
 ) -> None:
-    """Run a suite or a search on a cluster from outside of it: it travels there with this code, and goes on alone."""
+    """Run a suite or a search on a remote cluster. It is sent there together with this code."""
     from harness.execution.jobs import JobServer
     from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
     from harness.records.plugin_code import used_by
-    from harness.search.model import FOLDER as SEARCHES
-    from harness.search.model import is_search
-    from harness.suites.model import locate
+    from harness.search.loading import FOLDER as SEARCHES
+    from harness.search.loading import is_search
+    from harness.suites.loading import locate
 
     search = is_search(suite)
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
@@ -79,7 +79,7 @@ def submit(
     typer.echo(f"Job {job_id}: {name}, {runs} runs, records in {redacted(store)}")
     if search:
         words = ["symbench", "search", suite, *(word for one in overrides or () for word in ("--set", one))]
-        typer.echo(f"Once it has ended, {redacted(shlex.join([*words, '--store', store]))} shows here what it found.")
+        typer.echo(f"Once it has ended, {redacted(shlex.join([*words, '--store', store]))} shows its results here.")
     if plugins:
         typer.echo(f"Sent along: {', '.join(f'{one.distribution} {one.version}' for one in plugins)}")
     if follow:
@@ -88,13 +88,13 @@ def submit(
         typer.echo(f"Next: symbench jobs logs {job_id} --follow --address {redacted(server.address)}")
 
 
-Asked = tuple[str, int, "list[RunSpec]"]
-"""What is submitted: its name, how many runs that are, and those that show which plug-ins it needs."""
+Submitted = tuple[str, int, "list[RunSpec]"]
+"""The name of what is submitted, its number of runs, and the runs from which the plug-ins it needs are known."""
 
 
-def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
+def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Submitted:
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     loaded = load(suite, overrides)
     planned = plan.plan(loaded, None, only)
@@ -102,8 +102,8 @@ def _of_suite(suite: str, overrides: Sequence[str], only: Sequence[str]) -> Aske
     return loaded.name, len(planned.jobs), [job.spec for job in planned.jobs]
 
 
-def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Asked:
-    from harness.search.model import load
+def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Submitted:
+    from harness.search.loading import load
 
     if only:
         raise SymbenchError(f"--only picks runs of a suite, and {search} is a search: leave it out.")
@@ -113,7 +113,7 @@ def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> As
 
 @jobs_app.callback()
 def jobs(context: typer.Context, address: DashboardOption = None, as_json: JsonOption = False) -> None:
-    """List the jobs of a cluster; its subcommands stop them and read their logs."""
+    """List the jobs of a cluster; subcommands stop them and print their logs."""
     context.obj = address
     if context.invoked_subcommand is not None:
         return
@@ -142,12 +142,12 @@ def jobs(context: typer.Context, address: DashboardOption = None, as_json: JsonO
 
 @jobs_app.command("stop")
 def stop_job(context: typer.Context, job_id: JobArgument, address: DashboardOption = None) -> None:
-    """End a job: its finished runs keep their records, and submitting the suite again does the rest."""
+    """Stop a job. Finished runs keep their records; submitting the suite again runs the rest."""
     from harness.execution.jobs import JobServer
 
     server = JobServer(address or context.obj)
     if server.stop(job_id):
-        typer.echo(f"Job {job_id} is told to end.")
+        typer.echo(f"Job {job_id} is being stopped.")
     else:
         typer.echo(f"Job {job_id} has ended already ({server.job(job_id).status}).")
 
@@ -156,7 +156,7 @@ def stop_job(context: typer.Context, job_id: JobArgument, address: DashboardOpti
 def job_logs(
     context: typer.Context, job_id: JobArgument, follow: FollowOption = False, address: DashboardOption = None
 ) -> None:
-    """Print what a job has printed."""
+    """Print the output of a job."""
     from harness.execution.jobs import JobServer
 
     server = JobServer(address or context.obj)
@@ -169,11 +169,11 @@ def job_logs(
 
 
 def _follow(server: JobServer, job_id: str) -> None:
-    """Exit code 0 only if the job has succeeded; Ctrl-C ends the watching and not the job."""
+    """Prints the output of a job until it ends. The exit code is 0 only if it succeeds; Ctrl-C does not stop it."""
     try:
         job = server.follow(job_id, lambda text: typer.echo(text, nl=False))
     except KeyboardInterrupt:
-        typer.echo(f"The job goes on: 'symbench jobs stop {job_id}' ends it, 'symbench jobs logs {job_id}' watches it.")
+        typer.echo(f"The job is still running: stop it with 'symbench jobs stop {job_id}'.")
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"Job {job_id}: {job.status}")
     if job.status != "SUCCEEDED":

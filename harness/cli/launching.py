@@ -1,4 +1,4 @@
-"""Running suites and searches from here: run, search, status."""
+"""Commands that run suites and searches on this machine or a cluster: run, search, status."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def run(
     address: AddressOption = None,
     slots: SlotsOption = None,
 ) -> None:
-    """Execute the runs of a suite that have no record yet. Exit code 0 only if every run has succeeded."""
+    """Run all runs of a suite that have no record yet. The exit code is 0 only if every run succeeded."""
     from rich.console import Console
 
     from harness.execution.progress import progress_for
     from harness.records.opening import open_store
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     loaded = load(suite, overrides or ())
     opened = open_store(store)
@@ -68,7 +68,7 @@ def run(
             longest_first = plan.longest_first(planned.todo, plan.estimates(planned.todo, opened))
             try:
                 launch(longest_first, opened, address=address, suite=loaded.name, progress=progress, slots=slots)
-                mirrored = sync_records(opened, opened.mlflow_uri)  # what no worker lived to log
+                mirrored = sync_records(opened, opened.mlflow_uri)  # records whose worker died before it logged them
                 if mirrored.failed:
                     progress.note(f"{mirrored}: run 'symbench sync' later.")
                 _compact_many(opened, progress)
@@ -90,11 +90,11 @@ def search(
     address: AddressOption = None,
     slots: SlotsOption = None,
 ) -> None:
-    """Search settings that validate best, never looking at test data, and write the best ones as a suite."""
+    """Search for the settings with the best validation score and write them as a suite. Test data is not used."""
     from rich.console import Console
 
     from harness.execution.progress import progress_for
-    from harness.search.model import load
+    from harness.search.loading import load
     from harness.search.results import table, title
     from harness.search.searching import run_search
     from harness.suites.plan import refuse_secrets
@@ -118,11 +118,11 @@ def search(
 
 @app.command()
 def status(
-    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Only the suite of this name.")] = None,
+    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Show only the suite with this name.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how far the latest launch of each suite is: runs done, running, failed and queued, pace and time left."""
+    """Show the progress of the latest launch of each suite: runs done, running, failed and queued, pace, time left."""
     from dataclasses import asdict
 
     from harness.execution.status import watch
@@ -135,7 +135,7 @@ def status(
 
 
 def _compact_many(store: Store, progress: Progress) -> None:
-    """Where there are so many files of records that a store is read faster without them."""
+    """Compacts a store that has many files of records, since it is read faster without them."""
     from harness.collate.kept import keep_rows
     from harness.records.compaction import WORTH, compact
 
@@ -143,7 +143,7 @@ def _compact_many(store: Store, progress: Progress) -> None:
         try:
             progress.note(str(compact(store)))
             keep_rows(store)
-        except SymbenchError as error:  # every record is there, in whichever file
+        except SymbenchError as error:  # no record is lost
             progress.note(f"{error} Run 'symbench compact' later.")
 
 
@@ -164,7 +164,7 @@ def _print_end(planned: Plan, store: Store) -> None:
 
 
 def _print_status(found: Sequence[LaunchState]) -> None:
-    from harness.execution.progress import duration
+    from harness.utils.text import duration
 
     rows = [
         [

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what they stand for."""
+"""Options and arguments that several commands share, and their parsers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.errors import SymbenchError
 
 
 def local(text: str) -> Path:
-    """A path on this machine. As one, an address would be a folder named ``s3:``."""
+    """A path on this machine. Raises :class:`SymbenchError` for an address such as ``s3://...``."""
     if "://" in text:
         raise SymbenchError(f"{text} is an address: name a file or a folder on this machine.")
     return _path(text)
 
 
 def store_place(text: str) -> str:
-    """What ``--store`` names: a folder that there is or that can be made, or an address."""
+    """The value of ``--store``: a folder that exists or can be created, or an address."""
     scheme, found, rest = text.partition("://")
     if found and scheme != "file":
         if not scheme or not rest.strip("/") or scheme in ("http", "https"):
@@ -33,7 +33,7 @@ def store_place(text: str) -> str:
 
 
 def cluster(text: str) -> str:
-    """What joins a Ray cluster."""
+    """The address of a Ray cluster."""
     from harness.execution.address import check_address
 
     check_address(text)
@@ -41,7 +41,7 @@ def cluster(text: str) -> str:
 
 
 def dashboard(text: str) -> str:
-    """What jobs are sent to."""
+    """The URL of a dashboard, which accepts jobs."""
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -54,13 +54,13 @@ def dashboard(text: str) -> str:
 
 def _path(text: str) -> Path:
     if not text:
-        raise SymbenchError("A file or folder is named by nothing (''): write its path, or '.' for the current folder.")
+        raise SymbenchError("The path of a file or folder is empty: write its path, or '.' for the current folder.")
     try:
         path = Path(text).expanduser()
-        path.exists()  # raises for a name that no file system takes
+        path.exists()  # raises for an invalid name
     except (RuntimeError, OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise SymbenchError(f"{text[:100]} is no path that can be used here ({said}): choose another.") from error
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise SymbenchError(f"{text[:100]} cannot be used as a path ({reason}): choose another.") from error
     return Path(text)
 
 
@@ -91,11 +91,11 @@ StoreOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(
-        "--address", parser=cluster, metavar="ADDR", help="A Ray cluster to join; without it a local Ray is started."
+        "--address", parser=cluster, metavar="ADDR", help="The address of a Ray cluster (default: start a local Ray)."
     ),
 ]
 SlotsOption = Annotated[
     int | None,
-    typer.Option("--slots", min=1, metavar="N", help="How many runs at once on a local Ray (default: one a core)."),
+    typer.Option("--slots", min=1, metavar="N", help="How many runs at once on a local Ray (default: one per core)."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,4 +1,4 @@
-"""What commands print, and the stores that they are given."""
+"""Helpers of the commands: opening stores and printing tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def found_store(store: str) -> Store | None:
-    """The store, if there is one: commands that only read never create it."""
+    """The store, or ``None`` if there is none: commands that only read never create it."""
     from harness.records.opening import existing_store
 
     return existing_store(store)
@@ -47,7 +47,7 @@ def cell(value: Any) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """One line a row, never cut, so that it can be searched; the last column is not padded."""
+    """Prints each row as one line of any length; the last column is not padded."""
     lines = [columns, *rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns) - 1)]
     for line in lines:
@@ -55,6 +55,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def shown(path: Path | str) -> str:
-    """The path as seen from the current folder, where it is inside it; an address without its password."""
+    """The path relative to the current folder if it is inside it; an address without its password."""
     folder = Path(path)
     return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else redacted(str(path))

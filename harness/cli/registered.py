@@ -1,4 +1,4 @@
-"""What there is to run, and whether this machine can: tasks, methods, plan, check, doctor."""
+"""Commands that show what can be run: tasks, methods, plan, check, doctor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer()
 
 @app.command()
 def tasks(as_json: JsonOption = False) -> None:
-    """List the registered tasks, what the names of protocols mean, and where a task knowingly differs."""
+    """List the registered tasks, the meaning of protocols, and known deviations from publications."""
     from harness import registry
     from tasks.catalogue import PROTOCOLS
 
@@ -79,13 +79,13 @@ def plan(
     only: OnlyOption = None,
     store: StoreOption = STORE,
     cost: Annotated[
-        bool, typer.Option("--cost", help="Estimate how long the runs to do will take, from the store's records.")
+        bool, typer.Option("--cost", help="Estimate the time of the runs to do from the records in the store.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the runs that a suite expands to, which of them have a record, and which pairs do not fit."""
+    """Show the runs of a suite, which of them have a record, and which pairs do not fit."""
     from harness.suites import plan
-    from harness.suites.model import load
+    from harness.suites.loading import load
 
     opened = found_store(store)
     found = plan.plan(load(suite, overrides or ()), opened, only or ())
@@ -100,8 +100,8 @@ def plan(
 
 @app.command()
 def check(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as symbench methods lists them.")],
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is meant.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as listed by symbench methods.")],
+    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is tested.")],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as sampler.noise_scale=0.1."),
@@ -114,7 +114,7 @@ def check(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Test whether a method, with random weights, is as symmetric as it claims. Exit code 0 only if it is."""
+    """Test whether a method with random weights is as symmetric as it claims. The exit code is 0 only if it is."""
     counts = _whole_numbers(samples)
 
     from dataclasses import asdict
@@ -124,10 +124,10 @@ def check(
     found = verdicts.subject(method, task, overrides or ())
     checks = verdicts.check(found, counts, universality)
     if as_json:
-        content = {"method": method, "task": task, "checks": [asdict(check) for check in checks]}
+        content = {"method": found.method.name, "task": task, "checks": [asdict(check) for check in checks]}
         typer.echo(json.dumps(content, indent=1))
     else:
-        _print_verdicts(f"{method} on {task}", checks)
+        _print_verdicts(f"{found.method.name} on {task}", checks)
     if not all(check.passed for check in checks):
         raise typer.Exit(1)
 
@@ -136,9 +136,9 @@ def check(
 def doctor(
     store: StoreOption = STORE,
     as_json: JsonOption = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Also start a local Ray, which takes some seconds.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also start a local Ray, which takes a few seconds.")] = False,
 ) -> None:
-    """Check versions, devices, Ray, MLflow, disk and data. Exit code 1 if there is a problem."""
+    """Check versions, devices, Ray, MLflow, disk and data. The exit code is 1 if there is a problem."""
     from dataclasses import asdict
 
     from harness.doctor import examine
@@ -156,10 +156,10 @@ def doctor(
 
 
 def _print_deviations(cards: Iterable[TaskCard | BaseCard | SamplerCard]) -> None:
-    """In which the cards knowingly differ from what is published, one sentence a line."""
+    """Prints the known deviations of the cards from publications, one on each line."""
     lines = [f"{card.name}: {sentence}." for card in cards for sentence in card.deviations]
     if lines:
-        typer.echo("\n".join(["", "Where this is knowingly not what is published:", *lines]))
+        typer.echo("\n".join(["", "Known deviations from publications:", *lines]))
 
 
 def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
 
 
 def _print_plan(found: Plan) -> None:
-    from harness.execution.progress import task_label
+    from harness.suites.labels import task_label
 
     rows = []
     for jobs, differs in found.lines():
@@ -202,14 +202,14 @@ def _print_plan(found: Plan) -> None:
 
 
 def _print_cost(seconds: Seconds) -> None:
-    from harness.execution.progress import duration
+    from harness.utils.text import duration
 
     known = [estimate for estimate in seconds.values() if estimate is not None]
     rough = sum(estimate.source == "pair" for estimate in known)
     total = f"about {duration(sum(estimate.seconds for estimate in known))}" if known or not seconds else "unknown time"
     typer.echo(
-        f"{total} on one worker: {len(known) - rough} runs as their settings took before, "
-        f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without any record to go by"
+        f"{total} on one worker: {len(known) - rough} runs from records of their settings, "
+        f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without an estimate"
     )
 
 

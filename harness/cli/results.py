@@ -1,13 +1,15 @@
-"""What the records say: collate, report, compare, export, import, compact, ui, sync."""
+"""Commands over the records: collate, report, compare, export, import, compact, ui, sync."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness import renames
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import SymbenchError
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
+
+_log = logging.getLogger(__name__)
 
 
 @app.command()
@@ -38,7 +42,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=local, metavar="DIR", help="Where the leaderboard goes (default: where collate puts the tables)."
+            parser=local, metavar="DIR", help="The folder of the report (default: the folder of the tables)."
         ),
     ] = None,
     against: Annotated[
@@ -50,9 +54,9 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Collate, and write leaderboard.html, leaderboard.md and leaderboard.tex.
+    """Collate the records and write leaderboard.html, leaderboard.md and leaderboard.tex.
 
-    With --against, exit code 1 if a result is worse by more than noise, or was lost because every run of it failed.
+    With --against, the exit code is 1 if a result is significantly worse than before, or if all its runs failed.
     """
     from harness.collate import collate as collate_tables
     from harness.collate import results_folder
@@ -70,12 +74,12 @@ def report(
 @app.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another one, such as mlp-ga.")],
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="On this task only.")] = None,
+    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.")],
+    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Compare on this task only.")] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold two methods against each other on the seeds that both ran, with 95 % bootstrap intervals."""
+    """Compare two methods on the seeds that both ran, with 95 % bootstrap intervals."""
     from harness.collate import collate as collate_tables
     from harness.collate.comparison import compare as compare_runs
     from harness.report.content.method_comparison import as_values, sentences, table
@@ -83,7 +87,11 @@ def compare(
     from harness.tracking.server import HOST, PORT, compare_url_of
 
     opened = needed_store(store)
-    found = compare_runs(collate_tables(opened).runs, first, second, task)
+    runs = collate_tables(opened).runs
+    if names := renames.replaced([first, second], set(runs["method"])):
+        _log.warning("%s", renames.warning(names))
+        first, second = (names.get(name, name) for name in (first, second))
+    found = compare_runs(runs, first, second, task)
     if as_json:
         typer.echo(json.dumps(as_values(found), indent=1))
         return
@@ -104,13 +112,13 @@ def export(
     ],
     store: StoreOption = STORE,
     suites: Annotated[
-        list[str] | None, typer.Option("--suite", metavar="NAME", help="Only the runs of this suite.")
+        list[str] | None, typer.Option("--suite", metavar="NAME", help="Export only the runs of this suite.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What others see beside these runs (default: that of OUT).")
+        str | None, typer.Option(metavar="NAME", help="The name of the bundle in tables (default: that of OUT).")
     ] = None,
 ) -> None:
-    """Write the store's own records and their tables as a bundle that others can check and import."""
+    """Write the records and tables of this store as a bundle that others can check and import."""
     from harness.bundles.exporting import export as export_bundle
 
     manifest = export_bundle(needed_store(store), out, suites=suites or (), name=name)
@@ -120,11 +128,11 @@ def export(
 @app.command(name="import")
 def import_(
     bundle: Annotated[
-        Path, typer.Argument(parser=local, metavar="BUNDLE", help="What symbench export wrote, folder or .zip.")
+        Path, typer.Argument(parser=local, metavar="BUNDLE", help="A folder or .zip file written by symbench export.")
     ],
     store: StoreOption = STORE,
 ) -> None:
-    """Check a bundle's checksums and digests, and take its records in, kept apart from those of this store."""
+    """Check the checksums and digests of a bundle and import its records, apart from those of this store."""
     from harness.bundles.importing import checked_bundle, import_bundle
     from harness.records.opening import open_store
 
@@ -135,9 +143,9 @@ def import_(
 
 @app.command()
 def compact(store: StoreOption = STORE) -> None:
-    """Take records and histories into segments, of which a million are read in minutes; a launch of many does so too.
+    """Merge the files of records and histories into a few segments, which are read much faster.
 
-    It can be interrupted and repeated, every command reads segments, and a run that is done again has a file again.
+    It can be interrupted and repeated. All commands read segments, and launches of many runs compact the store too.
     """
     from harness.collate.kept import keep_rows
     from harness.records.compaction import compact as compact_store
@@ -152,18 +160,18 @@ def compact(store: StoreOption = STORE) -> None:
 @app.command()
 def ui(
     store: StoreOption = STORE,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the server.")] = 5000,
 ) -> None:
-    """Start MLflow's pages over the store, on this machine only, and print the page that compares the runs."""
+    """Start an MLflow server for the store on this machine and print the URL of the page that compares the runs."""
     from harness.tracking import serve
 
     serve(needed_store(store), port, announce=typer.echo)
-    typer.echo("MLflow's pages have ended.")
+    typer.echo("The MLflow server has ended.")
 
 
 @app.command()
 def sync(store: StoreOption = STORE) -> None:
-    """Log to MLflow every record that it lacks."""
+    """Log all records to MLflow that are missing there."""
     from harness.tracking import sync as sync_records
 
     opened = needed_store(store)

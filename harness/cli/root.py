@@ -23,15 +23,15 @@ _UsageError: Any = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """What was typed wrongly is one sentence, as all mistakes are, and an interrupt is another."""
+    """Reports wrong arguments and interrupts in one sentence."""
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        with _said_plainly():
+        with _one_sentence():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _said_plainly():
+            with _one_sentence():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             typer.echo("Interrupted: what was finished is kept, and the same command starts again.", err=True)
@@ -39,15 +39,15 @@ class _Commands(TyperGroup):
 
 
 @contextmanager
-def _said_plainly() -> Iterator[None]:
+def _one_sentence() -> Iterator[None]:
     try:
         yield
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             raise
         about = error.ctx.command_path if error.ctx else "symbench"
-        said = " ".join(error.format_message().split()).rstrip(".")
-        raise SymbenchError(f"{said}: '{about} --help' says what there is.") from error
+        message = " ".join(error.format_message().split()).rstrip(".")
+        raise SymbenchError(f"{message}: see '{about} --help'.") from error
 
 
 app = typer.Typer(
@@ -63,25 +63,25 @@ for part in (registered, settings, launching, jobs, results):
 
 
 def main() -> None:
-    """The console script: an error that the user can mend is one sentence on stderr, with exit code 2.
+    """The console script. A :class:`SymbenchError` is printed as one sentence on stderr; the exit code is then 2.
 
-    SIGTERM and SIGHUP end it as Ctrl-C does, with 143 and 129.
+    SIGTERM and SIGHUP interrupt it like Ctrl-C, with the exit codes 143 and 129.
     """
-    with interruptible() as asked:
+    with interruptible() as interrupts:
         if warning := read_past_damage():
             typer.echo(warning, err=True)
         try:
             app()
         except SymbenchError as error:
             typer.echo(redacted(str(error)), err=True)
-            sys.exit(asked.exit_code or MISTAKE)
-        except OSError as error:  # what no command foresaw: a disk that is full, a folder that may not be read, ...
-            said = " ".join(str(error.strerror or error).split()) + (f" ({error.filename})" if error.filename else "")
-            typer.echo(redacted(f"{said}: see to it, then give the command again."), err=True)
-            sys.exit(asked.exit_code or MISTAKE)
+            sys.exit(interrupts.exit_code or MISTAKE)
+        except OSError as error:  # not handled by the command: a full disk, a folder without permission, ...
+            reason = " ".join(str(error.strerror or error).split()) + (f" ({error.filename})" if error.filename else "")
+            typer.echo(redacted(f"{reason}: solve this and run the command again."), err=True)
+            sys.exit(interrupts.exit_code or MISTAKE)
         except SystemExit:
-            if asked.number in (signal.SIGTERM, signal.SIGHUP):
-                sys.exit(asked.exit_code)
+            if interrupts.number in (signal.SIGTERM, signal.SIGHUP):
+                sys.exit(interrupts.exit_code)
             raise
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from harness.collate.bootstrap import Array, Interval, interquartile_mean, interval, probability_of_improvement
 from harness.collate.statistics import CONTEST, score
 from harness.errors import SymbenchError
-from harness.registry import nearest
+from harness.utils.text import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ import polars as pl
 
 from harness.collate.kept import BATCH, LAYOUT, KeptRows, kept_records
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.records.layout import IMPORTED, SEGMENTS, record_folders
 from harness.records.segments import Segments
-from harness.records.store import IMPORTED, SEGMENTS
 
 STAMP: dict[str, pl.DataType | type[pl.DataType]] = {
     "file": pl.String,
@@ -180,9 +180,7 @@ def cache_metadata() -> dict[str, str]:
 
 def _stamps(root: Path) -> Iterator[tuple[str, int, int]]:
     """The name relative to ``root``, time and size of every file; names with a leading dot are temporary files."""
-    for folder in (root / "records", *sorted((root / IMPORTED).glob("[!.]*/records"))):
-        if not folder.is_dir():
-            continue
+    for folder in record_folders(root):
         prefix = folder.relative_to(root).as_posix()
         with os.scandir(folder) as entries:
             for entry in entries:

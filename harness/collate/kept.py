@@ -14,15 +14,16 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
+from harness.records.layout import SEGMENTS
 from harness.records.record_files import FAILED
 from harness.records.segments import Segments
-from harness.records.store import SEGMENTS, Store
-from harness.utils.atomic_files import temporary
+from harness.records.store import Store
+from tasks.sources.atomic_files import staged
 
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
-LAYOUT = "12"
+LAYOUT = "13"
 """Changes whenever the same records would give other tables, so that old caches are not used."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"
@@ -109,14 +110,10 @@ class KeptRows:
 
     def _make(self, segment: str) -> pl.DataFrame:
         rows = pl.concat(self._parsed(segment))
-        path = temporary(self._folder / segment)
         with contextlib.suppress(OSError):  # a full or read-only disk: the next collation parses them again
-            path.parent.mkdir(exist_ok=True)
-            try:
-                rows.write_parquet(path, metadata={_LAYOUT: self._layout})
-                path.replace(self._folder / segment)
-            finally:
-                path.unlink(missing_ok=True)
+            self._folder.mkdir(exist_ok=True)
+            with staged(self._folder / segment) as place:
+                rows.write_parquet(place, metadata={_LAYOUT: self._layout})
         found = self._load(segment)  # in a table that was read, equal texts share memory
         return rows if found is None else found
 

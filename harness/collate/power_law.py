@@ -27,9 +27,11 @@ def exponents(frame: pl.DataFrame, by: Sequence[str], x: str, y: str, name: str)
     Returns:
         The columns ``by``, the exponent ``name``, and ``name``_low and ``name``_high, the ends of a 95 % t-interval.
     """
-    logs = frame.lazy().filter((pl.col(x) > 0) & (pl.col(y) > 0)).with_columns(
-        pl.col(x).log().alias("x"), pl.col(y).log().alias("y")
-    )  # fmt: skip
+    logs = (
+        frame.lazy()
+        .filter((pl.col(x) > 0) & (pl.col(y) > 0))
+        .with_columns(pl.col(x).log().alias("x"), pl.col(y).log().alias("y"))
+    )
     run, rise = pl.col("x") - pl.col("x").mean(), pl.col("y") - pl.col("y").mean()
     sums = (
         logs.group_by(by, maintain_order=True)

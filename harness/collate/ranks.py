@@ -1,7 +1,7 @@
 """The table ``ranks``: methods ranked across the tasks that all of them ran.
 
 A mean rank over tasks compares methods only if each has a value on each task. Methods are therefore ranked in
-*leagues*: some tasks of one protocol, and the methods with a value on all of them. The first league has the most
+*rankings*: some tasks of one protocol, and the methods with a value on all of them. The first ranking has the most
 values; further ones are added until every method that shares a task with another is in one. A task counts once, with
 the data on which most methods have a value.
 """
@@ -22,7 +22,7 @@ from harness.collate.statistics import CONTEST, score
 
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "protocol": pl.String,
-    "league": pl.Int64,
+    "ranking": pl.Int64,
     "tasks": pl.List(pl.String),
     "method": pl.String,
     "source": pl.String,
@@ -36,27 +36,27 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "missing": pl.List(pl.String),
     "several": pl.List(pl.String),
 }
-Entrant = tuple[str, str | None]
+Method = tuple[str, str | None]
 """A method and the source of its runs."""
 
 
-class League(NamedTuple):
+class Ranking(NamedTuple):
     """Tasks, and the methods that have a value on all of them."""
 
-    methods: tuple[Entrant, ...]
+    methods: tuple[Method, ...]
     tasks: tuple[str, ...]
 
 
 def ranks(runs: pl.DataFrame) -> pl.DataFrame:
-    """One row for each method in each league of its protocol, best first, then the methods outside the league.
+    """One row for each method in each ranking of its protocol, best first, then the methods outside the ranking.
 
     ``rank`` is the mean over ``tasks`` of the rank by the interquartile mean over seeds of the score
     (:func:`~harness.collate.statistics.score`); ``rank_low`` and ``rank_high`` are the ends of its 95 % interval, null
     if no task has two seeds. ``place``, and ``tied_with``, the methods that do not differ significantly from this one,
     follow the rule of the leaderboard (:mod:`harness.collate.standings`). ``seeds`` is the smallest number of seeds
-    with a value on a task, and ``failed`` counts the failed runs on all tasks. A method outside the league has no rank:
-    it has no value on the tasks ``missing``, or values of several settings on the tasks ``several``, where a choice by
-    test score would be selection.
+    with a value on a task, and ``failed`` counts the failed runs on all tasks. A method outside the ranking has no
+    rank: it has no value on the tasks ``missing``, or values of several settings on the tasks ``several``, where a
+    choice by test score would be selection.
     """
     scored = runs.with_columns(score())
     chosen = _one_contest_a_task(scored)
@@ -68,8 +68,8 @@ def ranks(runs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 
-def leagues(ran: Mapping[Entrant, frozenset[str]]) -> list[League]:
-    """Chooses leagues of at least two methods greedily, by the number of values of methods that are not ranked yet.
+def rankings(ran: Mapping[Method, frozenset[str]]) -> list[Ranking]:
+    """Chooses rankings of at least two methods greedily, by the number of values of methods that are not ranked yet.
 
     Args:
         ran: The tasks on which each method has a value.
@@ -77,12 +77,12 @@ def leagues(ran: Mapping[Entrant, frozenset[str]]) -> list[League]:
     sets = set(ran.values())
     shared = sets | {one & other for one, other in itertools.combinations(sets, 2)}
     every = [
-        League(tuple(sorted((name for name in ran if ran[name] >= tasks), key=_order)), tuple(sorted(tasks)))
+        Ranking(tuple(sorted((name for name in ran if ran[name] >= tasks), key=_order)), tuple(sorted(tasks)))
         for tasks in shared - {frozenset()}
     ]
     waiting = sorted((one for one in every if len(one.methods) > 1), key=lambda one: one.tasks)
-    found: list[League] = []
-    ranked: set[Entrant] = set()
+    found: list[Ranking] = []
+    ranked: set[Method] = set()
     while waiting:
         best = max(waiting, key=lambda one: (len({*one.methods} - ranked) * len(one.tasks), len(one.methods)))
         if ranked.issuperset(best.methods):
@@ -93,8 +93,8 @@ def leagues(ran: Mapping[Entrant, frozenset[str]]) -> list[League]:
     return found
 
 
-def _order(entrant: Entrant) -> tuple[str, str]:
-    return entrant[0], entrant[1] or ""
+def _order(method: Method) -> tuple[str, str]:
+    return method[0], method[1] or ""
 
 
 def _one_contest_a_task(scored: pl.DataFrame) -> pl.DataFrame:
@@ -111,58 +111,57 @@ def _protocol(protocol: str, runs: pl.DataFrame) -> Iterable[tuple[Any, ...]]:
         pl.col("score").count(),
         (pl.col("status") == "failed").sum().alias("failed"),
     )
-    several: dict[Entrant, set[str]] = {}
-    ran: dict[Entrant, set[str]] = {}
-    failed: dict[tuple[Entrant, str], int] = {}
+    several: dict[Method, set[str]] = {}
+    ran: dict[Method, set[str]] = {}
+    failed: dict[tuple[Method, str], int] = {}
     for method, source, task, different, values, failures in settings.iter_rows():
         name = (method, source)
         failed[name, task] = failures
         ran.setdefault(name, set()).update([task] if values and different == 1 else [])
         several.setdefault(name, set()).update([task] if different > 1 else [])
     scores = _scores(runs)
-    for place, league in enumerate(leagues({name: frozenset(tasks) for name, tasks in ran.items()}), start=1):
-        yield from _league(protocol, place, league, scores, failed)
-        for name in sorted(ran.keys() - {*league.methods}, key=_order):
-            missing = sorted({*league.tasks} - ran[name] - several[name])
-            unclear = sorted({*league.tasks} & several[name])
-            failures = sum(failed.get((name, task), 0) for task in league.tasks)
+    for number, ranking in enumerate(rankings({name: frozenset(tasks) for name, tasks in ran.items()}), start=1):
+        yield from _ranked(protocol, number, ranking, scores, failed)
+        for name in sorted(ran.keys() - {*ranking.methods}, key=_order):
+            missing = sorted({*ranking.tasks} - ran[name] - several[name])
+            unclear = sorted({*ranking.tasks} & several[name])
+            failures = sum(failed.get((name, task), 0) for task in ranking.tasks)
             unranked = (None,) * 6
-            yield (protocol, place, [*league.tasks], *name, *unranked, failures, missing, unclear)
+            yield (protocol, number, [*ranking.tasks], *name, *unranked, failures, missing, unclear)
 
 
-Scores = Mapping[str, Mapping[Entrant, Mapping[int, float]]]
+Scores = Mapping[str, Mapping[Method, Mapping[int, float]]]
 """By task, method and seed; higher is better."""
 
 
 def _scores(runs: pl.DataFrame) -> Scores:
     sign = pl.when(pl.col("direction") == "max").then(1).otherwise(-1)
     known = runs.filter(pl.col("score").is_not_null()).sort("seed")
-    found: dict[str, dict[Entrant, dict[int, float]]] = {}
+    found: dict[str, dict[Method, dict[int, float]]] = {}
     columns = ("task", "method", "source", "seed", (sign * pl.col("score")).alias("score"))
     for task, method, source, seed, value in known.select(columns).iter_rows():
         found.setdefault(task, {}).setdefault((method, source), {})[seed] = value
     return found
 
 
-def _league(
-    protocol: str, place: int, league: League, scores: Scores, failed: Mapping[tuple[Entrant, str], int]
+def _ranked(
+    protocol: str, number: int, ranking: Ranking, scores: Scores, failed: Mapping[tuple[Method, str], int]
 ) -> Iterable[tuple[Any, ...]]:
-    tables = [by_seed([scores[task][name] for name in league.methods]) for task in league.tasks]
+    tables = [by_seed([scores[task][name] for name in ranking.methods]) for task in ranking.tasks]
     mean, low, high = mean_ranks([[row[~np.isnan(row)] for row in table] for table in tables])
     found = standings(tables, -mean)
     for index in np.lexsort((np.arange(len(mean)), mean)):
-        name = league.methods[index]
-        others = [_shown(league.methods[other]) for other in np.flatnonzero(~found.apart[index]) if other != index]
-        yield (
-            protocol, place, [*league.tasks], *name, float(mean[index]), _known(low[index]), _known(high[index]),
-            found.places[index], others, min(len(scores[task][name]) for task in league.tasks),
-            sum(failed[name, task] for task in league.tasks), [], [],
-        )  # fmt: skip
+        name = ranking.methods[index]
+        others = [_shown(ranking.methods[other]) for other in np.flatnonzero(~found.apart[index]) if other != index]
+        rank = (float(mean[index]), _known(low[index]), _known(high[index]), found.places[index])
+        seeds = min(len(scores[task][name]) for task in ranking.tasks)
+        failures = sum(failed[name, task] for task in ranking.tasks)
+        yield (protocol, number, [*ranking.tasks], *name, *rank, others, seeds, failures, [], [])
 
 
-def _shown(entrant: Entrant) -> str:
-    method, source = entrant
-    return method if source is None else f"{method} ({source})"
+def _shown(method: Method) -> str:
+    name, source = method
+    return name if source is None else f"{name} ({source})"
 
 
 def _known(value: float) -> float | None:

@@ -18,8 +18,10 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from harness import registry
 from harness.records.devices import device_of
 from harness.records.record import SCHEMA
+from harness.renames import current_record
 from harness.spec import without_neutral, without_seed
 from harness.training.stack_note import stack_of
 
@@ -182,7 +184,7 @@ class _Record(_Part):
 
 
 def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
-    """Converts the JSON of a record to a row.
+    """Converts the JSON of a record to a row, under the names of today.
 
     Args:
         raw: The JSON.
@@ -203,6 +205,7 @@ def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
         raise Unreadable("no record: it names no schema")
     if schema > SCHEMA:
         raise Unreadable(f"schema {schema}", newer=True)
+    values = current_record(values, registry.is_method)
     try:
         record = _Record.model_validate(values)
     except ValidationError as error:

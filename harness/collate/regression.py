@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -16,12 +16,9 @@ from harness.differences import changes
 from harness.spec import without_neutral
 
 Verdict = Literal[
-    "worse", "lost", "better", "gained", "within noise", "too few seeds", "same", "only before", "only now"
+    "worse", "lost", "better", "gained", "too few seeds", "only before", "only now", "within noise", "same"
 ]
-ORDER: Mapping[Verdict, int] = {
-    "worse": 0, "lost": 1, "better": 2, "gained": 3, "too few seeds": 4, "only before": 5, "only now": 6,
-    "within noise": 7, "same": 8,
-}  # fmt: skip
+ORDER: Mapping[Verdict, int] = {verdict: place for place, verdict in enumerate(get_args(Verdict))}
 REGRESSIONS = ("worse", "lost")
 _CELL = ("task", "protocol", "method", "task_params", "metric", "direction", "setting_label", "spec_json")
 
@@ -55,11 +52,30 @@ def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
         .with_columns(_why(cells), pl.col("verdict").replace_strict(ORDER, return_dtype=pl.Int64).alias("order"))
         .sort("order", "task", "protocol", "method", "setting")
         .select(
-            "task", "protocol", "method", "task_params", "setting", "setting_label", "metric", "direction", "verdict",
-            "now", "before", "difference", "low", "high", "p", "adjusted", "paired", "seeds_now", "seeds_before",
-            "failed_now", "failed_before", "why",
+            "task",
+            "protocol",
+            "method",
+            "task_params",
+            "setting",
+            "setting_label",
+            "metric",
+            "direction",
+            "verdict",
+            "now",
+            "before",
+            "difference",
+            "low",
+            "high",
+            "p",
+            "adjusted",
+            "paired",
+            "seeds_now",
+            "seeds_before",
+            "failed_now",
+            "failed_before",
+            "why",
         )
-    )  # fmt: skip
+    )
 
 
 def _own(runs: pl.DataFrame) -> pl.DataFrame:
@@ -83,8 +99,12 @@ def _tested(cells: pl.DataFrame, now: pl.DataFrame, before: pl.DataFrame) -> pl.
     scores = by_seed([*_scores(cells["setting"], now), *_scores(cells["setting"], before)])
     found = differences(*np.split(scores, 2))
     columns = {
-        "difference": found.difference, "low": found.low, "high": found.high, "p": found.p, "adjusted": holm(found.p),
-    }  # fmt: skip
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "adjusted": holm(found.p),
+    }
     return cells.with_columns(
         *(pl.Series(name, values, nan_to_null=True) for name, values in columns.items()),
         pl.Series("paired", found.paired),

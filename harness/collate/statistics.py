@@ -7,10 +7,26 @@ import polars as pl
 from tasks.cards import stricter
 
 SETTING_KEYS = (
-    "task", "task_version", "variant", "task_params", "group", "size_name", "size", "protocol", "method",
-    "method_version", "kind", "base_model", "weights", "sampler", "setting", "setting_label", "source", "metric",
+    "task",
+    "task_version",
+    "variant",
+    "task_params",
+    "group",
+    "size_name",
+    "size",
+    "protocol",
+    "method",
+    "method_version",
+    "kind",
+    "base_model",
+    "weights",
+    "sampler",
+    "setting",
+    "setting_label",
+    "source",
+    "metric",
     "direction",
-)  # fmt: skip
+)
 """The columns that pooled runs have in common: all but the seed. ``source`` is null for runs of this store."""
 
 CONTEST = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +14,7 @@ from harness.collate.reading import POINTS
 from harness.errors import SymbenchError
 from harness.records.record import SCHEMA
 from harness.utils.spreadsheets import inert
+from tasks.sources.atomic_files import staged
 
 NAMES = ("accuracy", "costs", "ranks", "sample_complexity", "output_variance", "scaling", "runs")
 """``runs`` is written last: it is the cache, so it must not be newer than the others."""
@@ -89,8 +88,10 @@ def write_tables(tables: Tables, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         metadata = cache_metadata()
         for name, frame in tables.frames().items():
-            _replace(out / f"{name}.csv", partial(_write_in_parts, frame))
-            _replace(out / f"{name}.parquet", partial(frame.write_parquet, metadata=metadata))
+            with staged(out / f"{name}.csv") as place:
+                _write_in_parts(frame, place)
+            with staged(out / f"{name}.parquet") as place:
+                frame.write_parquet(place, metadata=metadata)
     except OSError as error:
         raise SymbenchError(f"The tables cannot be written to {out} ({error.strerror or error}).") from error
 
@@ -115,12 +116,3 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
         points = pl.col(name).list.eval(pl.element().struct.json_encode()).list.join(",")
         frame = frame.with_columns(pl.format("[{}]", points).alias(name))
     return inert(frame)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

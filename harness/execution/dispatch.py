@@ -21,7 +21,7 @@ from harness.errors import SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
 from harness.execution.messages import RunResult, WorkerConfig, WorkerInfo
 from harness.execution.placement import Shape, fits, misfit, most_at_once
-from harness.execution.progress import Progress, label
+from harness.execution.progress import Progress
 from harness.execution.run_job import failed_record, sentence_of
 from harness.execution.same_code import code_mismatch, worker_info
 from harness.execution.stacks import Stack, stacks
@@ -29,6 +29,7 @@ from harness.execution.worker import Worker
 from harness.records.record import Failure, Status
 from harness.records.store import Store
 from harness.spec import Job
+from harness.suites.labels import label
 from harness.training.device_errors import DeviceFailed
 from harness.training.results import NotStacked
 

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import SymbenchError
-from harness.execution.progress import Progress, label
+from harness.execution.progress import Progress
 from harness.records.record import Status
 from harness.spec import Job
+from harness.suites.labels import label
 
 PERIOD_SECONDS = 5.0
 JOIN_SECONDS = 2.0

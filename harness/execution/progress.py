@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from harness.suites.labels import label
 from harness.utils.redaction import redacted
+from harness.utils.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.records.record import Status
-    from harness.spec import Job, RunSpec
+    from harness.spec import Job
 
 PLAIN_SECONDS = 5.0
 
@@ -33,23 +35,6 @@ class Progress(Protocol):
 
     def end(self) -> None:
         """The launch has ended."""
-
-
-def task_label(spec: RunSpec) -> str:
-    """Returns the task with its parameters that differ from the defaults: ``nbody(nodes=8)``."""
-    from harness.registry import tasks
-    from tasks.settings import as_params
-
-    card = tasks().get(spec.task)
-    defaults = as_params(card.resolve(card.settings())) if card else {}
-    given = [f"{name}={value}" for name, value in spec.task_params.items() if defaults.get(name) != value]
-    return f"{spec.task}({', '.join(given)})" if given else spec.task
-
-
-def label(*jobs: Job) -> str:
-    """Returns a short name of a run, or of runs that differ only by their seed."""
-    seeds = ", ".join(str(job.spec.seed) for job in jobs)
-    return f"{task_label(jobs[0].spec)} x {jobs[0].spec.method}, {'seed' if len(jobs) == 1 else 'seeds'} {seeds}"
 
 
 class _Counts:
@@ -89,16 +74,6 @@ class _Counts:
             seconds = (time.monotonic() - self.since) / self.ended * (self.todo - self.ended)
             left = f"about {duration(seconds)} left"
         return f"{self.ended}/{self.todo} done, {len(self.running)} running, {self.failed} failed, {left}"
-
-
-def duration(seconds: float) -> str:
-    """Returns a duration as text: ``3 min 07 s``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class PlainProgress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,10 @@ from typing import Any, Literal
 import psutil
 
 from harness.errors import SymbenchError
+from harness.records.layout import launch_accounts
 from harness.records.record import Status
 from harness.records.store import Store
-from harness.registry import nearest
+from harness.utils.text import nearest
 
 SILENT_SECONDS = 60.0
 
@@ -79,7 +79,7 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
     searches = store.searches()
     for one in searches:
         one.refresh()
-    launches = [(launch, one) for one in (store, *searches) for launch in _launch_files(one.root, now)]
+    launches = [(launch, one) for one in (store, *searches) for launch in _accounts(one.root, now)]
     for launch, one in sorted(launches, key=lambda item: str(item[0]["started"])):
         latest.pop(launch["suite"], None)
         latest[launch["suite"]] = launch, one
@@ -142,12 +142,11 @@ def _per_second(progress: Mapping[str, Any]) -> float | None:
     return ended / max(1.0, spent.total_seconds())
 
 
-def _launch_files(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
-    for path in sorted((root / "launches").glob("*.json")):
-        try:
-            launch = json.loads(path.read_text(encoding="utf-8"))
-            if {"id", "started", "status", "digests"} <= launch.keys() and isinstance(launch.get("suite"), str):
-                _state(launch, {}, now)  # raises if the file is malformed
-                yield launch
-        except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-            _log.warning("the launch file %s cannot be read (%s)", path, error)
+def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
+    def read(launch: str, account: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if not {"id", "started", "status", "digests"} <= account.keys() or not isinstance(account.get("suite"), str):
+            return None
+        _state(account, {}, now)  # raises if anything in it is wrong
+        return account
+
+    return launch_accounts(root, read)

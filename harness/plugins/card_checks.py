@@ -13,7 +13,7 @@ from harness.errors import SymbenchError
 from harness.parameters import unfit
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS, Check
 from harness.plugins.card_functions import plain
-from harness.registry import nearest
+from harness.utils.text import nearest
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from harness.plugins.card_functions import Complaint, count_or_none, groups, plain, said
 from harness.plugins.references import misled
-from harness.registry import nearest
+from harness.utils.text import nearest
 from tasks.cards import Form, Input, Output
 from tasks.protocol import Protocol
 from tasks.settings import defaults_of, limits_of

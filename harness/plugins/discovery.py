@@ -6,8 +6,8 @@ An entry point that cannot serve is kept with its fault: what is built in, and e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from baselines.cards import MethodCard
 from harness.plugins.card_checks import method_fault, task_fault
 from harness.plugins.card_functions import guarded, said
+from harness.renames import current_card, same_run, warning
 from tasks.cards import TaskCard
 
 Card = TaskCard | MethodCard
@@ -28,7 +29,8 @@ KINDS: Mapping[str, type[TaskCard] | type[MethodCard]] = {TASKS: TaskCard, METHO
 class Plugin:
     """One entry point. ``fault`` says in one clause why it is left out (``None``: it is not).
 
-    ``card`` is ``None`` where it could not be had; one with a fault may be there, for its name.
+    ``card`` is ``None`` where it could not be had; one with a fault may be there, for its name. ``renamed`` are the
+    names of earlier versions on the card, and those of today that are taken instead.
     """
 
     distribution: str
@@ -38,6 +40,7 @@ class Plugin:
     value: str
     card: Card | None = None
     fault: str | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -46,8 +49,10 @@ class Plugin:
 
     @property
     def warning(self) -> str:
-        """What is said where it is left out."""
-        return f"The plug-in {self.origin} is left out: {self.fault}."
+        """What is said where it is left out, or has names of an earlier version; empty where nothing is wrong."""
+        if self.fault:
+            return f"The plug-in {self.origin} is left out: {self.fault}."
+        return f"The plug-in {self.origin}: {warning(self.renamed)}" if self.renamed else ""
 
     @property
     def name(self) -> str | None:
@@ -76,8 +81,11 @@ def discover(tasks: Sequence[TaskCard], methods: Sequence[MethodCard]) -> tuple[
     of_methods = [plugin for plugin in found if plugin.group == METHODS]
     others = [plugin for plugin in found if plugin.group != METHODS]
     of_methods = _undoubled([_checked(plugin, method_fault) for plugin in of_methods], methods)
+    of_methods = _with_own_digests(of_methods, methods)
     usable = [*methods, *(plugin.card for plugin in of_methods if isinstance(plugin.card, MethodCard))]
     left_out = [name for plugin in of_methods if plugin.fault for name in (plugin.entry, plugin.name) if name]
+    names = {*left_out, *(name for card in usable for name in card.names)}
+    others = [_under_current_names(plugin, names) for plugin in others]
 
     def fault(card: Any) -> str | None:
         return task_fault(card, usable, left_out)
@@ -157,6 +165,32 @@ def _checked(plugin: Plugin, fault_of: Callable[[Any], str | None]) -> Plugin:
         return plugin
     card = guarded(plugin.card, plugin.distribution)
     return replace(plugin, card=card, fault=fault_of(card))
+
+
+def _under_current_names(plugin: Plugin, methods: Collection[str]) -> Plugin:
+    if not isinstance(plugin.card, TaskCard):
+        return plugin
+    card, renamed = current_card(plugin.card, methods)
+    return replace(plugin, card=card, renamed=renamed)
+
+
+def _with_own_digests(plugins: Sequence[Plugin], built_in: Sequence[MethodCard]) -> list[Plugin]:
+    """With a fault for each that has taken the old name of a method, and its version too."""
+    own = [plugin.card for plugin in plugins if not plugin.fault]
+    usable = [card for card in (*built_in, *own) if isinstance(card, MethodCard)]
+
+    def fault(plugin: Plugin) -> str | None:
+        card = plugin.card
+        if plugin.fault or not isinstance(card, MethodCard):
+            return plugin.fault
+        alike = [one.name for one in usable if same_run(one.name, card.name) and one.version == card.version]
+        other = next((name for name in alike if name != card.name), None)
+        if other is None:
+            return None
+        why = f"runs of {card.name} and {other}, of which one is an old name of the other, have the same digests"
+        return f"{why}: give its card a version other than {card.version}"
+
+    return [replace(plugin, fault=fault(plugin)) for plugin in plugins]
 
 
 def _undoubled(plugins: Sequence[Plugin], built_in: Iterable[Card]) -> list[Plugin]:

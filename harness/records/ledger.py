@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from harness.utils.atomic_files import make_folder, publish
+from tasks.sources.atomic_files import make_folder, publish
 
 UNSENT, COPIES = "unsent", "copies"
 

@@ -16,8 +16,8 @@ from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from harness.errors import SymbenchError
-from harness.utils.atomic_files import move, sync
 from harness.utils.text import first_line
+from tasks.sources.atomic_files import staged
 
 T = TypeVar("T")
 
@@ -107,15 +107,12 @@ class Objects:
         """Copies an object to ``path`` atomically. Returns False if there is no such object."""
 
         def get() -> bool:
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".tmp") as folder:
-                copy = Path(folder) / path.name
-                try:
+            try:
+                with staged(path) as copy:
                     self._files.get_file(self._at(name), str(copy))
-                except FileNotFoundError:
-                    return False
-                sync(copy)
-                move(copy, path)
-                return True
+            except FileNotFoundError:
+                return False
+            return True
 
         return self._reach(get)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import SymbenchError
+from harness.records.layout import is_store
 from harness.records.store import Store
 
 
@@ -40,7 +41,7 @@ def existing_store(address: str | Path) -> Store | None:
     folder = folder_of(address)
     if folder.is_file():
         raise SymbenchError(f"{folder} is a file, and a store is a folder: choose another --store.")
-    return Store(folder) if (folder / "records").is_dir() else None
+    return Store(folder) if is_store(folder) else None
 
 
 def folder_of(address: str | Path) -> Path:

@@ -27,8 +27,17 @@ from harness.spec import Job
 from harness.utils.redaction import redacted_words
 
 PACKAGES = (
-    "torch", "torch_geometric", "numpy", "scipy", "networkx", "pynauty", "python-sat", "ray", "mlflow", "polars",
-)  # fmt: skip
+    "torch",
+    "torch_geometric",
+    "numpy",
+    "scipy",
+    "networkx",
+    "pynauty",
+    "python-sat",
+    "ray",
+    "mlflow",
+    "polars",
+)
 CODE = ("harness", "baselines", "tasks", "pyproject.toml", "constraints.txt")
 ORIGIN = "origin.json"
 """The file beside packages that were sent without their git checkout, with the result of :func:`git_state`."""

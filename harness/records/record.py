@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from harness import registry
+from harness.renames import current_record
 from harness.spec import RunSpec
 from harness.training.results import CurvePoint, VariancePoint
 from harness.utils.redaction import redacted_values
@@ -101,7 +103,7 @@ class Record:
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Record:
-        """The inverse of :meth:`to_dict`; ``null`` becomes NaN.
+        """The inverse of :meth:`to_dict`; ``null`` becomes NaN, and names of earlier versions those of today.
 
         Raises:
             KeyError: A value is missing.
@@ -110,6 +112,7 @@ class Record:
         """
         if values["schema"] != SCHEMA:
             raise ValueError(f"record schema {values['schema']} is not {SCHEMA}")
+        values = current_record(values, registry.is_method)
         return Record(
             spec=RunSpec.from_dict(values["spec"]),
             suite=values["suite"],

@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import threading
 import time
@@ -25,15 +24,16 @@ from typing import Any
 
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
+from harness.records.layout import IMPORTED, SEARCHES, SEGMENTS
 from harness.records.lease import Lease
 from harness.records.ledger import Ledger
 from harness.records.objects import Objects, patiently
 from harness.records.record import Record, Status
 from harness.records.record_files import run_of
 from harness.records.remote_segments import SegmentsElsewhere
-from harness.records.store import IMPORTED, SEARCHES, SEGMENTS, STALE_SECONDS, Store
-from harness.utils.atomic_files import make_folder, move_folder, temporary
+from harness.records.store import STALE_SECONDS, Store
 from harness.utils.redaction import redacted
+from tasks.sources.atomic_files import make_folder, staged, temporary
 
 CHECKPOINT_SECONDS = 5.0
 WAITS = (1.0, 3.0)
@@ -344,17 +344,15 @@ class RemoteStore(Store):
             files = {one for one in self._objects.names(there) if one != "records"}
             if not files or target.exists():
                 continue
-            staged = temporary(target)
             try:
-                make_folder(staged / "records")
-                self._objects.get_all(f"{there}/records", self._objects.names(f"{there}/records"), staged / "records")
-                self._objects.get_all(there, files, staged)
-                move_folder(staged, target)
+                with staged(target) as folder:
+                    records = folder / "records"
+                    make_folder(records)
+                    self._objects.get_all(f"{there}/records", self._objects.names(f"{there}/records"), records)
+                    self._objects.get_all(there, files, folder)
             except OSError as error:
                 if not target.exists():  # otherwise another process has downloaded it
                     raise self._unusable("written", error) from error
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

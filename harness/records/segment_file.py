@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import SymbenchError
-from harness.utils.atomic_files import replacing
 from harness.utils.text import first_line
+from tasks.sources.atomic_files import replacing
 
 T = TypeVar("T")
 

@@ -24,25 +24,19 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.history_file import history_frame, history_parquet, read_history
+from harness.records.layout import FOLDERS, SEARCHES, SEGMENTS, stores_in
 from harness.records.mlflow_uri import mlflow_uri
 from harness.records.record import Record, Status
 from harness.records.record_files import DAMAGE, looks_whole, parsed, record_stem, run_of
 from harness.records.segments import Segments
-from harness.utils.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 from harness.utils.redaction import redacted_values
+from tasks.sources.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 
 if TYPE_CHECKING:
     import polars as pl
 
 STATUSES: tuple[Status, ...] = ("succeeded", "failed")
 """In order of precedence."""
-SEGMENTS = "segments"
-FOLDERS = (
-    "records", "histories", SEGMENTS, f"{SEGMENTS}/histories", "checkpoints", "logs", "launches", "mlartifacts",
-)  # fmt: skip
-SEARCHES = "searches"
-IMPORTED = "imported"
-"""The folder of records from other people: ``imported/<bundle>/records``, created by the first import."""
 STALE_SECONDS = 3600.0
 
 _log = logging.getLogger(__name__)
@@ -115,7 +109,7 @@ class Store:
 
     def searches(self) -> list[Store]:
         """The stores of all searches in this one."""
-        return [Store(path.parent) for path in sorted((self.root / SEARCHES).glob("*/launches"))]
+        return [Store(folder) for folder in stores_in(self.root / SEARCHES)]
 
     def bring(self, path: Path) -> Path:
         """Downloads the version of a file of the store that was shared last (:meth:`sharing`). Returns ``path``."""
@@ -364,8 +358,11 @@ class Store:
             raise SymbenchError(f"The damaged record {path} cannot be moved aside ({error.strerror}).") from error
         _log.warning(
             "The record %s is damaged (%s: %s): it was moved to %s and its run counts as not done.",
-            path.name, type(reason).__name__, reason, target,
-        )  # fmt: skip
+            path.name,
+            type(reason).__name__,
+            reason,
+            target,
+        )
 
     def _sweep(self) -> None:
         """Removes the temporary files of killed writers, except recent ones, which a lost worker may still write."""

@@ -28,7 +28,7 @@ from harness.report.sections.ranks_across_tasks import ranks_across_tasks
 from harness.report.sections.regression import RegressionSection
 from harness.report.sections.replication import replication
 from harness.report.sections.sample_complexity import sample_complexity
-from harness.utils.atomic_files import publish
+from tasks.sources.atomic_files import publish
 
 if TYPE_CHECKING:
     from harness.records.store import Store

@@ -1,4 +1,4 @@
-"""The driver's side of a search: what Tune says of its trials goes to the journal, the store and the user."""
+"""Callbacks of Ray Tune in the driver: they update the journal, the store and the progress."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harness.spec import Job
 
 
 class Watch(tune.Callback):
-    """Trials that had a record before go by unmentioned."""
+    """Reports trials to the journal, the store and the progress; not those that had a record before."""
 
     def __init__(self, search: Search, journal: Journal, store: Store, progress: Progress) -> None:
         self._search, self._journal, self._store, self._progress = search, journal, store, progress
         self._known = {digest for digest, status in store.statuses().items() if status == "succeeded"}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune writes its callbacks to disk; nobody reads them back."""
+        """Tune pickles its callbacks; they are never loaded."""
         return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -38,16 +38,16 @@ class Watch(tune.Callback):
             self._progress.started(job)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial that was stopped early gets its record a moment later; one that failed has it by now."""
+        """A trial that was stopped early has its record a moment later, one that failed has it already."""
         job = self._job(trial)
         failed = math.isnan(trial.last_result["score"])
         if job.spec.digest not in self._known:
             self._progress.finished(job, "failed" if failed else "succeeded", self._sentence(job) if failed else None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Where its process died, there is no record, and it is written here.
+        """Writes the record of a trial whose process died.
 
-        Tune tries those again whose process dies in a trial, not those whose process dies just before.
+        Tune repeats a trial whose process dies during it, but not one whose process dies just before it.
         """
         self._journal.add(self._search.points.values(trial.config))
         job = self._job(trial)
@@ -64,7 +64,7 @@ class Watch(tune.Callback):
 
 
 def _reason(trial: Any) -> str:
-    """The line that says most of the text that Tune keeps of a trial's errors."""
+    """The most informative line of the error file that Tune keeps of a trial."""
     text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace") if trial.error_file else ""
     lines = text.rpartition("Failure #")[2].strip().splitlines()[1:] or ["its process died"]
     return f"The trial did not run: {lines[-1] if 'ray::' in lines[0] else lines[0]}"[:SENTENCE_CHARACTERS]

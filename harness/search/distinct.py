@@ -1,4 +1,4 @@
-"""Optuna's proposals for Ray Tune, each point of the space at most once."""
+"""Optuna's search algorithm for Ray Tune, with each point of the space at most once."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ray.tune.search.optuna import OptunaSearch
 
 
 class DistinctOptunaSearch(OptunaSearch):
-    """Where Optuna proposes a point again, one that was not proposed yet is drawn uniformly from the space.
+    """Replaces a point that Optuna proposes again by a new one, drawn uniformly from the space.
 
-    Optuna does propose points again where all dimensions are choices or integers: such a trial would train nothing
-    and tell nothing. The space has to have as many points as there are trials.
+    Optuna repeats points if all dimensions are choices or integers; a repeated trial would train nothing. The space
+    must have at least as many points as there are trials.
 
     Args:
         space: Optuna's distribution of each dimension, by name.

@@ -1,4 +1,4 @@
-"""The trials of a search in the order in which they were proposed: with their records, all that a resumed one needs."""
+"""The trials of a search in the order of their proposal. A search resumes from this file and the records of trials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Any
 from harness import registry
 from harness.errors import SymbenchError
 from harness.records.store import Store
+from harness.renames import current_name
 from harness.search.model import Search
 from harness.search.space import Values
-from harness.utils.atomic_files import publish
+from tasks.sources.atomic_files import publish
 
 TRIALS, IDENTITY = "trials.jsonl", "search.json"
 SHARED = ("task", "method", "protocol", "settings", "task_params", "base", "sampler", "seed", "metric")
 
 
 class Journal:
-    """The file ``trials.jsonl`` of a search's store: one point of the space a line, each once.
+    """The file ``trials.jsonl`` in the store of a search, with one point of the space on each line, each once.
 
-    A line that a kill has cut short does not count. Raises :class:`SymbenchError` where the folder is that of a search
-    for something else, or cannot be written.
+    An incomplete last line is removed. Raises :class:`SymbenchError` if the folder belongs to another search or cannot
+    be written.
     """
 
     def __init__(self, store: Store, search: Search) -> None:
@@ -36,7 +37,7 @@ class Journal:
             ) from error
 
     def add(self, values: Values) -> None:
-        """Remembers a point, durably, where it is new."""
+        """Appends a point and syncs the file, unless the point is in it."""
         if values in self.points:
             return
         self.points.append(dict(values))
@@ -59,6 +60,8 @@ class Journal:
                 publish({path: json.dumps(wanted, indent=1).encode()})
             return
         found = json.loads(path.read_text(encoding="utf-8"))
+        if not registry.is_method(found["method"]):
+            found["method"] = current_name(found["method"])
         if other := [name for name in wanted if wanted[name] != found.get(name)]:
             raise SymbenchError(
                 f"The search '{search.name}' in {self._store.address} has other {', '.join(other)}: "
@@ -67,7 +70,7 @@ class Journal:
 
 
 def _identity(search: Search) -> dict[str, Any]:
-    """What the trials of one search share, as JSON has it."""
+    """The JSON values that all trials of one search have in common."""
     space = {name: dimension.model_dump(exclude_unset=True) for name, dimension in search.space.items()}
     versions = [registry.task(search.task).version, registry.method(search.method).version]
     shared = {name: getattr(search, name) for name in SHARED}

@@ -1,24 +1,20 @@
-"""Searches: YAML files that name one pair, what of it is varied, and how (no torch)."""
+"""Searches: YAML files that name a task, a method, the settings to vary and the algorithm (no torch)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from harness import registry
 from harness.errors import SymbenchError
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
-from harness.suites import model
-from harness.suites.fields import Number, PartialGrants, PartialSettings, StrictModel, Whole
+from harness.suites.fields import Number, PartialResources, PartialSettings, StrictModel, Whole
 from harness.suites.model import Suite
-from harness.suites.source import Loc, SuiteFile
 from harness.suites.yaml_source import dump
 
-FOLDER = model.FOLDER / "search"
 SECTIONS = ("settings", "task_params", "base", "sampler")
 
 
@@ -26,8 +22,8 @@ class Search(StrictModel):
     """One task and one method with a space of settings around the fixed ones.
 
     Every trial is trained with ``seed``; the suite that a search writes has ``confirm`` other seeds. ``metric`` is a
-    metric of the validation set (``None``: the task's), ``grace`` the epochs before which no trial is stopped, and
-    one in ``reduction`` trials outlives a round of ``asha``.
+    metric of the validation set (``None``: the task's), ``grace`` the number of epochs before a trial can be stopped,
+    and ``reduction`` the reduction factor of ``asha``.
     """
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
@@ -36,7 +32,7 @@ class Search(StrictModel):
     method: str
     protocol: str
     settings: PartialSettings = Field(default_factory=dict)
-    resources: PartialGrants = Field(default_factory=dict)
+    resources: PartialResources = Field(default_factory=dict)
     task_params: dict[str, Any] = Field(default_factory=dict)
     base: dict[str, Any] = Field(default_factory=dict)
     sampler: dict[str, Any] = Field(default_factory=dict)
@@ -56,7 +52,7 @@ class Search(StrictModel):
 
     @property
     def scored(self) -> str:
-        """The metric of the validation set that trials are compared by."""
+        """The validation metric by which trials are compared."""
         return self.metric or registry.task(self.task).metric
 
     @property
@@ -66,7 +62,7 @@ class Search(StrictModel):
 
     @property
     def suite_name(self) -> str:
-        """What the records of the trials say for their suite."""
+        """The name of the suite in the records of the trials."""
         return f"search/{self.name}"
 
     @property
@@ -76,18 +72,18 @@ class Search(StrictModel):
 
     @property
     def example(self) -> Job:
-        """A trial, for what all of them have in common."""
+        """One trial, for what all trials have in common."""
         return self.trial(self.probe)
 
     def trial(self, values: Values) -> Job:
-        """The run with these values of the space. Raises :class:`SymbenchError` where the pair does not fit."""
+        """The run with these values of the space. Raises :class:`SymbenchError` if the pair does not fit."""
         jobs, misfits = Suite.model_validate(self._suite(self.suite_name, [self.seed], values)).expand()
         if not jobs:
             raise SymbenchError(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
         return jobs[0]
 
     def confirmation(self, values: Values, why: str) -> str:
-        """The text of a suite that runs these values with seeds that the search has not seen."""
+        """The text of a suite that runs these values with seeds that the search did not use."""
         seeds = [seed for seed in range(self.confirm + 1) if seed != self.seed][: self.confirm]
         data = {"description": why, **self._suite(f"{self.name}_best", seeds, values)}
         return dump(data)
@@ -101,40 +97,3 @@ class Search(StrictModel):
         experiment = pair | {section: chosen for section, chosen in sections.items() if chosen}
         resources = {"resources": self.resources} if self.resources else {}
         return {"name": name, "protocol": self.protocol, "seeds": list(seeds), **resources, "experiments": [experiment]}
-
-
-def is_search(name: Path | str) -> bool:
-    """Whether ``name`` means a search rather than a suite. Raises :class:`SymbenchError` for a file that is no YAML."""
-    if Path(name).is_file():
-        return "space" in SuiteFile(Path(name)).data
-    return not (model.FOLDER / f"{name}.yaml").is_file() and (FOLDER / f"{name}.yaml").is_file()
-
-
-def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
-    """The search in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
-
-    Raises :class:`SymbenchError` with one sentence (file, line, the nearest right name) for whatever is wrong in it.
-    """
-    from harness.search.validation import check
-    from harness.suites.validation import sentence
-
-    file = SuiteFile(model.locate(path, FOLDER, "search"), overrides)
-    try:
-        search = Search.model_validate({"name": file.path.stem, **file.data})
-    except ValidationError as error:
-        raise SymbenchError(sentence(error, file, keys=_keys)) from error
-    check(search, file)
-    return search
-
-
-def _keys(loc: Loc) -> Iterable[str]:
-    """The keys that the mapping at ``loc`` of a search may have."""
-    from harness.suites.validation import suite_keys
-
-    match loc:
-        case ():
-            return Search.model_fields
-        case ("space", _):
-            return Dimension.model_fields
-        case _:
-            return suite_keys(loc)

@@ -1,4 +1,4 @@
-"""What came out of a search: its trials as a table, the best one first, and the best as a suite."""
+"""The results of a search: its trials as a table, best first, and the best one as a suite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Status = Literal["finished", "stopped", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """One trial that ended. ``score`` is the validation metric in the best of its ``epochs``."""
+    """A trial that has ended. ``score`` is the validation metric in the best of its ``epochs``."""
 
     number: int
     digest: str
@@ -45,7 +45,7 @@ class SearchResult:
 
     @property
     def failure(self) -> str | None:
-        """Why there is no suite, in one sentence; ``None`` where there is one."""
+        """Why there is no suite, in one sentence; ``None`` if there is one."""
         if self.suite is not None:
             return None
         reason = self.trials[0].sentence if self.trials else "none has a record"
@@ -80,7 +80,7 @@ def title(search: Search) -> str:
 
 
 def table(result: SearchResult) -> tuple[list[str], list[list[str]]]:
-    """Titles and rows, one for each trial."""
+    """The titles and the rows of a table with one row for each trial."""
     search = result.search
     titles = ["trial", search.scored, *_short(list(search.space)), "epochs", "status"]
     return titles, [_row(search, trial) for trial in result.trials]
@@ -96,15 +96,15 @@ def _result(search: Search, store: Store, number: int, values: Values) -> TrialR
     digest = search.trial(values).spec.digest
     if (record := store.read(digest)) is None:
         return None
-    told = list(reports(store, digest)) or [Report(0, float("nan"))]
+    reported = list(reports(store, digest)) or [Report(0, float("nan"))]
     status: Status = "failed" if record.failure else "stopped" if STOPPED in record.notes else "finished"
     return TrialResult(
         number=number,
         digest=digest,
         values=values,
         status=status,
-        score=None if record.failure or not math.isfinite(told[-1].score) else told[-1].score,
-        epochs=told[-1].epochs,
+        score=None if record.failure or not math.isfinite(reported[-1].score) else reported[-1].score,
+        epochs=reported[-1].epochs,
         seconds=record.provenance.get("wall_seconds"),
         sentence=record.failure.sentence if record.failure else None,
     )
@@ -152,6 +152,6 @@ def _shown(value: Any) -> str:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Without the section, where that leaves them apart."""
+    """The names without their section, if they stay distinct."""
     short = [name.partition(".")[2] for name in names]
     return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]

@@ -1,4 +1,4 @@
-"""A search from its file to its table, on a Ray cluster of its own or on one that is there."""
+"""Runs a search with Ray Tune, on a local Ray or on a cluster."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from tasks.sources.cache import DataError
 
 RETRIES = 2
 SETTINGS = {
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has it all
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is handled by symbench
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store has all results
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # a search resumes from the journal and the records: no pickles are read
-    "RAY_AIR_NEW_OUTPUT": "0",  # the old one can be silent
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old output can be switched off
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 
@@ -42,11 +42,10 @@ SETTINGS = {
 def run_search(
     search: Search, place: str | Path, *, address: str | None, progress: Progress, slots: int | None = None
 ) -> SearchResult:
-    """Runs the trials that have no record yet, and concludes.
+    """Runs the trials that have no record yet and writes the results.
 
-    Trials never stand among the runs of suites: their store is ``searches/NAME`` in the one at ``place``. Raises
-    :class:`SymbenchError` where something cannot serve, and ``KeyboardInterrupt`` when interrupted: either way the same
-    call goes on from there.
+    Trials have a store of their own, ``searches/NAME`` in the store at ``place``. Raises :class:`SymbenchError` if the
+    search cannot be run and ``KeyboardInterrupt`` if it is interrupted; calling it again resumes it.
     """
     from harness.search.trial_training import trained_task
 
@@ -60,13 +59,13 @@ def run_search(
             trained_task(search.example.spec)
         except DataError as error:
             raise SymbenchError(str(error)) from error
-        with _announced(progress, search, own, journal) as missing:
+        with _reported(progress, search, own, journal) as missing:
             if missing:
                 with cluster(address) as caveat:
                     if caveat:
                         progress.note(caveat)
                     _tune(search, own, journal, progress, address=address, slots=slots, uri=store.mlflow_uri)
-        mirrored = sync(own, store.mlflow_uri)  # what no worker lived to log
+        mirrored = sync(own, store.mlflow_uri)  # records whose worker died before it logged them
         if mirrored.failed:
             progress.note(f"{mirrored}.")
         result = conclude(search, own, journal.points)
@@ -85,7 +84,7 @@ def _tune(
     slots: int | None,
     uri: str,
 ) -> None:
-    """All trials, as one launch with one parent run in MLflow."""
+    """Runs all trials as one launch, with one parent run in MLflow."""
     launch_id = new_launch_id()
     tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root, own.address)
     if tracker.lost:
@@ -97,13 +96,13 @@ def _tune(
         "address": address,
         "command": command_line(),
         "mlflow_parent": tracker.handle.parent_run_id or None,
-        "runs": search.trials,  # which ones is not known before
+        "runs": search.trials,  # the runs themselves are not known in advance
     }
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
 
-    def write(state: str, said: Mapping[str, Any] | None = None) -> None:
+    def write(state: str, progress: Mapping[str, Any] | None = None) -> None:
         digests = [search.trial(values).spec.digest for values in journal.points]
-        own.write_launch(launch_id, account | {"digests": digests, "status": state, "progress": said})
+        own.write_launch(launch_id, account | {"digests": digests, "status": state, "progress": progress})
 
     write("running")
     try:
@@ -111,7 +110,7 @@ def _tune(
             _fit(search, own, journal, heartbeat, tracker=tracker, since=account["started"], slots=slots)
         status = "succeeded"
     finally:
-        with suppress(SymbenchError):  # a full disk here must not hide why the search ended
+        with suppress(SymbenchError):  # a full disk must not hide why the search ended
             write(status)
         tracker.finish(status)
 
@@ -152,7 +151,7 @@ def _fit(
                 storage_path=str(own.root),
                 verbose=0,
                 callbacks=[Watch(search, journal, own, progress)],
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs have their own
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs write their own checkpoints
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
         ).fit()
@@ -160,13 +159,13 @@ def _fit(
         if isinstance(error.__cause__, SymbenchError):
             raise error.__cause__ from None
         reason = str(error).strip().splitlines()[-1]
-        raise SymbenchError(f"Ray Tune gave the search up ({reason}): the same command goes on with it.") from error
+        raise SymbenchError(f"Ray Tune ended the search ({reason}): the same command goes on with it.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _grants(search: Search) -> dict[str, float]:
-    """What Tune reserves for a trial. Raises :class:`SymbenchError` where no node has it."""
+    """The resources that Tune reserves for a trial. Raises :class:`SymbenchError` if no node has them."""
     resources = search.example.resources
     if sentence := misfit(Shape.of(resources), living_nodes()):
         raise SymbenchError(sentence)
@@ -175,8 +174,8 @@ def _grants(search: Search) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _announced(progress: Progress, search: Search, own: Store, journal: Journal) -> Iterator[int]:
-    """How many trials have no record that counts yet."""
+def _reported(progress: Progress, search: Search, own: Store, journal: Journal) -> Iterator[int]:
+    """Reports the begin and the end of the search, and yields the number of trials without a successful record."""
     statuses = own.statuses()
     done = sum(statuses.get(search.trial(values).spec.digest) == "succeeded" for values in journal.points)
     missing = max(0, search.trials - done)
@@ -189,7 +188,7 @@ def _announced(progress: Progress, search: Search, own: Store, journal: Journal)
 
 @contextlib.contextmanager
 def _silent_tune() -> Iterator[None]:
-    """Tune says on its log what the table will say."""
+    """Hides the log of Tune, which repeats the table."""
     log = logging.getLogger("ray.tune")
     level = log.level
     log.setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What a search varies: named settings, each over a range or over choices (no torch, no Optuna until it is needed)."""
+"""The space of a search: named settings, each with a range or choices (no torch; Optuna is imported when needed)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _rising(bounds: list[Any]) -> list[Any]:
 
 def _positive(bounds: list[Any]) -> list[Any]:
     if bounds[0] <= 0:
-        raise ValueError("should lie above 0, for it is searched by its logarithm")
+        raise ValueError("should be above 0, since it is searched on a logarithmic scale")
     return bounds
 
 
@@ -35,7 +35,7 @@ Integers = Annotated[list[Whole], AfterValidator(_rising)]
 
 
 class Dimension(StrictModel):
-    """One of these: a range (both ends belong to it), or a list of anything that YAML can say."""
+    """A range that includes both ends, or a list of choices of any YAML values; exactly one field is set."""
 
     uniform: Floats | None = None
     loguniform: Annotated[Floats, AfterValidator(_positive)] | None = None
@@ -51,7 +51,7 @@ class Dimension(StrictModel):
 
     @property
     def probes(self) -> list[Any]:
-        """Values that show whether the setting takes what is searched: the ends and a point between, or all choices."""
+        """Values to check the setting with: both ends and a point between them, or all choices."""
         if self.choice is not None:
             return self.choice
         if (whole := self.integer or self.loginteger) is not None:
@@ -61,14 +61,14 @@ class Dimension(StrictModel):
 
     @property
     def size(self) -> float:
-        """How many values it has: infinity for a range of floats."""
+        """The number of values; infinity for a range of floats."""
         if self.choice is not None:
             return len(self.choice)
         whole = self.integer or self.loginteger
         return math.inf if whole is None else whole[1] - whole[0] + 1
 
     def distribution(self) -> BaseDistribution:
-        """As Optuna has it. Choices stand as JSON: it compares them, and takes no lists."""
+        """The distribution in Optuna. Choices are written as JSON, since Optuna accepts no lists."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choice is not None:
@@ -80,14 +80,14 @@ class Dimension(StrictModel):
 
 
 class Space:
-    """The dimensions by name, and the way from a point to what Optuna calls its parameters and back."""
+    """The dimensions by name, and the conversion of points to and from the parameters of Optuna."""
 
     def __init__(self, dimensions: Mapping[str, Dimension]) -> None:
         self._dimensions = dimensions
 
     @property
     def size(self) -> float:
-        """How many points it has."""
+        """The number of points."""
         return math.prod(dimension.size for dimension in self._dimensions.values())
 
     def distributions(self) -> dict[str, BaseDistribution]:

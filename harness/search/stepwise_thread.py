@@ -1,4 +1,4 @@
-"""Work in a thread that tells how it gets on and after each word waits to be asked for the next (no Ray)."""
+"""Work in a thread that emits values and waits after each of them until the next one is requested (no Ray)."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-Tell = Callable[[T], bool]
-"""Tells one thing, and returns whether more is wanted."""
+Emit = Callable[[T], bool]
+"""Emits one value and returns whether the work should continue."""
 
 
-class Exchange(Generic[T]):
-    """Runs ``work(tell)``. Nothing happens before the first :meth:`next`, and nothing between two of them."""
+class StepwiseThread(Generic[T]):
+    """Runs ``work(emit)`` in a thread, which only runs during calls of :meth:`next`."""
 
-    def __init__(self, work: Callable[[Tell[T]], None]) -> None:
+    def __init__(self, work: Callable[[Emit[T]], None]) -> None:
         self._work = work
-        self._told: queue.SimpleQueue[T | BaseException | None] = queue.SimpleQueue()
+        self._values: queue.SimpleQueue[T | BaseException | None] = queue.SimpleQueue()
         self._turn = threading.Semaphore(0)
         self._ended = self._hung = False
         self._thread = threading.Thread(target=self._run, name="trial", daemon=True)
         self._thread.start()
 
     def next(self, timeout: float | None = None) -> T | None:
-        """What is told next; ``None`` at the end of the work. Raises what the work raised.
+        """The next value that is emitted; ``None`` at the end of the work. Raises what the work raises.
 
-        Raises ``TimeoutError`` where nothing is told in time: the thread is then given up.
+        Raises ``TimeoutError`` if nothing is emitted in time; the thread is then abandoned.
         """
         self._turn.release()
         try:
-            told = self._told.get(timeout=timeout)
+            value = self._values.get(timeout=timeout)
         except queue.Empty:
             self._hung = True
             raise TimeoutError from None
-        if isinstance(told, BaseException):
-            raise told
-        return told
+        if isinstance(value, BaseException):
+            raise value
+        return value
 
     def end(self) -> None:
-        """Wants no more, and waits until the work has drawn its conclusions."""
+        """Makes the next ``emit`` return false, and waits for the end of the work."""
         self._ended = True
         self._turn.release()
         if not self._hung:
@@ -49,14 +49,14 @@ class Exchange(Generic[T]):
         if not self._wanted():
             return
         try:
-            self._work(self._tell)
-        except BaseException as error:  # handed to whoever asks next
-            self._told.put(error)
+            self._work(self._emit)
+        except BaseException as error:  # raised by the next call of next()
+            self._values.put(error)
         else:
-            self._told.put(None)
+            self._values.put(None)
 
-    def _tell(self, value: T) -> bool:
-        self._told.put(value)
+    def _emit(self, value: T) -> bool:
+        self._values.put(value)
         return self._wanted()
 
     def _wanted(self) -> bool:

@@ -1,4 +1,4 @@
-"""How a search proposes trials and which it stops early: Optuna's sampler and Tune's scheduler for a search file."""
+"""Optuna's sampler and Tune's scheduler for a search."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.search.model import Search
 from harness.search.space import Values
 
 SCORE, TIME = "score", "epochs"
-"""What a trial reports: the validation metric of the weights that it would keep, and after how many epochs."""
+"""The keys of the reports of a trial: its validation metric and the number of epochs."""
 
 
 def strategy(search: Search, points: Sequence[Values], slots: int | None) -> tune.TuneConfig:
-    """For a search that has proposed ``points`` already, with at most ``slots`` trials at once."""
+    """The configuration of a search that has proposed ``points`` before, with at most ``slots`` trials at once."""
     return tune.TuneConfig(
         metric=SCORE,
         mode=search.mode,
@@ -29,7 +29,7 @@ def strategy(search: Search, points: Sequence[Values], slots: int | None) -> tun
 
 
 def _algorithm(search: Search, points: Sequence[Values]) -> Any:
-    """Optuna, which first repeats what the search has proposed already; only what then follows is drawn, and afresh."""
+    """Optuna, which first proposes ``points`` again and then draws new ones."""
     import optuna
 
     from harness.search.distinct import DistinctOptunaSearch

@@ -1,4 +1,4 @@
-"""A trial as Ray Tune runs it: an actor that takes one configuration after the other."""
+"""The trainable of Ray Tune: an actor that runs one trial after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure
 from harness.search.model import Search
-from harness.search.stepwise_thread import Exchange, Tell
+from harness.search.stepwise_thread import Emit, StepwiseThread
 from harness.search.trial_training import Report, TrialRun, reports
 from harness.spec import Job
 from harness.tracking import RunTracker as MlflowRun
@@ -28,7 +28,7 @@ from harness.tracking import TrackerHandle
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """What every trial of a search is told: where its ``store`` is, and ``since`` when it goes on, ISO 8601 in UTC."""
+    """What all trials of a search share: the address of the ``store``, and ``since``, its start in ISO 8601 (UTC)."""
 
     search: Search
     store: str
@@ -39,13 +39,13 @@ class TrialConfig:
 
 
 class TrialFailed(RuntimeError):
-    """The run of a trial has a failed record."""
+    """Raised for a trial whose run has a failed record."""
 
 
 class Trial(tune.Trainable):
-    """Each step is one validation: ``score`` after so many ``epochs``."""
+    """A trial whose steps are validations; each reports ``score`` and ``epochs``."""
 
-    _exchange: Exchange[Report]
+    _training: StepwiseThread[Report]
     _last: Report
 
     def setup(self, config: dict[str, Any], trial_config: TrialConfig | None = None) -> None:
@@ -64,10 +64,10 @@ class Trial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """A run that failed scores NaN. What is raised costs Tune this process: the trial is then tried in another."""
+        """Returns a NaN score for a run that failed. If this raises, Tune repeats the trial in another process."""
         timeout = self._job.resources.timeout
         try:
-            report = self._exchange.next(None if timeout is None else self._since + timeout - time.monotonic())
+            report = self._training.next(None if timeout is None else self._since + timeout - time.monotonic())
         except TimeoutError:
             failure = Failure(sentence=f"The trial took longer than {timeout:g} s.")
             self._store.write(failed_record(self._job, failure), [])
@@ -78,8 +78,8 @@ class Trial(tune.Trainable):
         return {**self._last._asdict(), "done": report is None}
 
     def cleanup(self) -> None:
-        """Ends the run; one that goes on gets the record of a stopped trial."""
-        self._exchange.end()
+        """Ends the run; if it is not finished it gets the record of a stopped trial."""
+        self._training.end()
         free_accelerator()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
@@ -87,17 +87,17 @@ class Trial(tune.Trainable):
         self._job = search.trial(search.points.values(config))
         self._since = time.monotonic()
         self._last = Report(0, math.nan)
-        self._exchange = Exchange(self._run)
+        self._training = StepwiseThread(self._run)
 
-    def _run(self, tell: Tell[Report]) -> None:
-        """Trains, unless there is a record: then the search hears what it says."""
+    def _run(self, emit: Emit[Report]) -> None:
+        """Trains and emits reports; if there is a record, emits the reports in its history instead."""
         job, config = self._job, self._config
         record = self._store.read(job.spec.digest)
         if record is None or (record.status == "failed" and record.finished < config.since):
-            run = TrialRun(config.search.scored, tell)
+            run = TrialRun(config.search.scored, emit)
             record = run_job(job, self._store, self._tracker(job), execute=run, command=config.command)
         else:
-            all(map(tell, reports(self._store, job.spec.digest)))
+            all(map(emit, reports(self._store, job.spec.digest)))
         if record.failure is not None:
             raise TrialFailed(record.failure.sentence)
 

@@ -1,4 +1,4 @@
-"""A trial's run: trained and validated as any run, watched epoch by epoch, and never tested."""
+"""The run of a trial: trained and validated as any run, with a report after each validation, and never tested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baselines.build import load
 from harness.errors import SymbenchError
 from harness.records.store import Store
 from harness.registry import task
-from harness.search.stepwise_thread import Tell
+from harness.search.stepwise_thread import Emit
 from harness.spec import RunSpec
 from harness.training.context import RunContext
 from harness.training.device import deterministic
@@ -28,19 +28,19 @@ STOPPED = "Stopped by the scheduler."
 
 
 class Report(NamedTuple):
-    """What a trial is worth after so many epochs: the metric of the weights that its run would keep by then."""
+    """The score of a trial after ``epochs``: the validation metric of the weights that its run would keep."""
 
     epochs: int
     score: float
 
 
 class TrialRun:
-    """An executor that tells a :class:`Report` after each validation, and stops where no more is wanted."""
+    """Trains a run, emits a :class:`Report` after each validation, and stops when ``emit`` returns false."""
 
     _best: float | None
 
-    def __init__(self, metric: str, tell: Tell[Report]) -> None:
-        self._metric, self._tell = f"validation/{metric}", tell
+    def __init__(self, metric: str, emit: Emit[Report]) -> None:
+        self._metric, self._emit = f"validation/{metric}", emit
 
     def __call__(self, spec: RunSpec, context: RunContext) -> Outcome:
         """Returns an outcome without test metrics."""
@@ -59,7 +59,7 @@ class TrialRun:
         )
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Passes everything on, what was validated with the score so far."""
+        """Passes all values on, with the score so far added to those of a validation."""
         monitored = values.get(f"validation/{self._monitor.name}", math.nan)
         if self._monitor.better(monitored, self._best):
             self._best, self._score = monitored, values[self._metric]
@@ -67,15 +67,15 @@ class TrialRun:
             self._hooks.log(step, values)
             return
         self._hooks.log(step, {**values, SCORE: self._score})
-        if not self._tell(Report(step + 1, self._score)):
+        if not self._emit(Report(step + 1, self._score)):
             self._fit.stopped = True
 
 
 def trained_task(spec: RunSpec) -> SupervisedTask:
     """The task of ``spec``.
 
-    Raises :class:`SymbenchError` where it has no validation set, and :class:`~tasks.sources.cache.DataError` where its
-    data cannot be used.
+    Raises :class:`SymbenchError` if it has no validation set, and :class:`~tasks.sources.cache.DataError` if its data
+    cannot be used.
     """
     card = task(spec.task)
     kind = load(card.implementation)
@@ -87,7 +87,7 @@ def trained_task(spec: RunSpec) -> SupervisedTask:
 
 
 def reports(store: Store, digest: str) -> Iterator[Report]:
-    """What the trial told, as its history has it."""
+    """The reports of a trial, read from its history."""
     import polars as pl
 
     rows = store.history(digest).filter(pl.col("name") == SCORE)

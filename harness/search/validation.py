@@ -1,4 +1,4 @@
-"""What is wrong with a search that its fields alone do not show (no torch)."""
+"""Checks a search against the registry (no torch)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from harness.errors import SymbenchError
 from harness.search.model import Search
 from harness.suites.source import Loc, SuiteFile
 from harness.suites.validation import check_params, check_pattern, check_point, check_protocol, located
+from harness.utils.text import nearest
 
 ALGORITHMS = ("tpe", "random")
 SCHEDULERS = ("asha", "none")
 VARIED = ("settings", "base", "sampler")
 UNSEEN = ("test_", "curve_")
-"""Settings of the test set, which no search looks at."""
+"""Prefixes of settings of the test set, which a search never uses."""
 
 ALONE = ("stack", "workers")
 
 
 def check(search: Search, file: SuiteFile) -> None:
-    """Raises :class:`SymbenchError` for the first name, value or pair that cannot be searched."""
+    """Raises :class:`SymbenchError` for the first name, value or pair that is wrong."""
     check_pattern(search.task, "task", registry.tasks(), file, ("task",))
     check_pattern(search.method, "method", registry.methods(), file, ("method",))
     registry.method(search.method)
@@ -37,7 +38,7 @@ def check(search: Search, file: SuiteFile) -> None:
         for value in dimension.probes:
             at = ("space", name)
             check_params(check_point(name, value, file, at), *pair, file, at)
-    for name in search.space:  # a trial has values of all dimensions, so all are right by now
+    for name in search.space:  # a trial needs valid values of all dimensions
         _check_trials(search, name, file)
     _check_budget(search, file)
     registry.check_implementations([search.example.spec])
@@ -48,7 +49,7 @@ def check(search: Search, file: SuiteFile) -> None:
 
 
 def _check_trials(search: Search, name: str, file: SuiteFile) -> None:
-    """Each value of this dimension, the others being those of the example, makes a run of its own."""
+    """Raises :class:`SymbenchError` if two values of a dimension give the same run."""
     by_digest: dict[str, Any] = {}
     for value in search.space[name].probes:
         try:
@@ -65,7 +66,7 @@ def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> N
     if name not in known:
         kind = "validation metric" if key == "metric" else key
         raise SymbenchError(
-            located(file.where((key,)), f"there is no {kind} '{name}': {registry.nearest(name, known)}")
+            located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}")
         )
 
 

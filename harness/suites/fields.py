@@ -24,13 +24,13 @@ SIZE = re.compile(r"\d+(\.\d+)?\s*([kKMGTP]i?)?[bB]?")
 
 
 class StrictModel(BaseModel):
-    """Refuses keys it does not know, and numbers that are not finite."""
+    """Rejects unknown keys and numbers that are not finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _numeric(value: Any) -> Any:
-    """Python counts with booleans, and pydantic reads ``1_000``: neither is a number in YAML 1.2."""
+    """Rejects booleans and texts such as ``1_000``, which pydantic reads as numbers and YAML 1.2 does not."""
     if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
         raise PydanticCustomError("number", "Input should be a valid number")
     return value
@@ -41,7 +41,7 @@ Number = Annotated[float, BeforeValidator(_numeric)]
 
 
 def _size(value: Any) -> Any:
-    """pydantic would take the first number of any text, such as the 1 of ``1:30``."""
+    """Rejects texts such as ``1:30``, of which pydantic would read the first number."""
     if type(value) in (int, float) or (isinstance(value, str) and SIZE.fullmatch(value)):
         return value
     raise PydanticCustomError("size", "Input should be a number of bytes or a size such as 2GiB")
@@ -53,8 +53,8 @@ def _one_at_most(gpus: float) -> float:
     return gpus
 
 
-class Grants(StrictModel):
-    """What a run is granted; ``memory`` is in bytes or written like 2GiB, ``timeout`` in seconds."""
+class ResourceFields(StrictModel):
+    """The resources of a run; ``memory`` is in bytes or written like 2GiB, ``timeout`` in seconds."""
 
     cpus: Number = Field(default=Resources.cpus, ge=0)
     gpus: Annotated[Number, AfterValidator(_one_at_most)] = Field(default=Resources.gpus, ge=0)
@@ -66,7 +66,7 @@ class Grants(StrictModel):
 
 
 def _strict(hint: Any) -> Any:
-    """The type of a field without what pydantic would take for it out of kindness."""
+    """The type of a field without the conversions that pydantic would make."""
     if get_origin(hint) in (UnionType, Union):
         return reduce(or_, map(_strict, get_args(hint)))
     if get_origin(hint) is tuple:
@@ -81,7 +81,7 @@ Settings: type[StrictModel] = create_model(
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:
-    """The names that a glob matches; ``all`` matches every one."""
+    """The names that match a glob; ``all`` matches every name."""
     return [name for name in names if pattern == "all" or fnmatchcase(name, pattern)]
 
 
@@ -95,7 +95,7 @@ def _works(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _partial(model: type[BaseModel]) -> GetPydanticSchema:
-    """Check a mapping by ``model``, and keep only the keys that were written."""
+    """A field that is checked by ``model`` and keeps only the keys that were given."""
     return GetPydanticSchema(lambda _, handler: core_schema.no_info_after_validator_function(_given, handler(model)))
 
 
@@ -118,7 +118,7 @@ def _listed(names: Any) -> Any:
 
 
 PartialSettings = Annotated[dict[str, Any], _partial(Settings), AfterValidator(_works)]
-PartialGrants = Annotated[dict[str, Any], _partial(Grants)]
+PartialResources = Annotated[dict[str, Any], _partial(ResourceFields)]
 Seeds = Annotated[
     list[Annotated[Whole, Field(ge=0, lt=2**32)]],
     AfterValidator(_distinct),

@@ -14,27 +14,25 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
 from baselines.cards import MethodCard
 from harness import registry
 from harness.errors import SymbenchError
 from harness.spec import Job, Resources, RunSpec
-from harness.suites.fields import Names, PartialGrants, PartialSettings, Seeds, StrictModel, matching
+from harness.suites.fields import Names, PartialResources, PartialSettings, Seeds, StrictModel, matching
 from harness.suites.run_validation import unworkable
 from harness.suites.source import SuiteFile
 from tasks.cards import TaskCard
 
-FOLDER = Path(__file__).resolve().parents[2] / "ray_configs"
 MOST_RUNS = 1_000_000
 Params = Mapping[str, Any]
 
 
 class Misfit(NamedTuple):
-    """A pair that a suite names and that cannot be run, and why."""
+    """A pair of a suite that cannot be run, and the reason."""
 
     task: str
     method: str
@@ -42,23 +40,23 @@ class Misfit(NamedTuple):
 
 
 class Expansion(NamedTuple):
-    """What a suite asks for: runs, each once, in the suite's order, and the pairs that do not fit."""
+    """The runs of a suite, each once and in its order, and the pairs that do not fit."""
 
     jobs: list[Job]
     misfits: list[Misfit]
 
 
 class Defaults(StrictModel):
-    """What a suite may say once for all its experiments."""
+    """The fields that a suite can set for all its experiments."""
 
     protocol: str | None = None
     seeds: Seeds | None = None
     settings: PartialSettings = Field(default_factory=dict)
-    resources: PartialGrants = Field(default_factory=dict)
+    resources: PartialResources = Field(default_factory=dict)
 
 
 class Choices(Defaults):
-    """What an experiment, an override or a point of a grid may say of its runs."""
+    """The fields that an experiment, an override or a grid point can set for its runs."""
 
     task_params: dict[str, Any] = Field(default_factory=dict)
     base: dict[str, Any] = Field(default_factory=dict)
@@ -79,7 +77,7 @@ class Experiment(Choices):
 
 
 class Override(Choices):
-    """Other choices for the pairs whose names match."""
+    """Choices for the pairs whose names match ``task`` and ``method``."""
 
     task: str = "all"
     method: str = "all"
@@ -98,9 +96,33 @@ class Suite(Defaults):
     experiments: Annotated[list[Experiment], Field(min_length=1)]
     overrides: list[Override] = Field(default_factory=list)
     _file: SuiteFile | None = PrivateAttr(default=None)
+    _renamed: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The names of earlier versions that its file holds, and those of today that are taken instead."""
+        return self._renamed
+
+    def under_current_names(self) -> Suite:
+        """The suite with today's names of methods, after one warning if it has others."""
+        patterns = [name for experiment in self.experiments for name in experiment.methods]
+        renamed = registry.renamed_methods([*patterns, *(override.method for override in self.overrides)])
+        if not renamed:
+            return self
+        experiments = [
+            experiment.model_copy(update={"methods": [renamed.get(name, name) for name in experiment.methods]})
+            for experiment in self.experiments
+        ]
+        overrides = [
+            override.model_copy(update={"method": renamed.get(override.method, override.method)})
+            for override in self.overrides
+        ]
+        suite = self.model_copy(update={"experiments": experiments, "overrides": overrides})
+        suite._renamed = renamed
+        return suite
 
     def expand(self) -> Expansion:
-        """Every run once (of two equal ones the first counts, with its resources) and the pairs that do not fit.
+        """Every run once (of two equal runs the first is kept, with its resources) and the pairs that do not fit.
 
         Raises :class:`SymbenchError` for a name that the registry does not know.
         """
@@ -135,7 +157,7 @@ class Suite(Defaults):
             yield from ((index, task, method) for task in tasks for method in methods)
 
     def _placed(self, sentence: str, experiment: int, overrides: Sequence[int]) -> str:
-        """What is wrong with a run, behind the place that gave the last of the settings that the sentence names."""
+        """The error of a run, with the place of the setting that it names; the last place counts if several set it."""
         if self._file is None:
             return sentence
         around = [*(("overrides", place) for place in reversed(overrides)), ("experiments", experiment), ()]
@@ -149,59 +171,14 @@ class Suite(Defaults):
         return f"{self._file.where(loc)}: {sentence}"
 
 
-def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
-    """The suite in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
-
-    Raises :class:`SymbenchError` with one sentence (file, line, the nearest right name) for whatever is wrong in it.
-    """
-    from harness.suites.validation import check_names, sentence
-
-    file = SuiteFile(locate(path), overrides)
-    _refuse_search(file)
-    try:
-        suite = Suite.model_validate({"name": file.path.stem, **file.data})
-    except ValidationError as error:
-        raise SymbenchError(sentence(error, file)) from error
-    check_names(suite, file)
-    suite._file = file
-    return suite
-
-
-def _refuse_search(file: SuiteFile) -> None:
-    """A search has a space of settings and no experiments: that is another command's."""
-    if "space" in file.data and "experiments" not in file.data:
-        raise SymbenchError(_of_a_search(file.path))
-
-
-def _of_a_search(path: Path) -> str:
-    return (
-        f"{path} is a search and no suite: 'symbench search {path}' runs it, on a cluster with --address HOST:PORT, "
-        "and 'symbench submit' sends it to one."
-    )
-
-
-def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Path:
-    """The file that ``suite`` names: a path, or the name of one in ``folder``."""
-    path, bundled = Path(suite), folder / f"{suite}.yaml"
-    if path.is_file():
-        return path
-    if bundled.is_file():
-        return bundled
-    if kind == "suite" and (search := folder / "search" / f"{suite}.yaml").is_file():
-        raise SymbenchError(_of_a_search(search))
-    names = sorted(file.stem for file in folder.glob("*.yaml"))
-    hint = f": {registry.nearest(str(suite), names)}" if names else ": give the path of a YAML file."
-    raise SymbenchError(f"There is no {kind} file '{suite}'{hint}")
-
-
 def point(name: str, value: Any) -> Choices:
-    """One value of a grid's axis. Raises ``ValidationError`` for a field or a value that is not known."""
+    """One value of a grid's axis. Raises ``ValidationError`` for an unknown field or a wrong value."""
     section, _, field = name.partition(".")
     return Choices.model_validate({section: {field: value} if field else value})
 
 
 def selected(patterns: Sequence[str], known: Mapping[str, Any]) -> list[str]:
-    """The known names that the patterns match, each once; a plain name is kept even where it is not known."""
+    """The known names that match the patterns, each once; a plain name is kept even if it is unknown."""
     return list(dict.fromkeys(name for pattern in patterns for name in matching(pattern, known) or [pattern]))
 
 
@@ -223,7 +200,7 @@ def _merge(layers: Sequence[Defaults]) -> dict[str, Any]:
 
 
 def _resolve(task: TaskCard, method: MethodCard, chosen: Params) -> RunSpec:
-    """The run. Raises ``Uncovered`` where the pair does not fit, and :class:`SymbenchError` for what cannot work."""
+    """The run. Raises ``Uncovered`` if the pair does not fit and :class:`SymbenchError` if its settings cannot work."""
     if chosen["protocol"] not in task.protocols:
         raise registry.Uncovered(f"{task.name} has no protocol {chosen['protocol']}")
     task_params = fitting(chosen["task_params"], task.params)

@@ -1,4 +1,4 @@
-"""What a launch of a suite would do: which runs have a record already, which are left, which pairs do not fit."""
+"""The plan of a launch: which runs have a record, which are to do, and which pairs do not fit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from harness.differences import describe, differing, flat
 from harness.errors import SymbenchError
 from harness.records.cost_estimates import Costs, Estimate
 from harness.records.plugin_code import others_of
-from harness.registry import check_implementations, nearest, plugins_of
+from harness.registry import check_implementations, plugins_of, renamed_methods
 from harness.spec import Job
+from harness.suites.labels import label
 from harness.suites.model import Misfit, Suite
 from harness.utils.redaction import redacted_values
+from harness.utils.text import nearest
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -27,7 +29,7 @@ _STATES: Mapping[str | None, State] = {"succeeded": "done", "failed": "failed", 
 
 
 class Line(NamedTuple):
-    """Runs that differ by their seed alone, and what tells them from others of their task, method and protocol."""
+    """Runs that differ only in their seeds, and the settings in which they differ from the others of their pair."""
 
     jobs: list[Job]
     differs: str
@@ -35,10 +37,10 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of a suite against the records of a store. A failed run is to be done again.
+    """The runs of a suite compared with the records of a store. Failed runs are run again.
 
-    ``by_other_code`` are runs that are done, by the plug-in of which their records do not have today's code. They count
-    as done: which settings give which numbers is what the version of a card says.
+    ``by_other_code`` maps the name of a plug-in to the runs that are done and whose records were made with other code
+    of it. They count as done, since the version of a card says which settings give which numbers.
     """
 
     suite: str
@@ -51,7 +53,7 @@ class Plan:
         return self.states[job.spec.digest]
 
     def lines(self) -> list[Line]:
-        """One line a setting, those of a pair in a row, with the settings that tell them apart."""
+        """One line for each setting, grouped by pair, with the settings in which the lines of a pair differ."""
         lines: dict[str, list[Job]] = {}
         pairs: dict[str, dict[str, Mapping[str, Any]]] = {}
         for job in self.jobs:
@@ -68,7 +70,7 @@ class Plan:
         ]
 
     def check_some(self) -> None:
-        """Raises :class:`SymbenchError` where there is nothing to run, now or ever."""
+        """Raises :class:`SymbenchError` if no pair of the suite fits."""
         if not self.jobs:
             pair = self.misfits[0]
             raise SymbenchError(
@@ -76,9 +78,7 @@ class Plan:
             )
 
     def notes(self) -> list[str]:
-        """One line for each plug-in that had other code when runs of the suite were done: which runs."""
-        from harness.execution.progress import label
-
+        """One line for each plug-in whose code has changed since runs of the suite were done, with these runs."""
         lines = []
         for name, jobs in self.by_other_code.items():
             settings: dict[str, list[Job]] = {}
@@ -105,15 +105,16 @@ class Plan:
 
 
 def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
-    """The suite's runs, ``only`` those that one of the filters lets through (``task=nbody,method=gnn-*``).
+    """Compares the runs of a suite, or those that match one of the filters ``only``, with the records of a store.
 
-    Without a store nothing has a record. Raises :class:`SymbenchError` for filters that let nothing through, and for
-    settings that hold a secret.
+    A filter is written like ``task=nbody,method=gnn-*``. Without a store no run has a record. Raises
+    :class:`SymbenchError` if a filter matches nothing or a setting contains a secret.
     """
     jobs, misfits = suite.expand()
     refuse_secrets(jobs)
     tasks = dict.fromkeys([job.spec.task for job in jobs] + [pair.task for pair in misfits])
     methods = dict.fromkeys([job.spec.method for job in jobs] + [pair.method for pair in misfits])
+    only = _under_current_names(only, suite.renamed)
     filters = [_Filter.parse(text, suite.name, tasks, methods) for text in only]
     if filters:
         jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
@@ -126,8 +127,18 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
     return Plan(suite.name, jobs, states, misfits, _by_other_code(jobs, states, store))
 
 
+def _under_current_names(only: Sequence[str], warned: Mapping[str, str]) -> list[str]:
+    """The filters with today's names of methods, after one warning unless the suite has the same old names."""
+    filters = [[part.partition("=") for part in text.split(",")] for text in only]
+    patterns = [name.strip() for parts in filters for kind, _, name in parts if kind.strip() == "method"]
+    renamed = renamed_methods(patterns, warned)
+    return [
+        ",".join(kind + equals + renamed.get(name.strip(), name) for kind, equals, name in parts) for parts in filters
+    ]
+
+
 def _by_other_code(jobs: Sequence[Job], states: Mapping[str, State], store: Store | None) -> dict[str, list[Job]]:
-    """By plug-in, the runs that are done and whose records tell of other code of it than today's, or of none."""
+    """By plug-in, the runs that are done and whose records name other code of it than the installed, or none."""
     found: dict[str, list[Job]] = {}
     if store is None or not plugins_of(job.spec for job in jobs):
         return found
@@ -139,7 +150,7 @@ def _by_other_code(jobs: Sequence[Job], states: Mapping[str, State], store: Stor
 
 
 def refuse_secrets(jobs: Iterable[Job]) -> None:
-    """Raises :class:`SymbenchError` where a setting holds a password, a token or a key."""
+    """Raises :class:`SymbenchError` if a setting contains a password, a token or a key."""
     specs = (job.spec for job in jobs)
     shared = {tuple(map(id, (one.task_params, one.base, one.sampler, one.settings))): one for one in specs}  # by seeds
     words: set[tuple[str, str]] = set()
@@ -157,13 +168,13 @@ def refuse_secrets(jobs: Iterable[Job]) -> None:
 
 
 def estimates(jobs: Sequence[Job], store: Store | None) -> Seconds:
-    """By digest, how long each run will take, as the records of ``store`` tell; ``None`` where they do not."""
+    """The estimated time of each run by its digest, from the records of ``store``; ``None`` if there is no basis."""
     costs = Costs(store.records() if store is not None else ())
     return {job.spec.digest: costs.estimate(job.spec) for job in jobs}
 
 
 def longest_first(jobs: Sequence[Job], seconds: Seconds) -> list[Job]:
-    """So that no long run is left for the end, when most workers are idle; the unknown ones before all others."""
+    """The jobs by falling time, so that no long run is left for the end; runs without an estimate come first."""
 
     def order(job: Job) -> float:
         estimate = seconds[job.spec.digest]
@@ -174,7 +185,7 @@ def longest_first(jobs: Sequence[Job], seconds: Seconds) -> list[Job]:
 
 @dataclass(frozen=True)
 class _Filter:
-    """Globs: one of each kind must match, and a kind without any lets everything through."""
+    """Globs for tasks and methods: at least one of each kind must match, if there is any."""
 
     tasks: tuple[str, ...]
     methods: tuple[str, ...]

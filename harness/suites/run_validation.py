@@ -1,4 +1,4 @@
-"""What the settings and resources of a run ask for that its task cannot give, as far as cards know (no torch)."""
+"""Checks the settings and resources of a run against the card of its task (no torch)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIZES = {"train_size": "train", "valid_size": "validation", "test_size": "test"}
 
 
 def unworkable(spec: RunSpec, card: TaskCard, given: Mapping[str, Any], resources: Resources) -> str | None:
-    """The first thing that is wrong, in one clause that names the setting; ``None`` where nothing is known to be.
+    """The first error, as a clause that names the setting; ``None`` if the card shows none.
 
-    ``given`` are the settings that somebody wrote: a protocol's own size cuts what there is of a smaller set, and its
-    warm-up may end with the run, but who asks for more examples or for a longer warm-up is mistaken.
+    ``given`` are the settings that the suite sets itself. A size from the protocol is cut to a smaller data set, and a
+    warm-up from the protocol can end with the run; the same values in ``given`` are errors.
     """
     return next(_reasons(spec, card, given, resources), None)
 

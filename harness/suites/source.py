@@ -1,4 +1,4 @@
-"""A suite's text: YAML with the line of every key, and ``--set`` on top of it (no models, no names)."""
+"""The text of a suite: its YAML with the line of every key, changed by ``--set`` (no models, no names)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Loc = tuple[str | int, ...]
 
 
 class SuiteFile:
-    """The values of a suite file after ``--set``, and where each of them was written."""
+    """The values of a suite file after ``--set``, and the place of each of them."""
 
     def __init__(self, path: Path, overrides: Sequence[str] = ()) -> None:
         self.path = path
@@ -27,18 +27,18 @@ class SuiteFile:
             self._set(override)
 
     def where(self, loc: Loc) -> str:
-        """The file and line, or the ``--set``, that gave the value at ``loc`` or the nearest one around it."""
+        """The file and line, or the ``--set``, of the value at ``loc`` or else of the closest mapping around it."""
         known = self._known(loc)
         if known in self._overrides:
             return shown(self._overrides[known])
         return f"{self.path}, line {self._lines[known]}" if known else str(self.path)
 
     def line(self, loc: Loc) -> int:
-        """The line of the value at ``loc``, 0 where a ``--set`` gave it or the file as a whole is meant."""
+        """The line of the value at ``loc``; 0 if it comes from ``--set`` or ``loc`` is the whole file."""
         return self._lines.get(self._known(loc), 0)
 
     def settings(self, loc: Loc) -> Iterator[tuple[str, str]]:
-        """Section and name of every setting that stands in the sections of the mapping at ``loc``."""
+        """The section and name of every setting in the sections of the mapping at ``loc``."""
         inside: Any = self.data
         for key in loc:
             inside = inside[key]
@@ -73,7 +73,7 @@ class SuiteFile:
         self._overrides[loc] = override
 
     def _place(self, name: str, value: Any, override: str) -> Loc:
-        """Put ``value`` where the dotted ``name`` points, and give that place. Keys of a grid or a space hold dots."""
+        """Sets ``value`` at the dotted ``name`` and returns its place. Keys of a grid or a space contain dots."""
         inside: Any = self.data
         loc: Loc = ()
         rest = name
@@ -97,7 +97,7 @@ class SuiteFile:
 
 
 def parsed(override: str) -> tuple[str, Any]:
-    """The key and the value of ``key=value``, the latter read as YAML."""
+    """The key and the value of ``key=value``; the value is read as YAML."""
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
         raise SymbenchError(f"{shown(override)}: write it as --set key=value, for example --set seeds=1.")
@@ -115,7 +115,7 @@ def shown(override: str) -> str:
 
 
 def _lines(node: yaml.Node, loc: Loc) -> Iterator[tuple[Loc, int]]:
-    """The line of every value; a mapping's value is where its key stands."""
+    """The line of every value; for a value in a mapping, the line of its key."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inside = (*loc, str(key.value))

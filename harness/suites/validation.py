@@ -1,4 +1,4 @@
-"""What is wrong with a suite, in one sentence: the file, the line and the nearest right name (no torch)."""
+"""Checks a suite against the registry; an error names the file, the line and the closest known name (no torch)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
 from harness.parameters import unfit
-from harness.suites.fields import Grants, Settings, matching
+from harness.suites.fields import ResourceFields, Settings, matching
 from harness.suites.model import Choices, Experiment, Override, Suite, point, selected
 from harness.suites.source import Loc, SuiteFile
-from harness.utils.text import shortened
+from harness.utils.text import nearest, shortened
 from tasks.cards import TaskCard
 
 PARAMS = ("task_params", "base", "sampler")
@@ -31,7 +31,7 @@ def suite_keys(loc: Loc) -> Iterable[str]:
         case (*_, "settings"):
             model = Settings
         case (*_, "resources"):
-            model = Grants
+            model = ResourceFields
         case ("experiments", _):
             model = Experiment
         case ("overrides", _):
@@ -44,22 +44,22 @@ def suite_keys(loc: Loc) -> Iterable[str]:
 def sentence(
     error: ValidationError, file: SuiteFile, at: Loc = (), keys: Callable[[Loc], Iterable[str]] = suite_keys
 ) -> str:
-    """The first of pydantic's complaints, in the order of the file; ``at`` is where the checked part stands.
+    """The first of pydantic's errors in the order of the file, as one sentence; ``at`` is where the checked part is.
 
-    What is missing comes last: the key that it was misspelt as says more.
+    Missing keys come last, since the misspelt key says more.
     """
     details = min(error.errors(), key=lambda item: (item["type"] == "missing", file.line((*at, *item["loc"]))))
     return located(file.where((*at, *_place(details))), _complaint(details, keys))
 
 
 def located(where: str, what: str) -> str:
-    """One sentence: the place and what is wrong there."""
+    """One sentence from a place in the file and what is wrong there."""
     what = shortened(what, MOST_WORDS)
     return f"{where}: {what}" if what.endswith("?") else f"{where}: {what}."
 
 
 def _place(details: ErrorDetails) -> Loc:
-    """Where the complaint belongs. Those of a whole mapping begin with the name of the key they are about."""
+    """The place of an error. The message of an error of a whole mapping begins with the name of its key."""
     if details["type"] == "value_error" and isinstance(details["input"], dict):
         return (*details["loc"], str(details["ctx"]["error"]).split()[0])
     return details["loc"]
@@ -71,7 +71,7 @@ def _complaint(details: ErrorDetails, keys: Callable[[Loc], Iterable[str]]) -> s
     given = shortened(json.dumps(details["input"], default=str), 80)
     match details["type"]:
         case "extra_forbidden":
-            return f"there is no key '{loc[-1]}' here: {registry.nearest(str(loc[-1]), keys(loc[:-1]))}"
+            return f"there is no key '{loc[-1]}' here: {nearest(str(loc[-1]), keys(loc[:-1]))}"
         case "missing":
             return f"'{loc[-1]}' is missing"
         case "too_short":
@@ -131,12 +131,12 @@ def check_pattern(
 
 
 def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
-    """Every task that is named must have the protocol; of those that a glob found, one at least."""
+    """Raises :class:`SymbenchError` unless all tasks in ``named`` and at least one of ``tasks`` have the protocol."""
     lacking = [task for task in named if protocol not in registry.task(task).protocols]
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
         whose = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
-        hint = registry.nearest(protocol, known)
+        hint = nearest(protocol, known)
         raise SymbenchError(located(file.where(at), f"{whose} no protocol '{protocol}': {hint}"))
 
 
@@ -153,7 +153,7 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
             cards = [card for card in parts[section] if name in card.params]
             if not cards:
                 names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
-                hint = registry.nearest(name, names) if names else "none of them takes any"
+                hint = nearest(name, names) if names else "none of them takes any"
                 raise SymbenchError(located(where, f"nothing selected has the {section} setting '{name}': {hint}"))
             reasons = [unfit(name, value, card) for card in cards]
             if all(reasons):

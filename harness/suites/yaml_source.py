@@ -1,6 +1,6 @@
-"""YAML 1.2 (its core schema) within bounds, with the node of every value (no files, no models).
+"""Reads YAML 1.2 (its core schema) with limits on size and depth, and keeps the node of every value (no files).
 
-PyYAML parses, and what is 1.1 in it is replaced: which plain words are numbers, booleans or null, and the tags.
+PyYAML parses the text. Its rules from YAML 1.1 for numbers, booleans, null and tags are replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MOST_DEPTH = 50
 MOST_VALUES = 200_000
 MOST_DIGITS = 100
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-"""As YAML 1.2 writes finite ones in decimals."""
+"""Finite decimal numbers of YAML 1.2."""
 
 TAG = "tag:yaml.org,2002:"
 WORDS = {
@@ -26,13 +26,13 @@ WORDS = {
         rf"{NUMBER.pattern}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
         list("-+.0123456789"),
     ),
-    "merge": (r"<<", ["<"]),  # of YAML 1.1, and in use: one mapping on top of another
+    "merge": (r"<<", ["<"]),  # from YAML 1.1 and widely used: merges one mapping into another
 }
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class Unusable(ValueError):
-    """What is wrong with a text, in one clause, and in which line (0: no line is to blame)."""
+    """A text that cannot be used: the reason as a clause, and its line (0 if it is not in one line)."""
 
     def __init__(self, reason: str, line: int = 0) -> None:
         super().__init__(" ".join(reason.split()))
@@ -40,14 +40,14 @@ class Unusable(ValueError):
 
 
 class NotYaml(Unusable):
-    """The text follows no YAML grammar."""
+    """The text is not valid YAML."""
 
     def __init__(self, reason: str, line: int = 0) -> None:
         super().__init__(f"this is no YAML: {reason}", line)
 
 
 def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    """The value of a null, a boolean or a number, also of one with an explicit tag."""
+    """The value of a null, boolean or number, with or without an explicit tag."""
     assert isinstance(node, yaml.ScalarNode)
     name, text = node.tag.removeprefix(TAG), node.value
     if not re.fullmatch(WORDS[name][0], text):
@@ -64,7 +64,7 @@ def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Core schema alone; ends where a text is nested too deeply, before Python does."""
+    """The core schema only. Raises :class:`Unusable` for deep nesting, before Python's recursion limit is reached."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (so declared by PyYAML)
     yaml_constructors: ClassVar[dict[str | None, Any]] = {
@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what the loader above would not read as a text."""
+    """Quotes every text that the loader would read as something else."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 (so declared by PyYAML)
 
@@ -97,7 +97,7 @@ for _name, (_pattern, _first) in WORDS.items():
 
 
 def parse(text: str) -> tuple[Any, yaml.Node | None]:
-    """The value of one YAML document, and its node (``None``: an empty text). Raises :class:`Unusable`."""
+    """The value of one YAML document and its node (``None`` for an empty text). Raises :class:`Unusable`."""
     if len(text) > MOST_BYTES:
         raise Unusable(f"it has {len(text):,} characters, and {MOST_BYTES:,} are the most")
     try:
@@ -114,19 +114,19 @@ def parse(text: str) -> tuple[Any, yaml.Node | None]:
         raise NotYaml(f"the character U+{ord(text[error.position]):04X} is not allowed", line) from error
     except Unusable:
         raise
-    except (ValueError, OverflowError) as error:  # PyYAML's own, of an escape such as "\Uffffffff"
+    except (ValueError, OverflowError) as error:  # raised by PyYAML for an escape such as "\Uffffffff"
         raise NotYaml("it holds an escape or a version out of range") from error
 
 
 def _unshared(value: Any) -> Any:
-    """A copy in which what an alias gave twice is there twice: to change one place must not change another."""
+    """A deep copy, so that values that an alias shares can be changed separately."""
     if isinstance(value, dict):
         return {key: _unshared(inside) for key, inside in value.items()}
     return [_unshared(inside) for inside in value] if isinstance(value, list) else value
 
 
 def dump(value: Any) -> str:
-    """A text that :func:`parse` reads as ``value``, in its order."""
+    """A text that :func:`parse` reads as ``value``; the order of keys is kept."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -143,13 +143,13 @@ def _line(node: yaml.Node) -> int:
 
 
 class _Check:
-    """Refuses what YAML allows and nobody means: a key twice, a value in itself, aliases that grow without end."""
+    """Rejects duplicate keys, values that contain themselves, and aliases that expand to too many values."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def visit(self, node: yaml.Node, around: tuple[int, ...] = ()) -> tuple[int, int]:
-        """How many values a node stands for once its aliases are written out, and how deep these are nested."""
+        """The number of values of a node with its aliases expanded, and how deep they are nested."""
         if id(node) in around:
             raise Unusable("this value contains itself", _line(node))
         if id(node) not in self._sizes:
@@ -176,8 +176,8 @@ class _Check:
         seen: set[str] = set()
         for key, _ in node.value:
             if key.tag not in (TAG + "str", TAG + "merge") or not isinstance(key, yaml.ScalarNode):
-                said = f", not {key.value}" if isinstance(key, yaml.ScalarNode) else ""
-                raise Unusable(f"a key should be a text{said[:MOST_DIGITS]}", _line(key))
+                given = f", not {key.value}" if isinstance(key, yaml.ScalarNode) else ""
+                raise Unusable(f"a key should be a text{given[:MOST_DIGITS]}", _line(key))
             self._measured(key, ())
             if key.value in seen:
                 raise Unusable(f"'{key.value}' is given twice", _line(key))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 from harness.tracking.content import STORE, STORE_ID
 from harness.utils.redaction import redacted
+from tasks.sources.atomic_files import staged
 
 FILE = "mlflow.store.json"
 _DIGITS = 16
@@ -71,9 +71,5 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _write(path: Path, identity: str) -> None:
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        staged.write_text(json.dumps({"id": identity, "root": str(path.parent)}) + "\n", encoding="utf-8")
-        os.replace(staged, path)
-    finally:
-        staged.unlink(missing_ok=True)
+    with staged(path) as place:
+        place.write_text(json.dumps({"id": identity, "root": str(path.parent)}) + "\n", encoding="utf-8")

@@ -152,19 +152,22 @@ def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subpro
         raise SymbenchError(
             f"MLflow's database {redacted(uri)} cannot be used ({error}): move it away, then run 'symbench sync'."
         ) from error
-    words = [
-        sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--default-artifact-root", artifact_root(uri, store_root), "--no-serve-artifacts",
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "mlflow", "server", "--no-serve-artifacts", "--workers", "1"]
+    command += ["--host", HOST, "--port", str(port), "--default-artifact-root", artifact_root(uri, store_root)]
     environment = {**SETTINGS, **os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment["MLFLOW_BACKEND_STORE_URI"] = uri  # no argument, since all users can read the arguments of a process
     environment.pop("MLFLOW_TRACKING_URI", None)
     with ExitStack() as stack:
         log = stack.enter_context(TemporaryFile())
         process = subprocess.Popen(
-            words, cwd=store_root, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            command,
+            cwd=store_root,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
             start_new_session=True,
-        )  # fmt: skip
+        )
         stack.callback(_end, process)
         url = f"http://{HOST}:{port}"
         _await(f"{url}/health", process, log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import SymbenchError
+from harness.records.layout import launch_accounts
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job
@@ -249,15 +249,12 @@ class _Launch(NamedTuple):
 
 def _launches(root: Path) -> Mapping[str, list[_Launch]]:
     """The launches of each digest, from the launch files of the store."""
+
+    def read(launch: str, account: Mapping[str, Any]) -> tuple[_Launch, list[str]]:
+        return _Launch(launch, datetime.fromisoformat(account["started"]).astimezone()), list(account["digests"])
+
     found: dict[str, list[_Launch]] = {}
-    for path in sorted((root / "launches").glob("*.json")):
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            launch = _Launch(path.stem, datetime.fromisoformat(values["started"]).astimezone())
-            digests = list(values["digests"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("the launch file %s cannot be read (%s)", path, error)
-            continue
+    for launch, digests in launch_accounts(root, read):
         for digest in digests:
             found.setdefault(digest, []).append(launch)
     return found

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from harness.utils.atomic_files import replacing
+from tasks.sources.atomic_files import replacing
 
 SAVE_SECONDS = 30.0
 

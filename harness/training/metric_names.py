@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.registry import nearest, plugins_of, task
+from harness.registry import plugins_of, task
 from harness.spec import RunSpec
+from harness.utils.text import nearest
 from tasks.cards import stricter
 
 

@@ -14,13 +14,14 @@ import errno
 import hashlib
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.sources.atomic_files import staged
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -128,16 +129,11 @@ def _writable_folder() -> Path:
 
 
 def _build_at(target: Path, build: Callable[[Path], None]) -> None:
-    temporary = target.with_name(f".{uuid.uuid4().hex}.{target.name}")
     try:
-        build(temporary)
-        with temporary.open("rb+") as file:  # the content is on disk before the name is
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with staged(target) as place:
+            build(place)
     except OSError as error:
         raise DataError(
             f"{target} cannot be written ({error.strerror or error}): make room there, or set SYMBENCH_DATA to another "
             "folder."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ import pytest
 
 from harness.execution.launch import launch
 from harness.records.store import Store
-from harness.spec import Job, RunSpec
-from tasks.protocol import Protocol
+from harness.spec import Job
+from tests.harness.records.plain_records import spec
 
 pytestmark = pytest.mark.benchmark
 RUNS = 500
@@ -41,18 +41,6 @@ class Memory:
     def end(self) -> None: ...
 
 
-def spec(seed: int) -> RunSpec:
-    return RunSpec(
-        task="graph8c",
-        task_version="1",
-        method="gin",
-        method_version="1",
-        seed=seed,
-        protocol="quick",
-        settings=Protocol(),
-    )
-
-
 @pytest.mark.parametrize("mlflow", [True, False], ids=["MLflow", "no MLflow"])
 def test_runs_that_do_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mlflow: bool
@@ -69,6 +57,8 @@ def test_runs_that_do_nothing(
     assert len(store.statuses()) == RUNS
     early, late = memory.resident[RUNS // 5], memory.resident[-1]
     with capsys.disabled():
-        print(f"\n{RUNS} empty runs {'with' if mlflow else 'without'} MLflow: {seconds:.1f} s in all, "
-              f"{memory.first:.1f} s to the first, {1000 * (seconds - memory.first) / RUNS:.0f} ms each then; "
-              f"driver {late / 1024**2:.0f} MiB, {late / early:.3f}x of run {RUNS // 5}")  # fmt: skip
+        print(
+            f"\n{RUNS} empty runs {'with' if mlflow else 'without'} MLflow: {seconds:.1f} s in all, "
+            f"{memory.first:.1f} s to the first, {1000 * (seconds - memory.first) / RUNS:.0f} ms each then; "
+            f"driver {late / 1024**2:.0f} MiB, {late / early:.3f}x of run {RUNS // 5}"
+        )

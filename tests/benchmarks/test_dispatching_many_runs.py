@@ -70,9 +70,13 @@ def test_empty_runs_on_many_nodes(
         watcher = Clocks()
         jobs = [Job(spec=spec(seed), suite="s") for seed in range(RUNS)]
         result = launch(
-            jobs, Store(tmp_path), address=nodes.address, suite="s", progress=watcher,
+            jobs,
+            Store(tmp_path),
+            address=nodes.address,
+            suite="s",
+            progress=watcher,
             executor="symbench_test_executors:nothing",
-        )  # fmt: skip
+        )
     assert len(set(result.succeeded)) == RUNS
     (first, early, before), (last, late, after) = watcher.quarter(0), watcher.quarter(3)
     with capsys.disabled():

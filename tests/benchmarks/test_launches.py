@@ -13,7 +13,7 @@ import pytest
 from harness.execution.launch import launch
 from harness.records.store import Store
 from harness.spec import Job, RunSpec
-from harness.suites.model import load
+from harness.suites.loading import load
 from harness.suites.plan import plan
 from tasks.protocol import Protocol
 from tests.cluster.nodes import EXECUTORS, several_nodes
@@ -53,9 +53,15 @@ class Watcher:
 
 def job(seed: int, act: str = "nothing", **options: object) -> Job:
     spec = RunSpec(
-        task="graph8c", task_version="1", method="gin", method_version="1", sampler={"act": act, **options}, seed=seed,
-        protocol="quick", settings=Protocol(),
-    )  # fmt: skip
+        task="graph8c",
+        task_version="1",
+        method="gin",
+        method_version="1",
+        sampler={"act": act, **options},
+        seed=seed,
+        protocol="quick",
+        settings=Protocol(),
+    )
     return Job(spec=spec, suite="s")
 
 
@@ -67,9 +73,13 @@ def test_2000_runs_on_three_nodes_of_which_one_is_killed(
         store, watcher = Store(tmp_path), Watcher(runs // 2, nodes.kill)
         began = time.perf_counter()
         result = launch(
-            [job(seed) for seed in range(runs)], store, address=nodes.address, suite="s", progress=watcher,
+            [job(seed) for seed in range(runs)],
+            store,
+            address=nodes.address,
+            suite="s",
+            progress=watcher,
             executor="symbench_test_executors:nothing",
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - began
     assert len(nodes.up) == 2
     assert len(result.succeeded) == len(set(result.succeeded)) == runs
@@ -93,8 +103,10 @@ def test_workers_wait_little(
     seconds = time.perf_counter() - began
     share = runs * each / (seconds * slots)
     with capsys.disabled():
-        print(f"\n{runs} runs of {each:g} s on {slots} slots: {share:.3f} of the workers' time is in runs, "
-              f"{watcher.first - began:.1f} s to the first run")  # fmt: skip
+        print(
+            f"\n{runs} runs of {each:g} s on {slots} slots: {share:.3f} of the workers' time is in runs, "
+            f"{watcher.first - began:.1f} s to the first run"
+        )
     assert share >= 0.9
 
 

@@ -31,7 +31,7 @@ import json, resource, sys, time
 from pathlib import Path
 from harness.suites import plan
 from harness.records.store import Store
-from harness.suites.model import load
+from harness.suites.loading import load
 
 begin = time.process_time()
 plan = plan.plan(load(sys.argv[1], ()), Store(Path(sys.argv[2])))

@@ -11,12 +11,12 @@ import pytest
 from harness.records.history import HistoryRow
 from harness.records.record import Description, Record
 from harness.records.store import Store
-from harness.spec import Job, RunSpec
+from harness.spec import Job
 from harness.tracking import LaunchTracker, RunTracker, SyncResult, sync
 from harness.tracking.connection import connect
 from harness.tracking.content import experiment_name
-from tasks.protocol import Protocol
 from tests.benchmarks.test_collating import fill, mirror
+from tests.harness.records.plain_records import spec
 
 RUNS, LIVE_RUNS, STEPS = 100, 30, 100
 METRICS = ("train/loss", "train/rate", "valid/loss")
@@ -26,17 +26,8 @@ DESCRIPTION = Description(
 
 
 def _record(seed: int) -> Record:
-    spec = RunSpec(
-        task="task",
-        task_version="1",
-        method="gin",
-        method_version="1",
-        seed=seed,
-        protocol="quick",
-        settings=Protocol(),
-    )
     return Record(
-        spec=spec,
+        spec=spec(seed),
         suite="benchmark",
         status="succeeded",
         description=DESCRIPTION,

@@ -30,7 +30,7 @@ from harness.execution.address import check_address
 from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
 from harness.records.plugin_code import plugin_code
 from harness.records.provenance import ORIGIN, git_state
-from harness.suites.model import FOLDER, locate
+from harness.suites.loading import FOLDER, locate
 from tests.distributions import CARDS, both, found_in, put
 
 SUITE = "protocol: quick\nexperiments:\n  - {tasks: [nbody], methods: [egnn]}\n"
@@ -464,7 +464,7 @@ def test_a_search_is_sent_as_one(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert about == ("search/nbody_egnn", "s3://bucket/it")
     assert copied == (FOLDER / "search" / "nbody_egnn.yaml").read_bytes()
     assert "Job raysubmit_1: search/nbody_egnn, 3 runs, records in s3://bucket/it" in result.output
-    assert f"symbench search {name} --set trials=3 --store s3://bucket/it shows here what it found" in result.output
+    assert f"symbench search {name} --set trials=3 --store s3://bucket/it shows its results here" in result.output
 
 
 def test_runs_of_a_search_cannot_be_picked() -> None:

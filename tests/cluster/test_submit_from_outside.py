@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,38 @@ def cluster() -> Iterator[tuple[subprocess.Popen[str], Path]]:
             process.communicate()
 
 
+@dataclass(frozen=True)
+class Outside:
+    """A machine that sees the cluster: a folder with suites, a store that both share, and packages of its own."""
+
+    inside: psutil.Process
+    token: Path
+    folder: Path
+    packages: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def suite(self, name: str, text: str) -> str:
+        (self.folder / f"{name}.yaml").write_text(text)
+        return f"{name}.yaml"
+
+    def call(self, *words: str, token: bool = True, fails: bool = False, address: bool = True) -> str:
+        """What a command prints, in the network of the cluster."""
+        variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token)} if token else {}
+        network = ["nsenter", f"--target={self.inside.pid}", "--net"]
+        command = [*network, sys.executable, "-m", "harness.cli", *words, *(("--address", ADDRESS) if address else ())]
+        environment = {**os.environ, **variables, "PYTHONPATH": f"{ROOT}{os.pathsep}{self.packages}"}
+        done = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=120)
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def submit(self, suite: str, *words: str, fails: bool = False) -> str:
+        return self.call("submit", suite, "--store", str(self.store), *words, fails=fails)
+
+
 def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     cluster: tuple[subprocess.Popen[str], Path], tmp_path: Path
 ) -> None:
@@ -65,71 +98,18 @@ def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     assert said.startswith("A head and 1 workers of 1 CPUs"), (folder / "head.log").read_text()
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     inside = psutil.Process(process.pid).children()[0]
-    store, suites = tmp_path / "store", tmp_path
-    for name, epochs in (("tiny", 1), ("endless", 100_000)):
-        (suites / f"{name}.yaml").write_text(tiny_suite(epochs))
-
     packages = tmp_path / "packages"  # which the cluster has not
     put(packages, "other", both("other"))
+    outside = Outside(inside, folder / "token", tmp_path, packages)
 
-    def call(*words: str, token: bool = True, fails: bool = False, address: bool = True) -> str:
-        variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")} if token else {}
-        network = ["nsenter", f"--target={inside.pid}", "--net"]
-        command = [*network, sys.executable, "-m", "harness.cli", *words, *(("--address", ADDRESS) if address else ())]
-        environment = {**os.environ, **variables, "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}"}
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    assert "asks for its token: set RAY_AUTH_MODE=token" in call("jobs", token=False, fails=True)
-    assert "There is no job raysubmit_x" in call("jobs", "logs", "raysubmit_x", "--follow", fails=True)
-
-    followed = call("submit", "tiny.yaml", "--store", str(store), "--set", "seeds=[3]", "--follow")
-    assert "tiny: 1 runs, 1 succeeded, 0 failed, 0 without a record" in followed
-    [record] = Store(store).records()
-    assert (record.status, record.spec.seed, record.suite) == ("succeeded", 3, "tiny")
-    of_git = git_state(ROOT / "harness")[0] is not None
-    assert (record.provenance["git_commit"] is not None) == of_git  # though no git goes along
-    assert "/_ray_pkg_" in record.provenance["command"][0]  # the code that was sent, and not this checkout's
-    [tiny] = json.loads(call("jobs", "--json"))
-    assert (tiny["status"], tiny["suite"], tiny["store"]) == ("SUCCEEDED", "tiny", str(store))
-    assert call("jobs", "logs", tiny["id"]) in followed
-
-    (suites / "other.yaml").write_text(tiny_suite(1, "other_egnn"))
-    followed = call("submit", "other.yaml", "--store", str(store), "--follow")
-    assert "Sent along: other 1.0" in followed and "other: 1 runs, 1 succeeded" in followed
-    [theirs] = [record for record in Store(store).records() if record.suite == "other"]
-    [plugin] = theirs.provenance["plugins"].values()
-    assert plugin["used"] and "/_ray_pkg_" in theirs.provenance["command"][0]
-    assert "1 have a record" in (planned := call("plan", "other.yaml", "--store", str(store), address=False))
-    assert "Other code" not in planned
-    (packages / "other_cards.py").write_text((packages / "other_cards.py").read_text() + "# edited\n")
-    assert "Other code of the plug-in other" in call("plan", "other.yaml", "--store", str(store), address=False)
-
-    (suites / "rate.yaml").write_text(SEARCH)
-    found = call("submit", "rate.yaml", "--store", str(store), "--follow")
-    assert "2 runs to do" in found and "Next: symbench run" in found
-    again = call("search", "rate.yaml", "--store", str(store), address=False)  # which starts no Ray
-    assert "0 runs to do, 2 have a record already" in again and found.split("Trials:")[0].endswith(
-        again.split("\n", 2)[2].split("Trials:")[0]
-    )
-
-    environment = suites / "environment.yaml"
-    environment.write_text("py_modules: ['gcs://_ray_pkg_0123456789abcdef.zip']\n")  # which nobody has sent there
-    words = ("submit", "tiny.yaml", "--store", str(store), "--runtime-env", str(environment))
-    told = call(*words, "--follow", fails=True)
-    broken = told.split()[1].rstrip(":")
-    for said in (told, call("jobs", "logs", broken), call("jobs", "logs", broken, "--follow", fails=True)):
-        assert "_ray_pkg_0123456789abcdef" in said, said
-
-    line = call("submit", "endless.yaml", "--store", str(store)).splitlines()[0]
-    endless = line.split()[1].rstrip(":")
-    waits(lambda: any(store.glob("checkpoints/*")))
-    assert "is told to end" in call("jobs", "stop", endless)
-    assert states(call)[endless] in ("RUNNING", "STOPPED")
-    waits(lambda: states(call)[endless] == "STOPPED")
-    assert "has ended already (STOPPED)" in call("jobs", "stop", endless)
+    assert "asks for its token: set RAY_AUTH_MODE=token" in outside.call("jobs", token=False, fails=True)
+    assert "There is no job raysubmit_x" in outside.call("jobs", "logs", "raysubmit_x", "--follow", fails=True)
+    check_that_code_and_suite_travel(outside)
+    check_that_a_plug_in_travels(outside)
+    check_that_a_search_travels(outside)
+    check_that_a_broken_environment_is_named(outside)
+    check_that_a_job_is_stopped(outside)
+    store = outside.store
     launches = [json.loads(path.read_text()) for path in sorted(store.glob("launches/*.json"))]
     assert [launch["status"] for launch in launches] == ["succeeded", "succeeded", "interrupted"]
     assert len(Store(store).searches()) == 1
@@ -140,6 +120,61 @@ def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     inside.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     assert not psutil.pid_exists(inside.pid)
+
+
+def check_that_code_and_suite_travel(outside: Outside) -> None:
+    followed = outside.submit(outside.suite("tiny", tiny_suite(1)), "--set", "seeds=[3]", "--follow")
+    assert "tiny: 1 runs, 1 succeeded, 0 failed, 0 without a record" in followed
+    [record] = Store(outside.store).records()
+    assert (record.status, record.spec.seed, record.suite) == ("succeeded", 3, "tiny")
+    of_git = git_state(ROOT / "harness")[0] is not None
+    assert (record.provenance["git_commit"] is not None) == of_git  # though no git goes along
+    assert "/_ray_pkg_" in record.provenance["command"][0]  # the code that was sent, and not this checkout's
+    [tiny] = json.loads(outside.call("jobs", "--json"))
+    assert (tiny["status"], tiny["suite"], tiny["store"]) == ("SUCCEEDED", "tiny", str(outside.store))
+    assert outside.call("jobs", "logs", tiny["id"]) in followed
+
+
+def check_that_a_plug_in_travels(outside: Outside) -> None:
+    store, cards = outside.store, outside.packages / "other_cards.py"
+    followed = outside.submit(outside.suite("other", tiny_suite(1, "other_egnn")), "--follow")
+    assert "Sent along: other 1.0" in followed and "other: 1 runs, 1 succeeded" in followed
+    [theirs] = [record for record in Store(store).records() if record.suite == "other"]
+    [plugin] = theirs.provenance["plugins"].values()
+    assert plugin["used"] and "/_ray_pkg_" in theirs.provenance["command"][0]
+    planned = outside.call("plan", "other.yaml", "--store", str(store), address=False)
+    assert "1 have a record" in planned and "Other code" not in planned
+    cards.write_text(cards.read_text() + "# edited\n")
+    planned = outside.call("plan", "other.yaml", "--store", str(store), address=False)
+    assert "Other code of the plug-in other" in planned
+
+
+def check_that_a_search_travels(outside: Outside) -> None:
+    found = outside.submit(outside.suite("rate", SEARCH), "--follow")
+    assert "2 runs to do" in found and "Next: symbench run" in found
+    again = outside.call("search", "rate.yaml", "--store", str(outside.store), address=False)  # which starts no Ray
+    assert "0 runs to do, 2 have a record already" in again
+    assert found.split("Trials:")[0].endswith(again.split("\n", 2)[2].split("Trials:")[0])
+
+
+def check_that_a_broken_environment_is_named(outside: Outside) -> None:
+    environment = outside.folder / "environment.yaml"
+    environment.write_text("py_modules: ['gcs://_ray_pkg_0123456789abcdef.zip']\n")  # which nobody has sent there
+    told = outside.submit("tiny.yaml", "--runtime-env", str(environment), "--follow", fails=True)
+    broken = told.split()[1].rstrip(":")
+    logs = outside.call("jobs", "logs", broken), outside.call("jobs", "logs", broken, "--follow", fails=True)
+    for said in (told, *logs):
+        assert "_ray_pkg_0123456789abcdef" in said, said
+
+
+def check_that_a_job_is_stopped(outside: Outside) -> None:
+    line = outside.submit(outside.suite("endless", tiny_suite(100_000))).splitlines()[0]
+    endless = line.split()[1].rstrip(":")
+    waits(lambda: any(outside.store.glob("checkpoints/*")))
+    assert "is being stopped" in outside.call("jobs", "stop", endless)
+    assert states(outside.call)[endless] in ("RUNNING", "STOPPED")
+    waits(lambda: states(outside.call)[endless] == "STOPPED")
+    assert "has ended already (STOPPED)" in outside.call("jobs", "stop", endless)
 
 
 def states(call: Callable[..., str]) -> dict[str, str]:

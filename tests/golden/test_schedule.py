@@ -12,8 +12,13 @@ from harness.training.schedule import Budget
 from tasks.protocol import Protocol
 
 FOUND = np.load(Path(__file__).with_name("schedule.npz"))
-EXAMPLES = {"exp_classify": 800, "pattern": 10_000, "peptides_func": 10_873, "peptides_struct": 10_873,
-            "pcqm_contact": 90_736}  # fmt: skip
+EXAMPLES = {
+    "exp_classify": 800,
+    "pattern": 10_000,
+    "peptides_func": 10_873,
+    "peptides_struct": 10_873,
+    "pcqm_contact": 90_736,
+}
 RUNS = [
     ("exp_classify.mlp", "exp_classify", "mlp-ps"),
     ("exp_classify.gin_id", "exp_classify", "gin_id-ps"),

@@ -90,23 +90,6 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-def test_the_upper_floors_are_not_known_below() -> None:
-    """Tasks, base models and the training loop run where there is only torch."""
-    upper = {"ray", "mlflow", "polars", "plotly", "pydantic", "typer", "rich"}
-    for folder in ("tasks", "baselines", "harness/training"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            names = imported(path)
-            assert not names & upper, f"{path.relative_to(ROOT)} imports {names & upper}"
-            assert folder == "harness/training" or "harness" not in names, path
-
-
-def test_searches_are_known_to_the_command_line_alone() -> None:
-    for path in sorted((ROOT / "harness").rglob("*.py")):
-        name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(("harness/cli/", "harness/search/")):
-            assert "harness.search" not in path.read_text(), name
-
-
 def test_no_folder_beyond_the_agreed_ones() -> None:
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
     assert folders - FOLDERS == set()

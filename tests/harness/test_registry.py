@@ -13,7 +13,7 @@ import pytest
 
 from harness import registry
 from harness.errors import SymbenchError
-from harness.suites.model import load
+from harness.suites.loading import load
 from tests.distributions import both, found_in, put
 
 ROOT = Path(registry.__file__).parents[1]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness import registry
 from harness.spec import NEUTRAL, Job, Resources, RunSpec, digest_of
-from harness.suites.model import load
+from harness.suites.loading import load
 from tasks.protocol import Protocol
 
 ROOT = Path(registry.__file__).parents[1]
@@ -56,10 +56,22 @@ def test_every_field_counts(name: str) -> None:
 @pytest.mark.parametrize("name", [item.name for item in fields(Protocol)])
 def test_every_setting_counts(name: str) -> None:
     others: dict[str, Any] = {
-        "optimizer": "adamw", "schedule": "linear", "precision": "float64", "curve_samples": (1, 3),
-        "clip_norm": 0.123, "patience": 7, "train_size": 11, "valid_size": 11, "test_size": 11, "drop_last": False,
-        "max_steps": 11, "monitor": "metric", "variance_samples": (1,), "analysis_epochs": (0,), "compile": True,
-    }  # fmt: skip
+        "optimizer": "adamw",
+        "schedule": "linear",
+        "precision": "float64",
+        "curve_samples": (1, 3),
+        "clip_norm": 0.123,
+        "patience": 7,
+        "train_size": 11,
+        "valid_size": 11,
+        "test_size": 11,
+        "drop_last": False,
+        "max_steps": 11,
+        "monitor": "metric",
+        "variance_samples": (1,),
+        "analysis_epochs": (0,),
+        "compile": True,
+    }
     other = others[name] if name in others else getattr(SPEC.settings, name) + 1
     assert replace(SPEC, settings=replace(SPEC.settings, **{name: other})).digest != SPEC.digest
 

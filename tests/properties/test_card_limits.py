@@ -15,9 +15,9 @@ from harness import registry
 from harness.errors import SymbenchError
 from harness.parameters import normal, unfit
 from harness.registry import resolve
-from harness.search.model import load as load_search
+from harness.search.loading import load as load_search
 from harness.spec import RunSpec
-from harness.suites.model import load
+from harness.suites.loading import load
 from harness.suites.plan import plan
 from harness.suites.yaml_source import dump
 from tasks.cards import TaskCard

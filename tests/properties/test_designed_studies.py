@@ -13,7 +13,7 @@ from harness.execution.run_job import run_job
 from harness.records.store import Store
 from harness.report.sections.group_size_scaling import group_size_scaling
 from harness.report.sections.sample_complexity import sample_complexity
-from harness.suites.model import FOLDER, load
+from harness.suites.loading import FOLDER, load
 
 STUDIES = ("sample_complexity", "group_size")
 PAPER_K = (1, 2, 5, 10, 20, 50, 100, 200, 500)

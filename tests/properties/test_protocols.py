@@ -11,11 +11,31 @@ from harness.training.monitor import Monitor
 from tasks.cards import TaskCard
 
 COST = {
-    "epochs", "max_steps", "warmup_epochs", "warmup_steps", "patience", "validate_every", "initialisations",
-    "train_samples", "valid_samples", "test_samples", "test_repeats", "train_size", "valid_size", "test_size",
-}  # fmt: skip
-AT_MOST = ("epochs", "warmup_epochs", "warmup_steps", "initialisations", "train_samples", "valid_samples",
-           "test_samples", "test_repeats")  # fmt: skip
+    "epochs",
+    "max_steps",
+    "warmup_epochs",
+    "warmup_steps",
+    "patience",
+    "validate_every",
+    "initialisations",
+    "train_samples",
+    "valid_samples",
+    "test_samples",
+    "test_repeats",
+    "train_size",
+    "valid_size",
+    "test_size",
+}
+AT_MOST = (
+    "epochs",
+    "warmup_epochs",
+    "warmup_steps",
+    "initialisations",
+    "train_samples",
+    "valid_samples",
+    "test_samples",
+    "test_repeats",
+)
 CUT = [card for card in registry.tasks().values() if {"paper", "standard"} <= card.protocols.keys()]
 
 

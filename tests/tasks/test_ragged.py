@@ -129,9 +129,7 @@ def test_precision_is_that_asked_for() -> None:
 def test_moving_what_is_taken_is_taking_what_is_moved() -> None:
     """The same elements as for the padded graphs, from the same generator, and the same graphs, bit for bit."""
     graphs, dense = store(), laid_out(GRAPHS)
-    drawn = [
-        group(("S_n",)).random(x, 1, torch.Generator().manual_seed(3)) for x in (graphs.outline, dense.outline)
-    ]  # fmt: skip
+    drawn = [group(("S_n",)).random(x, 1, torch.Generator().manual_seed(3)) for x in (graphs.outline, dense.outline)]
     assert torch.equal(drawn[0].images, drawn[1].images)
     moved, expected = graphs.acted(drawn[0]), dense.acted(drawn[0])
     assert len(moved) == 4

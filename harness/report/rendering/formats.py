@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from harness.utils import text
+
 
 def estimate(mean: float | None, stderr: float | None) -> str:
     """``0.0312 ± 0.0021``: the standard error with two digits, and the mean to the same place, with at most five.
@@ -66,15 +68,8 @@ def seconds(value: float | None) -> str:
 
 
 def duration(value: float | None) -> str:
-    """A long time: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if value is None:
-        return ""
-    whole = round(value)
-    if whole < 60:
-        return f"{value:.1f} s" if value < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+    """How long something took: ``4.2 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    return "" if value is None else text.duration(value, tenths=True)
 
 
 def memory(value: float | None) -> str:

@@ -29,7 +29,7 @@ def ranks_across_tasks(tables: Tables) -> list[Ranking]:
     """All rankings: the protocol ``paper`` first, and in each protocol the ranking with most values first."""
     styles = tables.accuracy.unique("method", keep="first").select("method", "sampler", "base_model", "weights")
     rows = tables.ranks.join(styles, on="method", how="left", maintain_order="left")
-    grouped = rows.group_by("protocol", "league", maintain_order=True)
+    grouped = rows.group_by("protocol", "ranking", maintain_order=True)
     found = [_ranking(place, part.to_dicts()) for place, (_, part) in enumerate(grouped, start=1)]
     return sorted(found, key=lambda ranking: (ranking.protocol != PROTOCOL, ranking.protocol))
 
@@ -39,7 +39,7 @@ def _ranking(place: int, rows: Sequence[Row]) -> Ranking:
     tasks = rows[0]["tasks"]
     return Ranking(
         protocol=rows[0]["protocol"],
-        is_main=rows[0]["league"] == 1,
+        is_main=rows[0]["ranking"] == 1,
         table=Table(
             id=f"ranks-{place}",
             caption=f"Mean rank over {counted(len(tasks), 'task')}: {listed(tasks, 12)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -259,13 +260,13 @@ def test_a_bundle_that_cannot_be_written_leaves_nothing(
     store, seen = store_of(tmp_path / "store", *OURS), list[bool]()
     collate(store)
 
-    def full(self: Path, target: Path) -> None:
+    def full(source: Path, target: Path) -> None:
         seen.append(target.exists())
         raise OSError(28, "No space left on device")
 
     before = sorted(tmp_path.iterdir())
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(SymbenchError, match=r"cannot be written to .* \(No space left on device\)"):
             export(store, tmp_path / name)
     assert seen == [False] and sorted(tmp_path.iterdir()) == before

@@ -17,7 +17,6 @@ import polars as pl
 import pytest
 
 from harness.bundles import bundle as bundle_module
-from harness.bundles import importing
 from harness.bundles.bundle import MANIFEST, RECORDS, manifest_bytes, manifest_of
 from harness.bundles.exporting import export
 from harness.bundles.importing import checked_bundle, import_bundle
@@ -256,7 +255,7 @@ def test_an_import_that_cannot_be_written_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(importing, "move_folder", full)
+        patch.setattr(os, "replace", full)
         with pytest.raises(SymbenchError, match="No space left on device"):
             import_bundle(store, checked)
     assert sorted(store.root.rglob("*")) == before

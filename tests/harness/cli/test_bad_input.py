@@ -65,16 +65,31 @@ def refused(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 
 STORES = {
-    "file": "is a file, and a store is a folder", "file/store": "file is a file, and a store is a folder",
-    "/dev/null/store": "/dev/null is a file", LONG: "is no path that can be used here", "": "is named by nothing",
-    "~nobody-here/store": "is no path that can be used here", "s3://": "name a folder, or an address such as s3://",
-    "://store": "name a folder, or an address", "http://127.0.0.1:9/store": "name a folder, or an address",
+    "file": "is a file, and a store is a folder",
+    "file/store": "file is a file, and a store is a folder",
+    "/dev/null/store": "/dev/null is a file",
+    LONG: "cannot be used as a path",
+    "": "path of a file or folder is empty",
+    "~nobody-here/store": "cannot be used as a path",
+    "s3://": "name a folder, or an address such as s3://",
+    "://store": "name a folder, or an address",
+    "http://127.0.0.1:9/store": "name a folder, or an address",
     "file://file/store": "is a file, and a store is a folder",
-}  # fmt: skip
+}
 COMMANDS = (
-    ["plan", "mine.yaml"], ["run", "mine.yaml"], ["search", "nbody_egnn"], ["collate"], ["report"], ["status"],
-    ["sync"], ["ui"], ["compare", "gin", "gcn"], ["export", "out.zip"], ["import", "bytes.zip"], ["doctor"],
-)  # fmt: skip
+    ["plan", "mine.yaml"],
+    ["run", "mine.yaml"],
+    ["search", "nbody_egnn"],
+    ["collate"],
+    ["report"],
+    ["status"],
+    ["sync"],
+    ["ui"],
+    ["compare", "gin", "gcn"],
+    ["export", "out.zip"],
+    ["import", "bytes.zip"],
+    ["doctor"],
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
@@ -92,17 +107,25 @@ def test_a_store_that_is_not_there(command: list[str], refused: Callable[..., st
 
 
 PATHS = [
-    (["report", "--store", "full", "--out"], ["file", "file/out", "/dev/null/out", "/proc/out", LONG, "", "s3://b/out"]),
-    (["report", "--store", "full", "--against"], ["file", "nowhere", "folder.yaml", "bytes.zip", "", LONG, "http://x/y"]),
+    (
+        ["report", "--store", "full", "--out"],
+        ["file", "file/out", "/dev/null/out", "/proc/out", LONG, "", "s3://b/out"],
+    ),
+    (
+        ["report", "--store", "full", "--against"],
+        ["file", "nowhere", "folder.yaml", "bytes.zip", "", LONG, "http://x/y"],
+    ),
     (["export", "--store", "full"], ["file", "file/out.zip", "/proc/out.zip", "", LONG, "folder.yaml", "s3://b/x.zip"]),
     (["import", "--store", "full"], ["file", "nowhere.zip", "folder.yaml", "bytes.zip", "", LONG, "s3://b/x.zip"]),
     (["plan"], ["folder.yaml", "bytes.yaml", "nowhere.yaml", "file", "", LONG, "http://x/y.yaml"]),
     (["search"], ["folder.yaml", "bytes.yaml", "nowhere.yaml", "file", "mine.yaml", "", LONG]),
     (["submit", "--store", "/store", "--address", URL], ["folder.yaml", "bytes.yaml", "nowhere", "mine.yaml"]),
-    (["submit", "mine.yaml", "--store", "/store", "--address", URL, "--runtime-env"],
-     ["folder.yaml", "bytes.yaml", "nowhere", "file", ""]),
+    (
+        ["submit", "mine.yaml", "--store", "/store", "--address", URL, "--runtime-env"],
+        ["folder.yaml", "bytes.yaml", "nowhere", "file", ""],
+    ),
     (["submit", "mine.yaml", "--address", URL, "--store"], ["", "relative", "./here"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("words", "paths"), PATHS, ids=lambda value: " ".join(value[:3]))
@@ -148,7 +171,7 @@ def test_a_path_that_is_not_what_is_meant(words: list[str], paths: list[str], re
         (["jobs", "logs", "x", "--follow", "--address", URL], "No Ray dashboard answers"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)  # fmt: skip
+)
 def test_words_that_mean_nothing(words: list[str], sentence: str, refused: Callable[..., str]) -> None:
     assert sentence in refused(*words)
 
@@ -165,9 +188,15 @@ def test_a_cluster_that_cannot_be_joined(words: list[str], refused: Callable[...
 
 
 MLFLOWS = (
-    URL, "http://host:port", "http://", "nonsense://x", "sqlite:///broken.db", "sqlite:///folder.yaml",
-    "sqlite:////proc/x/y.db", "mlruns",
-)  # fmt: skip
+    URL,
+    "http://host:port",
+    "http://",
+    "nonsense://x",
+    "sqlite:///broken.db",
+    "sqlite:///folder.yaml",
+    "sqlite:////proc/x/y.db",
+    "mlruns",
+)
 
 
 @pytest.mark.parametrize("uri", [*MLFLOWS, f"postgresql+psycopg2://{DEAD}/x"])
@@ -208,16 +237,27 @@ def test_records_of_a_newer_symbench_stay_where_they_are(refused: Callable[..., 
 
 
 BROKEN_ACCOUNTS = (
-    [], "text", None, 3, {"started": "soon"}, {"digests": 3}, {"failed": 3},
-    {"progress": {"running": {"x": {}}}}, {"started": "2026-01-01T00:00:00"}, {"progress": {"updated": 3}},
-)  # fmt: skip
+    [],
+    "text",
+    None,
+    3,
+    {"started": "soon"},
+    {"digests": 3},
+    {"failed": 3},
+    {"progress": {"running": {"x": {}}}},
+    {"started": "2026-01-01T00:00:00"},
+    {"progress": {"updated": 3}},
+)
 
 
 @pytest.mark.parametrize("broken", BROKEN_ACCOUNTS, ids=str)
 def test_an_account_of_a_launch_that_is_broken_is_passed_over(
-    broken: object, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    broken: object,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     refused: Callable[..., str],
-) -> None:  # fmt: skip
+) -> None:
     good = {"id": "a", "suite": "good", "started": "2026-01-01T00:00:00+00:00", "status": "running", "digests": ["x"]}
     bad = {**good, "suite": "bad", **broken} if isinstance(broken, dict) else broken
     (folder / "full" / "launches" / "bad.json").write_text(json.dumps(bad))

@@ -7,55 +7,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 import harness
 from harness import registry
 from harness.cli import root
 from harness.errors import SymbenchError
-from harness.execution.progress import LiveProgress, PlainProgress, label, progress_for
-from harness.records.description import describe
-from harness.records.record import Failure, Record
 from harness.records.store import Store
-from harness.spec import Job
-from harness.suites.model import load
+from tests.harness.cli.conftest import SUITE, Call
 
 ROOT = Path(harness.__file__).resolve().parents[1]
-SUITE = """\
-protocol: quick
-seeds: 2
-experiments: [{tasks: [graph8c], methods: [gin, mlp-ga, egnn]}]
-"""
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a suite in it and no store."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.yaml").write_text(SUITE)
-    return tmp_path
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """The console script in this process: exit code, stdout, stderr."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["symbench", *words])
-        with pytest.raises(SystemExit) as ended:
-            root.main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,35 +29,6 @@ def script(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", "harness.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=300)
-
-
-def pretend(outcomes: Sequence[str]) -> Callable[..., None]:
-    """A launch that trains nothing: each job gets the next outcome, and with "nothing" no record."""
-
-    def launch(jobs: Sequence[Job], store: Store, *, progress: Any, **_: Any) -> None:
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            progress.started(job)
-            if outcome == "interrupt":
-                raise KeyboardInterrupt
-            if outcome != "nothing":
-                now = datetime.now(UTC).isoformat()
-                failure = Failure(sentence="It broke.") if outcome == "failed" else None
-                described = describe(job.spec)
-                record = Record(
-                    spec=job.spec, suite=job.suite, status=outcome, description=described, started=now, finished=now,
-                    metrics={} if failure else {described.metric: 1.0}, failure=failure,
-                )  # fmt: skip
-                store.write(record, [])
-                progress.finished(job, outcome, failure.sentence if failure else None)
-
-    return launch
-
-
-@pytest.fixture
-def launching(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    from harness.execution import launch
-
-    return lambda *outcomes: monkeypatch.setattr(launch, "launch", pretend(outcomes))
 
 
 # What is registered
@@ -129,72 +66,13 @@ def test_one_line_each(call: Call, command: str) -> None:
     if command == "tasks":
         assert "\npcqm_contact: Of equal scores half count as higher; officially a sort ranks" in deviations
     else:
-        assert deviations.count("frame: A frame of S_n sorts nodes by their signature in descending order") == 1
+        assert deviations.count("\nfa: A frame of S_n sorts nodes by their signature in descending order") == 1
     for line, card in zip(lines, known.values(), strict=True):
         assert line.endswith(card.source)
         if command == "tasks":
             assert card.group_name(card.params) in line and card.metric in line
         else:
             assert card.kind in line
-
-
-# Plans
-
-
-def test_plan_names_runs_and_misfits(folder: Path, call: Call) -> None:
-    code, out, _ = call("plan", "mine.yaml")
-    lines = out.splitlines()
-    assert code == 0
-    assert any(line.split()[:5] == ["graph8c", "gin", "quick", "2", "0"] for line in lines)
-    assert "does not fit: graph8c x egnn: egnn needs points, which" in out
-    assert lines[-1].startswith("mine: 4 runs, 0 have a record, 4 to do")
-    assert not (folder / "results").exists()
-
-
-def test_plan_for_machines(folder: Path, call: Call, launching: Callable[..., None]) -> None:
-    launching("succeeded", "failed", "nothing", "succeeded")
-    assert call("run", "mine.yaml")[0] == 1
-    plan = json.loads(call("plan", "mine.yaml", "--json")[1])
-    jobs = load("mine.yaml").expand().jobs
-    assert [run["digest"] for run in plan["runs"]] == [job.spec.digest for job in jobs]
-    assert [run["state"] for run in plan["runs"]] == ["done", "failed", "new", "done"]
-    assert {name: plan[name] for name in ("suite", "total", "done", "failed", "todo")} == {
-        "suite": "mine", "total": 4, "done": 2, "failed": 1, "todo": 2,
-    }  # fmt: skip
-    assert [(pair["task"], pair["method"]) for pair in plan["misfits"]] == [("graph8c", "egnn")]
-
-
-def test_runs_with_other_settings_have_their_own_line(folder: Path, call: Call) -> None:
-    (folder / "mine.yaml").write_text(
-        "protocol: quick\nexperiments: [{tasks: nbody, methods: egnn, grid: {task_params.nodes: [5, 8]}}]\n"
-    )
-    lines = call("plan", "mine.yaml")[1].splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["nbody", "nbody(nodes=8)"]
-
-
-def test_lines_of_one_pair_are_told_apart_by_what_differs(folder: Path, call: Call) -> None:
-    grid = "grid: {settings.lr: [0.001, 0.01], task_params.nodes: [5, 8]}"
-    (folder / "mine.yaml").write_text(
-        f"protocol: quick\nseeds: 2\nexperiments: [{{tasks: nbody, methods: egnn, {grid}}}]\n"
-    )
-    lines = [line.split() for line in call("plan", "mine.yaml")[1].splitlines()[1:-1]]
-    assert [(line[0], line[3], line[6]) for line in lines] == [
-        ("nbody", "2", "lr=0.001"), ("nbody", "2", "lr=0.01"),
-        ("nbody(nodes=8)", "2", "lr=0.001"), ("nbody(nodes=8)", "2", "lr=0.01"),
-    ]  # fmt: skip
-
-
-def test_no_time_is_told_without_a_record(folder: Path, call: Call) -> None:
-    said = call("plan", "mine.yaml", "--cost")[1].splitlines()[-1]
-    assert said.startswith("unknown time on one worker") and said.endswith("4 without any record to go by")
-
-
-def test_a_suite_of_misfits_is_planned_and_not_run(folder: Path, call: Call) -> None:
-    (folder / "mine.yaml").write_text("protocol: quick\nexperiments: [{tasks: graph8c, methods: egnn}]\n")
-    assert call("plan", "mine.yaml")[0] == 0
-    code, out, err = call("run", "mine.yaml")
-    assert (code, out) == (2, "") and len(err.splitlines()) == 1
-    assert err.startswith("mine: no pair fits, so there is nothing to run (graph8c x egnn: egnn needs points, which")
 
 
 # Launches
@@ -337,73 +215,13 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
 
 def test_planning_imports_neither_torch_nor_ray() -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom harness.suites import model, plan\n"
+        "import sys\nfrom pathlib import Path\nfrom harness.suites import loading, plan\n"
         "from harness.records import store\n"
-        "plan.plan(model.load('quick'), None)\n"
+        "plan.plan(loading.load('quick'), None)\n"
         "print([name for name in ('torch', 'ray', 'mlflow', 'polars', 'plotly') if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
-
-
-# Progress
-
-
-@pytest.fixture
-def jobs(folder: Path) -> list[Job]:
-    return load("mine.yaml").expand().jobs
-
-
-def watch(progress: Any, jobs: Sequence[Job]) -> None:
-    progress.begin(len(jobs), 7)
-    for index, job in enumerate(jobs):
-        progress.started(job)
-        progress.finished(job, "failed" if index == 1 else "succeeded", "It broke." if index == 1 else None)
-    progress.note("[bold]as it is[/bold]")
-    progress.end()
-
-
-def test_plain_progress_is_whole_lines(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
-    watch(PlainProgress(Console(width=20), seconds=0), jobs)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "4 runs to do, 7 have a record already"
-    assert f"failed: {label(jobs[1])}: It broke." in lines
-    counts = [line for line in lines if "running" in line]
-    assert [line.split(" done")[0] for line in counts] == ["1/4", "2/4", "3/4", "4/4"]
-    assert counts[-1] == "4/4 done, 0 running, 1 failed, about 0 s left"
-    assert lines[-1] == "[bold]as it is[/bold]"
-
-
-def test_a_run_that_takes_the_place_of_another_counts_as_running(
-    jobs: list[Job], capsys: pytest.CaptureFixture[str]
-) -> None:
-    progress = PlainProgress(Console(width=80), seconds=0)
-    progress.begin(len(jobs), 0)
-    for job in jobs[:2]:
-        progress.started(job)
-    for ending, starting in zip(jobs[:2], jobs[2:], strict=True):
-        progress.finished(ending, "succeeded", None)
-        progress.started(starting)
-    for job in jobs[2:]:
-        progress.finished(job, "succeeded", None)
-    counts = [line.partition(", 0 failed")[0] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert counts == ["1/4 done, 2 running", "2/4 done, 2 running", "3/4 done, 1 running", "4/4 done, 0 running"]
-
-
-def test_plain_progress_is_not_chatty(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
-    watch(PlainProgress(Console(), seconds=3600), jobs)
-    assert sum("running" in line for line in capsys.readouterr().out.splitlines()) == 1
-
-
-def test_live_progress_shows_counts_and_failures(jobs: list[Job], capsys: pytest.CaptureFixture[str]) -> None:
-    console = Console(force_terminal=True, width=120)
-    progress = progress_for(console)
-    assert isinstance(progress, LiveProgress)
-    watch(progress, jobs)
-    shown = capsys.readouterr().out
-    assert "4/4 done, 0 running, 1 failed" in shown
-    assert f"failed: {label(jobs[1])}: It broke." in shown
-    assert shown.count("It broke.") == 1
 
 
 # The whole way

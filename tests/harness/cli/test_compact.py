@@ -12,7 +12,7 @@ from harness.errors import SymbenchError
 from harness.execution import launch
 from harness.records import compaction
 from harness.records.store import Store
-from tests.harness.cli.test_command_line import SUITE, pretend
+from tests.harness.cli.conftest import SUITE, pretend
 from tests.harness.synthetic import make_record
 
 

@@ -176,12 +176,16 @@ def test_tables_carry_the_study() -> None:
     """Training with another k is another setting, named in its own column; failed runs and missing numbers are null."""
     records = [
         make_record(
-            method="gnn-ga", seed=seed, value=0.5, variance=2.0, samples=(1, 10, 100, 1000),
+            method="gnn-ga",
+            seed=seed,
+            value=0.5,
+            variance=2.0,
+            samples=(1, 10, 100, 1000),
             settings={"train_samples": k},
         )
         for k in (1, 5)
         for seed in (0, 1)
-    ]  # fmt: skip
+    ]
     alone = make_record(method="gnn-fa", samples=(1, 10))
     failed = [make_record(method="gnn-ps", seed=seed, error="It broke.") for seed in (0, 1)]
     found = collated(*records, alone, make_record(method="egnn", value=None), *failed).sample_complexity

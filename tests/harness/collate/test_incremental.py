@@ -247,13 +247,13 @@ def test_tables_are_replaced_whole_and_the_cache_is_the_last_of_them(
     out = store.root.parent / "tables"
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     written: list[str] = []
-    move, csv = Path.replace, pl.DataFrame.write_csv
+    move, csv = os.replace, pl.DataFrame.write_csv
 
-    def noted(self: Path, target: Path) -> Path:
+    def noted(source: Path, target: Path) -> None:
         written.append(target.name)
-        return move(self, target)
+        move(source, target)
 
-    monkeypatch.setattr(Path, "replace", noted)
+    monkeypatch.setattr(os, "replace", noted)
     write(store.root, make_record(seed=1))
     collate(store)
     assert len(written) == 14 and written[-1] == "runs.parquet"
@@ -280,18 +280,23 @@ def test_a_table_that_was_deleted_is_written_again(store: Store) -> None:
         assert (store.root.parent / "tables" / name).is_file()
 
 
-def test_a_record_that_is_replaced_while_it_is_read_is_none_that_is_damaged(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+def vanishing(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file goes between the scan that finds it and the read."""
     read = Path.read_bytes
 
     def gone(path: Path) -> bytes:
-        if path == second:
+        if path == record:
             path.unlink(missing_ok=True)
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", gone)
+
+
+def test_a_record_that_is_replaced_while_it_is_read_is_none_that_is_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
+    vanishing(second, monkeypatch)
     tables = collate(store)
     assert (tables.runs["seed"].to_list(), tables.left_out) == ([0], ())
 
@@ -343,14 +348,7 @@ def test_what_goes_while_it_is_read_again_leaves_every_table(store: Store, monke
     _first, second = write(store.root, make_record(seed=0), make_record(seed=1))
     collate(store)
     second.write_text(second.read_text() + " ")
-    read = Path.read_bytes
-
-    def gone(path: Path) -> bytes:
-        if path == second:
-            path.unlink(missing_ok=True)
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", gone)
+    vanishing(second, monkeypatch)
     tables = collate(store)
     assert (tables.runs["seed"].to_list(), tables.accuracy["seeds"].to_list()) == ([0], [1])
     assert pl.read_parquet(store.root.parent / "tables" / "accuracy.parquet")["seeds"].to_list() == [1]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from harness.collate import Tables, collate
-from harness.collate.ranks import leagues
+from harness.collate.ranks import rankings
 from harness.records.record import Record
 from harness.records.store import Store
 from tests.harness.synthetic import make_record, renamed, write
@@ -114,9 +114,9 @@ def test_one_seed_says_nothing_of_others(collated: Collated) -> None:
 def test_a_method_that_misses_a_task_is_not_compared_there_and_named(collated: Collated) -> None:
     both = runs_of("x", {"a": 1, "b": 2, "c": 3}) + runs_of("y", {"a": 1, "b": 2, "c": 3})
     table = collated(*both, *runs_of("x", {"late": 0})).ranks
-    first = table.filter(pl.col("league") == 1)
+    first = table.filter(pl.col("ranking") == 1)
     assert first.filter(pl.col("rank").is_null()).select("method", "missing").rows() == [("late", ["y"])]
-    second = table.filter(pl.col("league") == 2)
+    second = table.filter(pl.col("ranking") == 2)
     assert second["tasks"].to_list() == [["x"]] * 4
     assert second["method"][0] == "late"
 
@@ -164,29 +164,29 @@ def test_scores_count_on_moved_inputs_too(collated: Collated) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.frozensets(st.sampled_from("wxyz"))))
-def test_leagues_compare_only_what_is_shared_and_leave_nobody_out(ran: Mapping[str, frozenset[str]]) -> None:
-    found = leagues({(name, None): tasks for name, tasks in ran.items()})
-    for league in found:
-        assert len(league.methods) > 1 and league.tasks
-        assert {name for name, _ in league.methods} == {name for name in ran if ran[name] >= {*league.tasks}}
+def test_rankings_compare_only_what_is_shared_and_leave_nobody_out(ran: Mapping[str, frozenset[str]]) -> None:
+    found = rankings({(name, None): tasks for name, tasks in ran.items()})
+    for ranking in found:
+        assert len(ranking.methods) > 1 and ranking.tasks
+        assert {name for name, _ in ranking.methods} == {name for name in ran if ran[name] >= {*ranking.tasks}}
     met = {name for one, other in itertools.permutations(ran, 2) if ran[one] & ran[other] for name in (one, other)}
-    assert {name for league in found for name, _ in league.methods} == met
+    assert {name for ranking in found for name, _ in ranking.methods} == met
 
 
 def test_several_settings_are_no_missing_value(collated: Collated) -> None:
     tuned = [run(task, "a", 0, lr, settings={"lr": lr}) for task in "xy" for lr in (0.1, 0.2)]
     others = runs_of("x", {"b": 2, "c": 3}) + runs_of("y", {"b": 2, "c": 3})
     late = runs_of("x", {"late": 0.0})
-    rows = {r["method"]: r for r in collated(*tuned, *others, *late).ranks.filter(league=1).iter_rows(named=True)}
+    rows = {r["method"]: r for r in collated(*tuned, *others, *late).ranks.filter(ranking=1).iter_rows(named=True)}
     assert (rows["a"]["missing"], rows["a"]["several"]) == ([], ["x", "y"])
     assert (rows["late"]["missing"], rows["late"]["several"]) == (["y"], [])
 
 
-def test_the_first_league_has_the_most_values(collated: Collated) -> None:
+def test_the_first_ranking_has_the_most_values(collated: Collated) -> None:
     """Six methods on two tasks are more than two methods on three."""
     many = [record for task in "xy" for record in runs_of(task, dict.fromkeys("abcdef", 1.0), seeds=1)]
     few = runs_of("z", {"a": 1.0, "b": 2.0}, seeds=1)
-    table = collated(*many, *few).ranks.filter(league=1)
+    table = collated(*many, *few).ranks.filter(ranking=1)
     assert table["tasks"].to_list()[0] == ["x", "y"] and table["rank"].count() == 6
 
 
@@ -194,21 +194,24 @@ def test_imported_runs_of_a_method_are_a_method_of_their_own(collated: Collated,
     write(tmp_path / "store" / "imported" / "lab-1", *runs_of("x", {"a": 5.0, "b": 6.0}))
     rows = collated(*runs_of("x", {"a": 1.0, "b": 2.0})).ranks
     assert rows.select("method", "source", "rank", "several").rows() == [
-        ("a", None, 1, []), ("b", None, 2, []), ("a", "lab-1", 3, []), ("b", "lab-1", 4, []),
-    ]  # fmt: skip
+        ("a", None, 1, []),
+        ("b", None, 2, []),
+        ("a", "lab-1", 3, []),
+        ("b", "lab-1", 4, []),
+    ]
 
 
 @pytest.mark.parametrize("tasks", list(itertools.permutations("wxyz", 2)), ids="".join)
-def test_of_leagues_with_as_many_values_that_of_the_first_task_comes_first(tasks: tuple[str, str]) -> None:
+def test_of_rankings_with_as_many_values_that_of_the_first_task_comes_first(tasks: tuple[str, str]) -> None:
     ran = {(name, None): frozenset(tasks[place // 2]) for place, name in enumerate("abcd")}
-    assert [league.tasks for league in leagues(ran)] == [(task,) for task in sorted(tasks)]
+    assert [ranking.tasks for ranking in rankings(ran)] == [(task,) for task in sorted(tasks)]
 
 
-def test_failures_of_a_method_outside_are_those_on_the_tasks_of_the_league(collated: Collated) -> None:
+def test_failures_of_a_method_outside_are_those_on_the_tasks_of_the_ranking(collated: Collated) -> None:
     both = [record for task in "xy" for record in runs_of(task, {"a": 1.0, "b": 2.0}, seeds=2)]
     failed = [run(task, "c", seed, None, error="It broke.") for task, n in (("x", 1), ("y", 2)) for seed in range(n)]
     elsewhere = [run("z", "c", 0, None, error="It broke."), *runs_of("x", {"c": 3.0}, seeds=2)[1:]]
-    rows = collated(*both, *failed, *elsewhere).ranks.filter(league=1, method="c")
+    rows = collated(*both, *failed, *elsewhere).ranks.filter(ranking=1, method="c")
     assert rows.select("rank", "seeds", "failed", "missing").rows() == [(None, None, 3, ["y"])]
 
 
@@ -217,7 +220,7 @@ def test_runs_that_gave_no_value_are_none_that_failed(collated: Collated) -> Non
     assert table.select("method", "seeds", "failed").rows() == [("a", 2, 0), ("b", 2, 0)]
 
 
-def test_a_league_stands_by_rank_and_equal_ranks_by_name_and_source(collated: Collated, tmp_path: Path) -> None:
+def test_a_ranking_stands_by_rank_and_equal_ranks_by_name_and_source(collated: Collated, tmp_path: Path) -> None:
     write(tmp_path / "store" / "imported" / "lab-1", *runs_of("x", {"a": 1.0, "d": 0.5}, seeds=1))
     rows = collated(*runs_of("x", {"c": 1.0, "b": 1.0, "a": 1.0}, seeds=1, spread=0)).ranks
     assert rows.select("method", "source").rows()[0] == ("d", "lab-1")

@@ -14,26 +14,48 @@ from tests.harness.collate.test_statistics import variance_points
 from tests.harness.synthetic import make_record
 
 TEXTS = {
-    "digest": "digest", "suite": "suite", "started": "started", "finished": "finished",
-    "task": "spec.task", "task_version": "spec.task_version", "method": "spec.method",
-    "method_version": "spec.method_version", "protocol": "spec.protocol", "variant": "description.variant",
-    "group": "description.group", "size_name": "description.size_name", "kind": "description.kind",
-    "base_model": "description.base_model", "weights": "description.weights", "sampler": "description.sampler",
-    "metric": "description.metric", "control_name": "description.control", "host": "provenance.host",
-    "git_commit": "provenance.git_commit", "symbench_version": "provenance.symbench_version",
-    "error": "failure.sentence", "traceback": "failure.traceback",
-}  # fmt: skip
+    "digest": "digest",
+    "suite": "suite",
+    "started": "started",
+    "finished": "finished",
+    "task": "spec.task",
+    "task_version": "spec.task_version",
+    "method": "spec.method",
+    "method_version": "spec.method_version",
+    "protocol": "spec.protocol",
+    "variant": "description.variant",
+    "group": "description.group",
+    "size_name": "description.size_name",
+    "kind": "description.kind",
+    "base_model": "description.base_model",
+    "weights": "description.weights",
+    "sampler": "description.sampler",
+    "metric": "description.metric",
+    "control_name": "description.control",
+    "host": "provenance.host",
+    "git_commit": "provenance.git_commit",
+    "symbench_version": "provenance.symbench_version",
+    "error": "failure.sentence",
+    "traceback": "failure.traceback",
+}
 WHOLE = {
-    "size": "description.size", "seed": "spec.seed", "train_samples": "spec.settings.train_samples",
-    "test_samples": "spec.settings.test_samples", "parameters": "cost.parameters",
-    "peak_memory_bytes": "cost.peak_memory_bytes", "train_peak_memory_bytes": "cost.train_peak_memory_bytes",
-}  # fmt: skip
+    "size": "description.size",
+    "seed": "spec.seed",
+    "train_samples": "spec.settings.train_samples",
+    "test_samples": "spec.settings.test_samples",
+    "parameters": "cost.parameters",
+    "peak_memory_bytes": "cost.peak_memory_bytes",
+    "train_peak_memory_bytes": "cost.train_peak_memory_bytes",
+}
 NUMBERS = {
-    "train_seconds": "cost.train_seconds", "flops_per_example": "cost.flops_per_example",
+    "train_seconds": "cost.train_seconds",
+    "flops_per_example": "cost.flops_per_example",
     "seconds_per_example": "cost.seconds_per_example",
-    "train_examples_per_second": "cost.train_examples_per_second", "wall_seconds": "provenance.wall_seconds",
-    "value": "metrics.of description metric", "control": "metrics.of description control",
-}  # fmt: skip
+    "train_examples_per_second": "cost.train_examples_per_second",
+    "wall_seconds": "provenance.wall_seconds",
+    "value": "metrics.of description metric",
+    "control": "metrics.of description control",
+}
 CURVE = ("value", "value_error", "variance", "equivariance")
 VARIANCE = ("output_variance", "loss_mean", "loss_variance")
 
@@ -69,8 +91,12 @@ def test_every_column_holds_what_its_place_in_the_record_says() -> None:
         put(values, place, expected[name])
     row = read(values)
     assert {name: row[name] for name in expected} == expected
-    for name, part in (("task_params", values["spec"]["task_params"]), ("notes", values["notes"]),
-                       ("provenance", values["provenance"]), ("metrics", values["metrics"])):  # fmt: skip
+    for name, part in (
+        ("task_params", values["spec"]["task_params"]),
+        ("notes", values["notes"]),
+        ("provenance", values["provenance"]),
+        ("metrics", values["metrics"]),
+    ):
         assert json.loads(row[name]) == part
     assert {**json.loads(row["spec_json"]), "seed": row["seed"]} == values["spec"]
     for name in ("curve", "output_variance"):

@@ -23,7 +23,7 @@ LAWS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
     "200 examples, near 1": lambda chance, shape: chance.binomial(200, 0.995, size=shape) / 200,
     "10 examples": lambda chance, shape: chance.binomial(10, 0.5, size=shape) / 10,
     "one of two": lambda chance, shape: chance.integers(2, size=shape).astype(float),
-}  # fmt: skip
+}
 
 
 def of_one_task(scores: Array) -> Standings:

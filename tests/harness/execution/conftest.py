@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.spec import Job, Resources, RunSpec
-from tasks.protocol import Protocol
+from harness.spec import Job, Resources
+from tests.harness.records.plain_records import spec
 
 EXECUTORS = Path(__file__).parent
 
 
 def make_job(act: str = "nothing", seed: int = 0, *, resources: Resources | None = None, **options: Any) -> Job:
-    spec = RunSpec(
-        task="graph8c",
-        task_version="1",
-        method="gin",
-        method_version="1",
-        sampler={"act": act, **options},
-        seed=seed,
-        protocol="quick",
-        settings=Protocol(),
-    )
-    return Job(spec=spec, suite="tests", resources=resources or Resources())
+    run = replace(spec(seed), sampler={"act": act, **options})
+    return Job(spec=run, suite="tests", resources=resources or Resources())
 
 
 class Watcher:

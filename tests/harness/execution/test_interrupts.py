@@ -118,7 +118,7 @@ def test_the_pages_end_with_the_code_of_their_signal(pages: subprocess.Popen[str
     assert family
     pages.terminate()
     out, err = pages.communicate(timeout=30)
-    assert (pages.returncode, out, err) == (143, "MLflow's pages have ended.\n", "")
+    assert (pages.returncode, out, err) == (143, "The MLflow server has ended.\n", "")
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
@@ -230,7 +230,7 @@ def ended(number: signal.Signals) -> Callable[..., Any]:
         (["run", "quick"], "harness.execution.launch.launch"),
         (["run", "quick"], "harness.suites.plan.plan"),
         (["search", "nbody_egnn"], "harness.search.searching.run_search"),
-        (["search", "nbody_egnn"], "harness.search.model.load"),
+        (["search", "nbody_egnn"], "harness.search.loading.load"),
         (["jobs", "--address", SERVER, "logs", "x", "--follow"], "harness.execution.jobs.JobServer.follow"),
         (["status"], "harness.execution.status.watch"),
         (["check", "gin", "--task", "graph8c"], "harness.verification.verdicts.subject"),
@@ -258,7 +258,7 @@ def test_every_command_ends_alike(
     said = capsys.readouterr()
     lines = [line for line in (said.out + said.err).splitlines() if "Interrupted" in line or "goes on" in line]
     if words == ["ui"]:
-        assert said.out.endswith("MLflow's pages have ended.\n")
+        assert said.out.endswith("The MLflow server has ended.\n")
         assert left.value.code == (code if code != 130 else 0)  # Ctrl-C is how one leaves them
     else:
         assert left.value.code == code

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from harness.execution import progress as progress_module
-from harness.execution.progress import LiveProgress, PlainProgress, duration, label, progress_for
+from harness.execution.progress import LiveProgress, PlainProgress, progress_for
 from harness.spec import Job
+from harness.suites.labels import label
 from tests.harness.synthetic import make_record
 
 
@@ -82,24 +83,6 @@ def test_before_anything_ended_nothing_is_said_of_the_time_left() -> None:
     counts.begin(3)
     counts.start(job(0))
     assert counts.text() == "0/3 done, 1 running, 0 failed, time left unknown"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min 00 s"),
-        (187, "3 min 07 s"),
-        (3599.6, "1 h 00 min"),
-        (3599.7, "1 h 00 min"),
-        (7380, "2 h 03 min"),
-        (7500, "2 h 05 min"),
-    ],
-)
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 @pytest.mark.parametrize("terminal", [True, False])

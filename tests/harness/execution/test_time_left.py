@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.execution import progress
-from harness.execution.progress import PlainProgress, duration
+from harness.execution.progress import PlainProgress
 from harness.spec import Job
+from harness.utils.text import duration
 from tests.harness.execution.conftest import make_job
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from harness.records import lease, remote
+from harness.records import compaction, lease, remote
 from harness.records.opening import open_store
 from harness.records.remote import RemoteStore
 from tests.object_store import serving
@@ -104,3 +104,9 @@ class Broken:
             return whole(*words, **options)
 
         return call
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of three records."""
+    monkeypatch.setattr(compaction, "SEGMENT_RECORDS", 3)

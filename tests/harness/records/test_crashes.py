@@ -115,8 +115,13 @@ def test_a_record_is_on_disk_after_its_history_and_before_write_returns(
     end = "" if record is GOOD else ".failed"
     history, body = f"histories/{DIGEST}{end}.parquet", f"records/{DIGEST}{end}.json"
     assert disk.events == [
-        f"sync {history}*", f"sync {body}*", f"move {history}", "sync histories", f"move {body}", "sync records",
-    ]  # fmt: skip
+        f"sync {history}*",
+        f"sync {body}*",
+        f"move {history}",
+        "sync histories",
+        f"move {body}",
+        "sync records",
+    ]
     assert disk.unsafe() == []
 
 
@@ -127,8 +132,10 @@ def test_a_new_store_and_the_account_of_a_launch_are_on_disk(tmp_path: Path, mon
     del disk.events[:]
     store.write_launch("one", {"status": "running"})
     assert disk.events == [
-        "sync a/store/launches/one.json*", "move a/store/launches/one.json", "sync a/store/launches",
-    ]  # fmt: skip
+        "sync a/store/launches/one.json*",
+        "move a/store/launches/one.json",
+        "sync a/store/launches",
+    ]
 
 
 def test_a_mark_is_on_disk_before_the_record_that_it_stands_for(

@@ -21,7 +21,7 @@ from harness.records.store import Store
 from harness.registry import resolve
 from harness.spec import Job, RunSpec
 from harness.suites import plan
-from harness.suites.model import load
+from harness.suites.loading import load
 from tests.distributions import CARDS, both, found_in, put
 
 HERE = CARDS.replace("NAME", "other")
@@ -115,11 +115,17 @@ def recorded(store: Store, spec: RunSpec, change: Callable[[dict[str, Any]], Non
     description = describe(spec)
     store.write(
         Record(
-            spec=spec, suite="s", status="succeeded", description=description, started="2026-01-01T00:00:00+00:00",
-            finished="2026-01-01T00:00:01+00:00", metrics={description.metric: 1.0}, provenance=said,
+            spec=spec,
+            suite="s",
+            status="succeeded",
+            description=description,
+            started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:00:01+00:00",
+            metrics={description.metric: 1.0},
+            provenance=said,
         ),
         [],
-    )  # fmt: skip
+    )
 
 
 def test_a_plan_says_which_records_other_code_made(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:

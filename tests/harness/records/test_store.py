@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
 from collections.abc import Callable
@@ -18,58 +17,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from harness.errors import SymbenchError
-from harness.records.history import HistoryRow
-from harness.records.opening import existing_store, open_store
-from harness.records.record import Description, Failure, Record
+from harness.records.record import Failure, Record
 from harness.records.store import Store
-from harness.spec import RunSpec
-from harness.training.results import CurvePoint, VariancePoint
-from tasks.protocol import Protocol
-
-ROWS = [HistoryRow(0, "loss", 1.5, 0.1), HistoryRow(1, "loss", float("nan"), 0.2)]
-DESCRIPTION = Description(
-    group="S_n",
-    metric="accuracy",
-    direction="max",
-    kind="equivariant",
-    base_model="gin",
-    sampler=None,
-    control="accuracy_transformed",
-)
-
-
-def spec(seed: int = 0) -> RunSpec:
-    return RunSpec(
-        task="graph8c",
-        task_version="1",
-        method="gin",
-        method_version="1",
-        seed=seed,
-        protocol="quick",
-        settings=Protocol(),
-    )
-
-
-def succeeded(seed: int = 0, value: float = 0.5) -> Record:
-    return Record(
-        spec=spec(seed), suite="s", status="succeeded", description=DESCRIPTION, started="a", finished="b",
-        metrics={"accuracy": value}, provenance={"host": "h"},
-    )  # fmt: skip
-
-
-def failed(seed: int = 0) -> Record:
-    return replace(
-        succeeded(seed), status="failed", metrics={}, failure=Failure(sentence="It {broke.", traceback="{{{")
-    )
-
-
-def path_of(store: Store, record: Record) -> Path:
-    return store.record_path(record.digest, record.status)
+from tests.harness.records.plain_records import ROWS, failed, path_of, spec, succeeded
 
 
 def test_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -287,20 +239,21 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records_only(
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        sys.path.insert(0, str(Path(sys.argv[1]).parent))
-        import test_store as t
-        store = t.Store(Path(sys.argv[2]))
+        from harness.records.store import Store
+        from tests.harness.records.plain_records import ROWS, succeeded
+        store = Store(Path(sys.argv[1]))
         print("go", flush=True)
         for round in range(10**6):
-            store.write(t.succeeded(seed=round % 7, value=round), t.ROWS * 500)
+            store.write(succeeded(seed=round % 7, value=round), ROWS * 500)
     """)
     root = Path(__file__).parents[3]
     store = Store(tmp_path)
     for delay in (0.1, 0.2, 0.4):
         writer = subprocess.Popen(
-            [sys.executable, "-c", script, __file__, str(tmp_path)],
-            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)},
-        )  # fmt: skip
+            [sys.executable, "-c", script, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(root)},
+        )
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"go\n"
         began = time.monotonic()
@@ -334,83 +287,6 @@ def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> Non
     assert store.statuses() == {spec().digest: "succeeded"}
 
 
-def test_a_second_launch_is_told_who_holds_the_store(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.lock():
-        code = textwrap.dedent("""
-            import sys; from pathlib import Path; from harness.records.store import Store
-            with Store(Path(sys.argv[1])).lock(): pass
-        """)
-        root = Path(__file__).parents[3]
-        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
-        assert other.returncode == 1
-        assert f"SymbenchError: Another launch (pid {os.getpid()} on " in other.stderr
-        assert f"is using the store {tmp_path}" in other.stderr
-        with pytest.raises(SymbenchError, match="Another launch"), Store(tmp_path).lock():
-            pass
-    with Store(tmp_path).lock():
-        pass
-
-
-def test_a_killed_holder_leaves_the_store_free(tmp_path: Path) -> None:
-    code = textwrap.dedent("""
-        import sys, time; from pathlib import Path; from harness.records.store import Store
-        with Store(Path(sys.argv[1])).lock():
-            print("held", flush=True); time.sleep(60)
-    """)
-    root = Path(__file__).parents[3]
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=root, stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(SymbenchError, match=f"pid {holder.pid}"), Store(tmp_path).lock():
-        pass
-    holder.kill()
-    holder.wait()
-    holder.stdout.close()
-    with Store(tmp_path).lock():
-        pass
-
-
-@pytest.mark.parametrize("spelling", ["link", "link/", "other/../store", "store/../link", "./store"])
-def test_however_it_is_spelled_it_is_one_store_with_one_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
-) -> None:
-    store = Store(tmp_path / "store")
-    (tmp_path / "link").symlink_to("store")
-    (tmp_path / "other").mkdir()
-    for other in (Store(tmp_path / spelling), open_store(f"file://{tmp_path}/{spelling}")):
-        assert other.root == store.root and other.mlflow_uri == store.mlflow_uri
-        with store.lock(), pytest.raises(SymbenchError, match=f"Another launch .*{os.getpid()}"), other.lock():
-            pass
-    monkeypatch.chdir(tmp_path / "other")
-    assert Store(Path("..") / "store").root == store.root
-    monkeypatch.setenv("HOME", str(tmp_path))
-    found = existing_store("~/link")
-    assert found is not None and found.root == store.root
-
-
-def test_other_machines_open_a_store_as_it_was_given(tmp_path: Path) -> None:
-    """A link may lead elsewhere on them."""
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to("real")
-    assert Store(tmp_path / "link" / "store").address == str(tmp_path / "link" / "store")
-
-
-def test_links_in_a_circle_are_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    with pytest.raises(SymbenchError, match=r"choose another --store\.$"):
-        Store(tmp_path / "a" / "store")
-
-
-def test_what_the_lock_leaves_says_nothing_of_a_holder(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    with store.lock():
-        assert json.loads((tmp_path / "launch.holder.json").read_text())["pid"] == os.getpid()
-        store.check_lock()
-    assert not (tmp_path / "launch.holder.json").exists()
-
-
 def test_mlflow_lives_beside_the_records_unless_the_environment_says_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,112 +294,6 @@ def test_mlflow_lives_beside_the_records_unless_the_environment_says_otherwise(
     assert Store(Path("store")).mlflow_uri == f"sqlite:///{tmp_path}/store/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:5000")
     assert Store(Path("store")).mlflow_uri == "http://there:5000"
-
-
-class StoreMachine(RuleBasedStateMachine):
-    """Any order of writes and damage: a succeeded record is there, as written, until its own file is damaged."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.store = Store(Path(self.folder.name))
-        self.good: dict[int, Record] = {}
-        self.bad: dict[int, Record] = {}
-
-    @rule(seed=st.integers(0, 2), value=st.floats(allow_nan=False, allow_infinity=False))
-    def succeed(self, seed: int, value: float) -> None:
-        self.good[seed] = succeeded(seed, value)
-        self.bad.pop(seed, None)
-        self.store.write(self.good[seed], ROWS)
-
-    @rule(seed=st.integers(0, 2))
-    def fail(self, seed: int) -> None:
-        self.store.write(failed(seed), ROWS[:1])
-        if seed not in self.good:
-            self.bad[seed] = failed(seed)
-
-    @precondition(lambda self: self.good or self.bad)
-    @rule(data=st.data())
-    def damage(self, data: st.DataObject) -> None:
-        seed = data.draw(st.sampled_from(sorted({*self.good, *self.bad})))
-        path = path_of(self.store, self.good.pop(seed, None) or self.bad.pop(seed))
-        body = path.read_bytes()
-        path.write_bytes(body[: data.draw(st.integers(0, len(body) - 3))])
-
-    @rule()
-    def leave_a_half_written_file(self) -> None:
-        (self.store.root / "records" / f".{spec().digest}.json.x.tmp").write_text('{"schema"')
-
-    @invariant()
-    def the_store_agrees(self) -> None:
-        expected = {**{seed: "failed" for seed in self.bad}, **{seed: "succeeded" for seed in self.good}}
-        assert self.store.statuses() == {spec(seed).digest: status for seed, status in expected.items()}
-        for seed, record in {**self.bad, **self.good}.items():
-            assert self.store.read(spec(seed).digest) == record
-            assert self.store.history(spec(seed).digest).height == (2 if seed in self.good else 1)
-
-    def teardown(self) -> None:
-        self.folder.cleanup()
-
-
-TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(
-    max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-params = st.dictionaries(st.text(max_size=5), json_values, max_size=3)
-measured = st.dictionaries(st.text(max_size=5), finite, max_size=3)
-points = st.builds(CurvePoint, samples=st.integers(1, 64), value=finite, value_error=finite, variance=finite)
-variances = st.builds(
-    VariancePoint, stage=st.sampled_from(["initialised", "trained"]), samples=st.integers(1, 200),
-    repeats=st.integers(1, 100), output_variance=finite, loss_mean=finite, loss_variance=finite,
-)  # fmt: skip
-records = st.builds(
-    Record,
-    spec=st.builds(
-        RunSpec, task=st.text(), task_version=st.text(), task_params=params, method=st.text(), method_version=st.text(),
-        base=params, sampler=params, seed=st.integers(0, 2**31), protocol=st.text(),
-        settings=st.builds(Protocol, epochs=st.integers(0, 9), curve_samples=st.tuples(st.integers(1, 64))),
-    ),
-    suite=st.text(),
-    status=st.sampled_from(["succeeded", "failed"]),
-    description=st.just(DESCRIPTION),
-    started=st.text(),
-    finished=st.text(),
-    metrics=measured,
-    curve=st.lists(points, max_size=3).map(tuple),
-    output_variance=st.lists(variances, max_size=3).map(tuple),
-    cost=measured,
-    notes=st.lists(st.text(), max_size=2).map(tuple),
-    provenance=params,
-    failure=st.none() | st.builds(Failure, sentence=st.text(), traceback=st.text()),
-)  # fmt: skip
-
-
-@given(record=records)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_record_survives_json(record: Record) -> None:
-    again = Record.from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False)))
-    assert again == record
-    assert again.digest == record.digest
-
-
-def test_a_metric_that_is_not_finite_keeps_its_name_and_can_be_written_again() -> None:
-    record = replace(succeeded(), metrics={"a": float("inf"), "b": float("nan"), "c": 1.0})
-    values = record.to_dict()
-    assert values["metrics"] == {"a": None, "b": None, "c": 1.0}
-    assert Record.from_dict(values).to_dict() == values
-
-
-def test_a_record_from_before_variances_were_measured_has_none() -> None:
-    values = {name: value for name, value in succeeded().to_dict().items() if name != "output_variance"}
-    assert Record.from_dict(values) == succeeded()
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from harness.collate import collate
 from harness.errors import SymbenchError
 from harness.records import remote
 from harness.records.history import HistoryRow
+from harness.records.layout import IMPORTED
 from harness.records.ledger import Ledger
 from harness.records.record import Record
 from harness.records.remote import RemoteStore
-from harness.records.store import IMPORTED, Store
-from harness.utils import atomic_files
-from harness.utils.atomic_files import make_folder
+from harness.records.store import Store
+from tasks.sources import atomic_files
+from tasks.sources.atomic_files import make_folder
 from tests.harness.records.conftest import Broken, Machine, objects
 from tests.harness.synthetic import make_record
 

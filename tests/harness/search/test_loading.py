@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from harness.errors import SymbenchError
-from harness.search.model import FOLDER, load
+from harness.search.loading import FOLDER, load
 from harness.search.space import Dimension, Space
-from harness.suites import model
+from harness.suites import loading
 
 GOOD: dict[str, Any] = {
     "task": "nbody",
@@ -57,7 +57,7 @@ def test_the_best_is_a_suite_of_the_same_run_with_seeds_that_the_search_has_not_
     search = load(written(seed=seed, confirm=3))
     best = tmp_path / "best.yaml"
     best.write_text(search.confirmation(POINT, "why: it is the best"))
-    found = model.load(best)
+    found = loading.load(best)
     assert found.description == "why: it is the best"
     jobs, misfits = found.expand()
     assert misfits == []
@@ -97,26 +97,36 @@ WRONG = [
     ({"seeds": 4}, "there is no key 'seeds' here: did you mean 'seed'?"),
     ({"settings": {"epoch": 4}}, "there is no key 'epoch' here: did you mean 'epochs'?"),
     ({"trials": 0}, "'trials' should be greater than or equal to 1, not 0"),
-    ({"trials": 5, "space": {"base.heads": {"choice": [2, 4]}, "sampler.noise_scale": {"choice": [1, 2]}}},
-     "'trials' should be at most 4, the points of the space."),
+    (
+        {"trials": 5, "space": {"base.heads": {"choice": [2, 4]}, "sampler.noise_scale": {"choice": [1, 2]}}},
+        "'trials' should be at most 4, the points of the space.",
+    ),
     ({"trials": 4, "space": {"base.layers": {"integer": [1, 3]}}}, "'trials' should be at most 3, the points"),
     ({"confirm": 1}, "'confirm' should be greater than or equal to 2, not 1"),
     ({"name": "../x"}, "'name' String should match pattern"),
     ({"algorithm": "tpee"}, "there is no algorithm 'tpee': did you mean 'tpe'?"),
     ({"scheduler": "ahsa"}, "there is no scheduler 'ahsa': did you mean 'asha'?"),
     ({"metric": "mes"}, "there is no validation metric 'mes': did you mean 'mse'?"),
-    ({"metric": "mse_transformed"}, "there is no validation metric 'mse_transformed': did you mean 'mse'?"),
+    ({"metric": "mse_transformed"}, "there is no validation metric 'mse_transformed': known: mse, loss"),
     ({"grace": 7}, "'grace' should be at most 6, the epochs of a trial."),
     ({"grace": 0}, "'grace' should be greater than or equal to 1, not 0"),
     ({"reduction": 1}, "'reduction' should be greater than 1, not 1"),
     ({"resources": {"stack": 2}}, "'stack' should be 1: each trial is trained alone, in one process."),
     ({"resources": {"workers": 2}}, "'workers' should be 1: each trial is trained alone, in one process."),
     ({"space": {}}, "'space' should not be empty."),
-    ({"task": "graph8c", "method": "gin", "sampler": {}, "settings": {}, "space": {"base.width": {"choice": [8, 16]}}},
-     "'graph8c' is not trained under 'quick', so there is nothing to search."),
+    (
+        {
+            "task": "graph8c",
+            "method": "gin",
+            "sampler": {},
+            "settings": {},
+            "space": {"base.width": {"choice": [8, 16]}},
+        },
+        "'graph8c' is not trained under 'quick', so there is nothing to search.",
+    ),
     ({"method": "egnn", "sampler": {}}, "nothing selected has the sampler setting 'noise_scale': none of them takes"),
     ({"method": "gin", "sampler": {}, "space": {"settings.lr": {"uniform": [0.1, 1.0]}}}, "gin does not fit nbody: "),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("changes", "sentence"), WRONG)
@@ -134,8 +144,8 @@ WRONG_SPACES = [
     ("sampler.noise_scale", {"uniform": [1]}, "should be two numbers, the lower one first"),
     ("sampler.noise_scale", {"uniform": [1, 1]}, "should be two numbers, the lower one first"),
     ("base.heads", {"choice": [2, 4, "many"]}, "'heads' should be like"),
-    ("sampler.noise_scale", {"uniform": ["a", 2]}, "should be a valid number, not \"a\""),
-    ("sampler.noise_scale", {"loguniform": [0, 2]}, "should lie above 0"),
+    ("sampler.noise_scale", {"uniform": ["a", 2]}, 'should be a valid number, not "a"'),
+    ("sampler.noise_scale", {"loguniform": [0, 2]}, "should be above 0"),
     ("sampler.noise_scale", {"uniform": [0, 1], "choice": [1]}, "should have exactly one of uniform, loguniform,"),
     ("sampler.noise_scale", {"uniform": None}, "should have exactly one of uniform, loguniform,"),
     ("sampler.noise_scale", [0.1, 1.0], "should be a mapping, not [0.1, 1.0]"),
@@ -148,7 +158,7 @@ WRONG_SPACES = [
     ("base.heads", {"choice": [2, 4, 2]}, "2 and 2 are the same run: name one of them."),
     ("sampler.noise_scale", {"choice": [1, 1.0]}, "1 and 1.0 are the same run: name one of them."),
     ("lr", {"uniform": [0.1, 1.0]}, "a search varies settings.NAME, base.NAME or sampler.NAME, not 'lr'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "dimension", "sentence"), WRONG_SPACES)

@@ -15,9 +15,9 @@ from harness.execution.status import watch
 from harness.records.opening import open_store
 from harness.records.remote import RemoteStore
 from harness.search import searching
-from harness.search.model import load
+from harness.search.loading import load
 from harness.search.searching import run_search
-from harness.suites import model
+from harness.suites import loading
 from tests.harness.search.test_searching import TINY, Watcher
 from tests.object_store import serving
 
@@ -75,12 +75,18 @@ def test_another_machine_goes_on_and_concludes_from_what_one_has_found(
     last = run_search(load(tmp_path / "tiny.yaml"), address, address=None, progress=Watcher())
     assert last.trials == there.trials
     assert last.suite is not None and there.suite is not None and last.suite != there.suite
-    assert model.load(last.suite).expand() == model.load(there.suite).expand()
+    assert loading.load(last.suite).expand() == loading.load(there.suite).expand()
 
     files = fsspec.filesystem("s3", skip_instance_cache=True)
     assert {name.rpartition("/")[2] for name in files.ls(f"{address}/searches/tiny", detail=False)} >= {
-        "best.yaml", "trials.csv", "trials.jsonl", "trials.parquet", "search.json", "records", "histories",
-    }  # fmt: skip
+        "best.yaml",
+        "trials.csv",
+        "trials.jsonl",
+        "trials.parquet",
+        "search.json",
+        "records",
+        "histories",
+    }
     [state] = watch(open_store(address))
     assert (state.suite, state.state, state.runs, state.done) == ("search/tiny", "succeeded", 3, 3)
     assert open_store(address).statuses() == {}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from harness.search.model import FOLDER, Search
+from harness.search.loading import FOLDER
+from harness.search.model import Search
 from harness.search.schema import search_schema
 from harness.search.space import Dimension
 from harness.suites.source import SuiteFile

@@ -19,11 +19,11 @@ import pytest
 import yaml
 
 from harness.records.store import Store
-from harness.search.model import load
+from harness.search.loading import load
 from harness.search.results import SearchResult
 from harness.search.searching import run_search
 from harness.spec import Job
-from harness.suites import model
+from harness.suites import loading
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -129,7 +129,7 @@ def test_the_table_has_the_best_first_and_is_in_the_store(searched: Searched) ->
 def test_the_best_is_a_suite(searched: Searched) -> None:
     result, _, _ = searched
     assert result.suite is not None
-    jobs = model.load(result.suite).expand().jobs
+    jobs = loading.load(result.suite).expand().jobs
     assert [job.spec.seed for job in jobs] == [1, 2, 3, 4, 5]
     assert {job.spec.settings.lr for job in jobs} == {result.trials[0].values["settings.lr"]}
     assert {job.spec.base["layers"] for job in jobs} == {result.trials[0].values["base.layers"]}

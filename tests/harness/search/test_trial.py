@@ -28,13 +28,14 @@ from harness.search import searching
 from harness.search import trial as trial_module
 from harness.search.callbacks import Watch
 from harness.search.journal import Journal
-from harness.search.model import Search, load
+from harness.search.loading import load
+from harness.search.model import Search
 from harness.search.results import TrialResult, _frame, _short, conclude, table
 from harness.search.searching import run_search
 from harness.search.strategy import strategy
 from harness.search.trial import Trial, TrialConfig
 from harness.search.trial_training import Report
-from harness.suites import model
+from harness.suites import loading
 from tasks.shapes import Shapes
 from tasks.task import Dataset, Split
 from tests.harness.disk import Disk
@@ -201,7 +202,7 @@ def test_a_step_is_a_validation_and_the_table_has_the_highest_first(
     found = [(trial.values["settings.lr"], trial.score, trial.status, trial.epochs) for trial in result.trials]
     assert found == [(0.2, 0.9, "finished", 5), (0.3, 0.7, "stopped", 4), (0.1, 0.5, "finished", 5)]
     assert result.suite is not None
-    assert {job.spec.settings.lr for job in model.load(result.suite).expand().jobs} == {0.2}
+    assert {job.spec.settings.lr for job in loading.load(result.suite).expand().jobs} == {0.2}
 
 
 def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
@@ -304,10 +305,10 @@ def test_a_trial_has_its_time_as_a_whole_and_the_next_one_its_own(
     monkeypatch.setattr(trial_module.time, "monotonic", lambda: clock[0])
     search, store = searched(resources={"timeout": 100.0}), Store(tmp_path / "store")
 
-    class Told:
+    class Emitted:
         def __init__(self, work: Any) -> None:
             self.ended = False
-            exchanges.append(self)
+            threads.append(self)
 
         def next(self, timeout: float) -> Report:
             given.append(timeout)
@@ -317,14 +318,14 @@ def test_a_trial_has_its_time_as_a_whole_and_the_next_one_its_own(
         def end(self) -> None:
             self.ended = True
 
-    exchanges: list[Told] = []
-    monkeypatch.setattr(trial_module, "Exchange", Told)
+    threads: list[Emitted] = []
+    monkeypatch.setattr(trial_module, "StepwiseThread", Emitted)
     one = started(search, store, 0.1)
     one.step(), one.step()
     assert one.reset_config({"settings.lr": 0.2})
     one.step()
     assert given == [100.0, 70.0, 100.0]
-    assert [exchange.ended for exchange in exchanges] == [True, False]  # the first has its record before the next runs
+    assert [thread.ended for thread in threads] == [True, False]  # the first has its record before the next runs
 
 
 def test_a_trial_that_fails_midway_has_no_score_and_stands_last(

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from harness import registry
 from harness.errors import SymbenchError
 from harness.suites import model as suite_module
-from harness.suites.model import FOLDER, Expansion, Suite, load
+from harness.suites.loading import FOLDER, load
+from harness.suites.model import Expansion, Suite
 
 SUITE = """\
 protocol: quick

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import SymbenchError
-from harness.search.model import FOLDER as SEARCHES
-from harness.search.model import load as load_search
+from harness.search.loading import FOLDER as SEARCHES
+from harness.search.loading import load as load_search
 from harness.spec import Job, Resources
-from harness.suites.model import FOLDER, load
+from harness.suites.loading import FOLDER, load
 from harness.suites.plan import plan
 from harness.suites.yaml_source import dump, parse
 from harness.training.context import RunContext

@@ -16,7 +16,8 @@ from harness.records.cost_estimates import Estimate
 from harness.records.record import Description, Failure, Record
 from harness.records.store import Store
 from harness.spec import Job
-from harness.suites.model import Suite, load
+from harness.suites.loading import load
+from harness.suites.model import Suite
 from harness.suites.plan import Plan, estimates, longest_first, plan
 
 SUITE = """\

@@ -16,8 +16,8 @@ from baselines.build import load
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
-from harness.search.model import load as load_search
-from harness.suites.model import load as load_suite
+from harness.search.loading import load as load_search
+from harness.suites.loading import load as load_suite
 from harness.training.from_spec import new_model
 from harness.verification import verdicts
 from tasks.cards import TaskCard

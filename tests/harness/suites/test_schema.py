@@ -12,8 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from harness import registry
-from harness.suites.fields import Grants, Settings
-from harness.suites.model import FOLDER, Experiment, Override, Suite
+from harness.suites.fields import ResourceFields, Settings
+from harness.suites.loading import FOLDER
+from harness.suites.model import Experiment, Override, Suite
 from harness.suites.schema import limit_schema, suite_schema
 from harness.suites.source import SuiteFile
 from tasks.limits import COUNT, SEED, Each, Flag, Groups, Limit, Numbers, OneOf, Range, SomeOf
@@ -107,7 +108,7 @@ def test_keys_are_those_that_suites_have() -> None:
     assert properties.keys() == Suite.model_fields.keys()
     assert properties["experiments"]["items"]["properties"].keys() == Experiment.model_fields.keys()
     assert properties["overrides"]["items"]["properties"].keys() == Override.model_fields.keys()
-    assert defined["resources"]["properties"].keys() == Grants.model_fields.keys()
+    assert defined["resources"]["properties"].keys() == ResourceFields.model_fields.keys()
     assert defined["settings"]["properties"].keys() == Settings.model_fields.keys()
 
 

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import SymbenchError
-from harness.search.model import load as load_search
+from harness.search.loading import load as load_search
 from harness.suites import yaml_source
-from harness.suites.model import Suite, load
+from harness.suites.loading import load
+from harness.suites.model import Suite
 from harness.suites.yaml_source import MOST_DEPTH, Unusable, dump, parse
 from harness.verification import verdicts
 
@@ -25,12 +26,43 @@ SUITE = "protocol: quick\nseeds: 2\nexperiments:\n  - {tasks: [nbody], methods: 
 SEARCH = "task: nbody\nmethod: egnn\nprotocol: quick\ntrials: 2\nspace: {settings.lr: {choice: [0.1]}}\n"
 
 CORE = {
-    "010": 10, "0o10": 8, "0x1F": 31, "+1": 1, "-0": 0, "0b11": "0b11", "0o9": "0o9", "1_000": "1_000", "1:30": "1:30",
-    "1e3": 1e3, "1E-3": 1e-3, ".5": 0.5, "1.": 1.0, "-.inf": -math.inf, "1e": "1e", "1.2.3": "1.2.3",
-    "true": True, "False": False, "yes": "yes", "No": "No", "on": "on", "off": "off", "y": "y", "tRue": "tRue",
-    "~": None, "null": None, "Null": None, "": None, "nULL": "nULL", "2020-01-01": "2020-01-01", "=": "=", "<<": "<<",
-    "!!int '7'": 7, "!!float 7": 7.0, "!!str 7": "7", "'7'": "7",
-}  # fmt: skip
+    "010": 10,
+    "0o10": 8,
+    "0x1F": 31,
+    "+1": 1,
+    "-0": 0,
+    "0b11": "0b11",
+    "0o9": "0o9",
+    "1_000": "1_000",
+    "1:30": "1:30",
+    "1e3": 1e3,
+    "1E-3": 1e-3,
+    ".5": 0.5,
+    "1.": 1.0,
+    "-.inf": -math.inf,
+    "1e": "1e",
+    "1.2.3": "1.2.3",
+    "true": True,
+    "False": False,
+    "yes": "yes",
+    "No": "No",
+    "on": "on",
+    "off": "off",
+    "y": "y",
+    "tRue": "tRue",
+    "~": None,
+    "null": None,
+    "Null": None,
+    "": None,
+    "nULL": "nULL",
+    "2020-01-01": "2020-01-01",
+    "=": "=",
+    "<<": "<<",
+    "!!int '7'": 7,
+    "!!float 7": 7.0,
+    "!!str 7": "7",
+    "'7'": "7",
+}
 
 
 @pytest.mark.parametrize(("text", "value"), CORE.items(), ids=repr)
@@ -86,10 +118,12 @@ CHAIN = "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1,
 BOUNDS = {
     "a bomb of lists": (bomb("[1]", "[", "@, " * 10, "]"), "with its aliases written out this holds more than 200,000"),
     "a bomb of mappings": (
-        bomb("{x: 1}", "{", *(f"k{n}: @, " for n in TEN), "}"), "with its aliases written out this holds more than",
+        bomb("{x: 1}", "{", *(f"k{n}: @, " for n in TEN), "}"),
+        "with its aliases written out this holds more than",
     ),
     "a bomb of merges": (
-        bomb("{x: 1}", "{", *(f"k{n}: {{<<: @}}, " for n in TEN), "}"), "with its aliases written out this holds more",
+        bomb("{x: 1}", "{", *(f"k{n}: {{<<: @}}, " for n in TEN), "}"),
+        "with its aliases written out this holds more",
     ),
     "nested lists": ("a: " + nested(100_000), f"values are nested more than {MOST_DEPTH} deep"),
     "nested mappings": ("a: " + "{a: " * 2000 + "1" + "}" * 2000, f"values are nested more than {MOST_DEPTH} deep"),
@@ -116,7 +150,7 @@ BOUNDS = {
     "a wrong tag": ("a: !!int x", "this is no int: 'x'"),
     "a tag of 1.1": ("a: !!bool yes", "this is no bool: 'yes'"),
     "two documents": ("a: 1\n---\nb: 2", "found another document"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "sentence"), BOUNDS.values(), ids=BOUNDS.keys())
@@ -196,14 +230,17 @@ FIELDS = [
     *[("settings", name, value) for name in (*WHOLE, "lr", "weight_decay", "clip_norm") for value in NO_NUMBERS],
     *[("settings", "drop_last", value) for value in FLAGS],
     *[("settings", name, f"[{value}]") for name in ("curve_samples", "variance_samples") for value in NO_NUMBERS],
-    *[("resources", name, value) for name in ("cpus", "gpus", "chunk", "timeout", "stack", "workers")
-      for value in NO_NUMBERS],
+    *[
+        ("resources", name, value)
+        for name in ("cpus", "gpus", "chunk", "timeout", "stack", "workers")
+        for value in NO_NUMBERS
+    ],
     *[("resources", "memory", value) for value in ("true", "yes", "1:30", "2020-01-01", "[1]")],
     *[("base", name, value) for name in ("width", "layers") for value in (*NO_NUMBERS, "1.0")],
     *[("task_params", name, value) for name in ("nodes", "train", "data_seed") for value in (*NO_NUMBERS, "1.0")],
     *[("sampler", name, value) for name in ("temperature", "noise_scale", "width", "dropout") for value in NO_NUMBERS],
     *[("sampler", name, value) for name in ("fixed_noise", "input_linear", "norm_padding") for value in FLAGS],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("section", "name", "value"), FIELDS)

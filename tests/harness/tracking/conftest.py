@@ -22,9 +22,15 @@ from tasks.protocol import Protocol
 
 BEGIN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DESCRIPTION = Description(
-    group="S_n x E(3)", metric="mse", direction="min", kind="symmetrized", base_model="gnn", sampler="ga",
-    size_name="nodes", size=5,
-)  # fmt: skip
+    group="S_n x E(3)",
+    metric="mse",
+    direction="min",
+    kind="symmetrized",
+    base_model="gnn",
+    sampler="ga",
+    size_name="nodes",
+    size=5,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +81,17 @@ def store(tmp_path: Path, new_database: Path) -> Store:
 def make_job() -> Callable[..., Job]:
     def make(seed: int = 0, *, suite: str = "quick", **changes: Any) -> Job:
         values = {
-            "task": "nbody", "task_version": "1", "task_params": {"nodes": 5}, "method": "gnn-ga",
-            "method_version": "1+1", "base": {"width": 64}, "sampler": {"scale": 0.5}, "seed": seed,
-            "protocol": "quick", "settings": Protocol(epochs=3),
-        }  # fmt: skip
+            "task": "nbody",
+            "task_version": "1",
+            "task_params": {"nodes": 5},
+            "method": "gnn-ga",
+            "method_version": "1+1",
+            "base": {"width": 64},
+            "sampler": {"scale": 0.5},
+            "seed": seed,
+            "protocol": "quick",
+            "settings": Protocol(epochs=3),
+        }
         return Job(spec=RunSpec(**values | changes), suite=suite)
 
     return make

@@ -26,9 +26,12 @@ LONG = "\U0001d49c" * 250  # a letter that takes twelve bytes in ASCII
 
 @settings(max_examples=12)
 @given(
-    st.integers(0, 2500), st.integers(0, 250), st.integers(0, 250), st.sampled_from([1, 40, 250]),
+    st.integers(0, 2500),
+    st.integers(0, 250),
+    st.integers(0, 250),
+    st.sampled_from([1, 40, 250]),
     st.sampled_from(["a", "\U0001d49c"]),
-)  # fmt: skip
+)
 def test_every_call_is_within_the_limits_and_all_is_sent_once(
     points: int, params: int, tags: int, length: int, letter: str
 ) -> None:
@@ -122,10 +125,15 @@ def test_what_is_too_large_or_too_odd_for_a_database_is_logged_all_the_same(
 @pytest.mark.parametrize(
     ("step", "kept"),
     [
-        (2**70, 2**63 - 1), (-(2**70), -(2**63)), (1.9, 1), (math.inf, 2**63 - 1), (-math.inf, -(2**63)),
-        (math.nan, 0), (None, 0),
+        (2**70, 2**63 - 1),
+        (-(2**70), -(2**63)),
+        (1.9, 1),
+        (math.inf, 2**63 - 1),
+        (-math.inf, -(2**63)),
+        (math.nan, 0),
+        (None, 0),
     ],
-)  # fmt: skip
+)
 def test_steps_and_moments_are_whole_numbers_that_fit(step: Any, kept: int) -> None:
     point = content.point("loss", 1.0, step, step)
     assert (point.step, point.timestamp) == (kept, max(0, kept))

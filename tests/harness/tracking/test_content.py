@@ -147,12 +147,27 @@ def test_what_is_not_known_is_no_tag(make_job: Callable[..., Job], make_record: 
     about = replace(make_record().description, size=None, sampler=None)
     opening, closing = content.opening_tags(make_job(), about, home), content.closing_tags(make_record())
     assert opening.keys() == {
-        "symbench.digest", "symbench.task", "symbench.method", "symbench.seed", "symbench.protocol", "symbench.suite",
-        "symbench.group", "symbench.metric", "symbench.kind", "symbench.base_model", "symbench.launch",
-        "symbench.store", "symbench.store_id", "mlflow.parentRunId",
-    }  # fmt: skip
+        "symbench.digest",
+        "symbench.task",
+        "symbench.method",
+        "symbench.seed",
+        "symbench.protocol",
+        "symbench.suite",
+        "symbench.group",
+        "symbench.metric",
+        "symbench.kind",
+        "symbench.base_model",
+        "symbench.launch",
+        "symbench.store",
+        "symbench.store_id",
+        "mlflow.parentRunId",
+    }
     assert (opening["symbench.group"], opening["symbench.metric"]) == ("S_n x E(3)", "mse")
     assert closing == {
-        "symbench.status": "succeeded", "symbench.finished": make_record().finished, "symbench.host": "somewhere",
-        "symbench.device": "cpu", "symbench.git_commit": "0123abc", "symbench.git_dirty": "false",
-    }  # fmt: skip
+        "symbench.status": "succeeded",
+        "symbench.finished": make_record().finished,
+        "symbench.host": "somewhere",
+        "symbench.device": "cpu",
+        "symbench.git_commit": "0123abc",
+        "symbench.git_dirty": "false",
+    }

@@ -29,9 +29,25 @@ from harness.tracking.server import running
 from harness.tracking.writing import open_run
 
 NAMES = (
-    "a%2Fb", "%41", "100%", "a?b=c", "a#b", "a b", "a+b", "a;b", "a&b=c", "a:b", "a@b", "[x]", "a*b", "a\\b", "it's",
-    "ünï", "a\nb", "%25%3F?#",
-)  # fmt: skip
+    "a%2Fb",
+    "%41",
+    "100%",
+    "a?b=c",
+    "a#b",
+    "a b",
+    "a+b",
+    "a;b",
+    "a&b=c",
+    "a:b",
+    "a@b",
+    "[x]",
+    "a*b",
+    "a\\b",
+    "it's",
+    "ünï",
+    "a\nb",
+    "%25%3F?#",
+)
 Runs = Callable[..., list[Any]]
 Put = Callable[..., Record]
 
@@ -112,15 +128,25 @@ def test_a_file_of_the_current_folder_is_the_same_file_for_workers_elsewhere(
 
 @pytest.mark.parametrize("spelling", ["link", "link/../link", "real/../real", "real/searches/.."])
 def test_runs_of_a_killed_launch_are_ended_by_a_launch_that_spells_the_store_otherwise(
-    spelling: str, at: Callable[[Path], Store], make_job: Callable[..., Job], make_record: Put, mlflow_runs: Runs,
+    spelling: str,
+    at: Callable[[Path], Store],
+    make_job: Callable[..., Job],
+    make_record: Put,
+    mlflow_runs: Runs,
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     store = at(tmp_path / "real")
     (store.root / "searches").mkdir()
     os.symlink(store.root, tmp_path / "link")
     killed = LaunchTracker.start(store.mlflow_uri, "quick", "killed", store.root)
-    open_run(connect(store.mlflow_uri), killed.handle.experiment_id, make_job(), make_record().description,
-             killed.handle.home, 0)  # fmt: skip
+    open_run(
+        connect(store.mlflow_uri),
+        killed.handle.experiment_id,
+        make_job(),
+        make_record().description,
+        killed.handle.home,
+        0,
+    )
     again = Path(f"{tmp_path}/{spelling}")
     assert LaunchTracker.start(sqlite_uri(again / "mlflow.db"), "quick", "next", again).lost is None
     assert [run.info.status for run in mlflow_runs(store.mlflow_uri)] == ["KILLED"]
@@ -159,15 +185,25 @@ def test_more_unfinished_runs_than_a_page_are_all_ended(
 
 
 def test_a_moved_store_logs_where_it_is_and_finds_what_it_logged(
-    at: Callable[[Path], Store], put_in: Callable[[Store, int], Record], make_job: Callable[..., Job],
-    make_record: Put, mlflow_runs: Runs, tmp_path: Path,
-) -> None:  # fmt: skip
+    at: Callable[[Path], Store],
+    put_in: Callable[[Store, int], Record],
+    make_job: Callable[..., Job],
+    make_record: Put,
+    mlflow_runs: Runs,
+    tmp_path: Path,
+) -> None:
     store = at(tmp_path / "old place")
     first = put_in(store, 0)
     sync(store, store.mlflow_uri)
     killed = LaunchTracker.start(store.mlflow_uri, "quick", "killed", store.root)
-    open_run(connect(store.mlflow_uri), killed.handle.experiment_id, make_job(9), make_record().description,
-             killed.handle.home, 0)  # fmt: skip
+    open_run(
+        connect(store.mlflow_uri),
+        killed.handle.experiment_id,
+        make_job(9),
+        make_record().description,
+        killed.handle.home,
+        0,
+    )
     (tmp_path / "deeper").mkdir()
     os.rename(store.root, tmp_path / "deeper" / "new place")
 
@@ -198,9 +234,12 @@ def put_in(make_record: Put, make_job: Callable[..., Job]) -> Callable[[Store, i
 
 
 def test_artifacts_that_a_move_left_behind_are_said(
-    at: Callable[[Path], Store], put_in: Callable[[Store, int], Record], tmp_path: Path,
-    caplog: pytest.LogCaptureFixture, mlflow_runs: Runs,
-) -> None:  # fmt: skip
+    at: Callable[[Path], Store],
+    put_in: Callable[[Store, int], Record],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    mlflow_runs: Runs,
+) -> None:
     store = at(tmp_path / "old")
     put_in(store, 0), put_in(store, 1)
     sync(store, store.mlflow_uri)

@@ -26,9 +26,13 @@ ENDS = [("succeeded", "FINISHED"), ("failed", "FAILED"), ("interrupted", "KILLED
 
 @pytest.mark.parametrize(("status", "shown"), ENDS)
 def test_a_launch_ends_as_it_went_and_its_unfinished_runs_with_it(
-    status: Any, shown: str, store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record],
+    status: Any,
+    shown: str,
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
     mlflow_runs: Runs,
-) -> None:  # fmt: skip
+) -> None:
     tracker = LaunchTracker.start(store.mlflow_uri, "quick", "one", store.root)
     client, handle = connect(store.mlflow_uri), tracker.handle
     open_run(client, handle.experiment_id, make_job(), make_record().description, handle.home, 0)
@@ -42,9 +46,13 @@ def test_a_launch_ends_as_it_went_and_its_unfinished_runs_with_it(
 
 @pytest.mark.parametrize("fails", [run.ATTEMPTS - 1, run.ATTEMPTS])
 def test_a_call_that_fails_is_made_again_and_loses_nothing(
-    fails: int, store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record], mlflow_runs: Runs,
+    fails: int,
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    mlflow_runs: Runs,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     from mlflow import MlflowClient
 
     monkeypatch.setattr(run, "PERIOD_SECONDS", 0.01)
@@ -88,9 +96,7 @@ def test_a_sync_sees_more_runs_than_a_page(
     assert sync(store, store.mlflow_uri) == SyncResult(skipped=5)
 
 
-def follow(
-    store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record]
-) -> tuple[RunTracker, Record]:
+def follow(store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record]) -> tuple[RunTracker, Record]:
     """A run that has begun in MLflow, and the record that it will have."""
     tracker = LaunchTracker.start(store.mlflow_uri, "quick", "one", store.root)
     record = make_record(finished="2099-01-01T00:00:00.000+00:00")
@@ -127,9 +133,12 @@ def losses(calls: list[Any]) -> list[int]:
 
 
 def test_calls_that_fail_now_and_then_lose_nothing_and_params_are_sent_once(
-    store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch,
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
     sent: list[Any],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(run, "PERIOD_SECONDS", 0.01)
     follower, record = follow(store, make_job, make_record)
     for step in range(2 * run.ATTEMPTS):
@@ -142,9 +151,13 @@ def test_calls_that_fail_now_and_then_lose_nothing_and_params_are_sent_once(
 
 
 def test_what_could_not_be_sent_is_sent_at_the_end(
-    store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record], monkeypatch: pytest.MonkeyPatch,
-    sent: list[Any], caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+    sent: list[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(run, "PERIOD_SECONDS", 0.3)
     sent.insert(0, OSError("the server is busy"))
     follower, record = follow(store, make_job, make_record)
@@ -157,9 +170,12 @@ def test_what_could_not_be_sent_is_sent_at_the_end(
 
 
 def test_a_run_that_no_longer_waits_leaves_nothing_begun(
-    store: Store, make_job: Callable[..., Job], make_record: Callable[..., Record], mlflow_runs: Runs,
+    store: Store,
+    make_job: Callable[..., Job],
+    make_record: Callable[..., Record],
+    mlflow_runs: Runs,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(run, "FINISH_SECONDS", 0.2)
     answer, original = threading.Event(), run.connect
     monkeypatch.setattr(run, "connect", lambda uri: (answer.wait(30), original(uri))[1])

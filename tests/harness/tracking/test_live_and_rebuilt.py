@@ -112,8 +112,10 @@ def test_a_launch_ends_what_earlier_ones_left_running(
     (child,), parents = mlflow_runs(store.mlflow_uri), mlflow_runs(store.mlflow_uri, parents=True)
     assert child.info.status == "KILLED"
     assert {run.data.tags["symbench.launch"]: run.info.status for run in parents} == {
-        "killed": "KILLED", "of another store": "RUNNING", "next": "RUNNING",
-    }  # fmt: skip
+        "killed": "KILLED",
+        "of another store": "RUNNING",
+        "next": "RUNNING",
+    }
     assert elsewhere.lost is None
 
 

@@ -186,8 +186,11 @@ def every_run_and_metric_of_many_workers(
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("symbench_test_loggers.py"))],
         input=json.dumps([wishes[first::WORKERS] for first in range(WORKERS)]),
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=150,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
     assert done.returncode == 0, done.stderr
     tracker.finish("succeeded")
     found = {run.data.tags["symbench.digest"]: run for run in mlflow_runs(url)}

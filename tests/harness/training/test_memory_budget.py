@@ -10,7 +10,7 @@ import torch
 
 from baselines.build import load
 from harness.registry import resolve, task
-from harness.suites.model import load as load_suite
+from harness.suites.loading import load as load_suite
 from tests.memory_budget import (
     CPU,
     LISTS_OF_EDGES,

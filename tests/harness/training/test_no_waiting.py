@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from baselines.build import build
 from baselines.model import Model
 from harness.registry import method, methods, resolve, task
-from harness.suites.model import load as load_suite
+from harness.suites.loading import load as load_suite
 from harness.training.context import RunContext
 from harness.training.fit import Fit
 from tasks.catalogue.geometry import NBodySettings

@@ -46,7 +46,7 @@ PLACES: tuple[Callable[[str], str], ...] = (
     lambda s: f"?token={s} then ?token={s}, //a:{s}@b and //a:{s}@b",
     lambda s: f"symbench run quick --set task_params.password={s} --set a=1",
     lambda s: f"mlflow --token {s}",
-)  # fmt: skip
+)
 
 
 @given(SECRETS, st.sampled_from(PLACES))
@@ -68,12 +68,15 @@ def test_not_even_a_part_of_it_is_left(place: Callable[[str], str]) -> None:
     ("text", "shown"),
     [
         ("http://user:pass@host:5000/a/b?c=d", "http://host:5000/a/b?c=d"),
-        ("postgresql://u:p/w@host/db?sslpassword=x&sslmode=require", "postgresql://host/db?sslpassword=***&sslmode=require"),
+        (
+            "postgresql://u:p/w@host/db?sslpassword=x&sslmode=require",
+            "postgresql://host/db?sslpassword=***&sslmode=require",
+        ),
         ("key AKIAIOSFODNN7EXAMPLE of AWS", "key *** of AWS"),
         ("ghp_0123456789abcdefghij0123456789", "***"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def", "***"),
     ],
-)  # fmt: skip
+)
 def test_what_stands_around_a_secret_stays(text: str, shown: str) -> None:
     assert redacted(text) == shown
 
@@ -127,8 +130,11 @@ def test_the_folder_of_a_shell_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> 
 def test_values_are_redacted_at_any_depth_and_nothing_else_changes() -> None:
     values = {"a": [1, "http://u:Zq@h", {"password": "Zqx", "n": None}], "password_length": 3, "ok": True, "f": 0.5}
     assert redacted_values(values) == {
-        "a": [1, "http://h", {"password": "***", "n": None}], "password_length": 3, "ok": True, "f": 0.5,
-    }  # fmt: skip
+        "a": [1, "http://h", {"password": "***", "n": None}],
+        "password_length": 3,
+        "ok": True,
+        "f": 0.5,
+    }
 
 
 def test_a_long_text_takes_no_long_time() -> None:
@@ -151,9 +157,15 @@ def test_a_long_text_takes_no_long_time() -> None:
 )
 def test_a_setting_that_holds_a_secret_is_refused(where: str, base: dict[str, object], refused: bool) -> None:
     spec = RunSpec(
-        task="graph8c", task_version="1", method="gin", method_version="1", base=base, seed=0, protocol="quick",
+        task="graph8c",
+        task_version="1",
+        method="gin",
+        method_version="1",
+        base=base,
+        seed=0,
+        protocol="quick",
         settings=Protocol(),
-    )  # fmt: skip
+    )
     if not refused:
         return plan.refuse_secrets([Job(spec=spec, suite="tests")])
     with pytest.raises(SymbenchError, match=f"The setting {where} holds a password") as caught:
@@ -171,7 +183,9 @@ assert not any("Zq" in value for value in os.environ.values())
         *(f"gh{kind}_0123456789abcdefghij" for kind in "pousr"),
         *(f"{kind}0123456789abcdefghij" for kind in ("github_pat_", "glpat-", "hf_", "sk-")),
         *(f"xox{kind}-0123456789abcdefghij" for kind in "abeprs"),
-        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def", "Bearer Zqtoken", "bearer Zqtoken",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-def",
+        "Bearer Zqtoken",
+        "bearer Zqtoken",
     ],
 )
 def test_keys_that_tell_themselves_need_no_name(secret: str) -> None:

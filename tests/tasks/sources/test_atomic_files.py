@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.utils import atomic_files
+from tasks.sources import atomic_files
 from tests.harness.disk import Disk
 
 
@@ -22,8 +22,13 @@ def test_contents_are_synced_before_any_name_and_names_one_after_the_other(tmp_p
         (tmp_path / name).mkdir()
     atomic_files.publish({tmp_path / "first" / "a": b"1", tmp_path / "second" / "b": b"2"})
     assert disk.events == [
-        "sync first/a*", "sync second/b*", "move first/a", "sync first", "move second/b", "sync second",
-    ]  # fmt: skip
+        "sync first/a*",
+        "sync second/b*",
+        "move first/a",
+        "sync first",
+        "move second/b",
+        "sync second",
+    ]
     assert disk.unsafe() == []
 
 
@@ -51,7 +56,7 @@ def test_a_folder_is_moved_once_all_in_it_is_synced(tmp_path: Path, disk: Disk) 
     (tmp_path / "staged" / "inner").mkdir(parents=True)
     for name in ("a", "inner/b"):
         (tmp_path / "staged" / name).write_bytes(b"x")
-    atomic_files.move_folder(tmp_path / "staged", tmp_path / "there")
+    atomic_files.move_unsynced(tmp_path / "staged", tmp_path / "there")
     assert (tmp_path / "there" / "inner" / "b").read_bytes() == b"x"
     assert disk.unsafe() == []
 
