@@ -215,7 +215,7 @@ def test_targets_that_are_not_finite_are_named(split: Split, kind: type[FromOuts
     if kind is WithGaps and math.isnan(value):
         check_examples(problem)
         problem.targets[:] = value
-        with pytest.raises(cache.DataError, match=f"The {split} split has no target that is known"):
+        with pytest.raises(cache.DataError, match=f"The {split} split has no known target"):
             check_examples(problem)
         return
     with pytest.raises(cache.DataError, match=f"Example 1 of the {split} split has targets that are not finite"):
