@@ -24,29 +24,74 @@ PADDING = "Number of nodes that every graph is padded to."
 PEPTIDES_SIZES = {"train": 10_873, "validation": 2_331, "test": 2_331}
 PEPTIDES_PROTOCOLS = {
     "paper": Protocol(
-        epochs=10_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5, weight_decay=0.1,
-        schedule="linear", warmup_steps=5_000, monitor="metric", patience=100, precision="bfloat16", train_samples=1,
-        valid_samples=10, test_samples=100, test_repeats=3, curve_samples=(1, 2, 5, 10), curve_size=500,
+        epochs=10_000,
+        max_steps=50_000,
+        batch_size=128,
+        drop_last=True,
+        optimizer="adamw",
+        lr=1e-5,
+        weight_decay=0.1,
+        schedule="linear",
+        warmup_steps=5_000,
+        monitor="metric",
+        patience=100,
+        precision="bfloat16",
+        train_samples=1,
+        valid_samples=10,
+        test_samples=100,
+        test_repeats=3,
+        curve_samples=(1, 2, 5, 10),
+        curve_size=500,
     ),
     "standard": Protocol(
-        epochs=10_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5, weight_decay=0.1,
-        schedule="linear", warmup_steps=1_600, monitor="metric", validate_every=2, precision="bfloat16",
-        train_samples=1, valid_samples=1, test_samples=10, test_repeats=3, curve_samples=(1, 2, 5, 10), curve_size=500,
+        epochs=10_000,
+        max_steps=8_000,
+        batch_size=128,
+        drop_last=True,
+        optimizer="adamw",
+        lr=1e-5,
+        weight_decay=0.1,
+        schedule="linear",
+        warmup_steps=1_600,
+        monitor="metric",
+        validate_every=2,
+        precision="bfloat16",
+        train_samples=1,
+        valid_samples=1,
+        test_samples=10,
+        test_repeats=3,
+        curve_samples=(1, 2, 5, 10),
+        curve_size=500,
     ),
     "quick": Protocol(
-        epochs=3, batch_size=16, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear", warmup_epochs=1,
-        train_size=320, valid_size=96, test_size=96, train_samples=1, valid_samples=1, test_samples=4,
-        curve_samples=(1, 2, 4), curve_size=48,
+        epochs=3,
+        batch_size=16,
+        optimizer="adamw",
+        lr=1e-3,
+        weight_decay=0.01,
+        schedule="linear",
+        warmup_epochs=1,
+        train_size=320,
+        valid_size=96,
+        test_size=96,
+        train_samples=1,
+        valid_samples=1,
+        test_samples=4,
+        curve_samples=(1, 2, 4),
+        curve_size=48,
     ),
-}  # fmt: skip
+}
 PEPTIDES_RECIPES = (
-    *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-      for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+    *(
+        Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+        for name in OTHER_NETWORKS
+        for protocol in ("paper", "standard")
+    ),
     Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
     Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,27 +183,68 @@ PCQM_CONTACT = TaskCard(
     max_nodes=lambda settings: settings.nodes,
     protocols={
         "paper": Protocol(
-            epochs=1_000, max_steps=50_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,
-            weight_decay=0.01, schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16",
-            train_samples=10, valid_samples=10, test_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500,
+            epochs=1_000,
+            max_steps=50_000,
+            batch_size=128,
+            drop_last=True,
+            optimizer="adamw",
+            lr=5e-5,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_steps=5_000,
+            patience=100,
+            precision="bfloat16",
+            train_samples=10,
+            valid_samples=10,
+            test_samples=10,
+            curve_samples=(1, 2, 5, 10),
+            curve_size=500,
         ),
         "standard": Protocol(
-            epochs=1_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=5e-5,
-            weight_decay=0.01, schedule="linear", warmup_steps=1_600, valid_size=5_000, test_size=5_000,
-            precision="bfloat16", train_samples=2, valid_samples=2, test_samples=10, curve_samples=(1, 2, 5, 10),
+            epochs=1_000,
+            max_steps=8_000,
+            batch_size=128,
+            drop_last=True,
+            optimizer="adamw",
+            lr=5e-5,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_steps=1_600,
+            valid_size=5_000,
+            test_size=5_000,
+            precision="bfloat16",
+            train_samples=2,
+            valid_samples=2,
+            test_samples=10,
+            curve_samples=(1, 2, 5, 10),
             curve_size=500,
         ),
         "quick": Protocol(
-            epochs=3, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
-            warmup_epochs=1, train_size=500, valid_size=100, test_size=100, train_samples=1, valid_samples=1,
-            test_samples=4, curve_samples=(1, 2, 4), curve_size=50,
+            epochs=3,
+            batch_size=20,
+            optimizer="adamw",
+            lr=1e-3,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_epochs=1,
+            train_size=500,
+            valid_size=100,
+            test_size=100,
+            train_samples=1,
+            valid_samples=1,
+            test_samples=4,
+            curve_samples=(1, 2, 4),
+            curve_size=50,
         ),
     },
     recipes=(
-        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        *(
+            Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+            for name in OTHER_NETWORKS
+            for protocol in ("paper", "standard")
+        ),
         *with_q(PUBLISHED_Q),
         QUICK_VIT,
         Recipe(method="vit", base={"node_features": "sequence"}),
     ),
-)  # fmt: skip
+)

@@ -94,31 +94,78 @@ PATTERN = TaskCard(
     variant=lambda settings: "generated variant of PATTERN" if settings.data == "generated" else None,
     protocols={
         "paper": Protocol(
-            epochs=1_000, max_steps=25_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5,
-            weight_decay=0.01, schedule="linear", warmup_steps=5_000, patience=100, precision="bfloat16",
-            train_samples=1, valid_samples=10, test_samples=10, test_repeats=6, curve_samples=(1, 10), curve_size=2_000,
+            epochs=1_000,
+            max_steps=25_000,
+            batch_size=128,
+            drop_last=True,
+            optimizer="adamw",
+            lr=1e-5,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_steps=5_000,
+            patience=100,
+            precision="bfloat16",
+            train_samples=1,
+            valid_samples=10,
+            test_samples=10,
+            test_repeats=6,
+            curve_samples=(1, 10),
+            curve_size=2_000,
             curve_repeats=6,
         ),
         "standard": Protocol(
-            epochs=1_000, max_steps=8_000, batch_size=128, drop_last=True, optimizer="adamw", lr=1e-5,
-            weight_decay=0.01, schedule="linear", warmup_steps=1_600, validate_every=2, precision="bfloat16",
-            train_samples=1, valid_samples=10, test_samples=10, test_repeats=6, curve_samples=(1, 10), curve_size=2_000,
+            epochs=1_000,
+            max_steps=8_000,
+            batch_size=128,
+            drop_last=True,
+            optimizer="adamw",
+            lr=1e-5,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_steps=1_600,
+            validate_every=2,
+            precision="bfloat16",
+            train_samples=1,
+            valid_samples=10,
+            test_samples=10,
+            test_repeats=6,
+            curve_samples=(1, 10),
+            curve_size=2_000,
             curve_repeats=6,
         ),
         "quick": Protocol(
-            epochs=10, batch_size=20, optimizer="adamw", lr=1e-3, weight_decay=0.01, schedule="linear",
-            warmup_epochs=2, train_size=200, valid_size=100, test_size=100, train_samples=1, valid_samples=1,
-            test_samples=10, test_repeats=2, curve_size=50, curve_samples=(1, 2, 5, 10),
+            epochs=10,
+            batch_size=20,
+            optimizer="adamw",
+            lr=1e-3,
+            weight_decay=0.01,
+            schedule="linear",
+            warmup_epochs=2,
+            train_size=200,
+            valid_size=100,
+            test_size=100,
+            train_samples=1,
+            valid_samples=1,
+            test_samples=10,
+            test_repeats=2,
+            curve_size=50,
+            curve_samples=(1, 2, 5, 10),
         ),
     },
     recipes=(
-        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        *(
+            Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+            for name in OTHER_NETWORKS
+            for protocol in ("paper", "standard")
+        ),
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),
-        *(Recipe(method=name, protocol=protocol, settings=settings)
-          for name, settings in SAMPLES.items() for protocol in ("paper", "standard")),
+        *(
+            Recipe(method=name, protocol=protocol, settings=settings)
+            for name, settings in SAMPLES.items()
+            for protocol in ("paper", "standard")
+        ),
         Recipe(method="transformer", protocol="quick", base={"layers": 2, "width": 32}),
         QUICK_VIT,
         Recipe(method="vit", base={"node_features": "diagonal"}),
     ),
-)  # fmt: skip
+)

@@ -195,7 +195,7 @@ def test_results_of_an_earlier_version_are_the_same_cells(old: Store, new: Store
         export(old, tmp_path / "lab.zip")
     before = reference_runs(tmp_path / "lab.zip" if kind == "bundle" else old.root)
     found = regression(collate(new).runs, before)
-    assert set(found["verdict"]) == {"same"} and found["why"].null_count() == found.height
+    assert set(found["change"]) == {"same"} and found["why"].null_count() == found.height
 
 
 # Names that somebody writes

@@ -281,7 +281,6 @@ def test_orders_of_finite_groups_by_counting(name: str) -> None:
 def test_orders_of_products_and_dimensions() -> None:
     assert log_order(("S_n", "O(3)"), 5) == pytest.approx(torch.tensor(120.0).log().item())
     assert log_order(("O(3)",), 5) is None and log_order(("D_n",), 5) == pytest.approx(torch.tensor(10.0).log().item())
-    assert [dimension([name]) for name in ("SO(3)", "SE(3)", "Sim(3)", "Aff(3)", "SU(2)", "SO+(1,3)")] == [
-        3, 6, 7, 12, 3, 6,
-    ]  # fmt: skip
+    dimensions = {"SO(3)": 3, "SE(3)": 6, "Sim(3)": 7, "Aff(3)": 12, "SU(2)": 3, "SO+(1,3)": 6}
+    assert {name: dimension([name]) for name in dimensions} == dimensions
     assert dimension(("S_n", "E(2)")) == 3
