@@ -30,7 +30,7 @@ BROKEN: dict[str, tuple[str, str, str]] = {  # the value of an entry point, its 
     "malformed": ("3 4 5", "", "cannot be imported"),
     "module": ("module_cards", "", "is not a TaskCard but of the type module"),
     "number": ("number_cards:TASK", "TASK = 3", "is not a TaskCard but of the type int"),
-    "method": ("method_cards:M", "from baselines.catalogue import METHODS\nM = METHODS[0]", "is no TaskCard, but"),
+    "method": ("method_cards:M", "from baselines.catalogue import METHODS\nM = METHODS[0]", "is not a TaskCard but"),
     "built_in": (
         "built_in_cards:TASK",
         "from tasks.catalogue import NBODY as TASK",

@@ -256,7 +256,7 @@ def test_every_command_ends_alike(
     with pytest.raises(SystemExit) as left:
         root.main()
     said = capsys.readouterr()
-    lines = [line for line in (said.out + said.err).splitlines() if "Interrupted" in line or "resumes" in line]
+    lines = [line for line in (said.out + said.err).splitlines() if "Interrupted" in line or "still running" in line]
     if words == ["ui"]:
         assert said.out.endswith("The MLflow server has ended.\n")
         assert left.value.code == (code if code != 130 else 0)  # Ctrl-C is how one leaves them
