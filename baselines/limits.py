@@ -45,8 +45,8 @@ def frame_is_too_large(exact: bool, group: Sequence[str], nodes: int) -> str | N
     wide = [name for name in group if _axes(name) > MOST_AXES]
     if wide:
         return (
-            f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: take group averaging, "
-            "canonicalization or a learned sampler"
+            f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: use group averaging, "
+            "canonicalization or probabilistic symmetrization"
         )
     size = math.exp(sum(_log_choices(name, nodes) for name in group))
     if exact and any(name != "S_n" for name in group) and size > MOST_ELEMENTS + 0.5:
@@ -65,7 +65,7 @@ def q_is_too_large(group: Sequence[str]) -> str | None:
         ):
             return (
                 f"q is trained through the mean over at most {MOST_SOFT_ELEMENTS:,} elements, and {name} has more: "
-                "take group averaging or a smaller group"
+                "use group averaging or a smaller group"
             )
     return None
 

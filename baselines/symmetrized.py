@@ -37,7 +37,7 @@ class Symmetrized(Model):
         the squared length.
 
         >>> from baselines.catalogue.samplers import GroupSettings
-        >>> from baselines.samplers.group_averaging import HaarSampler
+        >>> from baselines.samplers.group_averaging import GroupAveraging
         >>> from tasks.symmetry.groups import group
         >>> from tasks.symmetry.structure import Signature
         >>> class SquaredCoordinate(BaseModel):
@@ -46,7 +46,7 @@ class Symmetrized(Model):
         >>> x = Structure.build(torch.ones(1, 1, dtype=torch.bool), points=torch.tensor([3.0, 4.0]).view(1, 1, 2, 1))
         >>> signature = Signature.of(x, Representation.GRAPH_SCALARS, output_channels=1)
         >>> rotations = group(("O(2)",))
-        >>> sampler = HaarSampler(rotations, signature, GroupSettings())
+        >>> sampler = GroupAveraging(rotations, signature, GroupSettings())
         >>> phi = Symmetrized(SquaredCoordinate(), sampler, signature.output).eval()
         >>> moved = x.acted(rotations.random(x, samples=1, generator=None))
         >>> all(abs(phi(y, samples=10_000).value.item() - 12.5) < 1 for y in (x, moved))

@@ -35,7 +35,7 @@ class GroupSettings:
     )
 
 
-IDENTITY = SamplerCard(
+NO_SYMMETRIZATION = SamplerCard(
     name="none",
     title="no symmetrization",
     single=True,
@@ -46,12 +46,12 @@ IDENTITY = SamplerCard(
     settings=GroupSettings,
     meanings={"group": lambda settings, task: None},
 )
-HAAR = SamplerCard(
+GROUP_AVERAGING = SamplerCard(
     name="ga",
     title="group averaging",
     version="1",
     source="Yarotsky 2018; Murphy et al. 2019",
-    implementation="baselines.samplers.group_averaging:HaarSampler",
+    implementation="baselines.samplers.group_averaging:GroupAveraging",
     guarantee="in expectation over group elements",
     settings=GroupSettings,
     uncovered=uncovered_by_haar,
@@ -69,12 +69,12 @@ def _frame_is_too_large(settings: FrameSettings, group: Sequence[str], nodes: in
     return frame_is_too_large(settings.exact, group, nodes)
 
 
-FRAME = SamplerCard(
+FRAME_AVERAGING = SamplerCard(
     name="fa",
     title="frame averaging",
     version="2",
     source="Puny et al. 2022, arXiv 2110.03336",
-    implementation="baselines.samplers.frame_averaging:FrameSampler",
+    implementation="baselines.samplers.frame_averaging:FrameAveraging",
     guarantee="exact where all of the frame is averaged, else in expectation",
     deviations=(
         "A frame of S_n sorts nodes by their signature in descending order, officially in ascending order",
@@ -94,12 +94,12 @@ class MinimalFrameSettings(FrameSettings):
     exact: bool = setting(False, FLAG, "Whether all choices of signs are averaged, instead of drawing those left open.")
 
 
-MINIMAL_FRAME = SamplerCard(
+MINIMAL_FRAMES = SamplerCard(
     name="mfa",
     title="minimal frame",
     version="2",
     source="Lin et al. 2024",
-    implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
+    implementation="baselines.samplers.minimal_frames:MinimalFrames",
     guarantee="exact where the input leaves one element, else in expectation",
     settings=MinimalFrameSettings,
     too_large=_frame_is_too_large,
@@ -166,13 +166,13 @@ def q_networks(task: TaskCard) -> tuple[str, ...]:
     return ("vector_neurons",) if task.inputs & GEOMETRY else ("gin", "deepsets", "transformer")
 
 
-CANONICAL = SamplerCard(
+CANONICALIZATION = SamplerCard(
     name="canonical",
     title="learned canonicalization",
     single=True,
     version="3",
     source="Kaba et al. 2023, arXiv 2211.06489",
-    implementation="baselines.samplers.canonicalization:CanonicalSampler",
+    implementation="baselines.samplers.canonicalization:Canonicalization",
     guarantee="exact where nothing ties, else in expectation",
     settings=QSettings,
     check=_q_fits_width,
@@ -183,7 +183,7 @@ CANONICAL = SamplerCard(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedSettings(QSettings):
+class ProbabilisticSettings(QSettings):
     """A network q that reads noise."""
 
     noise: str | None = setting(
@@ -201,14 +201,14 @@ def noise_laws(task: TaskCard) -> tuple[str, ...]:
     return ("normal",) if task.inputs & GEOMETRY else ("uniform", "normal", "structured")
 
 
-LEARNED = SamplerCard(
+PROBABILISTIC = SamplerCard(
     name="ps",
     title="probabilistic symmetrization",
     version="3",
     source=PAPER,
-    implementation="baselines.samplers.probabilistic:LearnedSampler",
+    implementation="baselines.samplers.probabilistic:ProbabilisticSymmetrization",
     guarantee="in expectation over noise",
-    settings=LearnedSettings,
+    settings=ProbabilisticSettings,
     check=_q_fits_width,
     meanings={"dropout": _own_dropout},
     too_large=_q_is_too_large,

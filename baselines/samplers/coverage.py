@@ -27,11 +27,14 @@ def uncovered_by_frames(group: Sequence[str], inputs: frozenset[Input]) -> str |
     """Why frame averaging does not cover it."""
     for name in group:
         if WITHOUT_FINITE_FRAME.fullmatch(name):
-            return f"{name} has no finite frame here: take group averaging, canonicalization or a learned sampler"
+            return (
+                f"{name} has no finite frame here: "
+                "use group averaging, canonicalization or probabilistic symmetrization"
+            )
     if "S_n" in group and "edges" not in inputs and not _in_space(group):
         return (
             "a frame of S_n sorts nodes by their edges, and there are none: "
-            "take group averaging, canonicalization or a learned sampler, or S_n with a group of space"
+            "use group averaging, canonicalization or probabilistic symmetrization, or S_n with a group of space"
         )
     return None
 
@@ -40,7 +43,7 @@ def uncovered_by_minimal_frames(group: Sequence[str], inputs: frozenset[Input]) 
     """Why minimal frames do not cover it."""
     for name in group:
         if name != "S_n" and not WITH_PRINCIPAL_AXES.fullmatch(name) and not WITHOUT_FINITE_FRAME.fullmatch(name):
-            return f"{name} has no canonical form here: take frame averaging, which takes the whole group"
+            return f"{name} has no canonical form here: use frame averaging, which averages over the whole group"
     return uncovered_by_frames(group, inputs)
 
 

@@ -40,7 +40,7 @@ CENTRING_ROUNDING = 64  # in units of the last place of the points
 WithAxes = OrthogonalGroup | EuclideanGroup | SimilarityGroup | AffineGroup
 
 
-class FrameSampler(Sampler):
+class FrameAveraging(Sampler):
     """Elements of an equivariant frame.
 
     O, SO, E, SE, Sim and SSim: the principal axes of the points with every choice of signs, 2^d and, without
@@ -71,8 +71,8 @@ class FrameSampler(Sampler):
             raise ValueError(reason)
         if wide := [factor.name for factor in parts if isinstance(factor, WithAxes) and factor.dimension > MOST_AXES]:
             raise ValueError(
-                f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: take group averaging, "
-                "canonicalization or a learned sampler"
+                f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: use group averaging, "
+                "canonicalization or probabilistic symmetrization"
             )
         self.choices = [self._choices(factor, signature) for factor in parts]
         self.exact = settings.exact and any(not isinstance(factor, SymmetricGroup) for factor in parts)

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from baselines.catalogue.samplers import FrameSettings
 from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
-from baselines.samplers.frame_averaging import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
+from baselines.samplers.frame_averaging import FrameAveraging, WithAxes, chosen_signs, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
 from tasks.ragged import Stored
 from tasks.symmetry.element import Permutation
@@ -23,13 +23,13 @@ SCALARS_AT_ONCE = 1 << 24
 SCALAR_ROUNDING = 1024  # in units of the last place of the largest scalar of a channel
 
 
-class MinimalFrameSampler(FrameSampler):
+class MinimalFrames(FrameAveraging):
     """One element of an equivariant frame in which only what the input leaves open is left to chance.
 
     Rotations: the principal axes of the points, each pointing to where the first odd statistic (see
     :func:`directions`) says. Where all are even the sign stays open; SO(d) closes one such sign by the determinant,
     or turns the first axis where none is open. With ``exact`` all sign choices are tried, repeats included, which
-    costs 2^d elements and leaves no chance in them. Degenerate points are as for :class:`FrameSampler`.
+    costs 2^d elements and leaves no chance in them. Degenerate points are as for :class:`FrameAveraging`.
     Permutations: a canonical order by colour refinement. While colours are shared, a node drawn uniformly from the
     lowest shared colour gets a colour of its own. Where shared colours are orbits, as for almost all graphs, every
     outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be. Scalars

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.catalogue.samplers import LearnedSettings
+from baselines.catalogue.samplers import ProbabilisticSettings
 from baselines.layers.vector_neurons import EdgeBlock
 from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
 from baselines.q_networks.gin import GINScorer
@@ -35,7 +35,7 @@ SCORERS: Mapping[str, type[nn.Module]] = {
 }
 
 
-class LearnedSampler(Sampler):
+class ProbabilisticSymmetrization(Sampler):
     """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant.
 
     On any group: what is not compact is left to the rest frame, and q sees the structure from there (see
@@ -48,13 +48,13 @@ class LearnedSampler(Sampler):
 
     noise_seed: Tensor
 
-    def __init__(self, group: Group, signature: Signature, settings: LearnedSettings) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: ProbabilisticSettings) -> None:
         super().__init__(group, signature)
         for factor in factors(group):
             if isinstance(factor, FiniteGroup) and factor.size > MOST_SOFT_ELEMENTS:
                 raise ValueError(
                     f"{factor.name} has {factor.size:,} elements and q is trained through the mean over at most "
-                    f"{MOST_SOFT_ELEMENTS:,}: take group averaging or a smaller group"
+                    f"{MOST_SOFT_ELEMENTS:,}: use group averaging or a smaller group"
                 )
         self.noise_scale = settings.noise_scale
         self.network = _network(group, signature, settings)
@@ -87,7 +87,7 @@ class Relaxation:
     Beside an element stands the entropy of what is soft, where there is any.
     """
 
-    def __init__(self, settings: LearnedSettings) -> None:
+    def __init__(self, settings: ProbabilisticSettings) -> None:
         self.temperature = settings.temperature
         self.steps = settings.sinkhorn_steps
         self.entropy_weight = settings.entropy_weight
@@ -147,7 +147,7 @@ class QNetwork(nn.Module, ABC):
 class GraphQ(QNetwork):
     """q for S_n, C_n and D_n on graphs: a scorer by the name ``q`` with the law ``noise`` on the nodes' features."""
 
-    def __init__(self, signature: Signature, settings: LearnedSettings) -> None:
+    def __init__(self, signature: Signature, settings: ProbabilisticSettings) -> None:
         super().__init__()
         q = settings.q or "gin"
         own = {"input_linear": settings.input_linear, "norm_padding": settings.norm_padding} if q == "gin" else {}
@@ -176,7 +176,7 @@ class GeometricQ(QNetwork):
     """
 
     def __init__(
-        self, signature: Signature, settings: LearnedSettings, permutes: bool, space: GeometricGroup | None
+        self, signature: Signature, settings: ProbabilisticSettings, permutes: bool, space: GeometricGroup | None
     ) -> None:
         super().__init__()
         width, neighbours = settings.width, settings.neighbours
@@ -212,7 +212,7 @@ class GeometricQ(QNetwork):
         return self.space.covariants(vectors) if self.space else vectors
 
 
-def _network(group: Group, signature: Signature, settings: LearnedSettings) -> QNetwork:
+def _network(group: Group, signature: Signature, settings: ProbabilisticSettings) -> QNetwork:
     if signature.geometry == 0:
         return GraphQ(signature, settings)
     nodes, space = node_and_space(group)

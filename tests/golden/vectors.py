@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.catalogue import LEARNED
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.catalogue import PROBABILISTIC
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Signature, Structure
@@ -44,13 +44,14 @@ def graph_structures(features: Tensor, adjacency: Tensor, counts: Tensor) -> Str
     )
 
 
-def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> LearnedSampler:
+def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> ProbabilisticSymmetrization:
     """Probabilistic symmetrization over S_n by a q of width 16 with these weights, as published."""
     published: dict[str, Any] = {
         "q": "gin", "noise": "uniform", "width": 16, "layers": 3, "temperature": 0.01, "input_linear": False,
         "norm_padding": True,
     }  # fmt: skip
-    sampler = LearnedSampler(group(("S_n",)), signature, LEARNED.settings_from({**published, **params})).double()
+    settings = PROBABILISTIC.settings_from({**published, **params})
+    sampler = ProbabilisticSymmetrization(group(("S_n",)), signature, settings).double()
     load(sampler.network.scorer, weights, dict(graph_q_names(3)))
     return sampler
 
