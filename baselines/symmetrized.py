@@ -25,11 +25,11 @@ class Symmetrized(Model):
 
     With a ``chunk``, memory does not grow with the number of samples: the noise is drawn first, so the samples do not
     depend on the chunk, and in training f is computed again in the backward pass. (In training the sampler itself
-    takes all samples at once: its batch statistics are over them.)
+    takes all samples at once, since its batch statistics are over all of them.)
 
     Args:
         base: The network f.
-        sampler: The law p(g given x).
+        sampler: The distribution p(g given x).
         output: How the prediction transforms. Displacements are averaged as vectors and added to points.
 
     Example:

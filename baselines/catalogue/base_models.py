@@ -12,8 +12,9 @@ from baselines.catalogue.shared import (
     SCALARS,
     ActivationSettings,
     AttentionSettings,
-    GraphNetworkSettings,
     LayeredSettings,
+    ParticleSettings,
+    graph_network,
     heads_divide_width,
     heads_setting,
     layers_setting,
@@ -70,17 +71,13 @@ MLP = BaseCard(
     check=_something_is_read,
     meanings={"reads": _what_is_read},
 )
-GIN_ID = BaseCard(
-    name="gin_id",
-    title="GIN with identifiers",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset(),
+GIN_ID = graph_network(
+    "gin_id",
+    "GIN with identifiers",
+    f"{PAPER}, section 4.1; Murphy et al. 2019",
+    "baselines.bases.gin_id:GINID",
     version="2",
-    source=f"{PAPER}, section 4.1; Murphy et al. 2019",
-    implementation="baselines.bases.gin_id:GINID",
-    settings=GraphNetworkSettings,
+    respects=frozenset(),
 )
 
 
@@ -107,11 +104,8 @@ GNN = BaseCard(
 
 
 @dataclass(frozen=True, kw_only=True)
-class MPNNSettings(LayeredSettings):
+class MPNNSettings(ParticleSettings):
     """A message-passing network on raw positions."""
-
-    width: int = width_setting(64, "Satorras et al. 2021, n-body")
-    layers: int = layers_setting(4, "Satorras et al. 2021, n-body")
     edge_channels: int | None = setting(
         None, COUNT, "Number of scalars of an edge that are read, the first ones; null reads all of them."
     )

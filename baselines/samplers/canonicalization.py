@@ -1,4 +1,4 @@
-"""Canonicalization: the one group element that an equivariant network picks (Kaba et al. 2023)."""
+"""Canonicalization: one group element from an equivariant network (Kaba et al. 2023)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from tasks.symmetry.structure import Signature
 
 
 class Canonicalization(ProbabilisticSymmetrization):
-    """The learned sampler without noise, once. What breaks ties remains: symmetric inputs leave a choice to chance."""
+    """Probabilistic symmetrization without noise, with one sample.
+
+    Ties are still broken at random, so the element is random for symmetric inputs.
+    """
 
     fixed_samples = 1
 

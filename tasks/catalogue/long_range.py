@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from tasks.cards import Recipe, TaskCard
+from tasks.cards import Params, Recipe, TaskCard
 from tasks.catalogue.shared import (
     GRAPH_FEATURES,
     OTHER_NETWORKS,
@@ -40,8 +41,7 @@ PEPTIDES_PROTOCOLS = {
     ),
 }  # fmt: skip
 PEPTIDES_RECIPES = (
-    *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-      for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+    *OTHER_NETWORKS,
     Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
@@ -65,57 +65,59 @@ class PCQMContactSettings:
 
 PATCHES_IN_TRAINING = "Patches are dropped in training only; the authors' network drops them in evaluation too"
 
-PEPTIDES_FUNC = TaskCard(
-    name="peptides_func",
-    title="Peptides-func: ten functions of a peptide",
-    group=("S_n",),
-    inputs=GRAPH_FEATURES,
-    output="graph_scalars",
+
+def _peptides(
+    name: str,
+    title: str,
+    implementation: str,
+    *,
+    metric: str,
+    direction: Literal["max", "min"],
+    vit: Params,
+    deviations: tuple[str, ...] = (),
+) -> TaskCard:
+    """A task on the peptides; ``vit`` are the settings of its vision transformer."""
+    return TaskCard(
+        name=name,
+        title=title,
+        group=("S_n",),
+        inputs=GRAPH_FEATURES,
+        output="graph_scalars",
+        metric=metric,
+        direction=direction,
+        control=f"{metric}_transformed",
+        deviations=(PATCHES_IN_TRAINING, *deviations),
+        version="2",
+        source=f"{LRGB}; {PAPER}, section 4.4",
+        implementation=implementation,
+        form="supervised",
+        examples=lambda settings: PEPTIDES_SIZES,
+        settings=PeptidesSettings,
+        max_nodes=lambda settings: settings.nodes,
+        protocols=PEPTIDES_PROTOCOLS,
+        recipes=(*PEPTIDES_RECIPES, Recipe(method="vit", base=vit)),
+    )
+
+
+PEPTIDES_FUNC = _peptides(
+    "peptides_func",
+    "Peptides-func: ten functions of a peptide",
+    "tasks.peptides:PeptidesFunc",
     metric="ap",
     direction="max",
-    control="ap_transformed",
+    vit={"padding": "reflect"},
     deviations=(
-        PATCHES_IN_TRAINING,
         "Functions that are not known are left out of the average precision, where the official evaluator fails",
     ),
-    version="2",
-    source=f"{LRGB}; {PAPER}, section 4.4",
-    implementation="tasks.peptides:PeptidesFunc",
-    form="supervised",
-    examples=lambda settings: PEPTIDES_SIZES,
-    settings=PeptidesSettings,
-    max_nodes=lambda settings: settings.nodes,
-    protocols=PEPTIDES_PROTOCOLS,
-    recipes=(
-        *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "reflect"}),
-    ),
 )
-
-PEPTIDES_STRUCT = TaskCard(
-    name="peptides_struct",
-    title="Peptides-struct: eleven numbers on a peptide's shape",
-    group=("S_n",),
-    inputs=GRAPH_FEATURES,
-    output="graph_scalars",
+PEPTIDES_STRUCT = _peptides(
+    "peptides_struct",
+    "Peptides-struct: eleven numbers on a peptide's shape",
+    "tasks.peptides:PeptidesStruct",
     metric="mae",
     direction="min",
-    control="mae_transformed",
-    deviations=(PATCHES_IN_TRAINING,),
-    version="2",
-    source=f"{LRGB}; {PAPER}, section 4.4",
-    implementation="tasks.peptides:PeptidesStruct",
-    form="supervised",
-    examples=lambda settings: PEPTIDES_SIZES,
-    settings=PeptidesSettings,
-    max_nodes=lambda settings: settings.nodes,
-    protocols=PEPTIDES_PROTOCOLS,
-    recipes=(
-        *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "circular", "patch_dropout_drawn": True}),
-    ),
+    vit={"padding": "circular", "patch_dropout_drawn": True},
 )
-
 PCQM_CONTACT = TaskCard(
     name="pcqm_contact",
     title="PCQM-Contact: atoms that touch",
@@ -155,8 +157,7 @@ PCQM_CONTACT = TaskCard(
         ),
     },
     recipes=(
-        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q),
         QUICK_VIT,
         Recipe(method="vit", base={"node_features": "sequence"}),

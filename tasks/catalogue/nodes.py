@@ -112,8 +112,7 @@ PATTERN = TaskCard(
         ),
     },
     recipes=(
-        *(Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-          for name in OTHER_NETWORKS for protocol in ("paper", "standard")),
+        *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),
         *(Recipe(method=name, protocol=protocol, settings=settings)
           for name, settings in SAMPLES.items() for protocol in ("paper", "standard")),
