@@ -14,9 +14,9 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class MPNN(BaseModel):
-    """Points ``[B, N, D, 1]`` in space from points and vectors as they are: nothing is relative to the centroid.
+    """Predicts points ``[B, N, D, 1]`` from points and vectors in absolute coordinates.
 
-    Of the edge scalars it reads the first ``edge_channels`` (``None``: all). Every layer has a residual.
+    It reads the first ``edge_channels`` edge scalars (all if None). Every layer has a residual connection.
     """
 
     def __init__(self, signature: Signature, settings: MPNNSettings) -> None:

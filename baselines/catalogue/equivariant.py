@@ -97,10 +97,10 @@ GATED_GCN = graph_network(
 
 @dataclass(frozen=True, kw_only=True)
 class GPSSettings(GraphNetworkSettings, AttentionSettings):
-    """A graph transformer beside a gated convolution."""
+    """A graph transformer with a gated convolution in every layer."""
 
     layers: int = layers_setting(4)
-    walk_steps: int = setting(16, COUNT, "Number of return probabilities of random walks that are node features.")
+    walk_steps: int = setting(16, COUNT, "Number of return probabilities of random walks among the node features.")
 
 
 GPS = graph_network(
@@ -161,7 +161,7 @@ class FAGNNSettings(LayeredSettings):
 
 
 def _width_is_vectors(settings: FAGNNSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network whose features are vectors of three dimensions."""
+    """Why features of this width are not vectors of three dimensions; None if they are."""
     return f"width should be a multiple of 3, unlike {settings.width}" if settings.width % 3 else None
 
 
@@ -182,7 +182,7 @@ FA_GNN = BaseCard(
 
 @dataclass(frozen=True, kw_only=True)
 class VectorNeuronsSettings(LayeredSettings):
-    """Vector neurons on edges between near points."""
+    """Vector neurons with messages between near points."""
 
     neighbours: int = setting(
         20, COUNT, "Number of nearest points, the point itself included, that send messages.", "Deng et al. 2021"
@@ -190,7 +190,7 @@ class VectorNeuronsSettings(LayeredSettings):
 
 
 def _vectors_fill_width(settings: VectorNeuronsSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network of vector neurons."""
+    """Why vector neurons cannot have this width; None if they can."""
     return too_narrow_for_vectors(settings.width)
 
 
@@ -217,7 +217,7 @@ class TensorFieldSettings(LayeredSettings):
     degree: int = setting(1, COUNT, "Highest degree of the spherical harmonics.")
     neighbours: int = setting(16, COUNT, "Number of nearest other points that send messages.")
     radii: int = setting(16, Range(least=2, whole=True), "Number of radial basis functions.")
-    reach: float = setting(2.0, POSITIVE, "Distance up to which radial functions are resolved.")
+    reach: float = setting(2.0, POSITIVE, "Distance that the radial basis functions cover.")
 
 
 TFN = BaseCard(

@@ -1,4 +1,4 @@
-"""The long-range graph benchmark: molecules with many atoms."""
+"""Tasks of the long-range graph benchmark, on molecules with many atoms."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PEPTIDES_PROTOCOLS = {
 }  # fmt: skip
 PEPTIDES_RECIPES = (
     *OTHER_NETWORKS,
-    Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
+    Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # 1.6 million edge scalars are too many for an MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
     Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
@@ -63,7 +63,7 @@ class PCQMContactSettings:
     nodes: int = setting(PCQM_NODES, Range(least=PCQM_NODES, whole=True), PADDING, LRGB)
 
 
-PATCHES_IN_TRAINING = "Patches are dropped in training only; the authors' network drops them in evaluation too"
+PATCHES_IN_TRAINING = "Patches are dropped in training only; the official network also drops them in evaluation"
 
 
 def _peptides(
@@ -107,12 +107,12 @@ PEPTIDES_FUNC = _peptides(
     direction="max",
     vit={"padding": "reflect"},
     deviations=(
-        "Functions that are not known are left out of the average precision, where the official evaluator fails",
+        "Unknown labels are excluded from the average precision; the official evaluator fails for them",
     ),
 )
 PEPTIDES_STRUCT = _peptides(
     "peptides_struct",
-    "Peptides-struct: eleven numbers on a peptide's shape",
+    "Peptides-struct: eleven properties of a peptide's shape",
     "tasks.peptides:PeptidesStruct",
     metric="mae",
     direction="min",
@@ -120,7 +120,7 @@ PEPTIDES_STRUCT = _peptides(
 )
 PCQM_CONTACT = TaskCard(
     name="pcqm_contact",
-    title="PCQM-Contact: atoms that touch",
+    title="PCQM-Contact: atoms that are close in space",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="edge_scalars",
@@ -128,8 +128,8 @@ PCQM_CONTACT = TaskCard(
     direction="max",
     control="mrr_transformed",
     deviations=(
-        "Of equal scores half count as higher; officially a sort ranks the contact among them, nearly always first",
-        "A molecule without contacts scores 0, where the official evaluator fails",
+        "Half of equal scores count as higher; the official code ranks them by a sort, nearly always the contact first",
+        "A molecule without contacts scores 0; the official evaluator fails for it",
         VALIDATION_LOSS,
     ),
     version="2",

@@ -246,11 +246,11 @@ def test_same_settings_same_data_and_splits_differ() -> None:
 @pytest.mark.parametrize(
     ("kind", "names", "params", "words"),
     [
-        (GraphInvariant, ("O(3)",), {}, "graphs have a group of nodes"),
+        (GraphInvariant, ("O(3)",), {}, "group of graphs must be"),
         (SpaceInvariant, ("S_n",), {}, "points and vectors have a group of space"),
         (SpaceInvariant, ("Z_9",), {}, "there is no group 'Z_9'"),
-        (SpaceInvariant, ("C_5",), {}, "nothing but the origin"),
-        (SpaceInvariant, ("Aff(3)",), {}, "lies in a hyperplane"),
+        (SpaceInvariant, ("C_5",), {}, "fixes only the origin"),
+        (SpaceInvariant, ("Aff(3)",), {}, "is in a hyperplane"),
         (SpaceInvariant, ("SO(1)",), {}, "one element only"),
         (SpaceInvariant, ("S_n", "Aff(12)"), {}, "do not span"),
         (GraphInvariant, ("S_n",), {"nodes": 1}, "at least 2"),
