@@ -78,9 +78,7 @@ class Symmetrized(Model):
         noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
             return self._placed(x, self._mean_evaluated(x, noise, samples, chunk))[:, None]
-        parts = self.chunks.results(
-            noise, samples, chunk, lambda part: self._values(x, self.sampler(x, part).element)
-        )
+        parts = self.chunks.results(noise, samples, chunk, lambda part: self._values(x, self.sampler(x, part).element))
         values = torch.cat(parts, 1)
         origin = self.base.origin(x)
         return values if origin is None else values + origin[:, None]

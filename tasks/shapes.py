@@ -40,9 +40,16 @@ class Shapes(SupervisedTask):
         self.classes = 1 + int(surfaces["train"].label.max())
         self._data = {split: self._observed(surfaces[split], settings, place) for place, split in enumerate(SPLITS)}
         self.signature = Signature(
-            nodes=settings.points, node_scalars=0, points=1, vectors=0, edge_scalars=0, dimension=3,
-            output=Representation.GRAPH_SCALARS, output_channels=self.classes, padded=False,
-        )  # fmt: skip
+            nodes=settings.points,
+            node_scalars=0,
+            points=1,
+            vectors=0,
+            edge_scalars=0,
+            dimension=3,
+            output=Representation.GRAPH_SCALARS,
+            output_channels=self.classes,
+            padded=False,
+        )
 
     def _surfaces(self, settings: ShapesSettings) -> dict[str, Surfaces]:
         if settings.data in SIZES:

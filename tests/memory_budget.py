@@ -237,9 +237,16 @@ def signature(name: str) -> Signature:
     card = task(name)
     scalars, points, vectors, edges, dimension, channels, padded = SHAPES[name]
     return Signature(
-        nodes=card.max_nodes_of(card.params), node_scalars=scalars, points=points, vectors=vectors, edge_scalars=edges,
-        dimension=dimension, output=Representation(card.output), output_channels=channels, padded=padded,
-    )  # fmt: skip
+        nodes=card.max_nodes_of(card.params),
+        node_scalars=scalars,
+        points=points,
+        vectors=vectors,
+        edge_scalars=edges,
+        dimension=dimension,
+        output=Representation(card.output),
+        output_channels=channels,
+        padded=padded,
+    )
 
 
 def structures(name: str, size: int, device: torch.device) -> Structure:

@@ -91,9 +91,7 @@ class GINID(BaseModel):
         padded = h.new_zeros(x.mask.numel(), *h.shape[1:]).index_add(0, place, h)
         return self._read_out(padded.unflatten(0, x.mask.shape), x)
 
-    def _convolved(
-        self, h: Tensor, adjacency: Tensor | Edges, existing: Callable[[Tensor], Tensor]
-    ) -> Tensor:
+    def _convolved(self, h: Tensor, adjacency: Tensor | Edges, existing: Callable[[Tensor], Tensor]) -> Tensor:
         """All layers on ``[..., R, K, W]``, after the first linear map, which commutes with sums."""
         first, *others = self._layers
         h = self.gin.activation(existing(aggregated(h, adjacency, first.eps) + first.nn.bias))

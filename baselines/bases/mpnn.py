@@ -24,9 +24,7 @@ class MPNN(BaseModel):
         width, self.edge_channels = settings.width, settings.edge_channels
         self.embed = nn.Linear(signature.node_scalars + signature.dimension * signature.geometry, width)
         edge_channels = len(range(signature.edge_scalars)[: self.edge_channels])
-        self.layers = nn.ModuleList(
-            MessagePassing(width, edge_channels, residual=True) for _ in range(settings.layers)
-        )
+        self.layers = nn.ModuleList(MessagePassing(width, edge_channels, residual=True) for _ in range(settings.layers))
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
 
     def forward(self, x: Structure) -> Tensor:

@@ -84,9 +84,7 @@ def encoder(
         feed_forward: Width of the hidden layer of the feed-forward network.
         equal_layers: Starts all layers from the same weights, as torch and the authors' code do.
     """
-    layer = EncoderLayer(
-        width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-    )
+    layer = EncoderLayer(width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
     stacked = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
     for module in () if equal_layers else stacked.layers:
         module.apply(_reinitialise)

@@ -59,9 +59,7 @@ class VisionTransformer(BaseModel):
                 f"node features cannot be a '{settings.node_features}'; known are {', '.join(NODE_FEATURES)}"
             )
         if self.patch_dropout and self.output is not Representation.GRAPH_SCALARS:
-            raise ValueError(
-                "patch_dropout drops patches that node and edge outputs are computed from: set it to 0"
-            )
+            raise ValueError("patch_dropout drops patches that node and edge outputs are computed from: set it to 0")
         self.on_diagonal = settings.node_features == "diagonal"
         blocks = encoder(settings)
         self.class_token, self.position = blocks.embeddings.cls_token, blocks.embeddings.position_embeddings
@@ -180,4 +178,3 @@ def _reflected(place: Tensor, nodes: int) -> Tensor:
     last = max(nodes - 1, 1)
     place = place % (2 * last)
     return torch.minimum(place, 2 * last - place).clamp_max(nodes - 1)
-

@@ -106,6 +106,7 @@ GNN = BaseCard(
 @dataclass(frozen=True, kw_only=True)
 class MPNNSettings(ParticleSettings):
     """A message-passing network on raw positions."""
+
     edge_channels: int | None = setting(
         None, COUNT, "Number of scalars of an edge that are read, the first ones; null reads all of them."
     )

@@ -150,4 +150,3 @@ class NormalisedLinear(nn.Module):
         scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
         bias = (self.linear.bias - mean) * scale + self.norm.bias
         return linear(h, self.linear.weight * scale[:, None], bias).relu_()
-

@@ -179,8 +179,10 @@ class FrameAveraging(Sampler):
 
 def _inputs(signature: Signature) -> frozenset[Input]:
     channels: Mapping[Input, int] = {
-        "points": signature.points, "vectors": signature.vectors, "edges": signature.edge_scalars,
-    }  # fmt: skip
+        "points": signature.points,
+        "vectors": signature.vectors,
+        "edges": signature.edge_scalars,
+    }
     return frozenset(kind for kind, count in channels.items() if count)
 
 

@@ -44,16 +44,42 @@ NBODY = TaskCard(
     edge_scalars=2,
     protocols={
         "paper": Protocol(
-            epochs=10_001, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12,
-            train_samples=20, valid_samples=20, test_samples=20, test_repeats=5,
+            epochs=10_001,
+            batch_size=100,
+            drop_last=True,
+            lr=1e-3,
+            weight_decay=1e-12,
+            train_samples=20,
+            valid_samples=20,
+            test_samples=20,
+            test_repeats=5,
         ),
         "standard": Protocol(
-            epochs=1_000, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12, validate_every=10,
-            train_samples=20, valid_samples=20, test_samples=20, test_repeats=5,
+            epochs=1_000,
+            batch_size=100,
+            drop_last=True,
+            lr=1e-3,
+            weight_decay=1e-12,
+            validate_every=10,
+            train_samples=20,
+            valid_samples=20,
+            test_samples=20,
+            test_repeats=5,
         ),
         "quick": Protocol(
-            epochs=20, batch_size=100, drop_last=True, lr=1e-3, weight_decay=1e-12, train_size=500, valid_size=200,
-            test_size=500, train_samples=2, valid_samples=4, test_samples=20, test_repeats=2, validate_every=2,
+            epochs=20,
+            batch_size=100,
+            drop_last=True,
+            lr=1e-3,
+            weight_decay=1e-12,
+            train_size=500,
+            valid_size=200,
+            test_size=500,
+            train_samples=2,
+            valid_samples=4,
+            test_samples=20,
+            test_repeats=2,
+            validate_every=2,
         ),
     },
     recipes=(
@@ -67,13 +93,17 @@ NBODY = TaskCard(
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
         *with_q(NBODY_SAMPLER | {"dropout_unit": "coordinate"}),
         # The loop of Satorras et al. runs as many epochs as it is configured for, and validates after every fifth.
-        *(Recipe(method=name, protocol="paper", settings={"epochs": 10_000, "validate_every": 5})
-          for name in ("egnn", "radial_field")),
-        *(Recipe(method="transformer", protocol=protocol, settings={"test_samples": 200})
-          for protocol in ("paper", "standard")),
+        *(
+            Recipe(method=name, protocol="paper", settings={"epochs": 10_000, "validate_every": 5})
+            for name in ("egnn", "radial_field")
+        ),
+        *(
+            Recipe(method="transformer", protocol=protocol, settings={"test_samples": 200})
+            for protocol in ("paper", "standard")
+        ),
         Recipe(method="transformer", protocol="quick", base={"layers": 2}),
     ),
-)  # fmt: skip
+)
 
 MODELNET = "Wu et al. 2015 (ModelNet)"
 SHAPES_SAMPLER = {"noise_scale": 1.0, "temperature": 0.1, "width": 64, "neighbours": 8, "entropy_weight": 0.1}
@@ -147,18 +177,36 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         variant=lambda settings: "generated shapes" if settings.data == "generated" else None,
         protocols={
             "standard": Protocol(
-                epochs=150, batch_size=32, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,
-                train_samples=4, valid_samples=10, test_samples=10, test_repeats=5, validate_every=5,
+                epochs=150,
+                batch_size=32,
+                lr=1e-3,
+                schedule="linear",
+                warmup_epochs=5,
+                clip_norm=1.0,
+                train_samples=4,
+                valid_samples=10,
+                test_samples=10,
+                test_repeats=5,
+                validate_every=5,
             ),
             "quick": Protocol(
-                epochs=15, batch_size=32, lr=2e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=600,
-                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=3,
+                epochs=15,
+                batch_size=32,
+                lr=2e-3,
+                schedule="linear",
+                warmup_epochs=1,
+                clip_norm=1.0,
+                train_size=600,
+                valid_size=200,
+                test_size=300,
+                train_samples=2,
+                valid_samples=4,
+                test_samples=10,
+                validate_every=3,
             ),
         },
-        recipes=(
-            *with_q(SHAPES_SAMPLER),
-        ),
-    )  # fmt: skip
+        recipes=(*with_q(SHAPES_SAMPLER),),
+    )
 
 
 SHAPES_O3 = _shapes(

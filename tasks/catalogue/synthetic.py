@@ -112,11 +112,53 @@ def _space_teacher_check(settings: SpaceTeacherSettings) -> str | None:
     return None
 
 
+TEACHER_PROTOCOLS = {
+    "standard": Protocol(
+        epochs=200,
+        batch_size=100,
+        lr=1e-3,
+        schedule="linear",
+        warmup_epochs=5,
+        clip_norm=1.0,
+        train_samples=4,
+        valid_samples=10,
+        test_samples=20,
+        test_repeats=3,
+        validate_every=5,
+    ),
+    "quick": Protocol(
+        epochs=40,
+        batch_size=50,
+        lr=2e-3,
+        schedule="linear",
+        warmup_epochs=1,
+        clip_norm=1.0,
+        train_size=500,
+        valid_size=200,
+        test_size=300,
+        train_samples=2,
+        valid_samples=4,
+        test_samples=10,
+        validate_every=4,
+        curve_samples=(1, 2, 4, 8, 16),
+    ),
+}
+
+
 def _teacher(
-    name: str, title: str, output: Output, implementation: str, *, settings: type, inputs: frozenset[Input],
-    size: Callable[[Any], int | None], size_name: str, resolve: Callable[[Any], Any],
-    check: Callable[[Any], str | None], recipes: tuple[Recipe, ...],
-) -> TaskCard:  # fmt: skip
+    name: str,
+    title: str,
+    output: Output,
+    implementation: str,
+    *,
+    settings: type,
+    inputs: frozenset[Input],
+    size: Callable[[Any], int | None],
+    size_name: str,
+    resolve: Callable[[Any], Any],
+    check: Callable[[Any], str | None],
+    recipes: tuple[Recipe, ...],
+) -> TaskCard:
     return TaskCard(
         name=name,
         title=title,
@@ -137,19 +179,9 @@ def _teacher(
         form="supervised",
         edge_scalars=1,
         resolve=resolve,
-        protocols={
-            "standard": Protocol(
-                epochs=200, batch_size=100, lr=1e-3, schedule="linear", warmup_epochs=5, clip_norm=1.0,
-                train_samples=4, valid_samples=10, test_samples=20, test_repeats=3, validate_every=5,
-            ),
-            "quick": Protocol(
-                epochs=40, batch_size=50, lr=2e-3, schedule="linear", warmup_epochs=1, clip_norm=1.0, train_size=500,
-                valid_size=200, test_size=300, train_samples=2, valid_samples=4, test_samples=10, validate_every=4,
-                curve_samples=(1, 2, 4, 8, 16),
-            ),
-        },
+        protocols=TEACHER_PROTOCOLS,
         recipes=(*recipes, Recipe(method="transformer", protocol="quick", base={"layers": 2})),
-    )  # fmt: skip
+    )
 
 
 def _teacher_of_graphs(name: str, title: str, output: Output, implementation: str) -> TaskCard:

@@ -140,9 +140,7 @@ def check_stabilisers(group: Group, nodes: int) -> None:
     if torch.allclose(kept, torch.eye(len(kept), dtype=kept.dtype)):
         raise ValueError(f"{group.name} has only one element on {nodes} nodes: set stabilised to 0")
     if kept.abs().max() < 0.1:
-        raise ValueError(
-            f"{group.name} fixes only the origin: set stabilised to 0, or add the factor S_n"
-        )
+        raise ValueError(f"{group.name} fixes only the origin: set stabilised to 0, or add the factor S_n")
     if isinstance(space, AffineGroup):
         raise ValueError(
             f"a set that an element of {group.name} fixes is in a hyperplane, where no target is equivariant: "

@@ -51,13 +51,13 @@ class Watcher:
     def end(self) -> None: ...
 
 
-def job(seed: int, act: str = "nothing", **base: object) -> Job:
+def job(seed: int, act: str = "nothing", **options: object) -> Job:
     spec = RunSpec(
         task="graph8c",
         task_version="1",
         method="gin",
         method_version="1",
-        base={"act": act, **base},
+        sampler={"act": act, **options},
         seed=seed,
         protocol="quick",
         settings=Protocol(),

@@ -43,6 +43,8 @@ def test_statuses_of_many_records(tmp_path: Path, capsys: pytest.CaptureFixture[
         json.loads(path.read_bytes())
     parsing = time.perf_counter() - began
     with capsys.disabled():
-        print(f"\nstatuses of {RECORDS} records: {min(seconds):.3f} s best, {max(seconds):.3f} s worst; "
-              f"{min(seconds) / parsing:.2f}x parsing all of them ({len(body)} bytes each)")  # fmt: skip
+        print(
+            f"\nstatuses of {RECORDS} records: {min(seconds):.3f} s best, {max(seconds):.3f} s worst; "
+            f"{min(seconds) / parsing:.2f}x parsing all of them ({len(body)} bytes each)"
+        )
     shutil.rmtree(tmp_path / "records")

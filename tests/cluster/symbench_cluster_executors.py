@@ -24,18 +24,17 @@ def careful(spec: RunSpec, context: RunContext) -> Outcome:
 
 
 def full(spec: RunSpec, context: RunContext) -> Outcome:
-    """The training loop, in which the memory of one process's device is full within a collective."""
+    """The training loop, in which the memory of the second process's device is full within a collective."""
     gather = torch.distributed.all_gather
 
     def all_gather(*args: Any, **kwargs: Any) -> Any:
-        if context.processes.rank == int(spec.base["full"]):
+        if context.processes.rank == 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 71.00 GiB.")
         return gather(*args, **kwargs)
 
     torch.distributed.all_gather = all_gather
-    known = replace(spec, base={name: value for name, value in spec.base.items() if name != "full"})
     try:
-        return execute(known, context)
+        return execute(spec, context)
     finally:
         torch.distributed.all_gather = gather
 

@@ -57,7 +57,7 @@ def slow_run(seed: int) -> Job:
         task_version="1",
         method="gin",
         method_version="1",
-        base={"act": "sleep", "seconds": 0.4},
+        sampler={"act": "sleep", "seconds": 0.4},
         seed=seed,
         protocol="quick",
         settings=Protocol(),

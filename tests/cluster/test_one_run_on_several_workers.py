@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -90,7 +89,6 @@ def test_what_fails_in_every_process_is_one_failed_record(store: Store) -> None:
 
 
 def test_memory_that_is_full_in_one_process_is_said(store: Store) -> None:
-    spec = particles_spec("gnn-ga", epochs=1)
-    job = Job(spec=replace(spec, base={**spec.base, "full": 1}), suite="tests", resources=TOGETHER)
+    job = Job(spec=particles_spec("gnn-ga", epochs=1), suite="tests", resources=TOGETHER)
     said = go(job, store, "symbench_cluster_executors:full").failed[job.spec.digest]
     assert said == "The device's memory is full: set resources.chunk, or halve it."

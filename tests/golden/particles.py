@@ -44,9 +44,14 @@ def signature(x: Structure) -> Signature:
 
 def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[str, str]) -> ProbabilisticSymmetrization:
     published: dict[str, Any] = {
-        "q": "vector_neurons", "noise": "normal", "width": 64, "neighbours": 4, "temperature": 0.1,
-        "dropout": DROPOUT if mode == "dropout" else 0.0, "dropout_unit": "coordinate",
-    }  # fmt: skip
+        "q": "vector_neurons",
+        "noise": "normal",
+        "width": 64,
+        "neighbours": 4,
+        "temperature": 0.1,
+        "dropout": DROPOUT if mode == "dropout" else 0.0,
+        "dropout_unit": "coordinate",
+    }
     x = structures(found)
     made = ProbabilisticSymmetrization(group(symmetry), signature(x), PROBABILISTIC.settings_from(published)).double()
     load(made.network, below(found, "q."), names)

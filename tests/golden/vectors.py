@@ -47,9 +47,14 @@ def graph_structures(features: Tensor, adjacency: Tensor, counts: Tensor) -> Str
 def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> ProbabilisticSymmetrization:
     """Probabilistic symmetrization over S_n by a q of width 16 with these weights, as published."""
     published: dict[str, Any] = {
-        "q": "gin", "noise": "uniform", "width": 16, "layers": 3, "temperature": 0.01, "input_linear": False,
+        "q": "gin",
+        "noise": "uniform",
+        "width": 16,
+        "layers": 3,
+        "temperature": 0.01,
+        "input_linear": False,
         "norm_padding": True,
-    }  # fmt: skip
+    }
     settings = PROBABILISTIC.settings_from({**published, **params})
     sampler = ProbabilisticSymmetrization(group(("S_n",)), signature, settings).double()
     load(sampler.network.scorer, weights, dict(graph_q_names(3)))

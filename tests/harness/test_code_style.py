@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("harness", "baselines", "tasks", "tests")
 FUNCTION_LINES, FILE_LINES = 60, 400
@@ -36,13 +34,11 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="some files are still being split")
 def test_no_file_is_long() -> None:
     lengths = {name: len(source.splitlines()) for name, source in sources().items()}
     assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="some files are still being formatted")
 def test_hardly_anything_is_formatted_by_hand() -> None:
     by_hand = {name: len(BY_HAND.findall(source)) for name, source in sources().items()}
     assert sum(by_hand.values()) < UNFORMATTED, sorted(name for name, places in by_hand.items() if places)

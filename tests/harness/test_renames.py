@@ -38,11 +38,20 @@ def test_first_names_tell_methods_apart() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("mlp-learned", "mlp-ps"), ("my_net-minimal_frame", "my_net-mfa"), ("a-b-haar", "a-b-ga"), ("*-frame", "*-fa"),
-        ("*learned*", "*ps*"), ("[mg]*-identity", "[mg]*-none"), ("gnn-canonical", "gnn-canonical"), ("all", "all"),
-        ("learned", "learned"), ("mlp-frames", "mlp-frames"), ("frame-net", "frame-net"), ("mlp-*", "mlp-*"),
+        ("mlp-learned", "mlp-ps"),
+        ("my_net-minimal_frame", "my_net-mfa"),
+        ("a-b-haar", "a-b-ga"),
+        ("*-frame", "*-fa"),
+        ("*learned*", "*ps*"),
+        ("[mg]*-identity", "[mg]*-none"),
+        ("gnn-canonical", "gnn-canonical"),
+        ("all", "all"),
+        ("learned", "learned"),
+        ("mlp-frames", "mlp-frames"),
+        ("frame-net", "frame-net"),
+        ("mlp-*", "mlp-*"),
     ],
-)  # fmt: skip
+)
 def test_names_and_globs_end_in_the_sampler_of_today(old: str, new: str) -> None:
     assert current_name(old) == new
 
@@ -56,10 +65,14 @@ def test_only_what_matches_no_method_under_its_own_name_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("mse_moved", "mse_transformed"), ("mse_moved_std", "mse_transformed_std"), ("mse_std", "mse_std"),
-        ("ap_moved", "ap_moved"), ("moved", "moved"), ("mse_moved_mean", "mse_moved_mean"),
+        ("mse_moved", "mse_transformed"),
+        ("mse_moved_std", "mse_transformed_std"),
+        ("mse_std", "mse_std"),
+        ("ap_moved", "ap_moved"),
+        ("moved", "moved"),
+        ("mse_moved_mean", "mse_moved_mean"),
     ],
-)  # fmt: skip
+)
 def test_scores_of_a_metric_at_hand_on_transformed_inputs_are_renamed(old: str, new: str) -> None:
     assert current_metric(old, ["mse"]) == new
 
@@ -74,8 +87,12 @@ def test_a_record_is_read_under_the_names_of_today() -> None:
     found = current_record(old, nothing)
     assert found == {**RECORD, "metrics": found["metrics"]}
     assert list(found["metrics"].items()) == [
-        ("mse", 1.0), ("mse_transformed", 2.0), ("mse_std", 0.1), ("mse_transformed_std", 0.2), ("bytes_moved", 3.0),
-    ]  # fmt: skip
+        ("mse", 1.0),
+        ("mse_transformed", 2.0),
+        ("mse_std", 0.1),
+        ("mse_transformed_std", 0.2),
+        ("bytes_moved", 3.0),
+    ]
     assert current_record(found, nothing) == found
 
 

@@ -4,70 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.errors import SymbenchError
-from harness.parameters import normal, unfit
+from harness.parameters import unfit
 from harness.registry import resolve
 from harness.search.loading import load as load_search
-from harness.spec import RunSpec
 from harness.suites.loading import load
 from harness.suites.plan import plan
 from harness.suites.yaml_source import dump
-from tasks.cards import TaskCard
 from tasks.limits import LARGEST, MOST, SMALLEST, Each, Flag, Groups, Limit, Numbers, OneOf, Range, SomeOf
-from tasks.protocol import LIMITS, OPTIONAL, Protocol
+from tasks.protocol import OPTIONAL
 from tasks.symmetry.groups import GeometricGroup, group
 from tasks.symmetry.names import NODE_GROUPS, clash, keeps_inputs, space_of
 from tasks.teachers.inputs import check_stabilisers
-
-
-@dataclass(frozen=True)
-class Place:
-    """A setting, and a pair that has it."""
-
-    task: str
-    method: str
-    section: str
-    name: str
-    default: Any
-    limit: Limit | None
-
-    def __str__(self) -> str:
-        return f"{self.task}-{self.method}-{self.section}.{self.name}"
-
-
-def fitting_pair(card: TaskCard | BaseCard | SamplerCard) -> tuple[str, str]:
-    for task in registry.tasks().values():
-        for method in registry.methods().values():
-            if card in (task, method.base, method.sampler) and method.misfit(task, task.params) is None:
-                return task.name, method.name
-    raise AssertionError(card.name)
-
-
-def places() -> Iterator[Place]:
-    cards: dict[str, tuple[str, TaskCard | BaseCard | SamplerCard]] = {}
-    for task in registry.tasks().values():
-        cards[f"task {task.name}"] = "task_params", task
-    for method in registry.methods().values():
-        cards[f"base {method.base.name}"] = "base", method.base
-        if method.sampler:
-            cards[f"sampler {method.sampler.name}"] = "sampler", method.sampler
-    for section, card in cards.values():
-        pair = fitting_pair(card)
-        for name, default in card.params.items():
-            yield Place(*pair, section, name, default, card.limits.get(name))
-    for item in fields(Protocol):
-        yield Place("nbody", "mlp-ga", "settings", item.name, item.default, LIMITS.get(item.name))
-
-
-PLACES = list(places())
+from tests.properties.card_settings import PLACES, Place, settings_without_limits
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
@@ -182,7 +138,7 @@ TOGETHER = [
     ("graph8c", "gin", "resources", {"workers": 2}, "several workers cannot share a run on graph8c: set workers to 1"),
     ("nbody", "egnn", "resources", {"workers": 2, "gpus": 0.5}, "gpus should be 0 or 1, not 0.5, where several"),
     ("nbody", "egnn", "resources", {"workers": 101}, "a batch of 100 examples cannot be shared by 101 workers"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("task", "method", "section", "values", "words"), TOGETHER)
@@ -203,8 +159,11 @@ def test_settings_that_do_not_go_together_are_one_sentence_with_their_line(
 
 def test_which_inputs_have_stabilisers_is_known_without_building_a_group() -> None:
     lie = ("O", "SO", "E", "SE", "Sim", "SSim", "U", "SU", "Aff")
-    spaces = [*(f"{kind}({d})" for kind in lie for d in (1, 2, 3, 4)),
-              *(f"{kind}_{m}" for kind in ("C", "D", "B") for m in (1, 2, 3, 4, 9)), "SO+(1,3)"]  # fmt: skip
+    spaces = [
+        *(f"{kind}({d})" for kind in lie for d in (1, 2, 3, 4)),
+        *(f"{kind}_{m}" for kind in ("C", "D", "B") for m in (1, 2, 3, 4, 9)),
+        "SO+(1,3)",
+    ]
     factors = [[name] for name in (*NODE_GROUPS, *spaces)]
     factors += [[permuting, space] for permuting in NODE_GROUPS for space in spaces]
     for names in factors:
@@ -274,11 +233,18 @@ def test_a_group_with_too_many_elements_for_a_sampler_is_a_misfit(tmp_path: Path
         return bool(jobs)
 
     for names, most, method in (
-        ('"C_#"', 1024, "mlp-fa"), ('"D_#"', 512, "mlp-fa"), ('"O(#)"', 10, "mlp-fa"),
-        ('"SO(#)"', 11, "mlp-fa"), ('"E(#)"', 10, "mlp-fa"), ('"B_#"', 4, "mlp-fa"),
-        ('"D_n", "O(#)"', 6, "mlp-fa"), ('"C_#"', 4096, "mlp-ps"), ('"D_#"', 2048, "mlp-canonical"),
-        ('"B_#"', 5, "mlp-ps"), ('"O(#)"', 20, "mlp-mfa"),
-    ):  # fmt: skip
+        ('"C_#"', 1024, "mlp-fa"),
+        ('"D_#"', 512, "mlp-fa"),
+        ('"O(#)"', 10, "mlp-fa"),
+        ('"SO(#)"', 11, "mlp-fa"),
+        ('"E(#)"', 10, "mlp-fa"),
+        ('"B_#"', 4, "mlp-fa"),
+        ('"D_n", "O(#)"', 6, "mlp-fa"),
+        ('"C_#"', 4096, "mlp-ps"),
+        ('"D_#"', 2048, "mlp-canonical"),
+        ('"B_#"', 5, "mlp-ps"),
+        ('"O(#)"', 20, "mlp-mfa"),
+    ):
         assert fits(names, most, method) and not fits(names, most + 1, method), names
     assert fits('"C_#"', 1025, "mlp-fa", "{exact: false}") and fits('"O(#)"', 20, "mlp-fa", "{exact: false}")
     assert not fits('"O(#)"', 21, "mlp-fa", "{exact: false}")
@@ -300,102 +266,6 @@ def test_a_search_is_held_to_the_same_limits(tmp_path: Path) -> None:
         assert words in str(caught.value) and f"{path}, line " in str(caught.value)
 
 
-def digest(task: str, method: str, protocol: str = "quick", **changes: Any) -> str:
-    return resolve(task, method, protocol, 0, **changes).digest
-
-
-SAME: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
-    ("nbody", "mlp-ga", {"sampler": {"group": []}}, {}),
-    ("nbody", "mlp-ga", {"sampler": {"group": None}}, {}),
-    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n", "E(3)"]}}, {}),
-    ("nbody", "mlp-ga", {"sampler": {"group": ("E(3)", "S_n")}}, {}),
-    ("nbody", "gnn-ga", {"sampler": {"group": ["E(3)"]}}, {}),
-    ("nbody", "mlp-ga", {"sampler": {"group": ["O(3)", "S_n"]}}, {"sampler": {"group": ["S_n", "O(3)"]}}),
-    ("nbody", "mlp-none", {"sampler": {"group": ["S_n"]}}, {}),
-    ("exp_classify", "mlp-ga", {"base": {"reads": None}}, {}),
-    ("exp_classify", "mlp-ga", {"base": {"reads": ["edges", "node_scalars", "edges"]}}, {}),
-    ("exp_classify", "mlp-ga", {"base": {"reads": ("edges", "geometry")}}, {"base": {"reads": ["edges"]}}),
-    ("nbody", "mlp-ga", {"base": {"reads": ["edges", "geometry", "node_scalars"]}}, {}),
-    ("graph8c", "mlp-ga", {"base": {"reads": ["geometry", "edges"]}}, {}),
-    ("nbody", "mpnn-ga", {"base": {"edge_channels": 2}}, {"base": {"edge_channels": None}}),
-    ("nbody", "mpnn-ga", {"base": {"edge_channels": 7}}, {"base": {"edge_channels": None}}),
-    ("teacher_space_equivariant", "mpnn-ga", {"base": {"edge_channels": 1}}, {}),
-    ("nbody", "gnn-ps", {"sampler": {"dropout": 0.08}}, {}),
-    ("exp_classify", "mlp-ps", {"sampler": {"dropout": 0}}, {}),
-    ("exp_classify", "mlp-ps", {"sampler": {"dropout": -0.0, "q": "gin", "noise": "uniform"}}, {}),
-    ("pattern", "mlp-ps", {"sampler": {"dropout": None}}, {"sampler": {"dropout": 0.0}}),
-    ("nbody", "gnn-ps", {"sampler": {"noise_scale": 1, "temperature": 0.1, "axis_floor": -0.0}}, {}),
-    ("pattern", "vit-ga", {"base": {"patch_dropout": 0}}, {}),
-    ("shapes_o3", "mlp-ga", {"task_params": {"noise": 1}}, {"task_params": {"noise": 1.0}}),
-    ("nbody", "mlp-ga", {"base": {"widths": (8, 4)}}, {"base": {"widths": [8, 4]}}),
-    ("nbody", "mlp-ga", {"base": {"widths": [256.0, 256.0]}}, {}),
-    ("nbody", "tfn", {"base": {"reach": 10}}, {}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(3)", "S_n"], "degree": 9}}, {}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "O(3)"]}}, {}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["O(#)"], "degree": 4}},
-     {"task_params": {"group": ["O(4)"]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO+(1,3)"], "degree": 4}},
-     {"task_params": {"group": ["SO+(1,3)"]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["SO(3)"]}, "sampler": {"group": ["SO(3)"]}},
-     {"task_params": {"group": ["SO(3)"]}}),
-    ("exp_classify", "mlp-ps", {"sampler": {"q": "gin"}}, {}),
-    ("nbody", "egnn", {"settings": {"weight_decay": -0.0}}, {"settings": {"weight_decay": 0}}),
-    ("nbody", "egnn", {"settings": {"lr": 1, "clip_norm": 2}}, {"settings": {"lr": 1.0, "clip_norm": 2.0}}),
-    ("nbody", "egnn", {"settings": {"curve_samples": [4, 1]}}, {"settings": {"curve_samples": (1, 4)}}),
-    ("nbody", "egnn", {"settings": {"analysis_epochs": [4, 0]}}, {"settings": {"analysis_epochs": (0, 4)}}),
-    ("exp_classify", "gin", {"settings": {"variance_samples": [4, 2]}}, {"settings": {"variance_samples": [2, 4]}}),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("task", "method", "one", "other"), SAME)
-def test_two_spellings_of_a_setting_are_one_run(
-    task: str, method: str, one: dict[str, Any], other: dict[str, Any]
-) -> None:
-    assert digest(task, method, **one) == digest(task, method, **other)
-
-
-DIFFERENT: list[tuple[str, str, dict[str, Any]]] = [
-    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n"]}}),
-    ("nbody", "mlp-ga", {"sampler": {"group": ["S_n", "O(3)"]}}),
-    ("nbody", "mlp-ga", {"base": {"reads": ["geometry"]}}),
-    ("exp_classify", "mlp-ga", {"base": {"reads": ["edges"]}}),
-    ("nbody", "mpnn-ga", {"base": {"edge_channels": 2}}),
-    ("nbody", "gnn-ps", {"sampler": {"dropout": 0.0}}),
-    ("exp_classify", "mlp-ps", {"sampler": {"dropout": 0.08}}),
-    ("pattern", "mlp-ps", {"sampler": {"dropout": None}}),
-    ("exp_classify", "mlp-ps", {"sampler": {"q": "deepsets"}}),
-    ("nbody", "mlp-ga", {"base": {"widths": [4, 8]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "SO(3)"]}}),
-    ("teacher_space_invariant", "mlp-ga", {"task_params": {"group": ["S_n", "O(4)"]}}),
-]
-
-
-@pytest.mark.parametrize(("task", "method", "changes"), DIFFERENT)
-def test_what_means_something_else_is_another_run(task: str, method: str, changes: dict[str, Any]) -> None:
-    assert digest(task, method, **changes) != digest(task, method)
-
-
-@pytest.mark.parametrize("place", PLACES, ids=str)
-def test_the_default_written_out_is_the_default(place: Place) -> None:
-    protocol = next(iter(registry.task(place.task).protocols))
-    spec = resolve(place.task, place.method, protocol, 0)
-    for name, value in RunSpec.to_dict(spec)[place.section].items():
-        if value is None and place.section == "task_params":
-            continue
-        written = {place.section: {name: value}}
-        assert resolve(place.task, place.method, protocol, 0, **written).digest == spec.digest, name
-
-
-def test_a_record_with_settings_that_are_refused_today_is_still_read() -> None:
-    values = resolve("nbody", "egnn", "quick", 0).to_dict()
-    values["settings"] |= {"curve_samples": [2, 2, 1], "clip_norm": -1, "patience": 0}
-    spec = RunSpec.from_dict(values)
-    assert spec.to_dict() == values
-    assert (spec.settings.curve_samples, spec.settings.clip_norm) == ((2, 2, 1), -1)
-    with pytest.raises(TypeError, match="no settings banana"):
-        RunSpec.from_dict({**values, "settings": {"banana": 1}})
-
-
 def test_none_is_taken_where_it_is_the_default_only() -> None:
     for place in PLACES:
         if place.section == "settings":
@@ -403,11 +273,6 @@ def test_none_is_taken_where_it_is_the_default_only() -> None:
         elif place.section == "base":
             card = registry.method(place.method).base
             assert (unfit(place.name, None, card) is None) == (place.default is None), place
-
-
-def settings_without_limits(**defaults: Any) -> type:
-    names = [(name, Any, default) for name, default in defaults.items()]
-    return make_dataclass("Settings", names, frozen=True, kw_only=True)
 
 
 @pytest.mark.parametrize(
@@ -431,14 +296,6 @@ def test_without_a_limit_a_value_is_like_the_default(default: Any, right: list[A
         assert str(unfit("a", value, card)).startswith("should be like"), value
 
 
-def test_without_a_limit_the_spelling_is_that_of_the_default() -> None:
-    settings = settings_without_limits(a=(1.0, 2.0), b=0.5, c=None)
-    card = replace(registry.method("egnn").base, settings=settings)
-    found = normal(card, {"a": [1, 2], "b": 3, "c": None})
-    assert repr(found) == "{'a': [1.0, 2.0], 'b': 3.0, 'c': None}"
-    assert repr(normal(card, {"a": (1, 3)})) == "{'a': [1, 3]}"
-
-
 @pytest.mark.parametrize("section", ["task_params", "base", "sampler", "settings"])
 def test_every_name_of_several_is_looked_at(section: str) -> None:
     known = {"task_params": {"nodes": 5}, "base": {"widths": [8]}, "sampler": {"group": None}, "settings": {"lr": 0.1}}
@@ -451,7 +308,11 @@ def test_a_group_that_is_chosen_is_held_to_its_own_size() -> None:
     with pytest.raises(SymbenchError, match=r"The group of 'fa' does not work .*1025"):
         resolve("teacher_space_invariant", "mlp-fa", "quick", 0, task_params=params, sampler={"group": ["C_1025"]})
     chosen = resolve(
-        "teacher_space_invariant", "mlp-fa", "quick", 0,
-        task_params={**params, "group": ["C_1025"]}, sampler={"group": ["C_4"]},
-    )  # fmt: skip
+        "teacher_space_invariant",
+        "mlp-fa",
+        "quick",
+        0,
+        task_params={**params, "group": ["C_1025"]},
+        sampler={"group": ["C_4"]},
+    )
     assert chosen.sampler["group"] == ["C_4"]

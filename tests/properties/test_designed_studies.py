@@ -54,8 +54,14 @@ def test_samples_in_training_are_crossed_with_samples_at_evaluation() -> None:
     }
     assert all(len(found) == 1 for key, found in trained.items() if key not in studied)
     assert {key[1] for key in trained if key not in studied} == {
-        "mlp-none", "mlp-canonical", "gin", "gnn-none", "gnn-fa", "gnn-canonical", "egnn",
-    }  # fmt: skip
+        "mlp-none",
+        "mlp-canonical",
+        "gin",
+        "gnn-none",
+        "gnn-fa",
+        "gnn-canonical",
+        "egnn",
+    }
 
 
 def test_groups_grow_as_far_as_time_and_memory_allow() -> None:

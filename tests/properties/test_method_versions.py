@@ -31,9 +31,21 @@ SMALL: dict[str, dict[str, Any]] = {
     "tensor_field": {"width": 8, "layers": 2},
 }
 SYMMETRIES = [
-    ("S_n",), ("C_n",), ("D_n",), ("SO(3)",), ("SE(2)",), ("U(2)",), ("SU(2)",), ("C_5",), ("D_4",), ("B_3",),
-    ("SO+(1,3)",), ("S_n", "E(3)"), ("C_n", "Sim(3)"), ("D_n", "Aff(2)"),
-]  # fmt: skip
+    ("S_n",),
+    ("C_n",),
+    ("D_n",),
+    ("SO(3)",),
+    ("SE(2)",),
+    ("U(2)",),
+    ("SU(2)",),
+    ("C_5",),
+    ("D_4",),
+    ("B_3",),
+    ("SO+(1,3)",),
+    ("S_n", "E(3)"),
+    ("C_n", "Sim(3)"),
+    ("D_n", "Aff(2)"),
+]
 UNCOVERED = {"ga": uncovered_by_haar, "fa": uncovered_by_frames, "mfa": uncovered_by_minimal_frames}
 OF_Q: dict[str, dict[str, Any]] = {
     "deepsets": {"q": "deepsets"},
@@ -99,13 +111,15 @@ def made() -> Iterator[tuple[str, Any]]:
             yield f"{card.name} {card.version}, {output}", partial(of_network, card, output)
     for sampler in SAMPLERS:
         for names in SYMMETRIES:
-            inputs = frozenset({"edges"} if names[0] in ("S_n", "C_n", "D_n") and len(names) == 1 else
-                               {"edges", "points", "vectors"})  # fmt: skip
+            inputs = frozenset(
+                {"edges"} if names[0] in ("S_n", "C_n", "D_n") and len(names) == 1 else {"edges", "points", "vectors"}
+            )
             if uncovered(names, inputs) or UNCOVERED.get(sampler.name, uncovered)(names, inputs):  # type: ignore[arg-type]
                 continue
             exact = {"exact": True} if "exact" in sampler.params else {}
-            yield f"{sampler.name} {sampler.version}, {' x '.join(names)}", partial(
-                of_sampler, sampler.name, names, exact
+            yield (
+                f"{sampler.name} {sampler.version}, {' x '.join(names)}",
+                partial(of_sampler, sampler.name, names, exact),
             )
     learned = next(card for card in SAMPLERS if card.name == "ps")
     for names, settings in ((("S_n",), OF_Q), (("S_n", "SO(3)"), IN_SPACE)):

@@ -32,13 +32,27 @@ from tests.structures import random_graphs
 
 TASKS = {"teacher_graph_invariant": {"nodes": 5}, "teacher_space_equivariant": {"nodes": 4}}
 LONG: Mapping[str, Any] = {
-    "epochs": 4, "batch_size": 12, "train_samples": 2, "valid_samples": 3, "test_samples": 3, "test_repeats": 2,
-    "curve_samples": [1, 2], "curve_size": 8, "precision": "float64",
-}  # fmt: skip
+    "epochs": 4,
+    "batch_size": 12,
+    "train_samples": 2,
+    "valid_samples": 3,
+    "test_samples": 3,
+    "test_repeats": 2,
+    "curve_samples": [1, 2],
+    "curve_size": 8,
+    "precision": "float64",
+}
 DECAYING = {
-    "optimizer": "adamw", "weight_decay": 0.1, "schedule": "linear", "warmup_epochs": 1, "clip_norm": 0.5,
-    "validate_every": 2, "drop_last": True, "max_steps": 11, "analysis_epochs": [0, 2],
-}  # fmt: skip
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "schedule": "linear",
+    "warmup_epochs": 1,
+    "clip_norm": 0.5,
+    "validate_every": 2,
+    "drop_last": True,
+    "max_steps": 11,
+    "analysis_epochs": [0, 2],
+}
 CONSTANT = {"schedule": "constant", "warmup_epochs": 0, "clip_norm": None, "monitor": "metric", "validate_every": 1}
 RUNS: dict[str, tuple[str, str, Mapping[str, Any]]] = {
     "learned on graphs": ("teacher_graph_invariant", "mlp-ps", DECAYING),

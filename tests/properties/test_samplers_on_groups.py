@@ -193,8 +193,9 @@ def test_the_exact_frame_of_a_finite_group_is_the_mean_over_it(name: str) -> Non
     model = symmetrized("fa", symmetry, x)
     expected = torch.zeros(3, 5, symmetry.dimension, 1, dtype=torch.float64)
     for matrix in symmetry.matrices(x.points):
-        turned = Structure.build(x.mask, points=matrix.T @ x.points, vectors=matrix.T @ x.vectors,
-                                 edge_scalars=x.edge_scalars)  # fmt: skip
+        turned = Structure.build(
+            x.mask, points=matrix.T @ x.points, vectors=matrix.T @ x.vectors, edge_scalars=x.edge_scalars
+        )
         expected += matrix @ model.base(turned) / symmetry.size
     torch.testing.assert_close(model(x, 1).value, x.points[..., :1] + expected)
 

@@ -23,9 +23,15 @@ from tests.tasks.symmetry.test_laws_of_groups import EVERY, structure
 FEW: dict[str, Any] = {"train": 12, "validation": 4, "test": 4, "stabilised": 0.25}
 ON_GRAPHS = [("S_n",), ("C_n",), ("D_n",)]
 IN_SPACE = [
-    ("O(3)",), ("S_n", "SO(3)"), ("C_n", "SSim(2)"), ("S_n", "SU(2)"), ("S_n", "SO+(1,3)"), ("S_n", "Aff(2)"),
-    ("S_n", "C_3"), ("D_n", "B_2"),
-]  # fmt: skip
+    ("O(3)",),
+    ("S_n", "SO(3)"),
+    ("C_n", "SSim(2)"),
+    ("S_n", "SU(2)"),
+    ("S_n", "SO+(1,3)"),
+    ("S_n", "Aff(2)"),
+    ("S_n", "C_3"),
+    ("D_n", "B_2"),
+]
 
 
 def tensors(x: Structure) -> Iterator[Tensor]:

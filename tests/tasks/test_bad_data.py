@@ -168,9 +168,12 @@ class FromOutside(SupervisedTask):
     def __init__(self, settings: Any = None) -> None:
         mask = torch.ones(3, 4, dtype=torch.bool)
         self.x = Structure.build(
-            mask, node_scalars=torch.ones(3, 4, 2), points=torch.ones(3, 4, 3, 1), vectors=torch.ones(3, 4, 3, 1),
+            mask,
+            node_scalars=torch.ones(3, 4, 2),
+            points=torch.ones(3, 4, 3, 1),
+            vectors=torch.ones(3, 4, 3, 1),
             edge_scalars=torch.ones(3, 4, 4, 1),
-        )  # fmt: skip
+        )
         self.faulty: Split = "validation"
         self.kept = 3
         self.targets: Tensor | RaggedPairs = torch.zeros(3, 1)
@@ -212,7 +215,7 @@ def test_targets_that_are_not_finite_are_named(split: Split, kind: type[FromOuts
     if kind is WithGaps and math.isnan(value):
         check_examples(problem)
         problem.targets[:] = value
-        with pytest.raises(cache.DataError, match=f"The {split} split has no target that is known"):
+        with pytest.raises(cache.DataError, match=f"The {split} split has no known target"):
             check_examples(problem)
         return
     with pytest.raises(cache.DataError, match=f"Example 1 of the {split} split has targets that are not finite"):

@@ -111,7 +111,9 @@ def test_counts_and_curve_are_over_the_pairs(name: str, unseparated: int) -> Non
         seed=0,
     )
     assert counted.metrics() == {
-        "unseparated": unseparated, "false_separations": 0, "unseparated_sound": unseparated,
-    }  # fmt: skip
+        "unseparated": unseparated,
+        "false_separations": 0,
+        "unseparated_sound": unseparated,
+    }
     if name == "gin":
         assert [point.value for point in counted.curve()] == [3.0]  # graphs 0 to 5; the partner of 6 is not among them

@@ -150,10 +150,12 @@ def test_published_protocol() -> None:
 @pytest.mark.parametrize(
     ("name", "samples"),
     [
-        ("vit-ps", (1, 10, 10)), ("vit-ga", (10, 10, 10)), ("vit-canonical", (1, 1, 1)),
+        ("vit-ps", (1, 10, 10)),
+        ("vit-ga", (10, 10, 10)),
+        ("vit-canonical", (1, 1, 1)),
         ("vit-fa", (1, 1, 1)),
     ],
-)  # fmt: skip
+)
 def test_published_numbers_of_group_samples(name: str, samples: tuple[int, int, int], protocol: str) -> None:
     """In training, in validation and in the test."""
     settings = resolve("pattern", name, protocol, 0).settings

@@ -247,14 +247,14 @@ def test_same_settings_same_data_and_splits_differ() -> None:
     ("kind", "names", "params", "words"),
     [
         (GraphInvariant, ("O(3)",), {}, "group of graphs must be"),
-        (SpaceInvariant, ("S_n",), {}, "points and vectors have a group of space"),
+        (SpaceInvariant, ("S_n",), {}, "group of points must have"),
         (SpaceInvariant, ("Z_9",), {}, "there is no group 'Z_9'"),
         (SpaceInvariant, ("C_5",), {}, "fixes only the origin"),
         (SpaceInvariant, ("Aff(3)",), {}, "is in a hyperplane"),
-        (SpaceInvariant, ("SO(1)",), {}, "one element only"),
+        (SpaceInvariant, ("SO(1)",), {}, "only one element"),
         (SpaceInvariant, ("S_n", "Aff(12)"), {}, "do not span"),
         (GraphInvariant, ("S_n",), {"nodes": 1}, "at least 2"),
-        (GraphInvariant, ("S_n",), {"stabilised": 1.5}, "fraction of the inputs"),
+        (GraphInvariant, ("S_n",), {"stabilised": 1.5}, "stabilised must be from 0 to 1"),
     ],
 )
 def test_bad_parameters_are_named(kind: type[Teacher], names: Names, params: dict[str, Any], words: str) -> None:
@@ -281,7 +281,6 @@ def test_orders_of_finite_groups_by_counting(name: str) -> None:
 def test_orders_of_products_and_dimensions() -> None:
     assert log_order(("S_n", "O(3)"), 5) == pytest.approx(torch.tensor(120.0).log().item())
     assert log_order(("O(3)",), 5) is None and log_order(("D_n",), 5) == pytest.approx(torch.tensor(10.0).log().item())
-    assert [dimension([name]) for name in ("SO(3)", "SE(3)", "Sim(3)", "Aff(3)", "SU(2)", "SO+(1,3)")] == [
-        3, 6, 7, 12, 3, 6,
-    ]  # fmt: skip
+    dimensions = {"SO(3)": 3, "SE(3)": 6, "Sim(3)": 7, "Aff(3)": 12, "SU(2)": 3, "SO+(1,3)": 6}
+    assert {name: dimension([name]) for name in dimensions} == dimensions
     assert dimension(("S_n", "E(2)")) == 3

@@ -19,14 +19,35 @@ _DELIMITERS = {
 }
 """Jinja's own delimiters are braces, which LaTeX is full of."""
 _SPECIAL = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "|": r"\textbar{}",
-}  # fmt: skip
+}
 _SYMBOLS = {
-    "±": r"$\pm$", "×": r"$\times$", "≈": r"$\approx$", "∝": r"$\propto$", "√": r"$\surd$", "·": r"$\cdot$",  # noqa: RUF001
-    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "ₙ": r"$_n$", "–": "--", "−": r"$-$", "σ": r"$\sigma$", "µ": r"$\mu$",  # noqa: RUF001
-}  # fmt: skip
+    "±": r"$\pm$",
+    "×": r"$\times$",  # noqa: RUF001
+    "≈": r"$\approx$",
+    "∝": r"$\propto$",
+    "√": r"$\surd$",
+    "·": r"$\cdot$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "ₙ": r"$_n$",
+    "–": "--",  # noqa: RUF001
+    "−": r"$-$",  # noqa: RUF001
+    "σ": r"$\sigma$",  # noqa: RUF001
+    "µ": r"$\mu$",
+}
 _LATIN = range(0xA1, 0x180)
 """The letters beyond ASCII that the fonts of every LaTeX installation have."""
 

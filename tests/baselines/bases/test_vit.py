@@ -76,9 +76,15 @@ def test_has_the_blocks_of_the_published_size() -> None:
 def test_encodes_an_image_as_the_published_model_does() -> None:
     x, model = graphs(), network(Representation.GRAPH_SCALARS)
     config = ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=12, patch_size=3,
-        num_channels=4, layer_norm_eps=1e-6,
-    )  # fmt: skip
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=12,
+        patch_size=3,
+        num_channels=4,
+        layer_norm_eps=1e-6,
+    )
     theirs = ViTModel(config, add_pooling_layer=False).double().eval()
     projection = theirs.embeddings.patch_embeddings.projection
     projection.load_state_dict(model.embed_image.state_dict())
@@ -232,14 +238,23 @@ def in_cache(hub: Path, checkpoint: str, weights: Mapping[str, Tensor]) -> None:
 def in_the_names_of_timm(width: int, layers: int, tokens: int) -> dict[str, Tensor]:
     """Random weights of a whole network of images of 16 x 16 pixels a patch."""
     shapes = {
-        "cls_token": (1, 1, width), "pos_embed": (1, tokens, width), "patch_embed.proj.weight": (width, 3, 16, 16),
-        "patch_embed.proj.bias": (width,), "norm.weight": (width,), "norm.bias": (width,), "head.weight": (5, width),
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, tokens, width),
+        "patch_embed.proj.weight": (width, 3, 16, 16),
+        "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+        "head.weight": (5, width),
         "head.bias": (5,),
-    }  # fmt: skip
+    }
     parts = {
-        "norm1": (width,), "attn.qkv": (3 * width, width), "attn.proj": (width, width), "norm2": (width,),
-        "mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width),
-    }  # fmt: skip
+        "norm1": (width,),
+        "attn.qkv": (3 * width, width),
+        "attn.proj": (width, width),
+        "norm2": (width,),
+        "mlp.fc1": (4 * width, width),
+        "mlp.fc2": (width, 4 * width),
+    }
     for layer in range(layers):
         for part, shape in parts.items():
             shapes |= {f"blocks.{layer}.{part}.weight": shape, f"blocks.{layer}.{part}.bias": shape[:1]}
@@ -296,6 +311,7 @@ def test_says_what_cannot_be(params: dict[str, Any], output: Representation, sen
 
 def test_auto_means_the_best_checkpoint_that_fits_and_is_at_hand(hub: Path) -> None:
     """The published one, else the other one, else none; tables tell it by its name."""
+
     def found(**params: Any) -> str | None:
         vit_weights.at_hand.cache_clear()
         return VIT.weights(VIT.resolve(VIT.settings_from(params)))
@@ -324,8 +340,11 @@ def test_a_file_that_the_hub_is_known_to_lack_is_not_at_hand(hub: Path) -> None:
 
 def test_weights_that_are_not_known_have_no_name_in_tables() -> None:
     assert [vit_weights.label(weights) for weights in ("random", "in21k", "mine", "auto")] == [
-        "random weights", vit_weights.IN21K, None, None,
-    ]  # fmt: skip
+        "random weights",
+        vit_weights.IN21K,
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("output", [Representation.GRAPH_SCALARS, Representation.EDGE_SCALARS])

@@ -85,10 +85,13 @@ def test_of_a_line_the_first_axis_is_settled_and_the_sign_of_the_second_is_chanc
 
 def test_canonicalization_is_trained_on_stabilised_inputs_in_single_precision() -> None:
     spec = resolve(
-        "teacher_space_equivariant", "mlp-canonical", "standard", 0,
+        "teacher_space_equivariant",
+        "mlp-canonical",
+        "standard",
+        0,
         task_params={"group": ["O(#)"], "degree": 2, "validation": 50, "test": 50},
         settings={"max_steps": 160, "batch_size": 32, "warmup_epochs": 0, "curve_samples": [1, 2], "curve_size": 10},
-    )  # fmt: skip
+    )
     outcome = execute(spec, RunContext.of(spec, Resources(cpus=1)))
     assert 0.5 < outcome.metrics["mse"] < 2.0
 

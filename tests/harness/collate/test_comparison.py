@@ -103,9 +103,7 @@ def test_the_table_has_a_cell_for_every_title_and_doubts_few_seeds(tmp_path: Pat
     assert sentences(enough, "gnn-ps", "gnn-ga")[-1] == doubt
     (value,) = as_values(found)
     assert value["advantage"] == {"value": 1.0, "low": 0.0, "high": 2.0}
-    assert (
-        sentences(compared(tmp_path, *scores("gnn-ps", *range(5)), *scores("gnn-ga", *range(5))), "", "") == []
-    )
+    assert sentences(compared(tmp_path, *scores("gnn-ps", *range(5)), *scores("gnn-ga", *range(5))), "", "") == []
 
 
 @pytest.mark.parametrize(
@@ -131,8 +129,11 @@ def test_a_comparison_says_of_what_it_is(tmp_path: Path) -> None:
     (found,) = compare(collate(Store(tmp_path / "store")).runs, *names)
     spec, described = records[0].spec, records[0].description
     assert (found.task, found.protocol, found.variant, found.metric) == (
-        "exp_classify", "quick", "of chance", described.metric
-    )  # fmt: skip
+        "exp_classify",
+        "quick",
+        "of chance",
+        described.metric,
+    )
     assert json.loads(found.task_params) == spec.task_params
     assert found.digests == tuple(record.digest for record in records)
     assert found.differences.tolist() == [0, 0]

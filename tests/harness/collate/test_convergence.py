@@ -16,7 +16,7 @@ from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seed
 from harness.collate.convergence import convergence, limits, log_slope, needed, settled
 from harness.collate.power_law import exponents
 from harness.collate.reading import CURVE
-from tests.harness.collate.test_statistics import collated
+from tests.harness.collate.pooling import collated
 from tests.harness.synthetic import make_record
 
 K = np.array([1, 2, 5, 10, 20, 50, 100, 200, 500], dtype=float)

@@ -33,9 +33,11 @@ def on(device: Mapping[str, Any], method: str = "egnn", seed: int = 0, **others:
 
 def costing(device: Mapping[str, Any], seconds: float, seed: int = 0, **others: Any) -> Record:
     cost = {
-        "seconds_per_example": seconds, "peak_memory_bytes": 1e6 * seconds, "train_seconds": 100 * seconds,
+        "seconds_per_example": seconds,
+        "peak_memory_bytes": 1e6 * seconds,
+        "train_seconds": 100 * seconds,
         "train_examples_per_second": 1 / seconds,
-    }  # fmt: skip
+    }
     return on(device, seed=seed, cost=cost, **others)
 
 
@@ -124,8 +126,9 @@ def test_seeds_trained_at_once_have_training_times_of_their_own(tmp_path: Path) 
     stacked = [costing(CPU, 1.0, seed, notes=(stack_note(4),)) for seed in range(4)]
     found = tables_of(tmp_path, *stacked, costing(CPU, 6.0, 4)).costs
     assert found.select("stack", "train_seconds", "seconds_per_example", "cost_seeds").rows() == [
-        (1, 600.0, 2.0, 5), (4, 100.0, 2.0, 5)
-    ]  # fmt: skip
+        (1, 600.0, 2.0, 5),
+        (4, 100.0, 2.0, 5),
+    ]
     assert found["peak_memory_bytes"].to_list() == [6_000_000] * 2
 
 
@@ -197,8 +200,11 @@ def test_a_front_holds_for_one_device(tmp_path: Path) -> None:
     assert parameters == {"egnn"}
     assert found.figure_group is not None
     assert [figure.name for figure in found.figure_group.figures][:4] == [
-        "FLOPs", "time on AMD EPYC, 2 threads", "time on NVIDIA H100", "time on device not recorded",
-    ]  # fmt: skip
+        "FLOPs",
+        "time on AMD EPYC, 2 threads",
+        "time on NVIDIA H100",
+        "time on device not recorded",
+    ]
     time = found.figure_group.figures[1].spec["data"]
     assert {trace["name"] for trace in time if "name" in trace} == {"gnn-fa", "gnn-ps"}
     assert not any("was not measured" in remark for remark in found.figure_group.remarks)

@@ -164,8 +164,9 @@ def test_rows_of_a_segment_keep_their_places_beside_what_counts_no_more_and_what
     store.write(replace(records[0], metrics={"mse": 9.0}), [])
     tables = collate(store)
     assert dict(tables.runs.select("digest", "value").iter_rows()) == {
-        records[0].digest: 9.0, **{record.digest: record.spec.seed for record in records[1:]}
-    }  # fmt: skip
+        records[0].digest: 9.0,
+        **{record.digest: record.spec.seed for record in records[1:]},
+    }
     assert dict(tables.runs.select("digest", "file").iter_rows()) == {
         records[0].digest: f"records/{records[0].digest}.json",
         **{record.digest: f"segments/{name}/{record.digest}.json" for record in records[1:]},

@@ -20,7 +20,7 @@ from harness.collate import Tables, collate
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.training.results import CurvePoint
-from tests.harness.collate.test_statistics import collated, variance_points
+from tests.harness.collate.pooling import collated, variance_points
 from tests.harness.synthetic import make_record, write
 
 

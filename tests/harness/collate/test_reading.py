@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from harness.collate.reading import COLUMNS, Unreadable, frame, read_row
-from tests.harness.collate.test_statistics import variance_points
+from tests.harness.collate.pooling import variance_points
 from tests.harness.synthetic import make_record
 
 TEXTS = {

@@ -68,9 +68,17 @@ def _frame(values: np.ndarray, direction: str, first_seed: int = 0) -> pl.DataFr
     cells, seeds = values.shape
     names = np.repeat([f"m{cell:03}" for cell in range(cells)], seeds)
     same: dict[str, Any] = {
-        "source": None, "task": "t", "protocol": "p", "task_params": "{}", "metric": "m", "direction": direction,
-        "setting_label": None, "spec_json": "{}", "control_name": None, "status": "succeeded",
-    }  # fmt: skip
+        "source": None,
+        "task": "t",
+        "protocol": "p",
+        "task_params": "{}",
+        "metric": "m",
+        "direction": direction,
+        "setting_label": None,
+        "spec_json": "{}",
+        "control_name": None,
+        "status": "succeeded",
+    }
     frame = pl.DataFrame({"setting": names, "method": names, "value": values.ravel()})
     return frame.with_columns(
         pl.Series("seed", np.tile(np.arange(seeds) + first_seed, cells)),
@@ -289,8 +297,11 @@ def test_cells_of_one_verdict_stand_by_task_protocol_and_method(tmp_path: Path) 
     now, before = ([*same, *records(values, method="z")] for values in (noisy, [1.05 * one for one in noisy[::-1]]))
     found = moved(tmp_path, now, before)
     assert [(row["verdict"], row["protocol"], row["method"]) for row in found] == [
-        ("within noise", "quick", "z"), ("same", "paper", "a"), ("same", "quick", "a"), ("same", "quick", "b")
-    ]  # fmt: skip
+        ("within noise", "quick", "z"),
+        ("same", "paper", "a"),
+        ("same", "quick", "a"),
+        ("same", "quick", "b"),
+    ]
 
 
 def test_a_setting_that_one_side_did_not_know_yet_is_no_change_where_it_changes_nothing(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from tests.harness.records.plain_records import spec
 EXECUTORS = Path(__file__).parent
 
 
-def make_job(act: str = "nothing", seed: int = 0, *, resources: Resources | None = None, **base: Any) -> Job:
-    run = replace(spec(seed), base={"act": act, **base})
+def make_job(act: str = "nothing", seed: int = 0, *, resources: Resources | None = None, **options: Any) -> Job:
+    run = replace(spec(seed), sampler={"act": act, **options})
     return Job(spec=run, suite="tests", resources=resources or Resources())
 
 

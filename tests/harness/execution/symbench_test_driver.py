@@ -23,13 +23,13 @@ from harness.spec import Job, RunSpec
 from tasks.protocol import Protocol
 
 
-def make_job(act: str, seed: int, base: dict[str, object]) -> Job:
+def make_job(act: str, seed: int, options: dict[str, object]) -> Job:
     spec = RunSpec(
         task="graph8c",
         task_version="1",
         method="gin",
         method_version="1",
-        base={"act": act, **base},
+        sampler={"act": act, **options},
         seed=seed,
         protocol="quick",
         settings=Protocol(),

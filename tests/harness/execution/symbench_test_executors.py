@@ -18,11 +18,11 @@ from harness.training.results import Outcome
 
 
 def act(spec: RunSpec, context: RunContext) -> Outcome:
-    """Does what ``spec.base["act"]`` names; ``checkpoint`` remembers that an earlier try came to its middle."""
+    """Does what ``spec.sampler["act"]`` names; ``checkpoint`` remembers that an earlier try came to its middle."""
     assert context.checkpoint is not None
     checkpoint = context.checkpoint.path
     context.hooks.log(0, {"loss": 1.0})
-    match spec.base["act"]:
+    match spec.sampler["act"]:
         case "die_once" if not checkpoint.exists():
             checkpoint.write_text("half way")
             os.kill(os.getpid(), signal.SIGKILL)
@@ -41,9 +41,9 @@ def act(spec: RunSpec, context: RunContext) -> Outcome:
         case "raise":
             raise ValueError("this run is\nbroken")
         case "sleep":
-            time.sleep(spec.base["seconds"])
+            time.sleep(spec.sampler["seconds"])
         case "wait_for":
-            file, deadline = Path(os.environ["SYMBENCH_TEST_FOLDER"]) / spec.base["file"], time.monotonic() + 120.0
+            file, deadline = Path(os.environ["SYMBENCH_TEST_FOLDER"]) / spec.sampler["file"], time.monotonic() + 120.0
             while not file.exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
         case "print":

@@ -271,7 +271,7 @@ def test_seeds_that_cannot_be_trained_at_once_go_one_by_one(store: Store, watche
     jobs = [Job(spec=spec, suite="tests", resources=Resources(stack=5)) for spec in specs]
     assert set(go(jobs, store, watcher, executor=EXECUTOR).succeeded) == {spec.digest for spec in specs}
     assert watcher.starts == {spec.digest: 2 for spec in specs}
-    assert watcher.notes[0].startswith("nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: one by")
+    assert watcher.notes[0].startswith("nbody(train=40, validation=20, test=20) x mlp-mfa, seeds 0, 1: run one by")
     for run in jobs:
         expected = execute(run.spec).metrics
         assert read(store, run).metrics == pytest.approx(dict(expected), rel=1e-5)  # other numbers of threads

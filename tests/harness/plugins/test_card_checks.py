@@ -183,36 +183,50 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     ],
     "form": [("supervized", "did you mean 'supervised'?"), (1, "one of supervised")],
     "examples": [
-        (5, "a function"), (raises, "raises RuntimeError"), (lambda settings: 5, "should give a mapping"),
+        (5, "a function"),
+        (raises, "raises RuntimeError"),
+        (lambda settings: 5, "should give a mapping"),
         (lambda settings: {"train": 0}, "should give a mapping of splits to whole numbers from 1 on"),
         (lambda settings: {1: 1}, "should give a mapping of splits"),
     ],
     "edge_scalars": [(0, "a whole number from 1 on, or None"), ("1", "a whole number")],
     "resolve": [
-        (None, "a function"), (raises, "raises RuntimeError"), (lambda settings: {}, "an instance of NBodySettings"),
+        (None, "a function"),
+        (raises, "raises RuntimeError"),
+        (lambda settings: {}, "an instance of NBodySettings"),
     ],
     "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should give a text")],
     "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should give a whole")],
     "size_name": [(None, "a text")],
-}  # fmt: skip
+}
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source")},
     "name": TASK_WRONG["name"],
-    "needs": [(frozenset({"node"}), "'node', which does not exist"), (["points"], "a frozenset"),
-              ({"points": 1}, "a frozenset")],
+    "needs": [
+        (frozenset({"node"}), "'node', which does not exist"),
+        (["points"], "a frozenset"),
+        ({"points": 1}, "a frozenset"),
+    ],
     "reads": [(frozenset({"edge"}), "did you mean 'edges'?"), (frozenset(), "needs points, which it does not read")],
     "writes": [(frozenset({"graph_scalar"}), "did you mean 'graph_scalars'?"), (frozenset(), "one or more of")],
     "respects": [(frozenset({"SO3"}), "'SO3', which does not exist: did you mean 'SO(3)'?"), ("S_n", "a frozenset")],
     "implementation": [("baselines.bases.mlp:ML", "has no ML: did you mean"), (None, "like 'package.module:Class'")],
     "settings": SETTINGS_WRONG + DEFAULTS_WRONG,
     "check": [(None, "a function")],
-    "meanings": [({"width": 3}, "a mapping of parameters to functions"), (None, "a mapping"),
-                 ({"widht": raises}, "meanings for 'widht', which is no parameter of it: did you mean 'width'?")],
+    "meanings": [
+        ({"width": 3}, "a mapping of parameters to functions"),
+        (None, "a mapping"),
+        ({"widht": raises}, "meanings for 'widht', which is no parameter of it: did you mean 'width'?"),
+    ],
     "max_tokens": [(0, "a whole number from 1 on, or None"), (True, "a whole number"), ("8", "a whole number")],
-    "resolve": [(dict(), "a function"), (raises, "the function 'resolve' of the card 'egnn' of"),
-                (vars, "should give an instance of EGNNSettings"), (type, "should give an instance of EGNNSettings")],
+    "resolve": [
+        (dict(), "a function"),
+        (raises, "the function 'resolve' of the card 'egnn' of"),
+        (vars, "should give an instance of EGNNSettings"),
+        (type, "should give an instance of EGNNSettings"),
+    ],
     "weights": [(None, "a function"), (lambda settings: 1, "should give a text or None")],
-}  # fmt: skip
+}
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
     "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
@@ -224,7 +238,7 @@ SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "meanings": [({"q": 3}, "a mapping of parameters to functions"), (None, "a mapping")],
     "uncovered": [(None, "a function")],
     "too_large": [(None, "a function")],
-}  # fmt: skip
+}
 CASES = [
     pytest.param(complaint, field, value, says, id=f"{kind}-{field}-{number}")
     for kind, table, complaint in (
@@ -256,10 +270,14 @@ def test_the_parts_of_a_method_are_cards() -> None:
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.binary(max_size=2),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
-    | st.tuples(inner) | st.sets(st.integers(), max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+        | st.tuples(inner)
+        | st.sets(st.integers(), max_size=2)
+    ),
     max_leaves=4,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,13 @@ def test_a_launch_whose_store_was_taken_ends_with_one_sentence(
         driver._objects.write("lock/00000009", json.dumps(other).encode())
         with taken:
             launch(
-                [make_job("print", seed) for seed in range(2000)], driver, address=None, suite="tests",
-                progress=Watcher(), executor="symbench_test_executors:act",
-            )  # fmt: skip
+                [make_job("print", seed) for seed in range(2000)],
+                driver,
+                address=None,
+                suite="tests",
+                progress=Watcher(),
+                executor="symbench_test_executors:act",
+            )
     assert driver._objects.read("lock/00000009") == json.dumps(other).encode()
     assert len(machine("reader").statuses()) < 2000
 

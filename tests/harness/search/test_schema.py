@@ -17,9 +17,12 @@ from harness.suites.source import SuiteFile
 SCHEMA = search_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 RIGHT: dict[str, Any] = {
-    "task": "nbody", "method": "egnn", "protocol": "quick", "trials": 4,
+    "task": "nbody",
+    "method": "egnn",
+    "protocol": "quick",
+    "trials": 4,
     "space": {"settings.lr": {"loguniform": [1e-4, 1e-2]}, "base.width": {"choice": [32, 64]}},
-}  # fmt: skip
+}
 
 
 def test_it_is_a_schema_of_its_draft() -> None:

@@ -1,11 +1,10 @@
-"""What Tune makes of a search, without a cluster: proposals, early stops, steps of a trial, the table."""
+"""The steps of a trial, what a search leaves in its store, and its table, without a cluster."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
 from harness import registry
 from harness.errors import SymbenchError
@@ -28,109 +26,17 @@ from harness.search import searching
 from harness.search import trial as trial_module
 from harness.search.callbacks import Watch
 from harness.search.journal import Journal
-from harness.search.loading import load
 from harness.search.model import Search
 from harness.search.results import TrialResult, _frame, _short, conclude, table
 from harness.search.searching import run_search
-from harness.search.strategy import strategy
 from harness.search.trial import Trial, TrialConfig
 from harness.search.trial_training import Report
 from harness.suites import loading
 from tasks.shapes import Shapes
 from tasks.task import Dataset, Split
 from tests.harness.disk import Disk
+from tests.harness.search.conftest import HIGH
 from tests.harness.search.test_searching import Watcher
-
-HIGH: dict[str, Any] = {
-    "name": "high",
-    "task": "shapes_o3",
-    "method": "set_transformer-none",
-    "protocol": "quick",
-    "settings": {"epochs": 8, "batch_size": 20, "validate_every": 1},
-    "base": {"width": 8},
-    "task_params": {"points": 8, "train": 20, "validation": 20, "test": 20},
-    "space": {"settings.lr": {"uniform": [1e-4, 1.0]}},
-    "trials": 4,
-    "grace": 2,
-    "reduction": 2,
-}
-
-
-@pytest.fixture
-def searched(tmp_path: Path, generated_data: Path) -> Any:
-    def write(**changes: Any) -> Search:
-        path = tmp_path / "high.yaml"
-        path.write_text(yaml.safe_dump({**HIGH, **changes}))
-        return load(path)
-
-    return write
-
-
-def stopped_at(search: Search, scores: Mapping[str, float]) -> dict[str, int]:
-    """After how many epochs each trial is stopped, of trials one after the other that score the same in every epoch."""
-    config = strategy(search, [], None)
-    config.scheduler.set_search_properties(config.metric, config.mode)
-    ends = {}
-    for name, score in scores.items():
-        one = SimpleNamespace(trial_id=name, config={})
-        config.scheduler.on_trial_add(None, one)
-        told = (
-            config.scheduler.on_trial_result(None, one, {"epochs": epoch, "score": score, "training_iteration": epoch})
-            for epoch in range(1, search.example.spec.settings.epochs + 1)
-        )
-        ends[name] = next((epoch for epoch, verdict in enumerate(told, 1) if verdict == "STOP"), 0)
-    return ends
-
-
-def test_of_a_metric_that_is_to_be_high_low_trials_are_stopped_and_never_before_the_grace(searched: Any) -> None:
-    scores = {"middle": 0.5, "low": 0.1, "high": 0.9, "lowest": 0.0}
-    assert stopped_at(searched(), scores) == {"middle": 8, "low": 2, "high": 8, "lowest": 2}
-    assert stopped_at(searched(grace=4), scores) == {"middle": 8, "low": 4, "high": 8, "lowest": 4}
-    assert stopped_at(searched(metric="loss"), scores) == {"middle": 8, "low": 8, "high": 2, "lowest": 8}
-    assert stopped_at(searched(scheduler="none"), scores) == dict.fromkeys(scores, 0)
-
-
-def test_a_larger_reduction_stops_more(searched: Any) -> None:
-    scores = {str(place): place / 10 for place in (5, 9, 8, 7, 6, 4)}
-    kept = {n: sum(end == 8 for end in stopped_at(searched(reduction=n), scores).values()) for n in (1.25, 4)}
-    assert kept[1.25] > kept[4] >= 1
-
-
-def test_there_are_as_many_trials_as_asked_for_and_no_more_at_once_than_slots(searched: Any) -> None:
-    config = strategy(searched(trials=7), [], 3)
-    assert (config.num_samples, config.max_concurrent_trials, config.metric) == (7, 3, "score")
-
-
-def suggestions(search: Search, points: list[dict[str, Any]], many: int) -> list[float]:
-    algorithm = strategy(search, points, None).search_alg
-    found = [algorithm.suggest(str(place)) for place in range(many)]
-    return [search.points.values(one)["settings.lr"] for one in found]
-
-
-def test_what_was_proposed_is_proposed_again_and_the_rest_is_new(searched: Any) -> None:
-    search = searched(algorithm="random")
-    first = suggestions(search, [], 3)
-    again = suggestions(search, [{"settings.lr": lr} for lr in first], 6)
-    assert again[:3] == first
-    assert len({*again}) == 6
-    assert suggestions(searched(algorithm="random", seed=1), [], 3) != first
-    assert all(1e-4 <= lr <= 1.0 for lr in again)
-
-
-@pytest.mark.parametrize("algorithm", ["tpe", "random"])
-def test_a_space_of_choices_is_searched_whole_and_no_point_twice(searched: Any, algorithm: str) -> None:
-    """Without another draw, TPE proposes one of these points 15 times in 24 proposals."""
-    space = {"base.width": {"choice": [4, 8, 16, 32, 64, 128]}, "base.layers": {"integer": [1, 4]}}
-    search = searched(algorithm=algorithm, space=space, trials=24)
-    before = [{"base.width": 8, "base.layers": 1}, {"base.width": 16, "base.layers": 4}]
-    suggester, found = strategy(search, before, None).search_alg, []
-    suggester.set_search_properties("score", "max", {})
-    for place in range(24):
-        values = search.points.values(suggester.suggest(str(place)))
-        found.append(tuple(sorted(values.items())))
-        suggester.on_trial_complete(str(place), {"score": float(values["base.width"])})
-    assert found[:2] == [tuple(sorted(values.items())) for values in before]
-    assert len(set(found)) == 24
 
 
 def test_data_that_cannot_be_used_end_a_search_before_anything_starts(
@@ -145,18 +51,6 @@ def test_data_that_cannot_be_used_end_a_search_before_anything_starts(
     monkeypatch.setattr("harness.search.trial_training.load", lambda implementation: Broken)
     with pytest.raises(SymbenchError, match="Example 0 of the validation split has targets that are not finite"):
         run_search(searched(), tmp_path / "store", address=None, progress=Watcher())
-
-
-@pytest.mark.parametrize("metric", [None, "loss"])
-def test_optuna_learns_which_way_is_better(searched: Any, metric: str | None) -> None:
-    algorithm = strategy(searched(metric=metric, trials=40), [], None).search_alg
-    lrs = []
-    for place in range(40):
-        lr = algorithm.suggest(str(place))["settings.lr"]
-        algorithm.on_trial_complete(str(place), {"score": lr, "epochs": 8, "training_iteration": 8})
-        lrs.append(lr)
-    late = sum(lrs[25:]) / 15
-    assert late > 0.75 if metric is None else late < 0.25
 
 
 def started(search: Search, store: Store, lr: float, since: str | None = None) -> Trial:
@@ -230,8 +124,10 @@ def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
     assert steps(started(search, store, 0.3, since)) == []
     assert ran == [0.1, 0.2]
     assert store.statuses() == {
-        jobs[0.1].spec.digest: "succeeded", jobs[0.2].spec.digest: "succeeded", jobs[0.3].spec.digest: "failed",
-    }  # fmt: skip
+        jobs[0.1].spec.digest: "succeeded",
+        jobs[0.2].spec.digest: "succeeded",
+        jobs[0.3].spec.digest: "failed",
+    }
 
 
 def test_one_that_takes_too_long_gets_a_failed_record(searched: Any, tmp_path: Path, monkeypatch: Any) -> None:
@@ -261,9 +157,15 @@ def test_the_journal_has_each_point_once_and_forgets_half_a_line(searched: Any, 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"metric": "loss"}, {"protocol": "standard"}, {"settings": {"epochs": 9}},
-     {"space": {"settings.lr": {"uniform": [1e-4, 0.5]}}}, {"task_params": {**HIGH["task_params"], "points": 9}}],
-)  # fmt: skip
+    [
+        {"seed": 1},
+        {"metric": "loss"},
+        {"protocol": "standard"},
+        {"settings": {"epochs": 9}},
+        {"space": {"settings.lr": {"uniform": [1e-4, 0.5]}}},
+        {"task_params": {**HIGH["task_params"], "points": 9}},
+    ],
+)
 def test_a_folder_is_of_one_search(searched: Any, tmp_path: Path, changes: dict[str, Any]) -> None:
     store = Store(tmp_path / "store")
     Journal(store, searched())
@@ -349,21 +251,22 @@ def test_a_trial_that_fails_midway_has_no_score_and_stands_last(
     points = [{"settings.lr": 0.1}, {"settings.lr": 0.2}, {"settings.lr": 0.9}]
     result = conclude(search, store, points)
     assert [(trial.number, trial.status, trial.score) for trial in result.trials] == [
-        (1, "finished", pytest.approx(0.4)), (0, "failed", None),
-    ]  # fmt: skip
+        (1, "finished", pytest.approx(0.4)),
+        (0, "failed", None),
+    ]
     assert table(result)[1][1][1:] == ["-", "0.1", "2", "failed"]
 
 
 def test_the_table_keeps_what_was_chosen_as_it_was_written(searched: Any, tmp_path: Path) -> None:
     space = {
-        "settings.drop_last": {"choice": [True, False]}, "base.width": {"choice": [8, 16]},
-        "settings.lr": {"uniform": [0.1, 0.2]}, "base.layers": {"integer": [1, 2]},
-    }  # fmt: skip
+        "settings.drop_last": {"choice": [True, False]},
+        "base.width": {"choice": [8, 16]},
+        "settings.lr": {"uniform": [0.1, 0.2]},
+        "base.layers": {"integer": [1, 2]},
+    }
     search = searched(space=space, settings={"epochs": 2, "batch_size": 20})
     point = {"settings.drop_last": True, "base.width": 8, "settings.lr": 0.15, "base.layers": 1}
-    trial = TrialResult(
-        number=0, digest="d", values=point, status="finished", score=0.5, epochs=1, seconds=None
-    )
+    trial = TrialResult(number=0, digest="d", values=point, status="finished", score=0.5, epochs=1, seconds=None)
     row = _frame(search, [trial]).select(list(search.space)).row(0, named=True)
     assert row == {**point, "settings.drop_last": "true"} and type(row["base.width"]) is int
     assert _short(["settings.lr", "base.width", "sampler.width"]) == ["lr", "base.width", "sampler.width"]
@@ -451,6 +354,6 @@ def test_trials_that_failed_are_still_to_be_done(searched: Any, tmp_path: Path) 
         store.write(replace(record, status="succeeded", failure=None) if succeeded else record, [])
     begun: list[tuple[int, int]] = []
     progress: Any = SimpleNamespace(begin=lambda todo, done: begun.append((todo, done)), end=lambda: None)
-    with searching._announced(progress, search, store, journal) as missing:
+    with searching._reported(progress, search, store, journal) as missing:
         assert missing == 3
     assert begun == [(3, 1)]

@@ -41,11 +41,32 @@ NEAR: list[Any] = [
     "float64", "bfloat16", "adamw", "linear", "metric", "normal", "structured", "coordinate", "deepsets", "transformer",
     ["edges"], ["S_n"], ["C_n"], ["D_n", "SO(3)"], ["SE(3)"], ["O(#)"], ["C_n", "U(#)"], ["Aff(3)"], ["B_3"], ["C_#"],
 ]  # fmt: skip
-KEYS = ["", "x", "seeds", "settings", "task_params", "base", "sampler", "resources", "grid", "epochs", "group", "width",
-        "a.b", "settings.lr", "tasks", "methods", "protocol", "é", "x" * 3_000]  # fmt: skip
-BYTES = [b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x1b[31m", b"\t", b"\n", b": ", b"- ", b"&a ", b"*a",
-         b"[", b"]", b"{", b"}", b"'", b'"', b"!!set ", b"|", b"%", b"@", b"#", b"? ", b"\xe2\x80\xa8", b"<<: *a",
-         b'"\\ud800"', b"---\n", b"...", b"0" * 400, b"\x85"]  # fmt: skip
+KEYS = [
+    "",
+    "x",
+    "seeds",
+    "settings",
+    "task_params",
+    "base",
+    "sampler",
+    "resources",
+    "grid",
+    "epochs",
+    "group",
+    "width",
+    "a.b",
+    "settings.lr",
+    "tasks",
+    "methods",
+    "protocol",
+    "é",
+    "x" * 3_000,
+]
+BYTES = [
+    b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\x1b[31m", b"\t", b"\n", b": ", b"- ", b"&a ", b"*a",
+    b"[", b"]", b"{", b"}", b"'", b'"', b"!!set ", b"|", b"%", b"@", b"#", b"? ", b"\xe2\x80\xa8", b"<<: *a",
+    b'"\\ud800"', b"---\n", b"...", b"0" * 400, b"\x85",
+]  # fmt: skip
 
 
 def inside(node: Any) -> Iterator[Place]:
@@ -152,16 +173,50 @@ def test_a_malformed_search_is_one_sentence(tmp_path_factory: pytest.TempPathFac
 
 
 TINY_SETTINGS = {
-    "epochs": 1, "max_steps": 1, "batch_size": 4, "drop_last": False, "train_samples": 1, "valid_samples": 1,
-    "test_samples": 2, "test_repeats": 1, "train_size": 6, "valid_size": 4, "test_size": 4, "curve_samples": [1, 2],
-    "curve_size": 4, "curve_repeats": 2, "initialisations": 1, "warmup_epochs": 0, "warmup_steps": 0, "clip_norm": 1.0,
-    "lr": 0.001, "weight_decay": 0.0, "patience": 3, "validate_every": 1, "schedule": "constant", "monitor": "loss",
-    "variance_samples": [], "analysis_epochs": [], "precision": "float32", "optimizer": "adam",
-}  # fmt: skip
+    "epochs": 1,
+    "max_steps": 1,
+    "batch_size": 4,
+    "drop_last": False,
+    "train_samples": 1,
+    "valid_samples": 1,
+    "test_samples": 2,
+    "test_repeats": 1,
+    "train_size": 6,
+    "valid_size": 4,
+    "test_size": 4,
+    "curve_samples": [1, 2],
+    "curve_size": 4,
+    "curve_repeats": 2,
+    "initialisations": 1,
+    "warmup_epochs": 0,
+    "warmup_steps": 0,
+    "clip_norm": 1.0,
+    "lr": 0.001,
+    "weight_decay": 0.0,
+    "patience": 3,
+    "validate_every": 1,
+    "schedule": "constant",
+    "monitor": "loss",
+    "variance_samples": [],
+    "analysis_epochs": [],
+    "precision": "float32",
+    "optimizer": "adam",
+}
 SIZES = {"train": 6, "validation": 4, "test": 4}
 WIDTH = {"width": 24, "layers": 1}
-Q = {"width": 8, "layers": 1, "noise_scale": 1.0, "temperature": 0.1, "sinkhorn_steps": 3, "dropout": 0.1,
-     "group": None, "entropy_weight": 0.1, "neighbours": 2, "axis_floor": 0.0, "dropout_unit": "vector"}  # fmt: skip
+Q = {
+    "width": 8,
+    "layers": 1,
+    "noise_scale": 1.0,
+    "temperature": 0.1,
+    "sinkhorn_steps": 3,
+    "dropout": 0.1,
+    "group": None,
+    "entropy_weight": 0.1,
+    "neighbours": 2,
+    "axis_floor": 0.0,
+    "dropout_unit": "vector",
+}
 NO_NOISE = {name: value for name, value in Q.items() if name != "noise_scale"}
 SPACE = {"nodes": 3, "group": ["S_n", "O(#)"], "degree": 3, "stabilised": 0.25, "data_seed": 0}
 GRAPHS = {"nodes": 4, "group": ["S_n"], "stabilised": 0.25, "data_seed": 0}
@@ -169,26 +224,52 @@ TINY: list[dict[str, Any]] = [
     {"tasks": [task], "methods": [method], "task_params": {**params, **SIZES}, "base": base, "sampler": sampler}
     for task, params, method, base, sampler in (
         ("teacher_space_equivariant", SPACE, "gnn-ps", WIDTH, {**Q, "fixed_noise": False}),
-        ("teacher_space_invariant", SPACE, "mlp-fa", {"widths": [8], "activation": "relu", "reads": ["geometry"]},
-         {"group": ["S_n", "O(3)"], "exact": True}),
+        (
+            "teacher_space_invariant",
+            SPACE,
+            "mlp-fa",
+            {"widths": [8], "activation": "relu", "reads": ["geometry"]},
+            {"group": ["S_n", "O(3)"], "exact": True},
+        ),
         ("teacher_space_invariant", SPACE, "mlp-canonical", {"widths": [8, 8], "final_activation": False}, NO_NOISE),
         ("teacher_space_equivariant", SPACE, "transformer-mfa", {**WIDTH, "heads": 2}, {"exact": False}),
         ("teacher_space_equivariant", SPACE, "mpnn-ga", {**WIDTH, "edge_channels": 1}, {"group": ["O(3)"]}),
         ("teacher_space_invariant", SPACE, "vector_neurons", {**WIDTH, "neighbours": 2}, {}),
         ("teacher_space_equivariant", SPACE, "fa_gnn", WIDTH, {}),
         ("teacher_space_equivariant", SPACE, "tfn", {**WIDTH, "degree": 1, "radii": 3, "reach": 2.0}, {}),
-        ("teacher_graph_equivariant", GRAPHS, "mlp-ps", {"widths": [8], "reads": ["edges"]},
-         {**Q, "q": "gin", "noise": "uniform", "input_linear": True, "norm_padding": False}),
+        (
+            "teacher_graph_equivariant",
+            GRAPHS,
+            "mlp-ps",
+            {"widths": [8], "reads": ["edges"]},
+            {**Q, "q": "gin", "noise": "uniform", "input_linear": True, "norm_padding": False},
+        ),
         ("teacher_graph_invariant", GRAPHS, "transformer-ps", {**WIDTH, "heads": 2}, {**Q, "q": "transformer"}),
         ("teacher_graph_invariant", GRAPHS, "gin_id-canonical", {**WIDTH, "head": [4]}, {**NO_NOISE, "q": "deepsets"}),
         ("teacher_graph_equivariant", GRAPHS, "gin_id-mfa", WIDTH, {"exact": False}),
         ("teacher_graph_invariant", GRAPHS, "gps", {**WIDTH, "heads": 4, "walk_steps": 3}, {}),
         ("teacher_graph_invariant", GRAPHS, "ppgn", {"width": 8, "layers": 1, "depth": 1}, {}),
     )
-]  # fmt: skip
+]
 LARGE = 64
-BOUNDED = ("nodes", "degree", "train", "validation", "test", "width", "layers", "heads", "depth", "neighbours", "radii",
-           "walk_steps", "sinkhorn_steps", "edge_channels", "head", "widths")  # fmt: skip
+BOUNDED = (
+    "nodes",
+    "degree",
+    "train",
+    "validation",
+    "test",
+    "width",
+    "layers",
+    "heads",
+    "depth",
+    "neighbours",
+    "radii",
+    "walk_steps",
+    "sinkhorn_steps",
+    "edge_channels",
+    "head",
+    "widths",
+)
 
 
 def cheap(job: Job) -> bool:
@@ -197,8 +278,17 @@ def cheap(job: Job) -> bool:
     flat = [entry for value in numbers for entry in (value if isinstance(value, list) else [value])]
     whole = [value for value in flat if type(value) is int]
     setup = job.spec.settings
-    counts = (setup.train_samples, setup.valid_samples, setup.test_samples, setup.test_repeats, setup.curve_repeats,
-              setup.max_steps or LARGE, setup.variance_repeats / 10, setup.epochs, *setup.curve_samples)  # fmt: skip
+    counts = (
+        setup.train_samples,
+        setup.valid_samples,
+        setup.test_samples,
+        setup.test_repeats,
+        setup.curve_repeats,
+        setup.max_steps or LARGE,
+        setup.variance_repeats / 10,
+        setup.epochs,
+        *setup.curve_samples,
+    )
     return max(whole, default=0) <= LARGE and max(counts) <= LARGE
 
 

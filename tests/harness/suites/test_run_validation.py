@@ -28,9 +28,13 @@ TASKS = ("teacher_graph_invariant", "teacher_space_invariant", "teacher_space_eq
 FEW = {"train": 6, "validation": 6, "test": 6, "data": "generated", "points": 8}
 TINY = {"width": 24, "layers": 1, "widths": [8], "heads": 2, "grid": 4, "weights": "random"}
 EDGES: dict[type, list[Any]] = {
-    int: [-1, 0, 1, 3, 2.5, "x"], float: [-0.5, 0, 0.5, 1, 1.5, "x"], str: ["x"], list: [[0], [-1], [2.5], ["x"], []],
-    type(None): [-0.5, 0, 0.5, 1, "x", ["x"], []], bool: [True, False, 1],
-}  # fmt: skip
+    int: [-1, 0, 1, 3, 2.5, "x"],
+    float: [-0.5, 0, 0.5, 1, 1.5, "x"],
+    str: ["x"],
+    list: [[0], [-1], [2.5], ["x"], []],
+    type(None): [-0.5, 0, 0.5, 1, "x", ["x"], []],
+    bool: [True, False, 1],
+}
 ODD = {"q": ["transformer", "deepsets", "x"]}
 
 
@@ -111,7 +115,7 @@ REFUSED = [
     ("sampler.group", ["SO3"], "'group' should be a list, each entry a group of S_n, C_n, D_n,"),
     ("base.layers", 0, "'layers' should be a whole number, at least 1, not 0."),
     ("base.heads", 0, "'heads' should be a whole number, at least 1, not 0."),
-]  # fmt: skip
+]
 
 
 def suite_with(folder: Path, name: str, value: Any) -> Path:
@@ -184,12 +188,20 @@ def test_protocol_settings_that_cannot_work_are_refused(
 @pytest.mark.parametrize(
     ("task", "name", "value"),
     [
-        ("nbody", "nodes", 1), ("nbody", "train", 0), ("nbody", "data_seed", -1), ("pattern", "nodes", 8),
-        ("pattern", "data", "oficial"), ("exp_classify", "data", "oficial"), ("shapes_o3", "occlusion", 1.0),
-        ("shapes_o3", "poses", "alined"), ("teacher_graph_invariant", "stabilised", 1.5), ("brec", "max_nodes", 0),
-        ("teacher_space_invariant", "group", ["SO3"]), ("peptides_func", "nodes", 0),
+        ("nbody", "nodes", 1),
+        ("nbody", "train", 0),
+        ("nbody", "data_seed", -1),
+        ("pattern", "nodes", 8),
+        ("pattern", "data", "oficial"),
+        ("exp_classify", "data", "oficial"),
+        ("shapes_o3", "occlusion", 1.0),
+        ("shapes_o3", "poses", "alined"),
+        ("teacher_graph_invariant", "stabilised", 1.5),
+        ("brec", "max_nodes", 0),
+        ("teacher_space_invariant", "group", ["SO3"]),
+        ("peptides_func", "nodes", 0),
     ],
-)  # fmt: skip
+)
 def test_task_params_that_cannot_work_are_refused(task: str, name: str, value: Any) -> None:
     with pytest.raises(SymbenchError, match=f"The task_params setting '{name}' of '{task}' should be"):
         registry.resolve(task, "gin", "quick", 0, task_params={name: value})
