@@ -145,7 +145,7 @@ def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
     permutation = permutation_of(sample.element)
     if permutation is None or permutation.samples == 1 or sample.weight is not None:
         return {}
-    agreed = permutation.mean_matrix.double()  # a mean of counts, in single precision whatever the dtype of the run
+    agreed = permutation.mean_matrix.double()  # a mean of counts, in single precision for every dtype of the run
     return {"permutation_entropy": permutation_entropy(agreed, mask).detach()}
 
 
