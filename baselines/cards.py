@@ -1,4 +1,4 @@
-"""What the registry says of a method, and which tasks a method fits, without importing torch."""
+"""The cards of methods, and which tasks a method fits, without importing torch."""
 
 from __future__ import annotations
 
@@ -15,15 +15,29 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class BaseCard(Configured):
-    """A network: what it needs and can read of a structure, what it can put out, which symmetries it has by itself.
+    """A registered network.
 
-    ``max_tokens`` bounds ``nodes ** 2`` for networks whose cost grows with the square of that number.
-    ``settings`` is the class of its settings; the functions below take an instance of it.
-    ``check`` says what is wrong with settings that are each within their limits, in one clause (``None``: nothing).
-    ``meanings`` say what the value of a setting stands for on a task, as another value of it: of those that mean the
-    same the usual one is kept.
-    ``resolve`` completes the settings that depend on what is available (pretrained weights); ``weights`` says of a
-    network that may be pretrained what it starts from. ``deviations`` are as those of a task.
+    Functions on a card take an instance of its ``settings``.
+
+    Attributes:
+        name: The first part of the names of its methods, for example ``mlp`` in ``mlp-ga``.
+        title: The name in tables.
+        needs: The inputs that a task must have.
+        reads: The inputs that the network can read. A task may have no others.
+        writes: The outputs that the network can predict.
+        respects: The groups that the network is equivariant under without symmetrization.
+        version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
+            new one.
+        source: The publication of the network.
+        implementation: The class of the network, as ``module:Class``.
+        settings: The dataclass of the network's settings (:mod:`tasks.settings`).
+        check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
+        meanings: By the name of a setting, a function that returns what its value stands for on a task. Values with
+            the same meaning are one setting.
+        max_tokens: The largest ``nodes ** 2`` for a network whose cost grows with the square of that number.
+        resolve: Completes settings that depend on what is available (pretrained weights).
+        weights: Returns a label of the initial weights if they may be pretrained, or None.
+        deviations: As in :class:`tasks.cards.TaskCard`.
     """
 
     name: str
@@ -45,13 +59,25 @@ class BaseCard(Configured):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerCard(Configured):
-    """Where group elements come from: p(g given x).
+    """A registered sampler of group elements from p(g given x).
 
-    ``choices`` are the names that a setting may take on a task; ``None`` stands for the first of them.
-    ``guarantee`` says in a few words when the symmetrized prediction is equivariant: exact, in expectation, none.
-    ``uncovered`` says why it does not cover a group (its factors) on a task with these inputs, ``None`` where it does.
-    ``too_large`` says why an accepted group has too many elements on so many nodes, ``None`` where it has not.
-    ``settings``, ``check`` and ``meanings`` are as those of a base model, and ``deviations`` as those of a task.
+    Attributes:
+        name: The last part of the names of its methods, for example ``ga`` in ``mlp-ga``.
+        title: The name in tables.
+        version: As in :class:`BaseCard`.
+        source: The publication of the sampler.
+        implementation: The class of the sampler, as ``module:Class``.
+        guarantee: In a few words, when the symmetrized prediction is equivariant: exact, in expectation or none.
+        deviations: As in :class:`tasks.cards.TaskCard`.
+        single: True if the sampler always returns one element.
+        settings: The dataclass of the sampler's settings (:mod:`tasks.settings`).
+        check: As in :class:`BaseCard`.
+        meanings: As in :class:`BaseCard`.
+        choices: By the name of a setting, a function that returns the names it accepts on a task; None stands for the
+            first of them.
+        uncovered: Returns why the sampler does not cover a group with these factors on a task with these inputs, or
+            None if it does.
+        too_large: Returns why a group that is covered has too many elements on this number of nodes, or None.
     """
 
     name: str
@@ -69,50 +95,55 @@ class SamplerCard(Configured):
     too_large: Callable[[Any, Sequence[str], int], str | None] = lambda settings, group, nodes: None
 
     def misfit(self, group: Sequence[str], task: TaskCard) -> str | None:
-        """Why it cannot symmetrize over this group on that task, in one clause; ``None`` where it can."""
+        """Why the sampler cannot be used with this group on this task, in one clause; None if it can."""
         return uncovered(group, task.inputs) or self.uncovered(group, task.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodCard:
-    """A base model with a sampler (symmetrized), or a network that is symmetric by construction (no sampler)."""
+    """A base model with a sampler (symmetrized), or without one a network that is equivariant by construction."""
 
     base: BaseCard
     sampler: SamplerCard | None = None
 
     @property
     def name(self) -> str:
+        """The name in suites and records, for example ``mlp-ga`` or ``egnn``."""
         return self.base.name if self.sampler is None else f"{self.base.name}-{self.sampler.name}"
 
     @property
     def title(self) -> str:
+        """The name in tables."""
         return self.base.title if self.sampler is None else f"{self.base.title}, {self.sampler.title}"
 
     @property
     def kind(self) -> Literal["symmetrized", "equivariant"]:
+        """How the method is equivariant: with a sampler or by construction."""
         return "equivariant" if self.sampler is None else "symmetrized"
 
     @property
     def version(self) -> str:
+        """The versions of the base model and the sampler."""
         return self.base.version if self.sampler is None else f"{self.base.version}+{self.sampler.version}"
 
     @property
     def source(self) -> str:
+        """The publications of the base model and the sampler."""
         return self.base.source if self.sampler is None else f"{self.base.source}; {self.sampler.source}"
 
     @property
     def guarantee(self) -> str:
-        """When the prediction is equivariant; empty where the card does not say."""
+        """When the prediction is equivariant; empty if the card does not say."""
         return "exact" if self.sampler is None else self.sampler.guarantee
 
     @property
     def deviations(self) -> tuple[str, ...]:
-        """In which it knowingly differs from what is published."""
+        """The known differences from what is published."""
         return self.base.deviations + (self.sampler.deviations if self.sampler else ())
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name under which a recipe may mean this method."""
+        """All names by which a recipe can select this method."""
         return frozenset({self.name, self.base.name} | ({self.sampler.name} if self.sampler else set()))
 
     def symmetrized_group(self, task: TaskCard, task_params: Params) -> tuple[str, ...]:
@@ -120,19 +151,19 @@ class MethodCard:
         return tuple(factor for factor in task.group_of(task_params) if factor not in self.base.respects)
 
     def misfit(self, task: TaskCard, task_params: Params) -> str | None:
-        """Why this method cannot run on that task, in one clause; ``None`` where it can."""
+        """Why this method cannot run on this task, in one clause; None if it can."""
         base = self.base
         if missing := sorted(base.needs - task.inputs):
             return f"{base.name} needs {' and '.join(missing)}, which {task.name} does not have"
         if unread := sorted(task.inputs - base.reads):
             return f"{base.name} cannot read the {' and '.join(unread)} of {task.name}"
         if task.output not in base.writes:
-            return f"{base.name} cannot put out the {task.output} of {task.name}"
+            return f"{base.name} cannot predict the {task.output} of {task.name}"
         missing_symmetry = self.symmetrized_group(task, task_params)
         if self.sampler is None and missing_symmetry:
-            return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} asks for"
+            return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} requires"
         if self.sampler is not None and not missing_symmetry:
-            return f"{base.name} already respects {task.group_name(task_params)}: nothing is left to symmetrize"
+            return f"{base.name} already respects {task.group_name(task_params)}: there is nothing to symmetrize"
         if self.sampler is not None and (reason := self.sampler.misfit(missing_symmetry, task)):
             return f"{self.sampler.name} does not cover {task.name}: {reason}"
         tokens = task.max_nodes_of(task_params) ** 2

@@ -50,8 +50,7 @@ class Model(nn.Module, ABC):
 
     Attributes:
         deterministic: True if the prediction does not depend on the generator.
-        fixed_samples: The number of group elements if the method determines it, whatever number is requested; None if
-            it takes the requested number.
+        fixed_samples: The number of group elements if it does not depend on the requested number; None otherwise.
         mixed_precision: Trains the network in bfloat16. Group elements and all measured values stay in full precision.
         compiles: Compiles the network for training.
         chunks: How many samples are evaluated at a time.

@@ -25,11 +25,11 @@ class Symmetrized(Model):
 
     With a ``chunk``, memory does not grow with the number of samples: the noise is drawn first, so the samples do not
     depend on the chunk, and in training f is computed again in the backward pass. (In training the sampler itself
-    takes all samples at once: its batch statistics are over them.)
+    takes all samples at once, since its batch statistics are over all of them.)
 
     Args:
         base: The network f.
-        sampler: The law p(g given x).
+        sampler: The distribution p(g given x).
         output: How the prediction transforms. Displacements are averaged as vectors and added to points.
 
     Example:
@@ -37,7 +37,7 @@ class Symmetrized(Model):
         the squared length.
 
         >>> from baselines.catalogue.samplers import GroupSettings
-        >>> from baselines.samplers.group_averaging import HaarSampler
+        >>> from baselines.samplers.group_averaging import GroupAveraging
         >>> from tasks.symmetry.groups import group
         >>> from tasks.symmetry.structure import Signature
         >>> class SquaredCoordinate(BaseModel):
@@ -46,7 +46,7 @@ class Symmetrized(Model):
         >>> x = Structure.build(torch.ones(1, 1, dtype=torch.bool), points=torch.tensor([3.0, 4.0]).view(1, 1, 2, 1))
         >>> signature = Signature.of(x, Representation.GRAPH_SCALARS, output_channels=1)
         >>> rotations = group(("O(2)",))
-        >>> sampler = HaarSampler(rotations, signature, GroupSettings())
+        >>> sampler = GroupAveraging(rotations, signature, GroupSettings())
         >>> phi = Symmetrized(SquaredCoordinate(), sampler, signature.output).eval()
         >>> moved = x.acted(rotations.random(x, samples=1, generator=None))
         >>> all(abs(phi(y, samples=10_000).value.item() - 12.5) < 1 for y in (x, moved))
@@ -78,9 +78,7 @@ class Symmetrized(Model):
         noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
             return self._placed(x, self._mean_evaluated(x, noise, samples, chunk))[:, None]
-        parts = self.chunks.results(
-            noise, samples, chunk, lambda part: self._values(x, self.sampler(x, part).element)
-        )
+        parts = self.chunks.results(noise, samples, chunk, lambda part: self._values(x, self.sampler(x, part).element))
         values = torch.cat(parts, 1)
         origin = self.base.origin(x)
         return values if origin is None else values + origin[:, None]
@@ -147,7 +145,7 @@ def agreement(sample: Sample, mask: Tensor) -> dict[str, Tensor]:
     permutation = permutation_of(sample.element)
     if permutation is None or permutation.samples == 1 or sample.weight is not None:
         return {}
-    agreed = permutation.mean_matrix.double()  # a mean of counts, in single precision whatever the dtype of the run
+    agreed = permutation.mean_matrix.double()  # a mean of counts, in single precision for every dtype of the run
     return {"permutation_entropy": permutation_entropy(agreed, mask).detach()}
 
 

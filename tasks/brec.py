@@ -1,4 +1,4 @@
-"""BREC (Wang and Zhang 2023): which pairs of graphs does a model distinguish reliably?"""
+"""BREC (Wang and Zhang 2023): pairs of graphs that a model distinguishes reliably."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ EMBEDDING = 16
 
 
 class Brec(PairedTask):
-    """The pairs of up to ``max_nodes`` nodes; node scalars are 1 and the degree.
+    """The pairs of graphs with at most ``max_nodes`` nodes. Node scalars are 1 and the degree.
 
-    Raises ``ValueError`` where there are none that small.
+    Raises:
+        ValueError: No pair is that small.
     """
 
     relabellings = 32
@@ -47,7 +48,7 @@ class Brec(PairedTask):
 
 
 def smallest_first(found: Sequence[GraphPair]) -> list[GraphPair]:
-    """The smallest pair of every category, then the second smallest of each, and on."""
+    """The smallest pair of every category, then the second smallest of every category, and so on."""
     ranked, seen = [], Counter[str]()
     for pair in sorted(found, key=lambda pair: pair.nodes):
         ranked.append((seen[pair.category], pair))

@@ -1,4 +1,4 @@
-"""What the registry says of a task, without importing torch."""
+"""The cards of tasks, without importing torch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Published hyper-parameters of some methods on one task; of two that apply, the later one wins.
+    """Published hyperparameters of some methods on one task. If several recipes apply, later ones override earlier.
 
-    ``method`` names a base model, a sampler or a whole method ("*": every one); ``protocol`` "*" means every protocol.
+    Attributes:
+        method: The name of a base model, a sampler or a method; ``*`` for all.
+        protocol: The name of a protocol; ``*`` for all.
+        base: Settings of the base model.
+        sampler: Settings of the sampler.
+        settings: Settings of the protocol (:class:`tasks.protocol.Protocol`).
     """
 
     method: str = "*"
@@ -29,19 +34,21 @@ class Recipe:
     settings: Params = field(default_factory=dict)
 
     def applies(self, names: frozenset[str], protocol: str) -> bool:
+        """Returns True if the recipe is for a method with one of these names under this protocol."""
         return (self.method == "*" or self.method in names) and self.protocol in ("*", protocol)
 
 
 def stricter(metric: str) -> tuple[str, str]:
-    """Names of the same metric asked for more: on inputs moved by the group, or counting only what is soundly so.
+    """The names of the stricter variants of a metric, which are never better for a sound method.
 
-    A method is as good as the worse of the two.
+    One is measured on inputs transformed by random group elements; the other counts only pairs that are separated
+    soundly. A method is ranked by the worse of the metric and its variant.
     """
     return f"{metric}_transformed", f"{metric}_sound"
 
 
 def given_examples(settings: Any) -> Mapping[str, int]:
-    """The sizes of the splits that are settings of their task."""
+    """The sizes of the splits that are settings of the task."""
     sizes = {name: getattr(settings, name, None) for name in ("train", "validation", "test")}
     return {name: size for name, size in sizes.items() if size is not None}
 
@@ -55,21 +62,21 @@ class TaskCard(Configured):
 
     Attributes:
         group: The factors of the task's symmetry group, or a function that returns them.
-        control: The metric that says whether ``metric`` can be trusted: one of :func:`stricter` has the same unit, any
-            other counts what a sound run has none of.
-        deviations: Short sentences (without the full stop) on what differs knowingly from the published experiment,
-            under every protocol.
+        control: The metric that shows whether ``metric`` can be trusted: one of :func:`stricter`, which has the same
+            unit, or another that is 0 in a sound run.
+        deviations: The known differences from the published experiment under all protocols, in short sentences without
+            a full stop.
         version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
         implementation: The class of the task, as ``module:Class``.
         settings: The dataclass of the task's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
         form: The built-in ``kind`` of the task's class; None for another kind, or if the card does not say.
-        examples: Returns the number of examples of each split, as far as it is known without the data.
-        edge_scalars: How many scalars an edge has, if that is known without the data.
-        resolve: Completes settings that depend on what is installed (which copy of a data set is there).
+        examples: Returns the number of examples of each split that is known without the data.
+        edge_scalars: Number of scalars of an edge, or None if it is not known without the data.
+        resolve: Completes settings that depend on what is available (which copy of a data set).
         variant: Returns a label of data that is not the published set, or None.
-        size: Returns what a task scales in, called ``size_name``; None if it does not scale.
+        size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
     """
 
     name: str
@@ -109,7 +116,7 @@ class TaskCard(Configured):
         return self.max_nodes(self.settings_from(params))
 
     def size_of(self, params: Params) -> int | None:
-        """What the task scales in under these parameters; None if it does not scale."""
+        """The size of the task under these parameters; None if it cannot be scaled."""
         return self.size(self.settings_from(params)) if self.size else None
 
     def variant_of(self, params: Params) -> str | None:

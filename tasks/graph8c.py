@@ -1,4 +1,4 @@
-"""GRAPH8c: of all pairs of connected graphs on 8 nodes, how many does a model never tell apart?
+"""GRAPH8c: the number of pairs of connected graphs on 8 nodes that a model never separates.
 
 Balcilar et al. 2021; features and threshold as in Kim et al. 2023, section 4.1.
 """

@@ -1,4 +1,4 @@
-"""Plain graphs as structures."""
+"""Makes structures of graphs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from tasks.symmetry.structure import Structure
 
 
 def constant_and_degree(adjacency: Tensor) -> Structure:
-    """Graphs ``[M, N, N]`` without padding; node scalars are 1 and the degree."""
+    """Structures without padding from adjacencies ``[M, N, N]``. Node scalars are 1 and the degree."""
     mask = torch.ones(adjacency.shape[:2], dtype=torch.bool)
     return type_and_degree(mask, torch.ones_like(adjacency[..., 0]), adjacency)
 
 
 def type_and_degree(mask: Tensor, types: Tensor, adjacency: Tensor) -> Structure:
-    """Graphs ``[M, N, N]`` whose node scalars are a type ``[M, N]`` and the degree; zero where there is no node."""
+    """Structures whose node scalars are a type and the degree.
+
+    Args:
+        mask: True for nodes that exist, ``[M, N]``.
+        types: The type of each node ``[M, N]``, zero for absent nodes.
+        adjacency: ``[M, N, N]``, zero for absent nodes.
+    """
     scalars = torch.stack([types, adjacency.sum(-1)], -1)
     return Structure.build(mask, node_scalars=scalars, edge_scalars=adjacency[..., None])
 
@@ -24,12 +30,17 @@ def type_and_degree(mask: Tensor, types: Tensor, adjacency: Tensor) -> Structure
 def typed_graphs(
     node_offset: Tensor, edge_offset: Tensor, node_type: Tensor, edge_index: Tensor, nodes: int
 ) -> Structure:
-    """Graphs stored end to end, padded to ``nodes``; node scalars are the type and the degree.
+    """Structures from M concatenated graphs. Node scalars are the type and the degree.
 
-    ``node_offset`` and ``edge_offset`` ``[M + 1]`` say where each graph's nodes and edges begin; ``edge_index``
-    ``[2, E]`` (directed, both ways) counts nodes within each graph.
+    Args:
+        node_offset: The index of the first node of each graph, ``[M + 1]``.
+        edge_offset: The index of the first edge of each graph, ``[M + 1]``.
+        node_type: The type of each node.
+        edge_index: Node indices within each graph ``[2, E]``, with both directions of an edge.
+        nodes: The number of nodes to pad to.
 
-    Raises :class:`tasks.sources.cache.DataError` for a graph above ``nodes`` nodes.
+    Raises:
+        DataError: A graph has more than ``nodes`` nodes.
     """
     counts = node_offset.diff()
     if len(counts) and counts.max() > nodes:

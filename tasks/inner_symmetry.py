@@ -1,6 +1,6 @@
-"""Inner symmetry: nodes that an automorphism of a graph exchanges are alike, so a symmetric method treats them alike.
+"""Inner symmetry: an equivariant method has the same output for nodes that an automorphism of a graph exchanges.
 
-Five small graphs, no training: what an untrained network puts out at each node (Kim et al. 2023, appendix).
+The outputs of untrained networks at the nodes of five small graphs are compared (Kim et al. 2023, appendix).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tasks.task import Dataset, Split, SupervisedTask
 
 
 class InnerSymmetry(SupervisedTask):
-    """The graphs, padded to 25 nodes, whose node features are 0; the target of a node is the number of its orbit.
+    """The five graphs, padded to 25 nodes, with node scalars 0.
 
-    An orbit is numbered by its first node; absent nodes have -1. The splits are one and the same, and protocols train
-    for no epoch.
+    The target of a node is the index of the first node of its orbit, or -1 for an absent node. All splits are the same,
+    and no protocol trains.
     """
 
     def __init__(self, settings: NoSettings) -> None:
@@ -39,24 +39,28 @@ class InnerSymmetry(SupervisedTask):
         return self._data
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The variance within orbits."""
+        """The variance of outputs within orbits."""
         return orbit_variances(predictions, targets)[0]
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``spread_ratio``: the spread within orbits over that between orbits.
+        """``spread_ratio``, the spread within orbits divided by that between orbits, and ``spread_within_orbits``.
 
-        0 for a symmetric method that tells orbits apart. Of one that does not, both spreads are chance and their ratio
-        stays near 1 while ``spread_within_orbits`` falls with the samples: group averaging without training.
+        The ratio is 0 for an equivariant method that distinguishes orbits. If a method does not distinguish them (group
+        averaging without training), both spreads are due to sampling: their ratio stays near 1 while
+        ``spread_within_orbits`` falls with the number of samples.
         """
         within, between = orbit_variances(predictions.double(), targets)
         return {"spread_ratio": (within / between).sqrt().item(), "spread_within_orbits": within.sqrt().item()}
 
 
 def orbit_variances(values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The variances of ``values`` ``[B, N, 1]`` within orbits and between those of a graph, over all graphs together.
+    """The variances within orbits and between the orbits of a graph, over all graphs.
 
-    ``labels`` ``[B, N, 1]`` are from 0 to N - 1, or negative where there is no node. These are the two mean squares of
-    an analysis of variance, per degree of freedom: where orbits mean nothing, their ratio is about 1.
+    They are the mean squares of an analysis of variance. If values do not depend on orbits, their ratio is about 1.
+
+    Args:
+        values: ``[B, N, 1]``.
+        labels: The orbit of each node from 0 to N - 1, or negative for absent nodes, ``[B, N, 1]``.
     """
     mask = (labels[..., 0] >= 0).to(values.dtype)
     member = torch.nn.functional.one_hot(labels[..., 0].clamp_min(0).long(), labels.shape[1]) * mask[..., None]

@@ -1,7 +1,7 @@
-"""Which values a parameter takes, so that another one is refused before anything starts (no torch).
+"""The values that settings accept, checked before anything starts (no torch).
 
-Each limit says what is ``wrong`` with a value (what it should be; ``None``: nothing), and spells a value that it takes
-in its ``normal`` way: two spellings of one setting are one run.
+The method ``wrong`` of a limit returns what a value should be, or None if it is accepted. The method ``normal`` returns
+the normal form of an accepted value, so that settings with the same meaning are the same run.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from tasks.symmetry.names import GROUPS, clash, is_group, nodes_first
 
 LARGEST = 2**31 - 1
-"""Of whole numbers: what counts more fits no memory, and no table has a column for it."""
+"""The largest whole number. Tables have columns of this type, and no memory holds more items."""
 
 SMALLEST, MOST = 1e-12, 1e9
-"""Of other numbers, 0 aside: beyond these single precision knows 0 and infinity only."""
+"""The smallest positive and the largest of other numbers, beyond which single precision rounds to 0 or infinity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Finite numbers between these, ``least`` and ``most`` included."""
+    """Finite numbers within bounds, of which ``least`` and ``most`` are inclusive."""
 
     least: float | None = None
     above: float | None = None
@@ -30,6 +30,7 @@ class Range:
     whole: bool = False
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         if type(value) is not int and (self.whole or type(value) is not float):
             return str(self)
         inside = (
@@ -48,7 +49,8 @@ class Range:
         return f"at least {SMALLEST:g}" if self.above == 0 and value < SMALLEST else None
 
     def normal(self, value: Any) -> float:
-        return int(value) if self.whole else float(value) + 0.0  # which turns -0.0 into 0.0
+        """The normal form of an accepted value."""
+        return int(value) if self.whole else float(value) + 0.0  # turns -0.0 into 0.0
 
     def __str__(self) -> str:
         bounds = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
@@ -58,12 +60,14 @@ class Range:
 
 @dataclass(frozen=True)
 class Flag:
-    """true or false."""
+    """True or false."""
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         return None if isinstance(value, bool) else str(self)
 
     def normal(self, value: Any) -> bool:
+        """The normal form of an accepted value."""
         return value
 
     def __str__(self) -> str:
@@ -71,15 +75,17 @@ class Flag:
 
 
 class OneOf:
-    """Some names."""
+    """One of several names."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         return None if isinstance(value, str) and value in self.names else str(self)
 
     def normal(self, value: Any) -> str:
+        """The normal form of an accepted value."""
         return value
 
     def __str__(self) -> str:
@@ -88,12 +94,13 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Each:
-    """Lists of what ``limit`` accepts, of at most so many."""
+    """Lists of at most ``most`` entries that ``limit`` accepts."""
 
     limit: Range
     most: int = 1_000
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         if not isinstance(value, list | tuple):
             return str(self)
         if len(value) > self.most:
@@ -102,6 +109,7 @@ class Each:
         return None if entry is None else f"a list, each entry {entry}"
 
     def normal(self, value: Any) -> list[Any]:
+        """The normal form of an accepted value."""
         return [self.limit.normal(entry) for entry in value]
 
     def __str__(self) -> str:
@@ -109,16 +117,18 @@ class Each:
 
 
 class SomeOf:
-    """Lists of some names, in any order."""
+    """Lists of several names, in any order."""
 
     def __init__(self, *names: str) -> None:
         self.names = names
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         fits = isinstance(value, list | tuple) and all(isinstance(name, str) and name in self.names for name in value)
         return None if fits else f"a list, each entry one of {', '.join(self.names)}"
 
     def normal(self, value: Any) -> list[str]:
+        """The normal form of an accepted value."""
         return [name for name in self.names if name in value]
 
     def __str__(self) -> str:
@@ -127,33 +137,36 @@ class SomeOf:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Different whole numbers of at least ``least``, in any order, of which there must be ``some`` or not."""
+    """Lists of different whole numbers of at least ``least``, in any order; ``some`` excludes the empty list."""
 
     least: int
     some: bool = False
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         whole = isinstance(value, list | tuple) and all(type(entry) is int for entry in value)
         if not whole or (self.some and not value) or any(not self.least <= entry <= LARGEST for entry in value):
             return str(self)
         return str(self) if len(set(value)) < len(value) else None
 
     def normal(self, value: Any) -> list[int]:
+        """The normal form of an accepted value."""
         return sorted(value)
 
     def __str__(self) -> str:
         if self.some:
-            return f"a list of numbers from {self.least} on, no two alike"
-        return f"different numbers of at least {self.least}"
+            return f"a list of one or more different numbers of at least {self.least}"
+        return f"a list of different numbers of at least {self.least}"
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Lists of names of groups that make a direct product, with # for their number where it is given elsewhere."""
+    """Lists of names of groups with a direct product, in which # stands for a number that is ``numbered_elsewhere``."""
 
     numbered_elsewhere: bool = False
 
     def wrong(self, value: Any) -> str | None:
+        """What the value should be; None if it is accepted."""
         if not isinstance(value, list | tuple) or not all(map(self._is_group, value)):
             return str(self)
         reason = clash(value)
@@ -163,6 +176,7 @@ class Groups:
         return isinstance(name, str) and is_group(name.replace("#", "1") if self.numbered_elsewhere else name)
 
     def normal(self, value: Any) -> list[str]:
+        """The normal form of an accepted value."""
         return nodes_first(value)
 
     def __str__(self) -> str:
@@ -171,7 +185,7 @@ class Groups:
 
 Limit = Range | Flag | OneOf | Each | SomeOf | Numbers | Groups
 Limits = Mapping[str, Limit]
-"""By the name of a parameter; the default is always taken."""
+"""Limits by the name of a setting; the default is always accepted."""
 
 COUNT = Range(least=1, whole=True)
 SEED = Range(least=0, most=2**32 - 1, whole=True)

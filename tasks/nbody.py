@@ -1,4 +1,4 @@
-"""n-body: where will charged particles be? Positions and velocities in, positions 1,000 steps later out.
+"""n-body: the positions of charged particles after 1,000 steps from positions and velocities.
 
 Kipf et al. 2018, as changed by Fuchs et al. 2020 and Satorras et al. 2021.
 """
@@ -17,7 +17,7 @@ from tasks.task import Dataset, Split, SupervisedTask
 
 
 class NBody(SupervisedTask):
-    """Points are positions, vectors are velocities, edges carry the product of charges and the squared distance."""
+    """Points are positions, vectors are velocities, edge scalars are products of charges and squared distances."""
 
     def __init__(self, settings: NBodySettings) -> None:
         self._splits = trajectories(nodes=settings.nodes, seed=settings.data_seed, **settings.sizes)
@@ -36,7 +36,7 @@ class NBody(SupervisedTask):
 
 
 def charged_particles(position: Tensor, velocity: Tensor, charge: Tensor) -> Structure:
-    """Particles at ``position`` ``[M, n, 3]`` with ``velocity`` ``[M, n, 3]`` and ``charge`` ``[M, n]``."""
+    """Structures of particles with ``position`` and ``velocity`` ``[M, N, 3]`` and ``charge`` ``[M, N]``."""
     squared = (position[:, :, None] - position[:, None]).square().sum(-1)
     products = charge[:, :, None] * charge[:, None]
     different = 1 - torch.eye(position.shape[1], dtype=position.dtype)

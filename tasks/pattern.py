@@ -1,4 +1,4 @@
-"""PATTERN: which nodes of a stochastic block model belong to a planted pattern?
+"""PATTERN: the nodes of a stochastic block model that belong to a planted pattern.
 
 Dwivedi et al. 2020 (Benchmarking graph neural networks); as used in Kim et al. 2023, section 4.3.
 """
@@ -21,10 +21,13 @@ SCORED_BATCH = 128
 
 
 class PatternTask(SupervisedTask):
-    """Node scalars are one-hot symbols, edges are 1; targets ``[M, N, 1]`` are 1 in the pattern, -1 where no node is.
+    """Node scalars are one-hot symbols, edge scalars are 1.
 
-    ``data`` is ``official`` (the first ``train``, ``validation`` and ``test`` graphs of the published set) or
-    ``generated`` (as many of a variant).
+    Targets ``[M, N, 1]`` are 1 for nodes in the pattern, 0 for others and -1 for absent nodes. The graphs are the first
+    of each split of the published set (``data: official``) or generated.
+
+    Raises:
+        ValueError: ``data`` has another value.
     """
 
     def __init__(self, settings: PatternSettings) -> None:
@@ -33,7 +36,7 @@ class PatternTask(SupervisedTask):
         elif settings.data == "generated":
             found = generated(settings.nodes, settings.sizes, settings.patterns, settings.data_seed)
         else:
-            raise ValueError(f"PATTERN has no data '{settings.data}': official and generated are known")
+            raise ValueError(f"data of PATTERN must be official or generated, not '{settings.data}'")
         self._data: dict[str, Dataset] = {}
         for split, part in found.items():
             inputs = RaggedGraphs.of(part.graphs, settings.nodes, (SYMBOLS,))
@@ -46,9 +49,9 @@ class PatternTask(SupervisedTask):
         return self._data[split]
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits ``[M, N, 2]`` over nodes that exist; a class weighs as much as the other has nodes.
+        """The cross-entropy of logits ``[M, N, 2]`` over existing nodes.
 
-        Weights are those of the batch at hand, as in the benchmark.
+        A class is weighted by the number of nodes of the other class in the batch, as in the benchmark.
         """
         labels = targets[..., 0].long()
         counts = memberships(labels).sum((0, 1)).to(targets.dtype)
@@ -57,10 +60,10 @@ class PatternTask(SupervisedTask):
         return cross_entropy(logits, labels.flatten(), weight, ignore_index=int(UNLABELLED))
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``accuracy``: the mean recall of the classes in every batch of 128 graphs, averaged over batches.
+        """``accuracy``, the mean recall of the classes in every batch of 128 graphs, averaged over batches.
 
-        As in the benchmark: a class without nodes in a batch has recall 0 where it is predicted and does not count
-        where it is not, and equal logits predict class 0.
+        As in the benchmark, a class without nodes in a batch has recall 0 if it is predicted and is ignored otherwise,
+        and equal logits predict class 0.
         """
         labels = targets[..., 0].long()
         predicted = (predictions[..., 1] > predictions[..., 0]).long()
@@ -71,12 +74,12 @@ class PatternTask(SupervisedTask):
 
 
 def memberships(labels: Tensor) -> Tensor:
-    """``[M, N, 2]``: one at the class of each node of ``labels`` ``[M, N]``, zero throughout where there is none."""
+    """The one-hot classes ``[M, N, 2]`` of ``labels`` ``[M, N]``, zero for absent nodes."""
     return one_hot(labels.clamp_min(0), CLASSES) * (labels >= 0)[..., None]
 
 
 def batch_sums(counts: Tensor) -> Tensor:
-    """``[batches, C]``, float64: sums of ``[M, N, C]`` over all nodes of each batch of consecutive graphs."""
+    """Sums of ``counts`` ``[M, N, C]`` over the nodes of consecutive batches of graphs, float64 ``[batches, C]``."""
     of_graphs = counts.sum(1).double()
     missing = -len(of_graphs) % SCORED_BATCH
     return pad(of_graphs, (0, 0, 0, missing)).unflatten(0, (-1, SCORED_BATCH)).sum(1)

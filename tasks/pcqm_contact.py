@@ -1,4 +1,4 @@
-"""PCQM-Contact: which atoms, far apart along the bonds of a molecule, touch in space?
+"""PCQM-Contact: pairs of atoms far apart along the bonds of a molecule that are close in space.
 
 Dwivedi et al. 2022 (Long range graph benchmark); as used in Kim et al. 2023, section 4.4.
 """
@@ -16,14 +16,14 @@ from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask
 
-ATOM_CLASSES = (35, 3, 7, 7, 2, 4, 6, 2, 2)  # those that occur, as in Kim et al. 2023
+ATOM_CLASSES = (35, 3, 7, 7, 2, 4, 6, 2, 2)  # the classes that occur, as in Kim et al. 2023
 BOND_CLASSES = (4, 1, 1)
 HITS = (1, 3, 10)
 BLOCK = 4096
 
 
 class PCQMContact(SupervisedTask):
-    """Node and edge scalars as for peptides; targets ``[M, N, N, 1]`` are labels of pairs, 1 for a contact."""
+    """Node and edge scalars are as for peptides; targets ``[M, N, N, 1]`` are labels of pairs, 1 for a contact."""
 
     archive = lrgb.PCQM_CONTACT
 
@@ -45,18 +45,18 @@ class PCQMContact(SupervisedTask):
         return self._data[split]
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross-entropy of logits ``[M, N, N, 1]``, a mean over the labelled pairs."""
+        """The mean binary cross-entropy of logits ``[M, N, N, 1]`` over labelled pairs."""
         labelled = targets >= 0
         each = binary_cross_entropy_with_logits(predictions.to(targets.dtype), targets.clamp_min(0), reduction="none")
         return (each * labelled).sum() / labelled.sum()
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``mrr`` and ``hits1``, ``hits3``, ``hits10``, raw as in the benchmark.
+        """``mrr``, ``hits1``, ``hits3`` and ``hits10``, without filtering, as in the benchmark.
 
-        For each contact (i, j), j is ranked by its score among all atoms k of the molecule, (i, k) that are contacts
-        and k = i included: 1 plus the number of higher scores, and half of those that are equal (the benchmark leaves
-        the order of equal scores to a sort that has the contact first). Means are taken over the contacts of a molecule
-        and then over molecules; one without contacts scores 0.
+        For each contact (i, j), j is ranked by its score among all atoms k of the molecule, including k = i and other
+        contacts. The rank is 1 plus the number of higher scores and half of the number of other equal scores. (In the
+        benchmark the order of equal scores depends on a sort that ranks the contact first.) Metrics are averaged over
+        the contacts of a molecule and then over molecules; a molecule without contacts scores 0.
         """
         contacts = (targets[..., 0] > 0.5).nonzero()
         parts = [contact_ranks(predictions[..., 0], targets[..., 0] > ABSENT, part) for part in contacts.split(BLOCK)]
@@ -66,7 +66,16 @@ class PCQMContact(SupervisedTask):
 
 
 def contact_ranks(scores: Tensor, exist: Tensor, contacts: Tensor) -> Tensor:
-    """``[P]``, float64: ranks of ``contacts`` ``[P, 3]`` (molecule, i, j) in ``scores`` ``[M, N, N]`` that exist."""
+    """The ranks of contacts among the scores of their molecule.
+
+    Args:
+        scores: ``[M, N, N]``.
+        exist: True for pairs that exist, ``[M, N, N]``.
+        contacts: Indices (molecule, i, j), ``[P, 3]``.
+
+    Returns:
+        Ranks ``[P]``, float64.
+    """
     molecule, first, second = contacts.unbind(-1)
     row, own = scores[molecule, first], scores[molecule, first, second][:, None]
     others = exist[molecule, first] & (torch.arange(row.shape[1], device=row.device) != second[:, None])

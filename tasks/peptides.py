@@ -1,4 +1,4 @@
-"""Peptides-func and Peptides-struct: what a peptide does, and the shape it takes, from its bonds.
+"""Peptides-func and Peptides-struct: the functions and the shape of a peptide from its bonds.
 
 Dwivedi et al. 2022 (Long range graph benchmark); as used in Kim et al. 2023, section 4.4.
 """
@@ -19,7 +19,7 @@ from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask
 
-ATOM_CLASSES = (17, 3, 7, 7, 5, 1, 6, 2, 2)  # those that occur, as in Kim et al. 2023
+ATOM_CLASSES = (17, 3, 7, 7, 5, 1, 6, 2, 2)  # the classes that occur, as in Kim et al. 2023
 BOND_CLASSES = (4, 1, 2)
 
 
@@ -41,7 +41,7 @@ class Peptides(SupervisedTask):
 
 
 class PeptidesFunc(Peptides):
-    """Ten functions, each of which a peptide has or not; one that is not known is not-a-number."""
+    """Ten binary labels, one for each function; unknown labels are NaN."""
 
     archive = lrgb.PEPTIDES_FUNC
     targets_may_be_unknown = True
@@ -54,20 +54,20 @@ class PeptidesFunc(Peptides):
                 raise DataError(f"A {split} label of Peptides-func is neither 0 nor 1: replace {self.archive.name}.")
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Binary cross-entropy of logits ``[M, 10]``, a mean over the labels that are known."""
+        """The mean binary cross-entropy of logits ``[M, 10]`` over known labels."""
         known = ~targets.isnan()
         labels = targets.nan_to_num(0.0)
         each = binary_cross_entropy_with_logits(predictions.to(targets.dtype), labels, reduction="none")
         return (each * known).sum() / known.sum()
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``ap``: average precision of every function over the peptides where it is known, averaged over functions.
+        """``ap``, the average precision of a function over peptides with a known label, averaged over functions.
 
-        As in the benchmark, of probabilities in single precision (those that round to one are equal), and 0 for a
-        function that no peptide has. Not-a-number where nothing is known.
+        As in the benchmark, probabilities are in single precision, so that those that round to one are equal, and a
+        function that no peptide has scores 0. ``ap`` is NaN if no label is known.
         """
         found = []
-        probabilities = predictions.float().sigmoid().cpu()  # elsewhere running sums have no deterministic kernel
+        probabilities = predictions.float().sigmoid().cpu()  # on a GPU cumulative sums are not deterministic
         for scores, labels in zip(probabilities.T, targets.cpu().T, strict=True):
             known = ~labels.isnan()
             truth = labels[known].long()
@@ -79,7 +79,7 @@ class PeptidesFunc(Peptides):
 
 
 class PeptidesStruct(Peptides):
-    """Eleven numbers on a peptide's shape, standardised in the published files."""
+    """Eleven properties of the shape of a peptide, standardised in the published files."""
 
     archive = lrgb.PEPTIDES_STRUCT
 
@@ -93,7 +93,7 @@ class PeptidesStruct(Peptides):
         return l1_loss(predictions.to(targets.dtype), targets)
 
     def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        """``mae``, and ``r2`` averaged over the numbers."""
+        """``mae``, and ``r2`` averaged over the properties."""
         return {
             "mae": l1_loss(predictions.double(), targets.double()).item(),
             "r2": r2_score(predictions.double(), targets.double()).item(),

@@ -164,7 +164,7 @@ class RaggedGraphs:
 
     @property
     def outline(self) -> Structure:
-        """Structures with nothing but the mask, which is all that permutations need."""
+        """Structures with a mask and no features, which are sufficient for permutations."""
         mask = torch.arange(self.size, device=self.nodes.count.device) < self.nodes.count[:, None]
         return Structure.build(mask, node_scalars=torch.zeros(*mask.shape, 0, dtype=self.dtype, device=mask.device))
 

@@ -1,7 +1,7 @@
-"""Typed settings: frozen dataclasses whose fields say their default, range, meaning and source (no torch).
+"""Typed settings: frozen dataclasses whose fields have a default, a limit, a meaning and a source (no torch).
 
-A card names such a class. Everything that lists, checks or documents settings reads its fields, and networks, samplers
-and tasks take an instance of it.
+A card has such a class, whose fields are used to list, check and document settings. Networks, samplers and tasks take
+an instance of it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is known of one field of a settings class, as ``symbench show`` prints it.
+    """One field of a settings class, as ``symbench show`` prints it.
 
     Attributes:
         name: The key in a suite.
-        type: The annotation as written, for example ``tuple[int, ...]``.
-        default: The default as JSON has it (lists in place of tuples).
-        limit: The values that are accepted; None accepts all that are of the default's type.
+        type: The annotation in the source, for example ``tuple[int, ...]``.
+        default: The default as JSON, with lists in place of tuples.
+        limit: The values that are accepted; None accepts all values of the type of the default.
         meaning: One sentence.
-        source: The publication or code that the default is from; empty if it is a choice of this project.
+        source: The publication or code of the default; empty if this project chose it.
     """
 
     name: str
@@ -40,24 +40,24 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """The settings of what has none."""
+    """The settings of a card without settings."""
 
 
 def setting(default: T, limit: Limit | None, meaning: str, source: str = "") -> T:
     """A field of a settings class.
 
     Args:
-        default: The value where a suite says nothing.
+        default: The value if a suite does not set another.
         limit: The values that are accepted besides the default.
         meaning: One sentence on what the setting does.
-        source: Where the default is from.
+        source: The publication or code of the default.
     """
     value: T = field(default=default, metadata={"limit": limit, "meaning": meaning, "source": source})
     return value
 
 
 def settings_of(kind: type) -> tuple[Setting, ...]:
-    """Every field of a settings class, in order."""
+    """All fields of a settings class, in order."""
     return tuple(
         Setting(
             name=item.name,
@@ -72,30 +72,30 @@ def settings_of(kind: type) -> tuple[Setting, ...]:
 
 
 def defaults_of(kind: type) -> dict[str, Any]:
-    """The default of every setting, as JSON has it."""
+    """The defaults of all settings by name, as JSON."""
     return {item.name: item.default for item in settings_of(kind)}
 
 
 def limits_of(kind: type) -> Limits:
-    """The limit of every setting that has one."""
+    """The limits of all settings that have one, by name."""
     return {item.name: item.limit for item in settings_of(kind) if item.limit is not None}
 
 
 def from_params(kind: type[S], params: Mapping[str, Any]) -> S:
-    """The settings that a run's parameters stand for.
+    """Makes settings from the parameters of a run.
 
     Args:
         kind: A settings class.
-        params: Values by name as in a suite or a record: lists become tuples. Missing names take their default.
+        params: Values by name, as in a suite or a record. Lists become tuples; missing settings take their default.
 
     Raises:
-        TypeError: A name is no field of ``kind``.
+        TypeError: A name is not a field of ``kind``.
     """
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in params.items()})
 
 
 def as_params(settings: Any) -> dict[str, Any]:
-    """The values of ``settings`` by name, as JSON has them: the inverse of :func:`from_params`."""
+    """The values of ``settings`` by name, as JSON: the inverse of :func:`from_params`."""
     return {item.name: _as_json(getattr(settings, item.name)) for item in fields(settings)}
 
 
@@ -105,7 +105,7 @@ def _as_json(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Configured:
-    """What a card with settings can do; ``settings`` is their class."""
+    """Base class of cards with settings; ``settings`` is their dataclass."""
 
     settings: type = NoSettings
 
@@ -120,9 +120,9 @@ class Configured:
         return limits_of(self.settings)
 
     def settings_from(self, params: Mapping[str, Any]) -> Any:
-        """The settings that these values stand for.
+        """Makes settings from values by name.
 
         Raises:
-            TypeError: A name is no setting of this card.
+            TypeError: A name is not a setting of this card.
         """
         return from_params(self.settings, params)

@@ -1,6 +1,6 @@
-"""Shapes: what is this cloud of points sampled from, whatever its pose?
+"""Shapes: the class of a cloud of points in any pose.
 
-ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.point_clouds`), seen in part and with noise.
+ModelNet (Wu et al. 2015) or generated surfaces (`tasks.sources.point_clouds`), with noise and partly occluded.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from tasks.task import Dataset, Split, SupervisedTask
 
 
 class Shapes(SupervisedTask):
-    """Clouds in poses from O(3), centred; targets are one-hot over the classes.
+    """Centred clouds in random poses from O(3); targets are one-hot classes.
 
-    With ``poses: aligned`` all clouds keep the pose they were made in, training and test alike: only the
-    ``*_transformed`` scores then say whether a model knows a shape in another pose.
+    With ``poses: aligned`` all clouds have their original pose in training and test. Only the ``*_transformed`` metrics
+    then show whether a model recognises a shape in another pose.
 
-    Raises ``ValueError`` for parameters out of range.
+    Raises:
+        ValueError: A setting is out of range.
     """
 
-    proper = False  # poses from SE(3), which keeps a shape and its mirror image apart, so that they are two classes
+    proper = False  # True for poses from SE(3), under which a shape and its mirror image are two classes
 
     def __init__(self, settings: ShapesSettings) -> None:
         if settings.data not in ("generated", *SIZES):
-            raise ValueError(f"data is auto, generated, {' or '.join(SIZES)}, not {settings.data}")
+            raise ValueError(f"data must be generated, {' or '.join(SIZES)}, not {settings.data}")
         if settings.poses not in ("random", "aligned"):
-            raise ValueError(f"poses are random or aligned, not {settings.poses}")
+            raise ValueError(f"poses must be random or aligned, not {settings.poses}")
         surfaces = self._surfaces(settings)
         self.classes = 1 + int(surfaces["train"].label.max())
         self._data = {split: self._observed(surfaces[split], settings, place) for place, split in enumerate(SPLITS)}

@@ -135,7 +135,7 @@ class Probabilistic(SupervisedTask):
 
 
 class SeparationTask(Task):
-    """A task without training: which structures does a randomly initialised model distinguish?
+    """A task without training, which counts the structures that randomly initialised models distinguish.
 
     Models return embeddings ``[B, C]``. Two structures are separated if the L1 distance of their embeddings exceeds
     ``threshold`` for any of several initialisations.

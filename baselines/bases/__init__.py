@@ -1,1 +1,1 @@
-"""Base models: networks on a structure that know nothing of symmetrization."""
+"""Base models: networks on structures that can be symmetrized."""

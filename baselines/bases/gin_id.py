@@ -1,4 +1,4 @@
-"""GIN that also reads an identifier of each node: not invariant under changes of identifiers, and more expressive."""
+"""GIN with node identifiers, which is more expressive but not invariant under changes of identifiers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from tasks.symmetry.structure import Signature, Structure
 
 @dataclass(frozen=True)
 class Identified(Structure):
-    """Structures beside K ways to give their nodes identifiers: ``embedded`` ``[B, K, N, W]``.
+    """Structures with K assignments of identifiers to their nodes.
 
-    That is what the first layer makes of each identifier: of a one-hot row, a row of its weights.
+    Attributes:
+        embedded: The first layer's linear map of the one-hot identifiers, ``[B, K, N, W]``.
     """
 
     embedded: Tensor
 
 
 class GINID(BaseModel):
-    """GIN on node scalars beside a one-hot identifier (Murphy et al. 2019; Kim et al. 2023).
+    """GIN on node scalars concatenated with a one-hot identifier (Murphy et al. 2019; Kim et al. 2023).
 
-    GIN is equivariant under a permutation of features, edges and identifiers together, so that a group element need
-    act on the identifiers alone: features and edges stay where they are, once for all K. The value is the same; the
-    gradient of the element is the published one, and no edge is permuted.
+    GIN is equivariant under joint permutations of features, edges and identifiers. A group element therefore acts only
+    on the identifiers, and features and edges are shared by all K samples. The output is the same, and so is the
+    published gradient with respect to the element.
     """
 
     def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
@@ -44,32 +45,32 @@ class GINID(BaseModel):
         self.gin = GIN(replace(signature, node_scalars=signature.node_scalars + signature.nodes), settings)
 
     def pullback(self, x: Structure, element: Element) -> Identified:
-        """The input, with the place that g^-1 takes each node to as its identifier."""
+        """The input with the image of each node under g^-1 as its identifier."""
         _, of_identifiers = self._first_weights(x)
         weights = of_identifiers.T * x.mask[..., None]  # absent nodes have no identifier
         embedded = element.act(weights[:, None], Representation.NODE_SCALARS)
         return Identified(**vars(x), embedded=embedded.expand(-1, element.samples, -1, -1))
 
     def forward(self, x: Structure) -> Tensor:
-        """``[B * K, ...]`` for what :meth:`pullback` gives.
+        """The output ``[B * K, ...]`` for the result of :meth:`pullback`.
 
-        In training on a CPU only the nodes that exist are computed, on one sparse adjacency of all graphs.
+        In training on a CPU it is computed for existing nodes only, with one sparse adjacency of all graphs.
         """
         assert isinstance(x, Identified)
         follows = torch.is_grad_enabled() and may_follow_data(x.embedded) and not torch.is_autocast_enabled("cpu")
         return self._on_existing(x) if follows else self._on_all(x)
 
     def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
-        """What GIN puts out already stands in the order of the input."""
+        """Returns ``y``: the output of GIN is already in the order of the input."""
         return y
 
     @property
     def _layers(self) -> list[Any]:
-        """Those of PyG, with their ``nn`` and ``eps``."""
+        """The layers of PyG, with attributes ``nn`` and ``eps``."""
         return list(self.gin.convolutions)
 
     def _first_weights(self, x: Structure) -> tuple[Tensor, Tensor]:
-        """Those of node scalars ``[W, C]`` and of identifiers ``[W, N]``."""
+        """The first layer's weights for node scalars ``[W, C]`` and for identifiers ``[W, N]``."""
         weight: Tensor = self._layers[0].nn.weight
         of_scalars, of_identifiers = weight.split([x.node_scalars.shape[-1], x.nodes], 1)
         return of_scalars, of_identifiers
@@ -90,10 +91,8 @@ class GINID(BaseModel):
         padded = h.new_zeros(x.mask.numel(), *h.shape[1:]).index_add(0, place, h)
         return self._read_out(padded.unflatten(0, x.mask.shape), x)
 
-    def _convolved(
-        self, h: Tensor, adjacency: Tensor | Edges, existing: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        """All layers on ``[..., R, K, W]``, which the first linear map has been applied to: it commutes with sums."""
+    def _convolved(self, h: Tensor, adjacency: Tensor | Edges, existing: Callable[[Tensor], Tensor]) -> Tensor:
+        """All layers on ``[..., R, K, W]``, after the first linear map, which commutes with sums."""
         first, *others = self._layers
         h = self.gin.activation(existing(aggregated(h, adjacency, first.eps) + first.nn.bias))
         for layer in others:
@@ -101,7 +100,7 @@ class GINID(BaseModel):
         return h
 
     def _read_out(self, h: Tensor, x: Identified) -> Tensor:
-        """From features ``[B, N, K, W]``."""
+        """The output for features ``[B, N, K, W]``."""
         rows = h.transpose(1, 2).flatten(0, 1)
         copies = Structure.build(x.mask.repeat_interleave(h.shape[2], 0), node_scalars=rows)
         return read_out(rows, copies, self.gin.output, self.gin.head)

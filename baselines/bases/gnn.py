@@ -1,6 +1,7 @@
-"""A message-passing network on coordinates as plain numbers (Gilmer et al. 2017; Satorras et al. 2021, "GNN").
+"""A message-passing network on coordinates (Gilmer et al. 2017; Satorras et al. 2021, "GNN").
 
-Permutation equivariant, not rotation equivariant. With the published sizes it has 92,103 parameters on n-body.
+It is equivariant under permutations but not under rotations. With the published sizes it has 92,103 parameters on
+n-body.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 def all_pairs(h: Tensor) -> Tensor:
-    """``[B, N, N, 2 C]``: features of i beside those of j, from node features ``[B, N, C]``."""
+    """The concatenated features of nodes i and j, ``[B, N, N, 2 C]``, for node features ``[B, N, C]``."""
     shape = (*h.shape[:2], h.shape[1], h.shape[2])
     return torch.cat([h[:, :, None].expand(shape), h[:, None].expand(shape)], -1)
 
 
 def distinct_pairs(x: Structure) -> Tensor:
-    """``[B, N, N, 1]``: one for every ordered pair of different nodes that exist, else zero."""
+    """One for every ordered pair of different existing nodes, otherwise zero, ``[B, N, N, 1]``."""
     different = ~torch.eye(x.nodes, dtype=torch.bool, device=x.mask.device)
     return (x.pair_mask & different)[..., None].to(x.points.dtype)
 
 
 class MessagePassing(nn.Module):
-    """Edge MLP on both ends and the edge, sum over edges, node MLP; with ``residual`` added to a node's features."""
+    """An edge MLP on both ends and the edge, a sum over edges and a node MLP, optionally with a residual."""
 
     def __init__(self, width: int, edge_scalars: int, residual: bool = False) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class MessagePassing(nn.Module):
     def forward(self, h: Tensor, x: Structure, pairs: Tensor) -> Tensor:
         first, *others = self.edge
         assert isinstance(first, nn.Linear)
-        # Linear in both ends and the edge, so that each node is multiplied once and not once for every pair.
+        # The first map is linear in both ends and the edge, so it is applied to nodes instead of pairs.
         of_target, of_source, of_edge = first.weight.split([h.shape[-1], h.shape[-1], x.edge_scalars.shape[-1]], 1)
         ends = linear(h, of_target, first.bias)[:, :, None] + linear(h, of_source)[:, None]
         messages = ends + linear(x.edge_scalars, of_edge)
@@ -51,7 +52,7 @@ class MessagePassing(nn.Module):
 
 
 class GNN(BaseModel):
-    """Predicts points ``[B, N, D, 1]`` relative to the centroid."""
+    """Predicts points ``[B, N, D, 1]`` as displacements from the centroid."""
 
     def __init__(self, signature: Signature, settings: GNNSettings) -> None:
         super().__init__()

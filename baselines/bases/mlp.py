@@ -1,4 +1,4 @@
-"""A multilayer perceptron on everything a structure holds, laid out in one row (Kim et al. 2023, section 4.1)."""
+"""A multilayer perceptron on flattened structures (Kim et al. 2023, section 4.1)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, 
 
 
 def perceptron(widths: Sequence[int], activation: str, final_activation: bool = False) -> nn.Sequential:
-    """Linear layers between these widths with the activation in between, and behind where ``final_activation``."""
+    """Linear layers with activations in between.
+
+    Args:
+        widths: The widths of the input, the hidden layers and the output.
+        activation: A key of :data:`ACTIVATIONS`.
+        final_activation: Adds an activation after the last layer.
+    """
     layers: list[nn.Module] = []
     for wide, narrow in itertools.pairwise(widths):
         layers += [nn.Linear(wide, narrow), ACTIVATIONS[activation]()]
@@ -29,16 +35,16 @@ def perceptron(widths: Sequence[int], activation: str, final_activation: bool = 
 
 
 def head(channels: int, signature: Signature, settings: GraphNetworkSettings) -> nn.Sequential:
-    """From features to the outputs of ``signature``, through hidden layers of the widths ``settings.head``."""
+    """A perceptron from features to the outputs of ``signature``, with hidden layers of widths ``settings.head``."""
     widths = [channels, *settings.head, signature.output_channels]
     return perceptron(widths, settings.activation, settings.final_activation)
 
 
 class MLP(BaseModel):
-    """Reads ``reads`` of a structure (``None``: all there is), flattened and padded to the signature's nodes.
+    """Reads the fields ``settings.reads`` of a structure, flattened and padded to the nodes of the signature.
 
-    Scalars come out ``[B, C]``, ``[B, N, C]`` or ``[B, N, N, C]`` (of graphs, nodes, pairs of nodes); points come out
-    ``[B, N, D, 1]`` as displacements from the first input point.
+    Predicts scalars of graphs ``[B, C]``, nodes ``[B, N, C]`` or pairs ``[B, N, N, C]``, or points ``[B, N, D, 1]`` as
+    displacements from the first input point.
     """
 
     def __init__(self, signature: Signature, settings: MLPSettings) -> None:

@@ -14,9 +14,9 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class MPNN(BaseModel):
-    """Points ``[B, N, D, 1]`` in space from points and vectors as they are: nothing is relative to the centroid.
+    """Predicts points ``[B, N, D, 1]`` from points and vectors in absolute coordinates.
 
-    Of the edge scalars it reads the first ``edge_channels`` (``None``: all). Every layer has a residual.
+    It reads the first ``edge_channels`` edge scalars (all if None). Every layer has a residual connection.
     """
 
     def __init__(self, signature: Signature, settings: MPNNSettings) -> None:
@@ -24,9 +24,7 @@ class MPNN(BaseModel):
         width, self.edge_channels = settings.width, settings.edge_channels
         self.embed = nn.Linear(signature.node_scalars + signature.dimension * signature.geometry, width)
         edge_channels = len(range(signature.edge_scalars)[: self.edge_channels])
-        self.layers = nn.ModuleList(
-            MessagePassing(width, edge_channels, residual=True) for _ in range(settings.layers)
-        )
+        self.layers = nn.ModuleList(MessagePassing(width, edge_channels, residual=True) for _ in range(settings.layers))
         self.decode = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, signature.dimension))
 
     def forward(self, x: Structure) -> Tensor:

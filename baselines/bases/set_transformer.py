@@ -1,6 +1,6 @@
-"""A transformer whose tokens are nodes, without position embeddings: permutation equivariant (Lee et al. 2019).
+"""A transformer on nodes without position embeddings (Lee et al. 2019).
 
-Coordinates are plain numbers to it, so that it respects no rotation.
+It is equivariant under permutations but not under rotations, since coordinates are features.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tasks.symmetry.structure import Signature, Structure
 class SetTransformer(BaseModel):
     """Reads node scalars, points and vectors.
 
-    Graph scalars ``[B, C]`` come from the mean and the maximum over the nodes that exist, node scalars ``[B, N, C]``
-    from each node, and points ``[B, N, D, 1]`` are displacements from the first input point.
+    Predicts graph scalars ``[B, C]`` from the mean and the maximum over existing nodes, node scalars ``[B, N, C]``, or
+    points ``[B, N, D, 1]`` as displacements from the first input point.
     """
 
     def __init__(self, signature: Signature, settings: AttentionSettings) -> None:

@@ -17,11 +17,11 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class PairTransformer(BaseModel):
-    """All tokens carry edge scalars, diagonal ones node features too; node outputs are read off the diagonal.
+    """A token contains the edge scalars of a pair and, on the diagonal, the features of a node.
 
-    Points ``[B, N, D, 1]`` come out as displacements from the first input point; graph scalars ``[B, C]`` are the mean
-    over the nodes that exist; scalars of nodes are ``[B, N, C]`` and those of pairs ``[B, N, N, C]``. Position
-    embeddings make it sensitive to the order of nodes.
+    Predicts points ``[B, N, D, 1]`` as displacements from the first input point, graph scalars ``[B, C]`` as a mean
+    over existing nodes, node scalars ``[B, N, C]`` or edge scalars ``[B, N, N, C]``. Outputs of nodes are those of
+    diagonal tokens. Position embeddings make the output depend on the order of nodes.
     """
 
     def __init__(self, signature: Signature, settings: TransformerSettings) -> None:
@@ -56,7 +56,7 @@ class PairTransformer(BaseModel):
 
 
 class EncoderLayer(nn.TransformerEncoderLayer):
-    """torch's layer, whose queries, keys and values are views of one product: torch copies each of them twice."""
+    """The layer of torch without its copies: queries, keys and values are views of one product."""
 
     def _sa_block(
         self, x: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False
@@ -75,13 +75,16 @@ class EncoderLayer(nn.TransformerEncoderLayer):
 def encoder(
     width: int, layers: int, heads: int, feed_forward: int, equal_layers: bool = False
 ) -> nn.TransformerEncoder:
-    """Pre-norm layers with GELU and without dropout, a norm behind.
+    """Pre-norm layers with GELU and without dropout, followed by a norm.
 
-    With ``equal_layers`` all start as copies of one initialisation, as torch makes them and as the authors train them.
+    Args:
+        width: Number of channels of a token.
+        layers: Number of layers.
+        heads: Number of attention heads.
+        feed_forward: Width of the hidden layer of the feed-forward network.
+        equal_layers: Starts all layers from the same weights, as torch and the authors' code do.
     """
-    layer = EncoderLayer(
-        width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-    )
+    layer = EncoderLayer(width, heads, feed_forward, dropout=0.0, activation="gelu", batch_first=True, norm_first=True)
     stacked = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
     for module in () if equal_layers else stacked.layers:
         module.apply(_reinitialise)

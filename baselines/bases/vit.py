@@ -1,6 +1,6 @@
-"""A vision transformer that sees a graph as an image (Kim et al. 2023, sections 4.3 and 4.4; Dosovitskiy et al. 2021).
+"""A vision transformer on graphs as images (Kim et al. 2023, sections 4.3 and 4.4; Dosovitskiy et al. 2021).
 
-The projections to its tokens and from them are new, as in the paper.
+The projections to and from tokens are not pretrained, as in the paper.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ NODE_FEATURES = ("diagonal", "sequence")
 
 
 class VisionTransformer(BaseModel):
-    """Edge scalars ``[B, N, N, E]`` are the channels of an image, in which a graph stands top left.
+    """Reads edge scalars ``[B, N, N, E]`` as the channels of an image.
 
-    The image is cut into ``grid x grid`` patches of ``ceil(N / grid)`` pixels, the sequence of node scalars
-    ``[B, N, C]`` into as many of ``ceil(N / grid^2)`` places; each has a convolution to tokens, and the tokens are
-    added. With ``node_features: diagonal`` node scalars are more channels of the image instead, on its diagonal, and
-    the sequence is zero, so that it adds a bias alone. Image and sequence are filled up to whole patches by
-    ``padding``, on both sides where ``centred``, else behind; they are filled as a whole, whatever the sizes of graphs.
+    The image is divided into ``grid x grid`` patches of ``ceil(N / grid)`` pixels along each side, and the sequence of
+    node scalars ``[B, N, C]`` into as many patches of ``ceil(N / grid^2)`` nodes. A convolution maps each of them to
+    tokens, which are added. With ``node_features: diagonal`` node scalars are channels on the diagonal of the image,
+    and the sequence is zero, so that it only adds a bias. The image and the sequence are padded to whole patches
+    according to ``padding``, at the end or, if ``centred``, on both sides. The padding does not depend on the sizes of
+    the graphs in a batch.
 
-    Graph scalars are read off the class token; edge scalars are a map ``[B, N, N, C]``, a transposed convolution of
-    the other tokens; node scalars are the diagonal of such a map. ``patch_dropout`` leaves out that part of the patches
-    in training (of at most that part, drawn for every batch, where ``patch_dropout_drawn``), which only outputs of the
-    class token allow.
+    Predicts graph scalars ``[B, C]`` from the class token, edge scalars ``[B, N, N, C]`` by a transposed convolution of
+    the other tokens, or node scalars ``[B, N, C]`` as the diagonal of such a map. In training the share
+    ``patch_dropout`` of the patches is dropped; with ``patch_dropout_drawn`` the share is drawn for every batch, up to
+    ``patch_dropout``.
 
-    Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
+    Raises:
+        ValueError: The settings are invalid, or ``patch_dropout`` is set for an output other than graph scalars.
+        ImportError: The extra ``vision`` is not installed.
     """
 
     def __init__(self, signature: Signature, settings: ViTSettings) -> None:
@@ -56,9 +59,7 @@ class VisionTransformer(BaseModel):
                 f"node features cannot be a '{settings.node_features}'; known are {', '.join(NODE_FEATURES)}"
             )
         if self.patch_dropout and self.output is not Representation.GRAPH_SCALARS:
-            raise ValueError(
-                "patch_dropout takes away the patches that node and edge outputs are read off: set it to 0"
-            )
+            raise ValueError("patch_dropout drops patches that node and edge outputs are computed from: set it to 0")
         self.on_diagonal = settings.node_features == "diagonal"
         blocks = encoder(settings)
         self.class_token, self.position = blocks.embeddings.cls_token, blocks.embeddings.position_embeddings
@@ -77,11 +78,11 @@ class VisionTransformer(BaseModel):
         )
 
     def forward(self, x: Structure) -> Tensor:
-        """``[B, C]`` or a map ``[B, N, N, C]``, of structures as :meth:`pullback` lays them out."""
+        """The output ``[B, C]`` or ``[B, N, N, C]`` for the result of :meth:`pullback`."""
         return self._through(x, through_block)
 
     def compiled(self) -> Callable[[Structure], Tensor]:
-        """This network with its blocks compiled by themselves: they are alike, so one compilation serves them all."""
+        """This network with its blocks compiled one by one: they are alike, so that they share one compilation."""
         block = torch.compile(through_block)
         return lambda x: self._through(x, block)
 
@@ -95,20 +96,21 @@ class VisionTransformer(BaseModel):
         return present(pixels[:, :, inside, inside].movedim(1, -1), x, Representation.EDGE_SCALARS)
 
     def pullback(self, x: Structure, element: Element) -> Structure:
-        """Node scalars are on the diagonal of the image, where that is their place, before an element acts on it.
+        """The inputs rho_in(g)^-1 x, with node scalars on the diagonal of the image if they enter there.
 
-        So the straight-through gradient goes through both sides of the image, in and out. It changes no value.
+        They are put there before the element acts on the image, so that its straight-through gradient goes through
+        rows and columns. Values do not depend on this.
         """
         return self._as_image(x).acted(element.inverse())
 
     def pushforward(self, y: Tensor, element: Element, output: Representation) -> Tensor:
-        """The output's nodes are read off the diagonal of a map that is permuted back as a whole."""
+        """The action rho_out(g) y. Node scalars are the diagonal of the permuted map."""
         if output is Representation.NODE_SCALARS:
             return element.act(y, Representation.EDGE_SCALARS).diagonal(dim1=2, dim2=3).mT
         return element.act(y, output)
 
     def _as_image(self, x: Structure) -> Structure:
-        """``x`` with its node scalars where they enter."""
+        """``x`` with its node scalars on the diagonal of the image if they enter there."""
         if not self.on_diagonal:
             return x
         diagonal = torch.diag_embed(x.node_scalars.mT).movedim(1, -1)
@@ -129,7 +131,7 @@ class VisionTransformer(BaseModel):
         return (patches + self.embed_sequence(sequence)).mT
 
     def _filled(self, values: Tensor, size: int, axes: int) -> Tensor:
-        """``values`` ``[B, C, N, ...]`` with ``size`` places on each of the last ``axes`` axes."""
+        """Pads ``values`` ``[B, C, N, ...]`` to ``size`` along each of the last ``axes`` axes."""
         nodes = values.shape[-1]
         before = self._before(size - nodes)
         if self.padding == "zeros":
@@ -143,11 +145,11 @@ class VisionTransformer(BaseModel):
         return values
 
     def _before(self, extra: int) -> int:
-        """Of so many places that are filled, how many stand in front."""
+        """The number of padded places before the values, of ``extra`` in all."""
         return extra // 2 if self.centred else 0
 
     def _encoded(self, patches: Tensor, through: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
-        """Class token and patches ``[B, 1 + T, width]``."""
+        """The encoded class token and patches ``[B, 1 + T, width]``."""
         patches = patches + self.position[:, 1:]
         if self.training and self.patch_dropout:
             kept = self._kept(patches)
@@ -159,21 +161,20 @@ class VisionTransformer(BaseModel):
         return self.norm(tokens)
 
     def _kept(self, patches: Tensor) -> Tensor:
-        """The places ``[B, T']`` of the patches that are not dropped."""
+        """The indices ``[B, T']`` of the patches that are not dropped."""
         part = self.patch_dropout * (torch.rand(()).item() if self.dropout_drawn else 1.0)
         count = max(1, int(patches.shape[1] * (1 - part)))
         return torch.rand(patches.shape[:2], device=patches.device).topk(count, 1).indices
 
 
 def through_block(block: nn.Module, tokens: Tensor) -> Tensor:
-    """``[B, T, width]``: the tokens behind one block of the encoder."""
+    """Applies one block of the encoder to tokens ``[B, T, width]``."""
     out: Tensor = block(tokens)
     return out
 
 
 def _reflected(place: Tensor, nodes: int) -> Tensor:
-    """The nodes at both ends stand there once."""
+    """The nodes at ``place`` if a sequence of nodes is reflected at both ends, without repeating the ends."""
     last = max(nodes - 1, 1)
     place = place % (2 * last)
     return torch.minimum(place, 2 * last - place).clamp_max(nodes - 1)
-

@@ -1,4 +1,4 @@
-"""The blocks of the vision transformer, those of Hugging Face ``transformers``, and the weights they start from."""
+"""The blocks of the vision transformer, from Hugging Face ``transformers``, and their initial weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from baselines.bases.vit_weights import AUGREG, CHECKPOINTS, FILE, IN21K, SIZES
 from baselines.catalogue.base_models import ViTSettings
 
-NORM_EPS = 1e-6  # of all published vision transformers; transformers' own default is another
+NORM_EPS = 1e-6  # of all published vision transformers; the default of transformers differs
 _IN_BLOCK = {  # timm's names and those of transformers
     "norm1": "layernorm_before",
     "attn.proj": "attention.o_proj",
@@ -21,9 +21,11 @@ _IN_BLOCK = {  # timm's names and those of transformers
 
 
 def encoder(settings: ViTSettings) -> Any:
-    """A ``ViTModel`` of ``grid * grid`` patches, without a pooling layer; what embeds its patches is not for use.
+    """A ``ViTModel`` with ``grid * grid`` patches and no pooling layer. Its patch embedding is not used.
 
-    Raises ``ValueError`` for settings that cannot be, ``ImportError`` without the extra ``vision``.
+    Raises:
+        ValueError: The settings are invalid.
+        ImportError: The extra ``vision`` is not installed.
     """
     try:
         from transformers import ViTConfig, ViTModel
@@ -53,9 +55,10 @@ def encoder(settings: ViTSettings) -> Any:
 
 
 def from_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's weights under the names of ``ViTModel``: all but what embeds patches and the head.
+    """The encoder's weights by the names of ``ViTModel``, without patch embedding and head.
 
-    timm stacks the projections to queries, keys and values.
+    Args:
+        weights: Weights by the names of timm, which stacks the projections to queries, keys and values.
     """
     found = {
         "embeddings.cls_token": weights["cls_token"],
@@ -80,7 +83,7 @@ def _in_block(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
 
 
 def _augreg() -> dict[str, Tensor]:
-    """The published weights, from the Hugging Face cache or its hub, without the head of 21,843 classes."""
+    """The published weights from the Hugging Face cache or hub, without the head for 21,843 classes."""
     from huggingface_hub import hf_hub_download
     from safetensors import safe_open
 

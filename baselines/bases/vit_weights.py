@@ -1,4 +1,4 @@
-"""Which weights the vision transformer starts from, and whether they can be had (no torch)."""
+"""The initial weights of the vision transformer, and whether they are available (no torch)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 
-AUGREG = "timm/vit_base_patch16_224.augreg_in21k"  # the published ones (Steiner et al. 2022)
-IN21K = "google/vit-base-patch16-224-in21k"  # an earlier training on the same images (Dosovitskiy et al. 2021)
+AUGREG = "timm/vit_base_patch16_224.augreg_in21k"  # the weights of the paper (Steiner et al. 2022)
+IN21K = "google/vit-base-patch16-224-in21k"  # trained earlier on the same images (Dosovitskiy et al. 2021)
 CHECKPOINTS: Mapping[str, str] = {"augreg_in21k": AUGREG, "in21k": IN21K}  # in the order of preference
 FILE = "model.safetensors"
 SIZES: Mapping[str, int] = {"grid": 14, "width": 768, "layers": 12, "heads": 12}
@@ -20,13 +20,13 @@ def first_available() -> str | None:
 
 
 def label(weights: str) -> str | None:
-    """What tables say of the parameter ``weights``: the name of the checkpoint; ``None`` for what is not known."""
+    """The label in tables of the setting ``weights``: the name of the checkpoint, or None if it is unknown."""
     return "random weights" if weights == "random" else CHECKPOINTS.get(weights)
 
 
 @cache
 def at_hand(checkpoint: str) -> bool:
-    """Whether the checkpoint lies in the Hugging Face cache or its hub answers."""
+    """Whether the checkpoint is in the Hugging Face cache or the hub provides it."""
     if in_cache(checkpoint):
         return True
     if find_spec("huggingface_hub") is None:
@@ -36,13 +36,13 @@ def at_hand(checkpoint: str) -> bool:
 
     try:
         HfApi().model_info(checkpoint, timeout=HUB_SECONDS)
-    except (HTTPError, OSError):  # no network, no answer, no such model, or offline by the user's wish
+    except (HTTPError, OSError):  # no network, no answer, no such model, or offline mode
         return False
     return True
 
 
 def in_cache(checkpoint: str) -> bool:
-    """Whether the checkpoint lies in the Hugging Face cache."""
+    """Whether the checkpoint is in the Hugging Face cache."""
     if find_spec("huggingface_hub") is None:
         return False
     from huggingface_hub import try_to_load_from_cache

@@ -19,17 +19,24 @@ from baselines.catalogue.equivariant import (
     VECTOR_NEURONS,
 )
 from baselines.catalogue.samplers import (
-    CANONICAL,
-    FRAME,
-    HAAR,
-    IDENTITY,
-    LEARNED,
-    MINIMAL_FRAME,
+    CANONICALIZATION,
+    FRAME_AVERAGING,
+    GROUP_AVERAGING,
+    MINIMAL_FRAMES,
+    NO_SYMMETRIZATION,
+    PROBABILISTIC,
     noise_laws,
     q_networks,
 )
 
-SAMPLERS: tuple[SamplerCard, ...] = (IDENTITY, HAAR, FRAME, MINIMAL_FRAME, CANONICAL, LEARNED)
+SAMPLERS: tuple[SamplerCard, ...] = (
+    NO_SYMMETRIZATION,
+    GROUP_AVERAGING,
+    FRAME_AVERAGING,
+    MINIMAL_FRAMES,
+    CANONICALIZATION,
+    PROBABILISTIC,
+)
 BASES: tuple[BaseCard, ...] = (MLP, GIN_ID, GNN, MPNN, TRANSFORMER, VIT, SET_TRANSFORMER)
 EQUIVARIANT: tuple[BaseCard, ...] = (
     GIN,
@@ -53,11 +60,11 @@ METHODS: tuple[MethodCard, ...] = (
 
 __all__ = [
     "BASES",
-    "CANONICAL",
+    "CANONICALIZATION",
     "EGNN",
     "EQUIVARIANT",
     "FA_GNN",
-    "FRAME",
+    "FRAME_AVERAGING",
     "GAT",
     "GATED_GCN",
     "GCN",
@@ -65,14 +72,14 @@ __all__ = [
     "GIN_ID",
     "GNN",
     "GPS",
-    "HAAR",
-    "IDENTITY",
-    "LEARNED",
+    "GROUP_AVERAGING",
     "METHODS",
-    "MINIMAL_FRAME",
+    "MINIMAL_FRAMES",
     "MLP",
     "MPNN",
+    "NO_SYMMETRIZATION",
     "PPGN",
+    "PROBABILISTIC",
     "RADIAL_FIELD",
     "SAMPLERS",
     "SET_TRANSFORMER",

@@ -1,4 +1,4 @@
-"""Base models that know nothing of symmetrization, each with its settings (no torch)."""
+"""Base models for symmetrization, each with its settings (no torch)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from baselines.catalogue.shared import (
     SCALARS,
     ActivationSettings,
     AttentionSettings,
-    GraphNetworkSettings,
     LayeredSettings,
+    ParticleSettings,
+    graph_network,
     heads_divide_width,
     heads_setting,
     layers_setting,
@@ -38,19 +39,19 @@ class MLPSettings(ActivationSettings):
 
 
 def _fields(task: TaskCard) -> frozenset[str]:
-    """What a network can read of the structures of ``task``."""
+    """The fields of structures of ``task`` that an MLP can read."""
     has = {"geometry"} if task.inputs & GEOMETRY else set()
     return frozenset(has | (task.inputs & {"node_scalars", "edges"}))
 
 
 def _what_is_read(settings: MLPSettings, task: TaskCard) -> tuple[str, ...]:
-    """The fields that ``reads`` names, of those that there are."""
+    """The fields that ``reads`` names and the task has."""
     named = _fields(task) if settings.reads is None else _fields(task) & set(settings.reads)
     return tuple(sorted(named, reverse=True))
 
 
 def _something_is_read(settings: MLPSettings, task: TaskCard) -> str | None:
-    """What is wrong with ``reads``."""
+    """Why ``reads`` is wrong on this task; None if it is right."""
     if not _what_is_read(settings, task):
         return f"reads should name some of {', '.join(sorted(_fields(task)))}, which {task.name} has"
     return None
@@ -70,17 +71,13 @@ MLP = BaseCard(
     check=_something_is_read,
     meanings={"reads": _what_is_read},
 )
-GIN_ID = BaseCard(
-    name="gin_id",
-    title="GIN with identifiers",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset(),
+GIN_ID = graph_network(
+    "gin_id",
+    "GIN with identifiers",
+    f"{PAPER}, section 4.1; Murphy et al. 2019",
+    "baselines.bases.gin_id:GINID",
     version="2",
-    source=f"{PAPER}, section 4.1; Murphy et al. 2019",
-    implementation="baselines.bases.gin_id:GINID",
-    settings=GraphNetworkSettings,
+    respects=frozenset(),
 )
 
 
@@ -107,18 +104,16 @@ GNN = BaseCard(
 
 
 @dataclass(frozen=True, kw_only=True)
-class MPNNSettings(LayeredSettings):
+class MPNNSettings(ParticleSettings):
     """A message-passing network on raw positions."""
 
-    width: int = width_setting(64, "Satorras et al. 2021, n-body")
-    layers: int = layers_setting(4, "Satorras et al. 2021, n-body")
     edge_channels: int | None = setting(
         None, COUNT, "Number of scalars of an edge that are read, the first ones; null reads all of them."
     )
 
 
 def _edge_scalars_read(settings: MPNNSettings, task: TaskCard) -> int | None:
-    """How many scalars of an edge are read; None for all, whose number is not known."""
+    """The number of edge scalars that are read; None for all if their number is not known."""
     most, asked = task.edge_scalars, settings.edge_channels
     return asked if most is None or asked is None else None if asked >= most else asked
 
@@ -184,14 +179,14 @@ class ViTSettings(AttentionSettings):
     node_features: str = setting(
         "diagonal",
         OneOf("diagonal", "sequence"),
-        "Where node scalars enter: on the diagonal of the image, or as a sequence of their own.",
+        "Where node scalars enter: on the diagonal of the image, or as a separate sequence.",
         PAPER,
     )
     padding: str = setting(
-        "zeros", OneOf("zeros", "reflect", "circular"), "What fills the image and the sequence up to whole patches."
+        "zeros", OneOf("zeros", "reflect", "circular"), "How the image and the sequence are padded to whole patches."
     )
     centred: bool = setting(False, FLAG, "Whether padding is added on both sides instead of at the end.")
-    patch_dropout: float = setting(0.0, PART, "Share of the patches that are left out in training.")
+    patch_dropout: float = setting(0.0, PART, "Share of the patches that are dropped in training.")
     patch_dropout_drawn: bool = setting(
         False, FLAG, "Whether the share is drawn for every batch, with patch_dropout as its largest value."
     )
@@ -205,7 +200,7 @@ def _unlike_vit_b(settings: ViTSettings) -> list[str]:
 def _with_weights(settings: ViTSettings) -> ViTSettings:
     """The settings with ``weights: auto`` replaced by the first checkpoint available, or by random weights.
 
-    No checkpoint fits other sizes than those of ViT-B/16.
+    All checkpoints have the sizes of ViT-B/16.
     """
     if settings.weights != "auto":
         return settings
@@ -213,9 +208,9 @@ def _with_weights(settings: ViTSettings) -> ViTSettings:
 
 
 def _vision_transformer_works(settings: ViTSettings, task: TaskCard) -> str | None:
-    """What is wrong with a vision transformer."""
+    """Why a vision transformer cannot have these settings; None if it can."""
     if settings.patch_dropout and task.output != "graph_scalars":
-        return "patch_dropout takes away the patches that node and edge outputs are read off: set it to 0"
+        return "patch_dropout drops patches that node and edge outputs are computed from: set it to 0"
     if settings.weights in CHECKPOINTS and (wrong := _unlike_vit_b(settings)):
         return f"the ImageNet weights are those of ViT-B/16, so {' and '.join(wrong)} cannot differ"
     return heads_divide_width(settings, task)

@@ -8,10 +8,11 @@ from baselines.cards import BaseCard
 from baselines.catalogue.shared import (
     EUCLIDEAN_3D,
     GRAPH,
-    SCALARS,
     AttentionSettings,
     GraphNetworkSettings,
     LayeredSettings,
+    ParticleSettings,
+    graph_network,
     heads_divide_width,
     heads_setting,
     layers_setting,
@@ -23,29 +24,19 @@ from tasks.cards import TaskCard
 from tasks.limits import COUNT, POSITIVE, Range
 from tasks.settings import setting
 
-GIN = BaseCard(
-    name="gin",
-    title="GIN",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+GIN = graph_network(
+    "gin",
+    "GIN",
+    "Xu et al. 2019",
+    "baselines.equivariant.gin:GIN",
     version="2",
-    source="Xu et al. 2019",
-    implementation="baselines.equivariant.gin:GIN",
-    settings=GraphNetworkSettings,
 )
-GCN = BaseCard(
-    name="gcn",
-    title="GCN",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+GCN = graph_network(
+    "gcn",
+    "GCN",
+    "Kipf and Welling 2017",
+    "baselines.equivariant.gcn:GCN",
     version="2",
-    source="Kipf and Welling 2017",
-    implementation="baselines.equivariant.gcn:GCN",
-    settings=GraphNetworkSettings,
 )
 
 
@@ -57,16 +48,12 @@ class GATSettings(GraphNetworkSettings, AttentionSettings):
     heads: int = heads_setting(8)
 
 
-GAT = BaseCard(
-    name="gat",
-    title="GAT",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+GAT = graph_network(
+    "gat",
+    "GAT",
+    "Velickovic et al. 2018",
+    "baselines.equivariant.gat:GAT",
     version="2",
-    source="Velickovic et al. 2018",
-    implementation="baselines.equivariant.gat:GAT",
     settings=GATSettings,
     check=heads_divide_width,
 )
@@ -80,16 +67,12 @@ class PPGNSettings(GraphNetworkSettings):
     depth: int = setting(1, COUNT, "Number of layers of the perceptrons in every block.")
 
 
-PPGN = BaseCard(
-    name="ppgn",
-    title="PPGN",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+PPGN = graph_network(
+    "ppgn",
+    "PPGN",
+    "Maron et al. 2019",
+    "baselines.equivariant.ppgn:PPGN",
     version="1",
-    source="Maron et al. 2019",
-    implementation="baselines.equivariant.ppgn:PPGN",
     settings=PPGNSettings,
 )
 
@@ -102,49 +85,38 @@ class GatedGCNSettings(GraphNetworkSettings):
     layers: int = layers_setting(4, "Dwivedi et al. 2023")
 
 
-GATED_GCN = BaseCard(
-    name="gated_gcn",
-    title="GatedGCN",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+GATED_GCN = graph_network(
+    "gated_gcn",
+    "GatedGCN",
+    "Bresson and Laurent 2018; Dwivedi et al. 2023",
+    "baselines.equivariant.gated_gcn:GatedGCN",
     version="2",
-    source="Bresson and Laurent 2018; Dwivedi et al. 2023",
-    implementation="baselines.equivariant.gated_gcn:GatedGCN",
     settings=GatedGCNSettings,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class GPSSettings(GraphNetworkSettings, AttentionSettings):
-    """A graph transformer beside a gated convolution."""
+    """A graph transformer with a gated convolution in every layer."""
 
     layers: int = layers_setting(4)
-    walk_steps: int = setting(16, COUNT, "Number of return probabilities of random walks that are node features.")
+    walk_steps: int = setting(16, COUNT, "Number of return probabilities of random walks among the node features.")
 
 
-GPS = BaseCard(
-    name="gps",
-    title="GPS",
-    needs=GRAPH,
-    reads=GRAPH,
-    writes=SCALARS,
-    respects=frozenset({"S_n"}),
+GPS = graph_network(
+    "gps",
+    "GPS",
+    "Rampasek et al. 2022",
+    "baselines.equivariant.gps:GPS",
     version="1",
-    source="Rampasek et al. 2022",
-    implementation="baselines.equivariant.gps:GPS",
     settings=GPSSettings,
     check=heads_divide_width,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class EGNNSettings(LayeredSettings):
+class EGNNSettings(ParticleSettings):
     """An E(n)-equivariant graph network."""
-
-    width: int = width_setting(64, "Satorras et al. 2021, n-body")
-    layers: int = layers_setting(4, "Satorras et al. 2021, n-body")
 
 
 EGNN = BaseCard(
@@ -162,11 +134,8 @@ EGNN = BaseCard(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadialFieldSettings(LayeredSettings):
+class RadialFieldSettings(ParticleSettings):
     """An equivariant flow of points."""
-
-    width: int = width_setting(64, "Satorras et al. 2021, n-body")
-    layers: int = layers_setting(4, "Satorras et al. 2021, n-body")
 
 
 RADIAL_FIELD = BaseCard(
@@ -192,7 +161,7 @@ class FAGNNSettings(LayeredSettings):
 
 
 def _width_is_vectors(settings: FAGNNSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network whose features are vectors of three dimensions."""
+    """Why features of this width are not vectors of three dimensions; None if they are."""
     return f"width should be a multiple of 3, unlike {settings.width}" if settings.width % 3 else None
 
 
@@ -213,7 +182,7 @@ FA_GNN = BaseCard(
 
 @dataclass(frozen=True, kw_only=True)
 class VectorNeuronsSettings(LayeredSettings):
-    """Vector neurons on edges between near points."""
+    """Vector neurons with messages between near points."""
 
     neighbours: int = setting(
         20, COUNT, "Number of nearest points, the point itself included, that send messages.", "Deng et al. 2021"
@@ -221,7 +190,7 @@ class VectorNeuronsSettings(LayeredSettings):
 
 
 def _vectors_fill_width(settings: VectorNeuronsSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network of vector neurons."""
+    """Why vector neurons cannot have this width; None if they can."""
     return too_narrow_for_vectors(settings.width)
 
 
@@ -248,7 +217,7 @@ class TensorFieldSettings(LayeredSettings):
     degree: int = setting(1, COUNT, "Highest degree of the spherical harmonics.")
     neighbours: int = setting(16, COUNT, "Number of nearest other points that send messages.")
     radii: int = setting(16, Range(least=2, whole=True), "Number of radial basis functions.")
-    reach: float = setting(2.0, POSITIVE, "Distance up to which radial functions are resolved.")
+    reach: float = setting(2.0, POSITIVE, "Distance that the radial basis functions cover.")
 
 
 TFN = BaseCard(

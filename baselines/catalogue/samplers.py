@@ -28,14 +28,16 @@ from tasks.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSettings:
-    """What all samplers share."""
+    """The settings of all samplers."""
 
     group: tuple[str, ...] | None = setting(
-        None, Groups(), "Group to symmetrize over; null takes what the base model lacks of the task's symmetry."
+        None,
+        Groups(),
+        "Group to symmetrize over; null takes the factors of the task's group that the base model does not respect.",
     )
 
 
-IDENTITY = SamplerCard(
+NO_SYMMETRIZATION = SamplerCard(
     name="none",
     title="no symmetrization",
     single=True,
@@ -46,12 +48,12 @@ IDENTITY = SamplerCard(
     settings=GroupSettings,
     meanings={"group": lambda settings, task: None},
 )
-HAAR = SamplerCard(
+GROUP_AVERAGING = SamplerCard(
     name="ga",
     title="group averaging",
     version="1",
     source="Yarotsky 2018; Murphy et al. 2019",
-    implementation="baselines.samplers.group_averaging:HaarSampler",
+    implementation="baselines.samplers.group_averaging:GroupAveraging",
     guarantee="in expectation over group elements",
     settings=GroupSettings,
     uncovered=uncovered_by_haar,
@@ -60,26 +62,26 @@ HAAR = SamplerCard(
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSettings(GroupSettings):
-    """A frame that is averaged over."""
+    """Frame averaging."""
 
-    exact: bool = setting(True, FLAG, "Whether all elements of a frame are averaged, instead of drawn from it.")
+    exact: bool = setting(True, FLAG, "Whether all elements of a frame are averaged, instead of some that are drawn.")
 
 
 def _frame_is_too_large(settings: FrameSettings, group: Sequence[str], nodes: int) -> str | None:
     return frame_is_too_large(settings.exact, group, nodes)
 
 
-FRAME = SamplerCard(
+FRAME_AVERAGING = SamplerCard(
     name="fa",
     title="frame averaging",
     version="2",
     source="Puny et al. 2022, arXiv 2110.03336",
-    implementation="baselines.samplers.frame_averaging:FrameSampler",
-    guarantee="exact where all of the frame is averaged, else in expectation",
+    implementation="baselines.samplers.frame_averaging:FrameAveraging",
+    guarantee="exact if the whole frame is averaged, otherwise in expectation",
     deviations=(
-        "A frame of S_n sorts nodes by their signature in descending order, officially in ascending order",
-        "Eigenvalues are compared up to rounding, which makes a frame of S_n equivariant on all graphs; the authors' "
-        "code compares them exactly in single precision, and is not equivariant on 67 of 120 graphs of EXP",
+        "A frame of S_n sorts nodes by their signature in descending order; the official code in ascending order",
+        "Eigenvalues are compared up to rounding, which makes a frame of S_n equivariant on all graphs; the official "
+        "code compares them exactly in single precision and is not equivariant on 67 of 120 graphs of EXP",
     ),
     settings=FrameSettings,
     too_large=_frame_is_too_large,
@@ -89,18 +91,20 @@ FRAME = SamplerCard(
 
 @dataclass(frozen=True, kw_only=True)
 class MinimalFrameSettings(FrameSettings):
-    """A minimal frame."""
+    """Minimal frames."""
 
-    exact: bool = setting(False, FLAG, "Whether all choices of signs are averaged, instead of drawing those left open.")
+    exact: bool = setting(
+        False, FLAG, "Whether all choices of signs are averaged, instead of drawing those that the input leaves open."
+    )
 
 
-MINIMAL_FRAME = SamplerCard(
+MINIMAL_FRAMES = SamplerCard(
     name="mfa",
     title="minimal frame",
     version="2",
     source="Lin et al. 2024",
-    implementation="baselines.samplers.minimal_frames:MinimalFrameSampler",
-    guarantee="exact where the input leaves one element, else in expectation",
+    implementation="baselines.samplers.minimal_frames:MinimalFrames",
+    guarantee="exact if the input determines one element, otherwise in expectation",
     settings=MinimalFrameSettings,
     too_large=_frame_is_too_large,
     uncovered=uncovered_by_minimal_frames,
@@ -109,7 +113,7 @@ MINIMAL_FRAME = SamplerCard(
 
 @dataclass(frozen=True, kw_only=True)
 class QSettings(GroupSettings, LayeredSettings):
-    """The equivariant network q, and how group elements are made of what it puts out."""
+    """The equivariant network q, and how group elements are computed from its output."""
 
     q: str | None = setting(
         None,
@@ -128,7 +132,7 @@ class QSettings(GroupSettings, LayeredSettings):
     dropout_unit: str = setting(
         "vector",
         OneOf("vector", "coordinate"),
-        "What dropout leaves out in vector neurons: whole vectors, or single coordinates as published.",
+        "What dropout drops in vector neurons: whole vectors, or single coordinates as published.",
     )
     input_linear: bool = setting(True, FLAG, "Whether gin starts with a linear map of node features to width.")
     norm_padding: bool = setting(
@@ -140,18 +144,18 @@ class QSettings(GroupSettings, LayeredSettings):
     sinkhorn_steps: int = setting(20, COUNT, "Number of Sinkhorn normalisations.", PAPER)
     entropy_weight: float = setting(0.1, NOT_NEGATIVE, "Weight of the entropy of relaxed elements in the loss.", PAPER)
     axis_floor: float = setting(
-        0.0, PART, "Share of an axis' length, orthogonal to the axes before it, below which the axis is drawn."
+        0.0, PART, "An axis is drawn if the share of its length orthogonal to the axes before it is below this."
     )
 
 
 def _own_dropout(settings: QSettings, task: TaskCard) -> float:
-    """The dropout of q; where none is chosen, that of its kind."""
+    """The dropout of q, which depends on the kind of network if it is not set."""
     usual = VECTOR_DROPOUT if settings.q == "vector_neurons" else 0.0
     return float(usual if settings.dropout is None else settings.dropout)
 
 
 def _q_fits_width(settings: QSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network q."""
+    """Why a network q cannot have this width; None if it can."""
     if settings.q == "transformer":
         return undivided(settings.width, SCORER_HEADS)
     return too_narrow_for_vectors(settings.width) if settings.q == "vector_neurons" else None
@@ -162,18 +166,18 @@ def _q_is_too_large(settings: QSettings, group: Sequence[str], nodes: int) -> st
 
 
 def q_networks(task: TaskCard) -> tuple[str, ...]:
-    """The networks that can be q on the inputs of ``task``, the usual one first."""
+    """The networks that can be q on the inputs of ``task``, the default first."""
     return ("vector_neurons",) if task.inputs & GEOMETRY else ("gin", "deepsets", "transformer")
 
 
-CANONICAL = SamplerCard(
+CANONICALIZATION = SamplerCard(
     name="canonical",
     title="learned canonicalization",
     single=True,
     version="3",
     source="Kaba et al. 2023, arXiv 2211.06489",
-    implementation="baselines.samplers.canonicalization:CanonicalSampler",
-    guarantee="exact where nothing ties, else in expectation",
+    implementation="baselines.samplers.canonicalization:Canonicalization",
+    guarantee="exact if there are no ties, otherwise in expectation",
     settings=QSettings,
     check=_q_fits_width,
     meanings={"dropout": _own_dropout},
@@ -183,32 +187,34 @@ CANONICAL = SamplerCard(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedSettings(QSettings):
-    """A network q that reads noise."""
+class ProbabilisticSettings(QSettings):
+    """A network q with noise as input."""
 
     noise: str | None = setting(
         None,
         OneOf("uniform", "normal", "structured"),
-        "Law of the noise; null takes normal on points and vectors, uniform on graphs.",
+        "Distribution of the noise; null takes normal on points and vectors, uniform on graphs.",
         PAPER,
     )
     noise_scale: float = setting(1.0, NOT_NEGATIVE, "Factor of the noise (eta in the paper).", PAPER)
-    fixed_noise: bool = setting(False, FLAG, "Whether an example keeps its noise at every epoch and in evaluation.")
+    fixed_noise: bool = setting(
+        False, FLAG, "Whether the noise of an example is the same at every epoch and in evaluation."
+    )
 
 
 def noise_laws(task: TaskCard) -> tuple[str, ...]:
-    """The laws of noise that the symmetry of ``task`` leaves as they are, the published one first."""
+    """The noise distributions that are invariant under the symmetry of ``task``, the published one first."""
     return ("normal",) if task.inputs & GEOMETRY else ("uniform", "normal", "structured")
 
 
-LEARNED = SamplerCard(
+PROBABILISTIC = SamplerCard(
     name="ps",
     title="probabilistic symmetrization",
     version="3",
     source=PAPER,
-    implementation="baselines.samplers.probabilistic:LearnedSampler",
+    implementation="baselines.samplers.probabilistic:ProbabilisticSymmetrization",
     guarantee="in expectation over noise",
-    settings=LearnedSettings,
+    settings=ProbabilisticSettings,
     check=_q_fits_width,
     meanings={"dropout": _own_dropout},
     too_large=_q_is_too_large,

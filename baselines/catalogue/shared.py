@@ -1,9 +1,12 @@
-"""What the cards of several networks share: kinds of inputs, settings and their checks (no torch)."""
+"""Inputs, settings and checks that the cards of several networks share (no torch)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from baselines.cards import BaseCard
 from baselines.limits import undivided
 from tasks.cards import Input, Output, TaskCard
 from tasks.limits import COUNT, FLAG, Each, OneOf
@@ -32,10 +35,18 @@ def heads_setting(default: int, source: str = "") -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class LayeredSettings:
-    """The size of a network of equal layers."""
+    """The size of a network whose layers have the same width."""
 
     width: int = width_setting(64)
     layers: int = layers_setting(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleSettings(LayeredSettings):
+    """The size of a network in the n-body experiment of Satorras et al. 2021."""
+
+    width: int = width_setting(64, "Satorras et al. 2021, n-body")
+    layers: int = layers_setting(4, "Satorras et al. 2021, n-body")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +66,39 @@ class ActivationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class GraphNetworkSettings(ActivationSettings, LayeredSettings):
-    """What graph networks share: layers of one width and a perceptron that reads the output off them."""
+    """A graph network: layers of one width and a perceptron for the output."""
 
     layers: int = layers_setting(3)
     head: tuple[int, ...] = setting((), Each(COUNT), "Widths of the hidden layers of the output perceptron.")
 
 
 def heads_divide_width(settings: AttentionSettings, task: TaskCard) -> str | None:
-    """What is wrong with a network of attention heads."""
+    """Why a network cannot have these attention heads; None if it can."""
     return undivided(settings.width, settings.heads)
+
+
+def graph_network(
+    name: str,
+    title: str,
+    source: str,
+    implementation: str,
+    *,
+    version: str,
+    settings: type[GraphNetworkSettings] = GraphNetworkSettings,
+    respects: frozenset[str] = frozenset({"S_n"}),
+    check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None,
+) -> BaseCard:
+    """The card of a network that maps graphs to scalars of graphs, nodes or edges."""
+    return BaseCard(
+        name=name,
+        title=title,
+        needs=GRAPH,
+        reads=GRAPH,
+        writes=SCALARS,
+        respects=respects,
+        version=version,
+        source=source,
+        implementation=implementation,
+        settings=settings,
+        check=check,
+    )

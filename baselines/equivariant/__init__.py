@@ -1,1 +1,1 @@
-"""Networks that are symmetric by construction."""
+"""Networks that are equivariant by construction."""

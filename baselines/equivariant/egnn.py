@@ -14,7 +14,7 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class EGNNLayer(nn.Module):
-    """Messages from features, squared distances and edges; they move positions along differences, and velocities."""
+    """Updates features and positions by messages from features, squared distances and edge scalars."""
 
     def __init__(self, width: int, edge_scalars: int, moving: bool) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class EGNNLayer(nn.Module):
         )
         self.node = nn.Sequential(nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, width))
         step = nn.Linear(width, 1, bias=False)
-        nn.init.xavier_uniform_(step.weight, gain=0.001)  # the authors': steps start small
+        nn.init.xavier_uniform_(step.weight, gain=0.001)  # as in the authors' code: small initial steps
         self.position = nn.Sequential(nn.Linear(width, width), nn.SiLU(), step)
         self.velocity = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)) if moving else None
 
@@ -41,10 +41,11 @@ class EGNNLayer(nn.Module):
 
 
 class EGNN(nn.Module):
-    """Points ``[B, N, D, 1]`` from the first input point, the first vector as velocity and the edge scalars.
+    """Reads the first point of every node, the first vector as its velocity, and edge scalars.
 
-    The input feature of a node is its speed, as in the authors' n-body experiment, or its distance from the centroid
-    where nothing moves. Graph scalars ``[B, C]`` come from the mean and the maximum of the features.
+    The input feature of a node is its speed, as in the authors' n-body experiment, or without velocities its distance
+    from the centroid. Predicts points ``[B, N, D, 1]``, or graph scalars ``[B, C]`` from the mean and the maximum of
+    the features.
     """
 
     def __init__(self, signature: Signature, settings: EGNNSettings) -> None:

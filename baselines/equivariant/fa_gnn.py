@@ -20,11 +20,11 @@ from tasks.symmetry.structure import Signature, Structure
 def whole_frame(x: Structure) -> LinearMap:
     """The principal axes of the points about their centroid, with all 2^D choices of signs ``[B, 2^D, D, D]``.
 
-    No gradient goes through them, as in the authors' code. Where eigenvalues agree, any basis of their eigenspace would
-    do and none is equivariant: a sampler draws one, and here, where there is no chance, those axes are zero.
+    They have no gradient, as in the authors' code. If eigenvalues agree, no choice of a basis of their eigenspace is
+    equivariant. A sampler draws one; this network is deterministic and sets those axes to zero.
     """
     dimension = x.points.shape[2]
-    # In double precision, which autocast leaves as it is: there are no eigenvectors in bfloat16.
+    # In double precision, which autocast does not change, since bfloat16 has no eigendecomposition.
     values, axes = eigenbasis(scatter(replace(x, points=x.points.double()), EuclideanGroup(dimension)).detach())
     alone = eigenspaces(values).sum(-1) == 1
     middles = (torch.arange(2**dimension, device=values.device) + 0.5) / 2**dimension
@@ -33,20 +33,21 @@ def whole_frame(x: Structure) -> LinearMap:
 
 
 class FAGNN(nn.Module):
-    """Points ``[B, N, D, 1]``: displacements from the centroid, which is added back.
+    """Predicts points ``[B, N, D, 1]`` as displacements from the centroid.
 
-    Each layer passes messages in all frames of its input at once. In between, a node's features are C vectors: they are
-    averaged over the frames, their mean over the graph is taken off, and the next layer sees them in frames of their
-    own. O(D) moves the frames and nothing that is seen in them.
+    Each layer passes messages in all frames of its input. Between layers the features of a node are C vectors, which
+    are averaged over the frames and centred over the graph; the next layer reads them in frames of their own.
+    Coordinates in the frames are invariant under O(D).
 
-    Raises ``ValueError`` where the width is not a multiple of the dimension of space.
+    Raises:
+        ValueError: The width is not a multiple of the dimension of space.
     """
 
     def __init__(self, signature: Signature, settings: FAGNNSettings) -> None:
         super().__init__()
         width, self.dimension = settings.width, signature.dimension
         if width % self.dimension:
-            raise ValueError(f"features of width {width} are no vectors of {self.dimension} dimensions")
+            raise ValueError(f"width must be a multiple of the dimension of space, unlike {width} and {self.dimension}")
         self.embed = nn.Linear(signature.node_scalars + self.dimension * signature.geometry, width)
         self.layers = nn.ModuleList(
             MessagePassing(width, signature.edge_scalars, residual=True) for _ in range(settings.layers)
@@ -68,6 +69,6 @@ class FAGNN(nn.Module):
         return (self._averaged(self.decode(h), frame, x) + x.centroid[:, None, :, None]) * x.mask[..., None, None]
 
     def _averaged(self, h: Tensor, frame: LinearMap, x: Structure) -> Tensor:
-        """``[B, N, D, C]``: features ``[B * 2^D, N, C * D]`` as vectors, turned back from their frames, in the mean."""
+        """The mean over frames ``[B, N, D, C]`` of features ``[B * 2^D, N, C * D]`` as vectors in space."""
         vectors = h.unflatten(-1, (-1, self.dimension)).mT.unflatten(0, (len(x), frame.samples))
         return frame.act(vectors, Representation.NODE_VECTORS).mean(1).to(x.points.dtype)

@@ -10,9 +10,10 @@ from tasks.symmetry.structure import Signature
 
 
 class GAT(MessagePassingNetwork):
-    """``heads`` attentions over a node's neighbours and itself, concatenated to ``width``; weights of edges go unread.
+    """Attention over a node's neighbours and itself, with heads concatenated to ``width``; ignores edge weights.
 
-    Raises ``ValueError`` where ``heads`` does not divide ``width``.
+    Raises:
+        ValueError: ``heads`` does not divide ``width``.
     """
 
     def __init__(self, signature: Signature, settings: GATSettings) -> None:

@@ -1,7 +1,6 @@
 """The gated graph convolutional network (Bresson and Laurent 2018) as benchmarked by Dwivedi et al. (2023).
 
-PyG's ResGatedGraphConv reads the edges as they come; here their features change from layer to layer, so the layer is
-ours.
+PyG's ResGatedGraphConv does not update edge features, which this network does in every layer.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ class GatedLayer(nn.Module):
         gates = edges.sigmoid()
         total = target.sums(gates)
         messages = target.sums(gates * source.spread(self.heard(h)))
-        # Added, the floor would let equal nodes differ by their degrees' millionths, which batch norms blow up.
+        # Adding the floor would make equal nodes differ slightly by their degrees, which batch norms amplify.
         nodes = self.own(h) + messages / total.clamp_min(GATE_FLOOR)
         return h + torch.relu(self.node_norm(nodes)), e + torch.relu(self.edge_norm(edges))
 
 
 class GatedGCN(nn.Module):
-    """Linear maps of node and edge scalars to ``width`` channels, ``layers`` gated convolutions, and a head."""
+    """Linear maps of node and edge scalars to ``width`` channels, gated convolutions and a head."""
 
     def __init__(self, signature: Signature, settings: GatedGCNSettings) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from tasks.symmetry.structure import Signature
 
 
 class GCN(MessagePassingNetwork):
-    """Layers D^-1/2 (A + I) D^-1/2 X W; a self-loop that a graph already has counts once."""
+    """Layers D^-1/2 (A + I) D^-1/2 X W; a self-loop of the graph is not added a second time."""
 
     def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
         super().__init__(signature, settings, lambda channels: DenseGCNConv(channels, settings.width), loops=True)

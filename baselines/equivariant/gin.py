@@ -12,7 +12,7 @@ from tasks.symmetry.structure import Signature
 
 
 class GIN(MessagePassingNetwork):
-    """GIN layers of one linear map each; eps is trained and starts uniform on [0, 1) (Kim et al. 2023)."""
+    """GIN layers of one linear map each, with trained eps, initialised uniformly on [0, 1) (Kim et al. 2023)."""
 
     def __init__(self, signature: Signature, settings: GraphNetworkSettings) -> None:
         width = settings.width

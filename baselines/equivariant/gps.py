@@ -1,7 +1,6 @@
-"""A general, powerful, scalable graph transformer (Rampasek et al. 2022) of the parts of PyG's layer.
+"""A general, powerful, scalable graph transformer (Rampasek et al. 2022) with the modules of PyG's layer.
 
-Positional encodings are return probabilities of random walks: unlike eigenvectors they are functions of the graph,
-which move with its nodes.
+Positional encodings are return probabilities of random walks, which are equivariant, unlike eigenvectors.
 """
 
 from __future__ import annotations
@@ -18,9 +17,14 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 def return_probabilities(x: Structure, steps: int) -> Tensor:
-    """``[B, N, steps]``: how likely a random walk is back at its node after 1 to ``steps`` steps (Dwivedi et al. 2022).
+    """The probabilities that a random walk returns to its node after a number of steps (Dwivedi et al. 2022).
 
-    The walk never leaves a node without edges, whose probabilities are zero all the same: it cannot take a step.
+    Args:
+        x: B graphs with N nodes.
+        steps: The largest number of steps.
+
+    Returns:
+        Probabilities for 1 to ``steps`` steps, ``[B, N, steps]``, zero for nodes without edges.
     """
     edges = joined(x).to(x.edge_scalars.dtype)
     step = edges / edges.sum(-1, keepdim=True).clamp_min(1)
@@ -32,7 +36,7 @@ def return_probabilities(x: Structure, steps: int) -> Tensor:
 
 
 class Layer(nn.Module):
-    """PyG's layer with its gated convolution, which both scatter, in an order of sums that is known."""
+    """The layer of PyG and its gated convolution, with deterministic sums in place of scatter operations."""
 
     def __init__(self, width: int, heads: int, edge_scalars: int) -> None:
         super().__init__()
@@ -54,10 +58,12 @@ class Layer(nn.Module):
 
 
 class GPS(nn.Module):
-    """``layers`` of gated convolution beside attention over the whole graph, and a head.
+    """Layers of a gated convolution and attention over the whole graph in parallel, and a head.
 
-    Reads node scalars and ``walk_steps`` return probabilities. Raises ``ValueError`` where ``heads`` does not divide
-    ``width``.
+    Reads node scalars and ``walk_steps`` return probabilities.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``width``.
     """
 
     def __init__(self, signature: Signature, settings: GPSSettings) -> None:

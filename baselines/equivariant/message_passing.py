@@ -1,4 +1,4 @@
-"""What graph networks of PyG's dense convolutions share: layers with an activation behind each, and a head."""
+"""Graph networks of PyG's dense convolutions: layers with an activation after each, and a head."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class MessagePassingNetwork(nn.Module):
-    """``layers`` convolutions of ``width`` channels, and a head on their sum, on nodes or on pairs of nodes.
+    """Convolutions of ``width`` channels, and a head for scalars of graphs, nodes or pairs of nodes.
 
-    ``convolution`` makes a layer for a number of input channels; it takes node features ``[B, N, C]``, weights of edges
-    ``[B, N, N]``, the mask and whether to add the node's own features, and leaves absent nodes zero. With ``loops``
-    these come by an edge of weight 1, which is set once: PyG's layers set it each, by index.
+    Args:
+        signature: The shapes of inputs and outputs.
+        settings: The sizes of the network.
+        convolution: Makes a layer for a number of input channels. The layer takes node features ``[B, N, C]``, edge
+            weights ``[B, N, N]``, the mask and whether to add self-loops, and returns zero for absent nodes.
+        loops: Adds self-loops of weight 1 once here instead of in every layer.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Provably powerful graph networks (Maron et al. 2019): products of matrices of features see what 3-WL sees."""
+"""Provably powerful graph networks (Maron et al. 2019), which distinguish the same graphs as 3-WL."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class PPGN(nn.Module):
-    """Blocks on features of ordered pairs ``[B, N, N, C]``, and a head on what is read off after every block.
+    """Blocks on features of ordered pairs ``[B, N, N, C]``, and a head on features from all blocks.
 
-    A pair's features are its edge scalars; node scalars stand on the diagonal. The head reads a graph's sums over
-    nodes and over pairs of distinct nodes, a node's own pair and the sum over its pairs, or the pair (Maron et al.,
-    section 6, with the read-out after each block as in their implementation). ``depth`` is that of the perceptrons.
+    The input features of a pair are its edge scalars, with node scalars on the diagonal. The head for a graph reads
+    sums over nodes and over pairs of distinct nodes; for a node, its diagonal entry and the sum over its other pairs;
+    for a pair, its features (Maron et al., section 6, with features from each block as in their implementation).
     """
 
     def __init__(self, signature: Signature, settings: PPGNSettings) -> None:
@@ -47,10 +47,10 @@ class PPGN(nn.Module):
 
 
 class Block(nn.Module):
-    """m3([X, m1(X) m2(X)]), products of matrices channel by channel, on pairs that exist.
+    """m3([X, m1(X) m2(X)]), with a matrix product for each channel, on existing pairs.
 
-    Weights start Xavier normal and biases zero, as in the authors' implementation: from biases that are drawn, products
-    add constants for every pair, and what tells two graphs apart drowns in them.
+    Initial weights are Xavier normal and initial biases zero, as in the authors' implementation. With random biases the
+    products would add large constants to every pair, which hide the differences of graphs.
     """
 
     def __init__(self, channels: int, width: int, depth: int) -> None:

@@ -18,7 +18,7 @@ class RadialFieldLayer(nn.Module):
     def __init__(self, width: int, edge_scalars: int, moving: bool) -> None:
         super().__init__()
         step = nn.Linear(width, 1, bias=False)
-        nn.init.xavier_uniform_(step.weight, gain=0.001)  # steps start small
+        nn.init.xavier_uniform_(step.weight, gain=0.001)  # small initial steps
         # Satorras et al. end phi with a tanh, which keeps the flow stable.
         self.phi = nn.Sequential(nn.Linear(1 + edge_scalars, width), nn.SiLU(), step, nn.Tanh())
         self.psi = perceptron([1, width, 1], "silu") if moving else None
@@ -34,10 +34,10 @@ class RadialFieldLayer(nn.Module):
 
 
 class RadialField(nn.Module):
-    """Moves the first input point of every node, with the first vector as its velocity: points ``[B, N, D, 1]``.
+    """Moves the first point of every node, with the first vector as its velocity.
 
-    Graph scalars ``[B, C]`` are read off the points where they end: learned functions of the distance, averaged over
-    pairs.
+    Predicts points ``[B, N, D, 1]``, or graph scalars ``[B, C]`` as means over pairs of learned functions of the final
+    distances.
     """
 
     def __init__(self, signature: Signature, settings: RadialFieldSettings) -> None:

@@ -19,9 +19,10 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 def channelwise_product(features: o3.Irreps, harmonics: o3.Irreps) -> o3.TensorProduct:
-    """Every channel of ``features`` times every spherical harmonic, a weight for each channel and path.
+    """The products of every channel of ``features`` with every spherical harmonic.
 
-    Paths lead to the irreps of ``harmonics``, each to a place of its own.
+    There is a weight for each channel and path. Outputs of different paths are concatenated; only irreps of
+    ``harmonics`` are kept.
     """
     paths = [
         (first, second, irrep)
@@ -36,7 +37,7 @@ def channelwise_product(features: o3.Irreps, harmonics: o3.Irreps) -> o3.TensorP
 
 
 class TensorFieldLayer(nn.Module):
-    """Messages f_j times Y(x_j - x_i), weighted by a function of the edge; their sum and f_i mixed; gates."""
+    """Sums messages f_j times Y(x_j - x_i), weighted by a function of the edge, adds a map of f_i and applies gates."""
 
     def __init__(self, features: o3.Irreps, harmonics: o3.Irreps, width: int, edge_channels: int) -> None:
         super().__init__()
@@ -57,9 +58,13 @@ class TensorFieldLayer(nn.Module):
 
 
 class Neighbours:
-    """The nearest other nodes of each node: ``places`` ``[B, N, K]`` and what messages from them read.
+    """The nearest other nodes of each node.
 
-    ``exist`` is ``[B, N, K, 1]``, zero for places that stand for no other node.
+    Attributes:
+        places: Their indices, ``[B, N, K]``.
+        exist: One for other nodes that exist, otherwise zero, ``[B, N, K, 1]``.
+        harmonics: Spherical harmonics of relative positions, ``[B, N, K, (degree + 1)^2]``.
+        scalars: Radial basis functions, distances and edge scalars, ``[B, N, K, C]``.
     """
 
     def __init__(self, x: Structure, count: int, harmonics: o3.Irreps, radii: int, reach: float, padded: bool) -> None:
@@ -72,28 +77,28 @@ class Neighbours:
         distance = relative.norm(dim=-1)
         bumps = soft_one_hot_linspace(distance, 0.0, reach, radii, basis="gaussian", cutoff=False) * radii**0.5
         edges = x.edge_scalars.take_along_dim(self.places[..., None], 2)
-        # Messages are products layer after layer: edges as large as squared distances would blow them up.
+        # Messages are products in every layer, which grow too fast for edge scalars as large as squared distances.
         tamed = edges.sign() * edges.abs().log1p()
         self.scalars = torch.cat([bumps, distance[..., None] / reach, tamed], -1)
 
     def of(self, values: Tensor) -> Tensor:
-        """``[B, N, K, C]`` from node values ``[B, N, C]``."""
+        """The node values ``[B, N, C]`` of neighbours, ``[B, N, K, C]``."""
         return taken(values, self.places.flatten(1)).unflatten(1, self.places.shape[1:])
 
 
 class TensorField(nn.Module):
-    """Equivariant under E(3): irreps have the parity of the spherical harmonics, so that reflections count.
+    """Equivariant under E(3): irreps have the parity of the spherical harmonics.
 
-    Starts from node scalars, points about their centroid and vectors with their norms. Graph scalars ``[B, C]`` come
-    from the features of degree 0 by mean and maximum, points ``[B, N, 3, 1]`` are displacements of the first input
-    point, linear in the features of degree 1. ``reach`` is the distance up to which radial functions are resolved.
+    Reads node scalars, points about their centroid and vectors, and the norms of both. Predicts graph scalars
+    ``[B, C]`` from the mean and the maximum of the features of degree 0, or points ``[B, N, 3, 1]`` as displacements of
+    the first input point that are linear in the features of degree 1.
 
-    Up to ``degree`` 1 all entries of a coupling have one magnitude, so that equivariance is exact to rounding in every
-    precision; above, e3nn keeps its couplings in the precision in which the network was made.
+    Up to ``degree`` 1 all entries of a coupling have the same magnitude, so that equivariance is exact up to rounding
+    in every precision. For higher degrees e3nn keeps couplings in the precision that the network was created in.
     """
 
     parity = -1
-    takes_bfloat16 = False  # e3nn multiplies what autocast has halved with what it has not
+    takes_bfloat16 = False  # e3nn multiplies tensors that autocast converts with others that it does not
 
     def __init__(self, signature: Signature, settings: TensorFieldSettings) -> None:
         super().__init__()
@@ -133,6 +138,6 @@ class TensorField(nn.Module):
 
 
 class ProperTensorField(TensorField):
-    """Equivariant under SE(3) alone: all irreps are even, so that mirror images are told apart."""
+    """Equivariant under SE(3) alone: all irreps are even, so that mirror images are distinguished."""
 
     parity = 1

@@ -32,7 +32,7 @@ class VNEdgeConvolution(nn.Module):
         self.neighbours = neighbours
 
     def forward(self, vectors: Tensor, x: Structure, mask: Mask) -> Tensor:
-        """``[B, N, D, C']`` from ``[B, N, D, C]``."""
+        """Maps vectors ``[B, N, D, C]`` to ``[B, N, D, C']``."""
         nearest, exist = nearest_points(vectors, self.neighbours, mask)
         messages = self.block(edge_features(vectors, nearest), exist)
         if self.scale is not None:
@@ -45,10 +45,10 @@ class VNEdgeConvolution(nn.Module):
 
 
 class VectorNeurons(nn.Module):
-    """Points about their centroid and vectors through edge convolutions, whose outputs are read side by side.
+    """Edge convolutions on points about their centroid and vectors, with the outputs of all layers concatenated.
 
-    Graph scalars ``[B, C]`` come from invariants of every node, its features' inner products with a frame made of
-    them, by mean and maximum; points ``[B, N, D, 1]`` are linear displacements of the first input point.
+    Predicts graph scalars ``[B, C]`` from the mean and the maximum of invariants, which are inner products of features
+    with a frame computed from them, or points ``[B, N, D, 1]`` as displacements of the first input point.
     """
 
     def __init__(self, signature: Signature, settings: VectorNeuronsSettings) -> None:

@@ -1,1 +1,1 @@
-"""Layers that networks and samplers are made of."""
+"""Layers of networks and samplers."""

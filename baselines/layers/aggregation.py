@@ -1,4 +1,4 @@
-"""Sums over neighbours on one adjacency for K sets of node features."""
+"""Sums over neighbours for K sets of node features with the same adjacency."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from baselines.layers.sparse_linear import Entries
 
 @dataclass(frozen=True)
 class Edges:
-    """A sparse adjacency A ``[R, R]`` of many graphs side by side, row by row, and its transpose.
+    """A sparse block-diagonal adjacency A ``[R, R]`` of several graphs.
 
-    Every row has an entry for itself, where there is no loop of weight zero: ``loop`` is 1 there, ``transposed_loop``
-    that of the transpose. So A + (1 + eps) I has the same places as A.
+    Every row has a diagonal entry, of weight zero if the node has no self-loop, so that A + (1 + eps) I has the same
+    sparsity pattern as A.
+
+    Attributes:
+        entries: The entries of A, row by row.
+        loop: One for diagonal entries, otherwise zero.
+        transposed: The entries of the transpose of A.
+        transposed_loop: As ``loop``, for the transpose.
     """
 
     entries: Entries
@@ -28,9 +34,12 @@ class Edges:
 
     @staticmethod
     def of(adjacency: Tensor, mask: Tensor, isolated: int = 0) -> Edges:
-        """Of the nodes that exist by ``mask`` ``[B, N]``, in order; ``adjacency`` is ``[B, N, N]``.
+        """The adjacency of the existing nodes of all graphs, in order.
 
-        Behind them are so many ``isolated`` rows without neighbours.
+        Args:
+            adjacency: ``[B, N, N]``.
+            mask: True for nodes that exist, ``[B, N]``.
+            isolated: Number of rows without neighbours to append.
         """
         return Edges(*_side_by_side(adjacency, mask, isolated), *_side_by_side(adjacency.mT, mask, isolated))
 
@@ -39,7 +48,7 @@ class Edges:
         return _with_loops(self.entries, self.loop, eps).product(h)
 
     def transposed_product(self, h: Tensor, eps: Tensor) -> Tensor:
-        """The same of the transpose of A."""
+        """A^T h + (1 + eps) h for ``h`` ``[R, W]``."""
         return _with_loops(self.transposed, self.transposed_loop, eps).product(h)
 
 
@@ -48,7 +57,7 @@ def _with_loops(entries: Entries, loop: Tensor, eps: Tensor) -> Entries:
 
 
 def _side_by_side(adjacency: Tensor, mask: Tensor, isolated: int) -> tuple[Entries, Tensor]:
-    """The entries of all graphs, and which of them are those of a row for itself."""
+    """The entries of all graphs, and one for those on the diagonal."""
     place = mask.flatten().cumsum(0).view_as(mask) - 1
     there = (adjacency != 0) | torch.diag_embed(mask)
     graph, target, source = there.nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Batch normalisation over rows of which some do not exist."""
+"""Batch normalisation over the existing rows of a padded batch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ Mask = Tensor | None
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Of rows ``[..., C]`` those count that exist by ``mask`` ``[...]`` (``None``: all).
+    """Batch normalisation that ignores absent rows.
 
-    What comes out for the others is finite and means nothing. In training the last entry of the first axis counts
-    ``repeats`` times: it stands for so many that are equal. ``total`` adds up what several processes have of one batch;
-    ``None`` where this one has all of it.
+    Attributes:
+        total: Sums a tensor over the processes that share a batch; None if this process has the whole batch.
     """
 
     total: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, rows: Tensor, mask: Mask = None, repeats: int = 1) -> Tensor:
+        """Normalises rows.
+
+        Args:
+            rows: ``[..., C]``.
+            mask: True for rows that exist, ``[...]``; None if all exist.
+            repeats: How often the last entry of the first axis is counted in training.
+
+        Returns:
+            ``[..., C]``, finite but arbitrary for absent rows.
+        """
         if self.training and repeats > 1:
             return self._repeated(rows, repeats)
         if not self.training or (mask is None and self.total is None):
@@ -48,7 +57,7 @@ class BatchNorm(nn.BatchNorm1d):
         return normalised.view_as(rows)
 
     def _weighted(self, rows: Tensor, keep: Tensor) -> Tensor:
-        """Each row counts as often as ``keep`` ``[..., 1]`` says, over all processes."""
+        """Normalises by statistics over all processes in which each row has the weight ``keep`` ``[..., 1]``."""
         total = self.total or (lambda share: share)
         axes = tuple(range(rows.dim() - 1))
         count = total(keep.sum())
@@ -67,10 +76,10 @@ class BatchNorm(nn.BatchNorm1d):
 
 
 class _RepeatedNorm(torch.autograd.Function):
-    """Rows ``[R, C]`` normalised by the statistics in which the ``last`` of them count ``repeats`` times.
+    """Batch normalisation of rows ``[R, C]`` in which the ``last`` rows are counted ``repeats`` times.
 
-    Beside them these statistics: mean and (biased) variance. Written out since torch has no weighted batch norm, and
-    laying out equal rows, or leaving the formula to automatic differentiation, takes more time than the layer itself.
+    Returns the normalised rows, the mean and the biased variance. torch has no weighted batch norm, and both repeating
+    rows and automatic differentiation of the formula take more time than the layer itself.
     """
 
     @staticmethod
@@ -79,7 +88,7 @@ class _RepeatedNorm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         once, often = len(rows) - last, last * repeats
         ctx.last, ctx.repeats, ctx.eps, ctx.count = last, repeats, eps, once + often
-        # One pass for the mean and one for the variance of each part, put together by Chan et al. 1979.
+        # The statistics of both parts are combined as in Chan et al. 1979.
         mean, variance = torch.batch_norm_update_stats(rows[:once], None, None, 0.0)
         apart = rows[once:].mean(0) - mean
         within = rows[once:].var(0, correction=0)
@@ -97,7 +106,7 @@ class _RepeatedNorm(torch.autograd.Function):
         _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradients[0], rows, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
         )
-        # What comes through the statistics is linear in a row, and as often as the row counts.
+        # The gradient through the statistics is linear in a row and multiplied by how often the row is counted.
         deviation = (variance + ctx.eps).rsqrt()
         slope = -weight * deviation.square() * of_weight / ctx.count
         offset = -weight * deviation * of_bias / ctx.count - slope * mean

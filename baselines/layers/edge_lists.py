@@ -1,4 +1,4 @@
-"""The graphs of a structure side by side as one sparse graph, as sparse layers read it."""
+"""The graphs of a batch as one sparse graph, for sparse layers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from tasks.symmetry.structure import Structure
 
 @dataclass(frozen=True)
 class EdgeLists:
-    """The R nodes and E edges that exist; as many as there are, so that building this waits for the device.
+    """The R existing nodes and E edges of a batch. Their numbers depend on the data, so the host waits for the device.
 
-    ``place`` ``[R]`` says where each node stands among the ``B * N`` of the structure, graph by graph, and ``row``
-    ``[B * N]`` which one stands there, R where none does. Each edge has a ``source`` and a ``target`` among the R, and
-    ``edge_scalars`` are ``[E, C]``. What node i hears of j is the entry (i, j) of the structure's edges, as in its
-    adjacency times node features.
+    Attributes:
+        mask: True for nodes that exist, ``[B, N]``.
+        place: The index of each existing node among all ``B * N``, ``[R]``.
+        row: The inverse of ``place``, ``[B * N]``, R for absent nodes.
+        source: The node j of the edge for each entry (i, j), among the R existing nodes.
+        target: The node i of the edge, to which messages are sent.
+        edge_scalars: ``[E, C]``.
     """
 
     mask: Tensor
@@ -48,18 +51,18 @@ class EdgeLists:
 
     @property
     def edge_index(self) -> Tensor:
-        """``[2, E]``: sources, then targets, as PyG's layers read them."""
+        """Sources and targets ``[2, E]``, in the convention of PyG."""
         return torch.stack([self.source.row, self.target.row])
 
     def rows(self, values: Tensor) -> Tensor:
-        """``[R, C]`` from ``[B, N, C]``."""
+        """The values ``[R, C]`` of existing nodes, for ``values`` ``[B, N, C]``."""
         return exchanged(values.flatten(0, 1), self.place, self.row)
 
     def padded(self, rows: Tensor) -> Tensor:
-        """``[B, N, C]`` from ``[R, C]``, zero where there is no node."""
+        """The padded values ``[B, N, C]`` of ``rows`` ``[R, C]``, zero for absent nodes."""
         return exchanged(rows, self.row, self.place).unflatten(0, self.mask.shape)
 
 
 def joined(x: Structure) -> Tensor:
-    """``[B, N, N]``, bool: which nodes have an edge, whatever its scalars."""
+    """Whether two nodes have an edge with any scalar that is not zero, ``[B, N, N]``."""
     return (x.edge_scalars != 0).any(-1)

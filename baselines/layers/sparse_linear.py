@@ -12,14 +12,17 @@ from torch.nn.functional import embedding_bag
 
 from tasks.symmetry.dynamic_shapes import may_follow_data
 
-LEAST_WEIGHTS = 2**20  # with fewer weights, or fewer rows, the product of matrices takes less time
+LEAST_WEIGHTS = 2**20  # with fewer weights or rows the dense product takes less time
 LEAST_ROWS = 512
-LARGEST_SHARE = 1 / 16  # of entries that are not zero, likewise
-SLICE = 64  # outputs at a time, whose weights stay in the cache of a CPU
+LARGEST_SHARE = 1 / 16  # of nonzero entries, for the same reason
+SLICE = 64  # outputs at a time, so that their weights stay in the cache of a CPU
 
 
 def linear(layer: nn.Linear, rows: Tensor) -> Tensor:
-    """``layer(rows)`` for ``[R, F]``: in training on a CPU without the products by zero, where these are the most."""
+    """Computes ``layer(rows)`` for rows ``[R, F]``.
+
+    In training on a CPU, products by zero are skipped if most entries are zero.
+    """
     if not _may_be_sparse(layer, rows):
         return layer(rows)
     entries = Entries.of(rows)
@@ -36,7 +39,13 @@ def _may_be_sparse(layer: nn.Linear, rows: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of a matrix that are not zero, row by row: column and value of each, and where each row begins."""
+    """The nonzero entries of a matrix, row by row.
+
+    Attributes:
+        columns: The column of each entry.
+        values: The value of each entry.
+        begin: The index of the first entry of each row.
+    """
 
     columns: Tensor
     values: Tensor
@@ -44,12 +53,12 @@ class Entries:
 
     @staticmethod
     def of(matrix: Tensor) -> Entries:
-        """The entries of a dense matrix that are not zero."""
+        """The nonzero entries of a dense matrix."""
         row, column = matrix.nonzero().unbind(1)
         return Entries(column.contiguous(), matrix[row, column], _begin(row, len(matrix)))
 
     def transposed(self, columns: int) -> Entries:
-        """Those of the transposed matrix, of the matrix with so many columns."""
+        """The entries of the transpose of this matrix, which has this number of columns."""
         counts = self.begin.diff(append=self.begin.new_tensor([len(self.columns)]))
         row = torch.arange(len(counts)).repeat_interleave(counts)
         order = self.columns.argsort(stable=True)
@@ -61,13 +70,13 @@ class Entries:
 
 
 def _begin(places: Tensor, count: int) -> Tensor:
-    """Where each of ``count`` places would begin if ``places`` were in order."""
+    """The index at which each of ``count`` values begins in the sorted ``places``."""
     counts = places.bincount(minlength=count)
     return counts.cumsum(0) - counts
 
 
 class _SparseLinear(torch.autograd.Function):
-    """``rows @ weight.T + bias``: that and the gradient of ``weight`` are sums over ``entries``."""
+    """``rows @ weight.T + bias``, which like the gradient of ``weight`` is a sum over ``entries``."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, entries: Entries) -> Tensor:

@@ -1,10 +1,10 @@
-"""Vector neurons (Deng et al. 2021): networks on lists of vectors that commute with rotations and reflections.
+"""Vector neurons (Deng et al. 2021): layers on lists of vectors that commute with rotations and reflections.
 
-Tensors are ``[..., D, C]`` with channels C of D-dimensional vectors, so that a map between channels is a plain matrix
-product on the last axis. PyG and e3nn have no such layers.
+Tensors are ``[..., D, C]``, with C channels of D-dimensional vectors. A map between channels is a matrix product on the
+last axis. PyG and e3nn have no such layers.
 
-``mask`` ``[...]`` says which lists of vectors exist, ``None`` that all do. What comes out where none exists is finite
-and means nothing.
+``mask`` ``[...]`` is True for lists of vectors that exist; None if all exist. Outputs for absent lists are finite but
+arbitrary.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ EPSILON = 1e-6
 
 
 def on_existing(function: Callable[[Tensor], Tensor], rows: Tensor, mask: Mask) -> Tensor:
-    """``function`` of each row of ``rows`` ``[..., C]`` that exists; the others are left out where that is possible."""
+    """Applies ``function`` to the existing rows of ``[..., C]``, or to all if the shape must not depend on data."""
     if mask is None or not may_follow_data(rows):
         return function(rows.flatten(0, -2)).view_as(rows)
     return rows.new_zeros(rows.shape).index_put((mask,), function(rows[mask]))
 
 
 class VNLinear(nn.Linear):
-    """A linear map between channels: ``[..., D, C]`` to ``[..., D, C']``. A bias would not turn with the input."""
+    """A linear map of channels, ``[..., D, C]`` to ``[..., D, C']``, without a bias, which would not be equivariant."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__(channels, out, bias=False)
 
 
 class VNBatchNorm(nn.Module):
-    """Batch normalisation of vector norms; directions stay. Statistics over all axes but the channels."""
+    """Batch normalisation of the norms of vectors, with statistics over all axes except channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class VNBatchNorm(nn.Module):
 
 
 class VNBlock(nn.Module):
-    """Linear, norm-BatchNorm and leaky ReLU along learned directions, one for each channel or one shared."""
+    """A linear map, batch norm and leaky ReLU along learned directions, one for each channel or one for all."""
 
     def __init__(self, channels: int, out: int, shared_direction: bool = False, slope: float = 0.2) -> None:
         super().__init__()
@@ -68,14 +68,14 @@ class VNBlock(nn.Module):
 
 
 class VNMaxPool(nn.Module):
-    """For each channel, of the vectors along an axis the one furthest along its direction, or the mean of those."""
+    """Max-pooling: in each channel, the vector with the largest projection on a learned direction; averages ties."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.directions = VNLinear(channels, channels)
 
     def forward(self, vectors: Tensor, axis: int, mask: Mask = None) -> Tensor:
-        with torch.no_grad():  # which one is furthest has no gradient
+        with torch.no_grad():  # the choice of the vector has no gradient
             along = (vectors * self.directions(vectors)).sum(-2, keepdim=True)
             if mask is not None:
                 along = along.masked_fill(~mask[..., None, None], -torch.inf)
@@ -85,7 +85,7 @@ class VNMaxPool(nn.Module):
 
 
 class VNFrame(nn.Module):
-    """Three vectors ``[..., D, 3]`` built from features ``[..., D, C]``: a frame to take inner products with."""
+    """Three vectors ``[..., D, 3]`` computed from features ``[..., D, C]``, a frame for inner products."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -101,14 +101,20 @@ class VNFrame(nn.Module):
 
 
 def invariants(vectors: Tensor, frame: Tensor) -> Tensor:
-    """``[..., 3 C]``: inner products of every vector with every vector of the frame."""
+    """The inner products of vectors ``[..., D, C]`` with those of a frame ``[..., D, 3]``, ``[..., 3 C]``."""
     return (vectors.mT @ frame).flatten(-2)
 
 
 def nearest_points(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple[Tensor, Mask]:
-    """The places ``[M, N, k]`` of the k nearest points of ``[M, N, D, C]`` by flattened vectors, self among them.
+    """The nearest points of each point, including itself, by the distance of flattened vectors.
 
-    Beside them the mask ``[M, N, k]`` of neighbours that exist: a point has fewer than k where there are fewer points.
+    Args:
+        vectors: Points ``[M, N, D, C]``.
+        neighbours: k, the number of neighbours; at most N are returned.
+        mask: True for points that exist, ``[M, N]``; None if all exist.
+
+    Returns:
+        Indices ``[M, N, k]``, and a mask ``[M, N, k]`` of neighbours that exist, or None if all exist.
     """
     flat = vectors.flatten(2)
     distances = torch.cdist(flat, flat)
@@ -121,9 +127,14 @@ def nearest_points(vectors: Tensor, neighbours: int, mask: Mask = None) -> tuple
 
 
 def edge_features(vectors: Tensor, nearest: Tensor) -> Tensor:
-    """``[M, N, k, D, 2 C]``: (neighbour - self, self) for the places ``nearest`` ``[M, N, k]``.
+    """The edge features (neighbour - self, self) of dynamic graph convolutions (Wang et al. 2019).
 
-    Dynamic graph convolution's edge features (Wang et al. 2019) of vectors ``[M, N, D, C]``.
+    Args:
+        vectors: ``[M, N, D, C]``.
+        nearest: Indices of neighbours, ``[M, N, k]``.
+
+    Returns:
+        ``[M, N, k, D, 2 C]``.
     """
     gathered = taken(vectors.flatten(2), nearest.flatten(1)).view(*nearest.shape, *vectors.shape[2:])
     itself = vectors[:, :, None].expand_as(gathered)
@@ -131,10 +142,10 @@ def edge_features(vectors: Tensor, nearest: Tensor) -> Tensor:
 
 
 class EdgeBlock(nn.Module):
-    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours, dropout.
+    """Edge features of the nearest neighbours, a VN block, VN max-pooling over neighbours and dropout.
 
-    Dropout takes whole vectors or, with ``drops_coordinates``, each coordinate by itself, which breaks equivariance
-    in training.
+    Dropout drops whole vectors or, with ``drops_coordinates``, single coordinates, which breaks equivariance in
+    training.
     """
 
     def __init__(
@@ -155,7 +166,7 @@ class EdgeBlock(nn.Module):
 
 
 def mean_over_points(values: Tensor, mask: Mask) -> Tensor:
-    """``[M, 1, ...]`` from ``[M, N, ...]``."""
+    """The mean ``[M, 1, ...]`` of ``[M, N, ...]`` over existing points."""
     if mask is None:
         return values.mean(1, keepdim=True)
     keep = mask[..., None, None].to(values.dtype)
@@ -163,6 +174,6 @@ def mean_over_points(values: Tensor, mask: Mask) -> Tensor:
 
 
 def max_over_points(values: Tensor, mask: Mask) -> Tensor:
-    """``[M, 1, C]`` from ``[M, N, C]``."""
+    """The maximum ``[M, 1, C]`` of ``[M, N, C]`` over existing points."""
     existing = values if mask is None else values.masked_fill(~mask[..., None], -torch.inf)
     return existing.amax(1, keepdim=True)

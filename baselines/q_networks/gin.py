@@ -1,4 +1,4 @@
-"""q for S_n: a graph isomorphism network that gives every node one score (Kim et al. 2023; Xu et al. 2019)."""
+"""q for S_n: a graph isomorphism network with a score for every node (Kim et al. 2023; Xu et al. 2019)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ from tasks.symmetry.structure import Structure
 class GINScorer(nn.Module):
     """Scores ``[B, K, N]`` from node scalars with noise ``[B, K, N, C]`` added.
 
-    A virtual node with a learned feature is joined to every node and to itself, receives no noise and is dropped at
-    the end. All K samples of a graph are computed at once. Where shapes may follow the data only nodes that exist are
-    computed, on one sparse adjacency of all graphs side by side; elsewhere every graph has its own dense one.
+    A virtual node with a learned feature and no noise is connected to every node and to itself, and is dropped at the
+    end. If shapes may depend on data, the network is computed for existing nodes only, with one sparse adjacency of all
+    graphs; otherwise with a dense adjacency for each graph.
 
-    With ``input_linear`` the first layer is preceded by a linear map to ``width``. With ``norm_padding`` the absent
-    nodes of a batch, which start at zero and have no edges, count in the statistics of batch normalisation, as
-    published: then scores depend in training on how far a batch is padded.
+    Args:
+        channels: C, the number of node scalars.
+        width: Number of channels of every layer.
+        layers: Number of layers.
+        dropout: Dropout probability.
+        input_linear: Adds a linear map to ``width`` before the first layer.
+        norm_padding: Includes the absent nodes of a batch, which are zero and have no edges, in the statistics of batch
+            normalisation, as published. Scores in training then depend on the padding of a batch.
     """
 
     def __init__(
@@ -47,16 +52,16 @@ class GINScorer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Structure, noise: Tensor) -> Tensor:
-        """Scores of absent nodes are zero."""
+        """The scores ``[B, K, N]``, zero for absent nodes."""
         counts_padding = self.norm_padding and self.training
-        if may_follow_data(noise) and not (counts_padding and self.drops):  # dropout makes absent nodes differ
+        if may_follow_data(noise) and not (counts_padding and self.drops):  # with dropout absent nodes differ
             return self._on_existing(x, noise, counts_padding)
         return self._on_all(x, noise, counts_padding) * x.mask[:, None]
 
     def _on_existing(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
-        """Rows ``[R, K, W]`` of the nodes that exist, each graph's virtual node behind them, graph by graph.
+        """Scores computed on rows ``[R, K, W]``: the existing nodes and the virtual node of each graph.
 
-        The last row is one absent node that stands for all.
+        With ``counts_padding`` a last row represents all absent nodes, which are equal.
         """
         exist = pad(x.mask, (0, 1), value=True)
         batch, node = exist.nonzero(as_tuple=True)
@@ -68,7 +73,7 @@ class GINScorer(nn.Module):
         edges = Edges.of(augmented_adjacency(x, exist), exist, isolated=min(absent, 1))
 
         def drop(rows: Tensor) -> Tensor:
-            """The draws are those of :meth:`_on_all`: a seed in a stack has the dropout that it has alone."""
+            """Draws the same dropout as :meth:`_on_all`, so that it does not depend on the implementation."""
             if not (self.drops and self.training):
                 return rows
             return rows * self.dropout(rows.new_ones(*exist.shape, *rows.shape[1:]))[batch, node]
@@ -79,7 +84,7 @@ class GINScorer(nn.Module):
         return scores[:, :-1].transpose(1, 2)
 
     def _on_all(self, x: Structure, noise: Tensor, counts_padding: bool) -> Tensor:
-        """Rows ``[B, N + 1, K, W]``, those of virtual nodes last; absent nodes start at zero."""
+        """Scores computed on rows ``[B, N + 1, K, W]``, with the virtual node last and zeros for absent nodes."""
         real = ((x.node_scalars[:, None] + noise) * x.mask[:, None, :, None]).transpose(1, 2)
         virtual = self.virtual_node.expand(len(x), 1, noise.shape[1], -1)
         h = self.embed(torch.cat([real, virtual], 1))
@@ -92,17 +97,13 @@ class GINScorer(nn.Module):
 
 
 def augmented_adjacency(x: Structure, exist: Tensor) -> Tensor:
-    """``[B, N + 1, N + 1]``: with a virtual node, which is joined to those that ``exist`` ``[B, N + 1]``."""
+    """The adjacency ``[B, N + 1, N + 1]`` with a virtual node, connected to the nodes that ``exist`` ``[B, N + 1]``."""
     joined = exist.to(x.adjacency.dtype)
     return torch.cat([torch.cat([x.adjacency, joined[:, :-1, None]], 2), joined[:, None]], 1)
 
 
 class GINLayer(nn.Module):
-    """A x + (1 + eps) x, then Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm, ReLU: ``[..., R, K, W]`` to W'.
-
-    A dense ``adjacency`` is ``[..., R, R]``; ``mask`` ``[..., R, K]`` says which rows exist (``None``: all), and the
-    last row stands for ``repeats``; ``drop`` is the dropout on rows.
-    """
+    """A x + (1 + eps) x, followed by Linear, BatchNorm, ReLU, dropout, Linear, BatchNorm and ReLU."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -117,12 +118,24 @@ class GINLayer(nn.Module):
         mask: Mask = None,
         repeats: int = 1,
     ) -> Tensor:
+        """Applies the layer.
+
+        Args:
+            h: Node features ``[..., R, K, C]``.
+            adjacency: Dense ``[..., R, R]`` or sparse.
+            drop: The dropout on rows.
+            mask: True for rows that exist, ``[..., R, K]``; None if all exist.
+            repeats: How often the last row is counted in batch normalisation.
+
+        Returns:
+            ``[..., R, K, W]``.
+        """
         first, second = self.mlp
         return second(drop(first(aggregated(h, adjacency, self.eps), mask, repeats)), mask, repeats)
 
 
 class NormalisedLinear(nn.Module):
-    """Linear, BatchNorm, ReLU; in evaluation the first two are one affine map."""
+    """Linear, BatchNorm and ReLU, of which the first two are one affine map in evaluation."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -131,10 +144,9 @@ class NormalisedLinear(nn.Module):
 
     def forward(self, h: Tensor, mask: Mask = None, repeats: int = 1) -> Tensor:
         if self.training:
-            return self.norm(self.linear(h), mask, repeats).relu()  # in place it would copy: the norm gives a view
+            return self.norm(self.linear(h), mask, repeats).relu()  # not in place: the norm returns a view
         mean, variance = self.norm.running_mean, self.norm.running_var
         assert mean is not None and variance is not None
         scale = self.norm.weight * (variance + self.norm.eps).rsqrt()
         bias = (self.linear.bias - mean) * scale + self.norm.bias
         return linear(h, self.linear.weight * scale[:, None], bias).relu_()
-

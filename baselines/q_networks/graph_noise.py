@@ -1,4 +1,4 @@
-"""The laws of the noise on a graph's node scalars: ``[B, K, N, C]`` of scale 1."""
+"""Distributions of the noise on node scalars of graphs, ``[B, K, N, C]`` with scale 1."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ def normal_noise(x: Structure, samples: int, chance: NoiseSource) -> Tensor:
 
 
 def structured_noise(x: Structure, samples: int, chance: NoiseSource) -> Tensor:
-    """Uniform, one draw for every colour of colour refinement, shared by the nodes that have it.
+    """Uniform, with one draw for every colour of colour refinement.
 
-    That is one for every orbit where the colours are the orbits; what breaks ties tells such nodes apart.
+    For most graphs the colours are the orbits. Nodes of the same orbit are then distinguished only by the noise that
+    breaks ties.
     """
     by_colour = uniform_noise(x, samples, chance)
     colour = within(refined_colours(x), x.mask)

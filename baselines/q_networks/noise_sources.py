@@ -1,4 +1,4 @@
-"""Where a sampler's noise comes from: a generator, or the input itself."""
+"""Sources of a sampler's noise: a generator, or a hash of the input's key."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class SampledNoise(NoiseSource):
 
 
 class FixedNoise(NoiseSource):
-    """Numbers that are a function of each input, of ``seed`` and of which call it is: the same at every epoch.
+    """Numbers that are a function of each input, ``seed`` and the index of the call: the same at every epoch.
 
-    An input is known by its key, so that no two examples of a data set share their numbers, however alike they are.
-    Every number is a hash of the key and of its own place: it does not depend on the batch, on padding or on how many
-    samples are asked for.
+    An input is identified by its key, so that equal examples of a data set have different numbers. Every number is a
+    hash of the key and of its index, which does not depend on the batch, the padding or the number of samples.
     """
 
     def __init__(self, x: Structure, seed: Tensor) -> None:
@@ -60,6 +59,6 @@ class FixedNoise(NoiseSource):
             hashes = mixed(
                 hashes[..., None] + torch.arange(1, size + 1, device=hashes.device)
             )  # 0 leads to the next call
-        # One bit less than the mantissa holds: the middle of each of the equal parts of (0, 1) is exact.
+        # One bit less than the mantissa, so that the centres of equal intervals of (0, 1) are exact.
         bits, dtype = (52, torch.float64) if like.dtype == torch.float64 else (23, torch.float32)
         return (shifted(hashes, 64 - bits).to(dtype) + 0.5) * 2.0**-bits

@@ -1,7 +1,7 @@
-"""q for S_n that is not a graph network, for studies of how expressive q must be.
+"""Networks q for S_n that are no graph networks, to study how expressive q must be.
 
-Both take and give what :class:`~baselines.q_networks.gin.GINScorer` does: scores ``[B, K, N]`` from a structure
-and noise ``[B, K, N, C]`` on its node scalars, in an order of nodes that carries no information.
+As :class:`~baselines.q_networks.gin.GINScorer` they map a structure and noise ``[B, K, N, C]`` on its node scalars to
+scores ``[B, K, N]``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.symmetry.structure import Structure
 
 
 class DeepSetsScorer(nn.Module):
-    """Scores from nodes as a set: their own features and the mean over all, edges unseen (Zaheer et al. 2017)."""
+    """Scores from node features and their mean over all nodes, without edges (Zaheer et al. 2017)."""
 
     def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class DeepSetsScorer(nn.Module):
 
 
 class SetLayer(nn.Module):
-    """A linear map of every node and one of the mean over those that exist, ReLU, dropout, on ``[B, K, N, W]``."""
+    """A linear map of every node and one of the mean over existing nodes, ReLU and dropout, on ``[B, K, N, W]``."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class SetLayer(nn.Module):
 
 
 class TransformerScorer(nn.Module):
-    """Scores from a pre-norm encoder whose tokens are nodes without positions; edges are a bias on attention."""
+    """Scores from a pre-norm encoder on nodes without position embeddings, with edges as a bias on attention."""
 
     def __init__(self, channels: int, width: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ class TransformerScorer(nn.Module):
 
 
 class BiasedEncoderLayer(nn.Module):
-    """Self-attention over nodes, with a learned multiple of the adjacency added to each head's logits; feed-forward.
+    """Self-attention over nodes and a feed-forward network with dropout.
 
-    Dropout stands after the feed-forward network.
+    A learned multiple of the adjacency is added to the logits of each head.
     """
 
     def __init__(self, width: int, dropout: float) -> None:
@@ -80,7 +80,13 @@ class BiasedEncoderLayer(nn.Module):
         )
 
     def forward(self, h: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """``h`` ``[B, K, N, W]``, ``adjacency`` ``[B, N, N]``; nobody attends to a node outside ``mask`` ``[B, N]``."""
+        """Applies the layer.
+
+        Args:
+            h: Node features, ``[B, K, N, W]``.
+            adjacency: ``[B, N, N]``.
+            mask: True for nodes that exist, ``[B, N]``.
+        """
         bias = self.edge_bias[:, None, None] * adjacency[:, None, None]  # [B, 1, heads, N, N]
         bias = bias.masked_fill(~mask[:, None, None, None], -torch.inf)
         query, key, value = self.project(self.attention_norm(h)).unflatten(-1, (3, HEADS, -1)).permute(3, 0, 1, 4, 2, 5)

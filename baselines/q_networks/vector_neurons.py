@@ -1,7 +1,7 @@
 """q for O(d) and S_n x O(d): a vector-neuron block with a rotation head and a permutation head (Kim et al. 2023).
 
-With 2 input vectors and width 64 it has the published 6,897 parameters. ``mask`` is ``[M, N]``: the points that exist,
-or ``None`` where all do.
+With 2 input vectors and width 64 it has the published 6,897 parameters. ``mask`` ``[M, N]`` is True for points that
+exist; None if all exist.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from baselines.layers.vector_neurons import (
 
 
 class PermutationHead(nn.Module):
-    """Invariant scores ``[M, N]``, one for each point, from the features of the first block."""
+    """Invariant scores ``[M, N]`` of points, from the features ``[M, N, D, C]`` of the first block."""
 
     def __init__(self, width: int, neighbours: int, dropout: float, drops_coordinates: bool) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class PermutationHead(nn.Module):
 
 
 class RotationHead(nn.Module):
-    """Equivariant matrices ``[M, D, D]``, whose columns turn with the input, from the features of the first block."""
+    """Matrices ``[M, D, D]`` with equivariant columns, from the features ``[M, N, D, C]`` of the first block."""
 
     def __init__(self, width: int, dimension: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Where group elements come from: p(g given x)."""
+"""Samplers of group elements: p(g given x)."""

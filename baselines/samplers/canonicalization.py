@@ -1,17 +1,20 @@
-"""Canonicalization: the one group element that an equivariant network picks (Kaba et al. 2023)."""
+"""Canonicalization: one group element from an equivariant network (Kaba et al. 2023)."""
 
 from __future__ import annotations
 
-from baselines.catalogue.samplers import LearnedSettings, QSettings
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.catalogue.samplers import ProbabilisticSettings, QSettings
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from tasks.symmetry.groups import Group
 from tasks.symmetry.structure import Signature
 
 
-class CanonicalSampler(LearnedSampler):
-    """The learned sampler without noise, once. What breaks ties remains: symmetric inputs leave a choice to chance."""
+class Canonicalization(ProbabilisticSymmetrization):
+    """Probabilistic symmetrization without noise, with one sample.
+
+    Ties are still broken at random, so the element is random for symmetric inputs.
+    """
 
     fixed_samples = 1
 
     def __init__(self, group: Group, signature: Signature, settings: QSettings) -> None:
-        super().__init__(group, signature, LearnedSettings(**vars(settings), noise_scale=0.0))
+        super().__init__(group, signature, ProbabilisticSettings(**vars(settings), noise_scale=0.0))

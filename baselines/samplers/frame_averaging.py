@@ -1,4 +1,4 @@
-"""Frame averaging: uniform on a finite set of elements that moves with the input (Puny et al. 2022)."""
+"""Frame averaging: uniform on a finite set of elements that is equivariant in the input (Puny et al. 2022)."""
 
 from __future__ import annotations
 
@@ -34,32 +34,38 @@ from tasks.symmetry.noise import Generator, Noise, normal, uniform
 from tasks.symmetry.orthogonalization import gram_schmidt
 from tasks.symmetry.structure import Signature, Structure
 
-PLACE_TOLERANCE = 1e-4  # of the largest number that nodes are sorted by
+PLACE_TOLERANCE = 1e-4  # relative to the largest number that nodes are sorted by
 CENTRING_ROUNDING = 64  # in units of the last place of the points
 
 WithAxes = OrthogonalGroup | EuclideanGroup | SimilarityGroup | AffineGroup
 
 
-class FrameSampler(Sampler):
+class FrameAveraging(Sampler):
     """Elements of an equivariant frame.
 
-    O, SO, E, SE, Sim and SSim: the principal axes of the points with every choice of signs, 2^d and, without
-    reflections, half of them. Aff: the same at rest, where second moments say nothing: axes of the fourth moments.
-    C_n, D_n, C_m, D_m, B_d: the whole group, which is finite.
-    S_n: the orders that sort the nodes by their spectral signature, ties drawn uniformly; where there are no edges, the
-    orders that sort them by their coordinates as the frame of space shows them.
-    (The authors' code sorts in ascending order. It counts how often an eigenvalue occurs by comparing float32 numbers
-    exactly, and is not equivariant where some occur more than once, as in all graphs of EXP.)
-    All elements where ``exact`` (then the sampler brings its own number of samples; of a product, the product of
-    those), else drawn uniformly. Weights leave out what a padded sequence does not have.
+    The frame depends on the group:
 
-    Degenerate points have no finite equivariant frame: any basis of an eigenspace does. Where eigenvalues of the
-    covariance agree within 1e-4 of the largest, the basis of their eigenspace is drawn from Haar measure (one for all
-    the signs where ``exact``), so that the law still moves with the input. That is so for symmetric points; for fewer
-    points than dimensions, whose axes off their span are drawn (and an exact frame stays exactly equivariant as long
-    as vectors lie in that span too); and for one node, or nodes in one place, where it is all of the group.
+    * O, SO, E, SE, Sim and SSim: the principal axes of the points with every choice of signs, which are 2^d elements,
+      or half of them without reflections.
+    * Aff: as above in the rest frame, with axes of the fourth moments, since second moments are the identity there.
+    * C_n, D_n, C_m, D_m and B_d: the whole group, which is finite.
+    * S_n: the orders that sort the nodes by their spectral signature, with ties drawn uniformly. Without edges, the
+      orders that sort the nodes by their coordinates in the frame of space. (The authors' code sorts in ascending
+      order. It compares eigenvalues exactly in single precision to count their multiplicity, and is not equivariant
+      for multiple eigenvalues, which all graphs of EXP have.)
 
-    Raises ``ValueError`` for a group without a finite frame, and where an exact frame has more than 1,024 elements.
+    With ``exact`` the sampler returns all elements of the frame (for a product of groups, all combinations); otherwise
+    it draws elements uniformly. The weights of elements that a padded sequence does not have are zero.
+
+    Degenerate points have no finite equivariant frame, since any basis of an eigenspace is possible. If eigenvalues of
+    the covariance agree within 1e-4 of the largest, a basis of their eigenspace is drawn from Haar measure (with
+    ``exact``, one basis for all signs), so that the distribution is still equivariant. This applies to symmetric
+    points, to fewer points than dimensions, where the axes outside their span are drawn (an exact frame stays exactly
+    equivariant if the vectors are in that span too), and to one node or nodes in one place, where the whole basis is
+    drawn.
+
+    Raises:
+        ValueError: The group has no finite frame, or an exact frame has more than 1,024 elements.
     """
 
     uncovered: Callable[[Sequence[str], frozenset[Input]], str | None] = staticmethod(uncovered_by_frames)
@@ -71,8 +77,8 @@ class FrameSampler(Sampler):
             raise ValueError(reason)
         if wide := [factor.name for factor in parts if isinstance(factor, WithAxes) and factor.dimension > MOST_AXES]:
             raise ValueError(
-                f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: take group averaging, "
-                "canonicalization or a learned sampler"
+                f"a frame chooses signs of at most {MOST_AXES} axes, and {wide[0]} has more: use group averaging, "
+                "canonicalization or probabilistic symmetrization"
             )
         self.choices = [self._choices(factor, signature) for factor in parts]
         self.exact = settings.exact and any(not isinstance(factor, SymmetricGroup) for factor in parts)
@@ -90,7 +96,7 @@ class FrameSampler(Sampler):
         self.padded = signature.padded
 
     def _choices(self, factor: Group, signature: Signature) -> int:
-        """How many elements there are to choose from; chance chooses on S_n."""
+        """The number of elements to choose from; 1 for S_n, whose orders are drawn."""
         if isinstance(factor, SequenceGroup):
             return signature.nodes * (2 if factor.reversals else 1)
         if isinstance(factor, FiniteGroup):
@@ -98,7 +104,7 @@ class FrameSampler(Sampler):
         return 2 ** (factor.dimension - factor.special) if isinstance(factor, WithAxes) else 1
 
     def prepared(self, graphs: Stored) -> Stored:
-        """With the ranks of nodes that orders sort by, which depend on the graph alone."""
+        """Adds the ranks that nodes are sorted by, which depend only on the graph."""
         orders = any(isinstance(factor, SymmetricGroup) for factor in factors(self.group))
         return ranked(graphs) if orders and self.sorts_by_edges else graphs
 
@@ -118,9 +124,9 @@ class FrameSampler(Sampler):
         return tuple(parts)
 
     def _choice(self, x: Structure, count: int, after: int, samples: int, generator: Generator) -> Tensor:
-        """``[B, K]``, of [0, 1): drawn, or the middles of the equal parts that stand for the elements.
+        """Numbers in [0, 1) ``[B, K]`` that choose elements: drawn, or the centres of ``count`` equal intervals.
 
-        All combinations of a product's factors are counted through, one element of a factor ``after`` times in a row.
+        In a product the samples enumerate all combinations, with each element of this factor ``after`` times in a row.
         """
         if not self.exact:
             return uniform((len(x), samples), x.edge_scalars, generator)
@@ -153,7 +159,7 @@ class FrameSampler(Sampler):
         return group.from_rest(x, LinearMap(self._signed(x, group, principal_axes(x, group, basis), choice)))
 
     def _along_sequence(self, x: Structure, group: SequenceGroup, choice: Tensor) -> tuple[Permutation, Tensor | None]:
-        """Counted by where elements start, then by direction; in an exact frame of n - 1 nodes one start is missing."""
+        """Elements indexed by start and direction, with weight zero for starts that a structure does not have."""
         length = torch.full_like(x.node_counts, self.nodes) if self.exact else x.node_counts
         index = (choice * (2 if group.reversals else 1) * length[:, None]).long()[..., None]
         start, step = index % length[:, None, None], 1 - 2 * (index // length[:, None, None])
@@ -165,7 +171,7 @@ class FrameSampler(Sampler):
         return sorting_frame(x, noise)
 
     def _signed(self, x: Structure, group: WithAxes, axes: Tensor, choice: Tensor) -> Tensor:
-        """The axes ``[B, K, D, D]`` with the signs that ``choice`` ``[B, K]``, from [0, 1), stands for."""
+        """The axes ``[B, K, D, D]`` with the signs that ``choice`` ``[B, K]`` in [0, 1) selects."""
         if group.special:
             axes = torch.cat([axes[..., :1] * torch.linalg.det(axes).sign()[..., None, None], axes[..., 1:]], -1)
         return axes * chosen_signs(choice, group.dimension, group.special)[..., None, :]
@@ -181,10 +187,18 @@ def _inputs(signature: Signature) -> frozenset[Input]:
 
 
 def chosen_signs(choice: Tensor, axes: int, special: bool = False) -> Tensor:
-    """``[B, K, D]``: the signs of D axes that each number of [0, 1) stands for, all choices in equal parts.
+    """The signs of axes that numbers in [0, 1) select.
 
-    The first axis divides the numbers in two, the next each half, and so on; where ``special`` the last sign is what
-    makes their product 1.
+    The sign of the first axis is decided by the half of [0, 1) that a number is in, the next by the half of that half,
+    and so on.
+
+    Args:
+        choice: Numbers in [0, 1), ``[B, K]``.
+        axes: D, the number of axes.
+        special: Chooses the last sign so that the product of all is 1.
+
+    Returns:
+        Signs ``[B, K, D]``.
     """
     free = axes - special
     index = (choice * 2**free).long()[..., None]
@@ -193,23 +207,24 @@ def chosen_signs(choice: Tensor, axes: int, special: bool = False) -> Tensor:
 
 
 def framed_geometry(x: Structure, group: WithAxes) -> Tensor:
-    """``[B, N, D, P + V]``: the geometry at rest, where the group has translations, else as it is about the origin.
+    """The geometry ``[B, N, D, P + V]`` in the rest frame, or about the origin if the group has no translations.
 
-    Points are zero where all that is left of them is the rounding of the centroid.
+    Points are zero if they differ from the centroid by rounding only.
     """
     if isinstance(group, AffineGroup):
         return group.geometry_at_rest(x)
     if isinstance(group, OrthogonalGroup):
         return torch.cat([x.points, x.vectors], -1)
-    points = x.geometry[..., : x.points.shape[-1]]  # their scale changes no axes
+    points = x.geometry[..., : x.points.shape[-1]]  # the axes do not depend on the scale
     rounding = (CENTRING_ROUNDING * torch.finfo(points.dtype).eps) ** 2 * x.points.square().sum((1, 2, 3), keepdim=True)
     return torch.cat([points * (points.square().sum((1, 2, 3), keepdim=True) > rounding), x.vectors], -1)
 
 
 def scatter(x: Structure, group: WithAxes) -> Tensor:
-    """``[B, D, D]``: the covariance of the points or, where there are none, of the vectors.
+    """The covariance of the points ``[B, D, D]``, or of the vectors if there are no points.
 
-    For Aff(d), where at rest that of the geometry is the identity: sum |z|^2 z z^T over all of it (Cardoso 1989).
+    For Aff(d), the sum of |z|^2 z z^T over points and vectors (Cardoso 1989): their covariance in the rest frame is the
+    identity.
     """
     geometry = framed_geometry(x, group)
     if isinstance(group, AffineGroup):
@@ -221,9 +236,15 @@ def scatter(x: Structure, group: WithAxes) -> Tensor:
 
 
 def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
-    """The eigenvectors of :func:`scatter` ``[B, K, D, D]``, columns by ascending eigenvalue.
+    """The eigenvectors of :func:`scatter` as columns, in ascending order of eigenvalues.
 
-    The basis of an eigenspace of several dimensions comes from normal ``noise`` of the same shape, by Haar measure.
+    Args:
+        x: B structures.
+        group: The group whose frame it is.
+        noise: Standard normal numbers ``[B, K, D, D]``, from which bases of eigenspaces of several dimensions are made.
+
+    Returns:
+        Orthogonal matrices ``[B, K, D, D]``.
     """
     values, vectors = eigenbasis(scatter(x, group))
     together = eigenspaces(values)
@@ -234,20 +255,21 @@ def principal_axes(x: Structure, group: WithAxes, noise: Tensor) -> Tensor:
 
 
 def eigenspaces(values: Tensor) -> Tensor:
-    """``[B, D, D]``: whether two eigenvalues ``[B, D]``, in ascending order, are of one eigenspace."""
+    """Whether two of the ascending eigenvalues ``[B, D]`` belong to one eigenspace, ``[B, D, D]``."""
     space = (values.diff(dim=-1, prepend=values[:, :1]) > EIGENVALUE_TOLERANCE * values[:, -1:]).cumsum(-1)
     return space[:, :, None] == space[:, None]
 
 
 def sorting_frame(x: Structure, noise: Tensor) -> Permutation:
-    """Orders of the nodes, descending by the rows of S(X), ties broken by ``noise`` ``[B, K, N]``."""
+    """Orders of the nodes by descending rows of S(X), with ties broken by ``noise`` ``[B, K, N]`` in [0, 1)."""
     return _ordered(x, ranks_of(x)[:, None], noise)
 
 
 def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
-    """Orders of the nodes by what they are where each of ``space`` is undone; ``noise`` ``[B, K, N]`` breaks ties.
+    """Orders of the nodes by their coordinates and scalars after the inverse of each element of ``space``.
 
-    First by the first coordinate of the first point, and so on. Numbers within 1e-4 of the largest are ties.
+    Nodes are compared by the first coordinate of the first point, then by the next, and so on. Differences within 1e-4
+    of the largest number are ties, which ``noise`` ``[B, K, N]`` in [0, 1) breaks.
     """
     seen = x.acted(space.inverse())
     rows = torch.cat([seen.points.mT.flatten(2), seen.vectors.mT.flatten(2), seen.node_scalars], -1)
@@ -257,13 +279,13 @@ def order_in_pose(x: Structure, space: Element, noise: Tensor) -> Permutation:
 
 
 def _ordered(x: Structure, ranks: Tensor, noise: Tensor) -> Permutation:
-    """Nodes that exist in descending order of ``ranks`` ``[B, K or 1, N]``, equal ones of ``noise`` of [0, 1)."""
+    """Existing nodes in descending order of ``ranks`` ``[B, K or 1, N]``; ``noise`` in [0, 1) orders equal ranks."""
     scores = (ranks.to(noise.dtype) + noise).masked_fill(~x.mask[:, None], -torch.inf)
     return Permutation.from_images(scores.argsort(dim=-1, descending=True, stable=True))
 
 
 def stepped(values: Tensor, mask: Tensor, tolerance: Tensor) -> Tensor:
-    """``[M, N, C]`` int64: for every column its numbers' ranks, where a step up is more than ``tolerance``."""
+    """Ranks of ``values`` in each column, int64 ``[M, N, C]``, where a rank rises by a gap above ``tolerance``."""
     in_order, order = values.masked_fill(~mask[..., None], torch.inf).sort(dim=1)
     steps = (in_order.diff(dim=1, prepend=in_order[:, :1]) > tolerance).cumsum(1)
     return steps.gather(1, inverse_of(order.mT).mT)

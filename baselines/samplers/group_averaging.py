@@ -10,7 +10,7 @@ from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Signature, Structure
 
 
-class HaarSampler(Sampler):
+class GroupAveraging(Sampler):
     """Uniform elements of the compact part of a group; translations move the centroid to the origin.
 
     Raises:
@@ -22,7 +22,7 @@ class HaarSampler(Sampler):
         >>> from tasks.symmetry.representation import Representation
         >>> x = Structure.build(torch.ones(2, 4, dtype=torch.bool), node_scalars=torch.eye(4).repeat(2, 1, 1))
         >>> signature = Signature.of(x, Representation.NODE_SCALARS, output_channels=1)
-        >>> sampler = HaarSampler(group(("S_n",)), signature, GroupSettings())
+        >>> sampler = GroupAveraging(group(("S_n",)), signature, GroupSettings())
         >>> noise = sampler.noise(x, samples=3, generator=torch.Generator().manual_seed(0))
         >>> g = sampler(x, noise).element
         >>> g.images.shape

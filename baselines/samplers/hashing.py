@@ -1,4 +1,4 @@
-"""Hashes of numbers on any device: 64-bit integers that wrap around, so that sums of them are exact in any order."""
+"""Hashes of numbers on any device: 64-bit integers that wrap around, so that sums are exact in any order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def mixed(keys: Tensor) -> Tensor:
-    """SplitMix64 (Steele et al. 2014), a bijection of int64 that scatters them."""
+    """SplitMix64 (Steele et al. 2014), a bijection of int64 with outputs that look random."""
     keys = keys + _signed(0x9E3779B97F4A7C15)
     keys = (keys ^ shifted(keys, 30)) * _signed(0xBF58476D1CE4E5B9)
     keys = (keys ^ shifted(keys, 27)) * _signed(0x94D049BB133111EB)
@@ -15,8 +15,8 @@ def mixed(keys: Tensor) -> Tensor:
 
 
 def hashed(values: Tensor) -> Tensor:
-    """``[...]`` int64 from ``[..., C]``: a hash of C numbers by their bits in double precision."""
-    bits = (values.double() + 0.0).contiguous().view(torch.int64)  # -0.0 and 0.0 are one number
+    """Hashes, int64 ``[...]``, of C numbers ``[..., C]`` by their bits in double precision."""
+    bits = (values.double() + 0.0).contiguous().view(torch.int64)  # turns -0.0 into 0.0
     hashes = torch.zeros(values.shape[:-1], dtype=torch.int64, device=values.device)
     for channel in range(values.shape[-1]):
         hashes = mixed(hashes + bits[..., channel])
@@ -24,7 +24,7 @@ def hashed(values: Tensor) -> Tensor:
 
 
 def shifted(keys: Tensor, places: int) -> Tensor:
-    """A logical shift to the right: torch's own repeats the sign."""
+    """A logical shift to the right; that of torch is arithmetic."""
     return (keys >> places) & ((1 << (64 - places)) - 1)
 
 

@@ -10,7 +10,7 @@ from tasks.symmetry.structure import Signature, Structure
 
 
 class IdentitySampler(Sampler):
-    """The base model alone, as a baseline: not equivariant."""
+    """The base model without symmetrization, a baseline that is not equivariant."""
 
     fixed_samples = 1
     deterministic = True

@@ -1,4 +1,4 @@
-"""Minimal frames: as few elements as canonical forms allow, most often one (Lin et al. 2024)."""
+"""Minimal frames: as few elements as canonical forms allow, usually one (Lin et al. 2024)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from baselines.catalogue.samplers import FrameSettings
 from baselines.samplers.colour_refinement import refined
 from baselines.samplers.coverage import uncovered_by_minimal_frames
-from baselines.samplers.frame_averaging import FrameSampler, WithAxes, chosen_signs, framed_geometry, stepped
+from baselines.samplers.frame_averaging import FrameAveraging, WithAxes, chosen_signs, framed_geometry, stepped
 from baselines.samplers.hashing import hashed, mixed
 from tasks.ragged import Stored
 from tasks.symmetry.element import Permutation
@@ -23,19 +23,20 @@ SCALARS_AT_ONCE = 1 << 24
 SCALAR_ROUNDING = 1024  # in units of the last place of the largest scalar of a channel
 
 
-class MinimalFrameSampler(FrameSampler):
-    """One element of an equivariant frame in which only what the input leaves open is left to chance.
+class MinimalFrames(FrameAveraging):
+    """One element of an equivariant frame, random only as far as the input does not determine it.
 
-    Rotations: the principal axes of the points, each pointing to where the first odd statistic (see
-    :func:`directions`) says. Where all are even the sign stays open; SO(d) closes one such sign by the determinant,
-    or turns the first axis where none is open. With ``exact`` all sign choices are tried, repeats included, which
-    costs 2^d elements and leaves no chance in them. Degenerate points are as for :class:`FrameSampler`.
-    Permutations: a canonical order by colour refinement. While colours are shared, a node drawn uniformly from the
-    lowest shared colour gets a colour of its own. Where shared colours are orbits, as for almost all graphs, every
-    outcome gives the same graph and the method is exactly invariant; else the frame is larger than need be. Scalars
-    count by their ranks, in which rounding is no step (:func:`levels`): distances computed again from rotated points
-    give the same order. A gap just as wide as the largest rounding stays a discontinuity, which no single order of the
-    nodes avoids (Dym et al. 2024).
+    Rotations: the principal axes of the points, with signs that make the first odd statistic that does not vanish
+    positive (see :func:`directions`). If all vanish, the sign is drawn. For SO(d) the determinant decides one of the
+    signs to draw, or flips the first axis if there is none. With ``exact`` all 2^d choices of signs are enumerated,
+    with repetitions, so that no sign is drawn. Degenerate points are handled as in :class:`FrameAveraging`.
+
+    Permutations: a canonical order by colour refinement. As long as nodes share colours, a node drawn uniformly from
+    those with the lowest shared colour gets a colour of its own. If shared colours are orbits, as for almost all
+    graphs, every draw gives the same graph and the method is exactly invariant; otherwise the frame is larger than
+    necessary. Scalars are replaced by ranks that ignore rounding (:func:`levels`), so that distances computed from
+    rotated points give the same order. The order is still discontinuous where a gap is as wide as the largest rounding
+    error, which no single order of the nodes can avoid (Dym et al. 2024).
     """
 
     uncovered = staticmethod(uncovered_by_minimal_frames)
@@ -59,16 +60,26 @@ class MinimalFrameSampler(FrameSampler):
         signs = torch.where(known == 0, chosen_signs(choice, group.dimension), known)
         if group.special:
             determinant = torch.linalg.det(axes).sign() * signs.prod(-1)
-            turned = one_hot((known == 0).int().argmax(-1), group.dimension)  # an open sign, else the first
+            # The first sign that would be drawn, or the first sign if there is none.
+            turned = one_hot((known == 0).int().argmax(-1), group.dimension)
             signs = torch.where(turned == 1, signs * determinant[..., None], signs)
         return axes * signs[..., None, :]
 
 
 def directions(x: Structure, group: WithAxes, axes: Tensor) -> Tensor:
-    """``[B, K, D]``: the sign that makes an odd statistic along each of the ``axes`` positive, 0 where all vanish.
+    """The signs that make an odd statistic along each axis positive.
 
-    The first that does not vanish counts, of sums over nodes of coordinates, of their cubes and of coordinates times
-    squared lengths, each for every channel of points and vectors; none depends on the order of nodes.
+    The statistics are sums over nodes of coordinates, of their cubes and of coordinates times squared lengths, for
+    every channel of points and vectors; they do not depend on the order of nodes. The first that does not vanish
+    decides.
+
+    Args:
+        x: B structures.
+        group: The group whose frame it is.
+        axes: Axes as columns, ``[B, K, D, D]``.
+
+    Returns:
+        Signs ``[B, K, D]``, 0 for an axis along which all statistics vanish.
     """
     geometry = framed_geometry(x, group)  # [B, N, D, C]
     lengths = geometry.square().sum(2, keepdim=True).sqrt()
@@ -81,13 +92,13 @@ def directions(x: Structure, group: WithAxes, axes: Tensor) -> Tensor:
 
 
 def individualised_order(x: Structure, noise: Tensor) -> Permutation:
-    """Nodes in the order of colours that are refined until none is shared; ``noise`` ``[B, K, N]`` draws."""
+    """Orders of the nodes by colours that are refined until none is shared, with draws from ``noise`` ``[B, K, N]``."""
     order = individualised(hashed(levels(x.node_scalars, x.mask)), edge_colours(x), x.mask, noise)
     return Permutation.from_images(order)
 
 
 def individualised(colours: Tensor, alike: Tensor, mask: Tensor, noise: Tensor) -> Tensor:
-    """The order ``[B, K, N]`` from hashes of nodes ``[B, N]`` and of edges ``alike`` ``[B, N, N]``."""
+    """The orders ``[B, K, N]`` for hashes of nodes ``colours`` ``[B, N]`` and of edges ``alike`` ``[B, N, N]``."""
     structures, samples, nodes = noise.shape
     colours = refined(colours, alike, mask).repeat_interleave(samples, 0)
     mask, edges = mask.repeat_interleave(samples, 0), alike.repeat_interleave(samples, 0)
@@ -102,7 +113,7 @@ def individualised(colours: Tensor, alike: Tensor, mask: Tensor, noise: Tensor) 
 
 
 def edge_colours(x: Structure) -> Tensor:
-    """Hashes ``[B, N, N]`` of the ranks of edge scalars, some structures at a time: ranks are 64-bit numbers."""
+    """Hashes ``[B, N, N]`` of the ranks of edge scalars, computed in parts because ranks take 64 bits."""
     edges, exist = x.edge_scalars.flatten(1, 2), x.pair_mask.flatten(1, 2)
     step = max(1, SCALARS_AT_ONCE // max(1, math.prod(edges.shape[1:])))
     parts = zip(edges.split(step), exist.split(step), strict=True)
@@ -110,12 +121,12 @@ def edge_colours(x: Structure) -> Tensor:
 
 
 def levels(values: Tensor, exists: Tensor) -> Tensor:
-    """``[B, M, C]`` int64: ranks of ``values`` in each channel of a structure; neighbours within rounding share one."""
+    """Ranks of ``values`` ``[B, M, C]`` in each channel of a structure, equal for values that differ by rounding."""
     rounding = SCALAR_ROUNDING * torch.finfo(values.dtype).eps
     return stepped(values, exists, rounding * (values * exists[..., None]).abs().amax(1, keepdim=True))
 
 
 def _shared(colours: Tensor, mask: Tensor) -> Tensor:
-    """``[M, N]``: nodes whose colour another node of the same structure has."""
+    """Whether another node of the same structure has the colour of a node, ``[M, N]``."""
     same = (colours[:, :, None] == colours[:, None]) & mask[:, None]
     return (same.sum(-1) > 1) & mask

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.catalogue.samplers import LearnedSettings
+from baselines.catalogue.samplers import ProbabilisticSettings
 from baselines.layers.vector_neurons import EdgeBlock
 from baselines.limits import MOST_SOFT_ELEMENTS, VECTOR_DROPOUT
 from baselines.q_networks.gin import GINScorer
@@ -25,7 +25,7 @@ from tasks.symmetry.orthogonalization import spanning
 from tasks.symmetry.sorting import permutation_entropy
 from tasks.symmetry.structure import Signature, Structure
 
-TIE_NOISE = 1e-6  # without it a model can read the input's order off tied scores
+TIE_NOISE = 1e-6  # without it the order of nodes with equal scores would depend on that of the input
 RANK_NOISE = 1e-6  # keeps the columns of a rotation head linearly independent
 NORM_FLOOR = 1e-6
 SCORERS: Mapping[str, type[nn.Module]] = {
@@ -35,26 +35,29 @@ SCORERS: Mapping[str, type[nn.Module]] = {
 }
 
 
-class LearnedSampler(Sampler):
-    """p(g given x) as the law of q(x, noise); the noise's law is invariant and q is equivariant.
+class ProbabilisticSymmetrization(Sampler):
+    """p(g given x) as the distribution of q(x, noise), for invariant noise and an equivariant network q.
 
-    On any group: what is not compact is left to the rest frame, and q sees the structure from there (see
-    :class:`~tasks.symmetry.groups.GeometricGroup`). Raises ``ValueError`` for a finite group too large to train q on.
+    For a group that is not compact, the rest frame provides the remaining part of the element, and the input of q is
+    the structure in that frame (see :class:`~tasks.symmetry.groups.GeometricGroup`).
 
-    With ``fixed_noise`` an example has the same noise at every epoch and in evaluation: a function of its key, which no
-    group element changes, and of a seed that is drawn with the weights (see :class:`FixedNoise`). Then the law moves
-    with the input over the draw of that seed only.
+    With ``fixed_noise`` the noise of an example is the same at every epoch and in evaluation. It is a function of the
+    example's key, which group elements do not change, and of a seed that is drawn with the weights (see
+    :class:`FixedNoise`). The distribution is then equivariant only over draws of that seed.
+
+    Raises:
+        ValueError: A finite group has more elements than q can be trained on.
     """
 
     noise_seed: Tensor
 
-    def __init__(self, group: Group, signature: Signature, settings: LearnedSettings) -> None:
+    def __init__(self, group: Group, signature: Signature, settings: ProbabilisticSettings) -> None:
         super().__init__(group, signature)
         for factor in factors(group):
             if isinstance(factor, FiniteGroup) and factor.size > MOST_SOFT_ELEMENTS:
                 raise ValueError(
                     f"{factor.name} has {factor.size:,} elements and q is trained through the mean over at most "
-                    f"{MOST_SOFT_ELEMENTS:,}: take group averaging or a smaller group"
+                    f"{MOST_SOFT_ELEMENTS:,}: use group averaging or a smaller group"
                 )
         self.noise_scale = settings.noise_scale
         self.network = _network(group, signature, settings)
@@ -82,12 +85,9 @@ class LearnedSampler(Sampler):
 
 
 class Relaxation:
-    """From q's output to group elements, with soft ones behind discrete ones where gradients are wanted.
+    """Maps the output of q to group elements, which have a relaxation if gradients are enabled."""
 
-    Beside an element stands the entropy of what is soft, where there is any.
-    """
-
-    def __init__(self, settings: LearnedSettings) -> None:
+    def __init__(self, settings: ProbabilisticSettings) -> None:
         self.temperature = settings.temperature
         self.steps = settings.sinkhorn_steps
         self.entropy_weight = settings.entropy_weight
@@ -109,7 +109,7 @@ class Relaxation:
         return group.head_at_rest(x, output.matrix), None
 
     def permutation(self, group: NodeGroup, x: Structure, scores: Tensor) -> Permutation:
-        """Of ``scores`` ``[B, K, N]``, scaled to unit norm."""
+        """The permutations for ``scores`` ``[B, K, N]``, which are scaled to unit norm."""
         scores = scores * x.mask[:, None]
         scores = scores / scores.norm(dim=-1, keepdim=True).clamp_min(NORM_FLOOR)
         if not torch.is_grad_enabled():
@@ -126,28 +126,28 @@ class Relaxation:
 
 @dataclass(frozen=True)
 class QOutput:
-    """What a q network puts out: node scores ``[B, K, N]``, a matrix ``[B, K, D, D]``, or both."""
+    """The output of a network q: node scores ``[B, K, N]``, a matrix ``[B, K, D, D]``, or both."""
 
     scores: Tensor | None = None
     matrix: Tensor | None = None
 
 
 class QNetwork(nn.Module, ABC):
-    """An equivariant network on an input and noise; ``scale`` multiplies the noise (the paper's eta)."""
+    """An equivariant network on a structure and noise."""
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, chance: NoiseSource) -> Noise:
-        """Noise of scale 1, that which breaks ties included."""
+        """Noise of scale 1, including the noise that breaks ties."""
 
     @abstractmethod
     def forward(self, x: Structure, noise: Noise, scale: float) -> QOutput:
-        """One output for every sample of noise."""
+        """One output for every sample of noise, which is multiplied by ``scale`` (eta in the paper)."""
 
 
 class GraphQ(QNetwork):
-    """q for S_n, C_n and D_n on graphs: a scorer by the name ``q`` with the law ``noise`` on the nodes' features."""
+    """q for S_n, C_n and D_n on graphs: the scorer ``settings.q`` with ``settings.noise`` added to node scalars."""
 
-    def __init__(self, signature: Signature, settings: LearnedSettings) -> None:
+    def __init__(self, signature: Signature, settings: ProbabilisticSettings) -> None:
         super().__init__()
         q = settings.q or "gin"
         own = {"input_linear": settings.input_linear, "norm_padding": settings.norm_padding} if q == "gin" else {}
@@ -165,18 +165,23 @@ class GraphQ(QNetwork):
 
 
 class GeometricQ(QNetwork):
-    """q for groups in ``space``, and for permutations with them or alone, on points and vectors; normal noise on both.
+    """q for groups of space, permutations or both, on points and vectors with normal noise.
 
-    It is equivariant under O(D), and reads what the group allows beyond that (``covariants``), from the rest frame.
+    The network is equivariant under O(D). Its inputs are the covariants of the group in the rest frame. Absent nodes
+    are ignored; the mask is not used if the task has none.
 
-    Absent nodes are nobody's neighbours and count nowhere; where the task has none the mask is not looked at.
+    With ``dropout_unit: vector`` both blocks drop whole vectors. With ``coordinate``, as published, only the second
+    block drops single coordinates, so that there is no dropout in the path to matrices.
 
-    With ``dropout_unit: vector`` both blocks drop whole vectors. As published (``coordinate``) the second one alone
-    drops, single coordinates, so that matrices never see dropout.
+    Args:
+        signature: The shapes of the structures.
+        settings: The sizes and the dropout of the network.
+        permutes: Adds a head for node scores.
+        space: Adds a head for matrices of this group, if not None.
     """
 
     def __init__(
-        self, signature: Signature, settings: LearnedSettings, permutes: bool, space: GeometricGroup | None
+        self, signature: Signature, settings: ProbabilisticSettings, permutes: bool, space: GeometricGroup | None
     ) -> None:
         super().__init__()
         width, neighbours = settings.width, settings.neighbours
@@ -212,7 +217,7 @@ class GeometricQ(QNetwork):
         return self.space.covariants(vectors) if self.space else vectors
 
 
-def _network(group: Group, signature: Signature, settings: LearnedSettings) -> QNetwork:
+def _network(group: Group, signature: Signature, settings: ProbabilisticSettings) -> QNetwork:
     if signature.geometry == 0:
         return GraphQ(signature, settings)
     nodes, space = node_and_space(group)

@@ -44,8 +44,7 @@ class Sampler(nn.Module, ABC):
         signature: The shapes of the structures that are sampled for; None skips the check.
 
     Attributes:
-        fixed_samples: The number of elements if the sampler determines it, whatever number is requested; None if it
-            takes the requested number.
+        fixed_samples: The number of elements if it does not depend on the requested number; None otherwise.
         deterministic: True if the set of elements does not depend on the noise.
 
     Raises:

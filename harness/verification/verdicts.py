@@ -15,7 +15,7 @@ from baselines.build import build, load
 from baselines.cards import MethodCard
 from baselines.model import Model
 from baselines.samplers.identity import IdentitySampler
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
 from harness import registry
@@ -81,7 +81,7 @@ class Subject(NamedTuple):
         """The symmetry that the method claims."""
         if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
             return "nothing"
-        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, LearnedSampler):
+        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, ProbabilisticSymmetrization):
             return "nothing for one seed" if self.model.sampler.deterministic else "in law"
         return "exact" if self.model.deterministic else "in law"
 

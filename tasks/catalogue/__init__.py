@@ -1,6 +1,6 @@
-"""The registered tasks with the published settings of every experiment (facts: Kim et al. 2023, arXiv 2306.02866).
+"""The registered tasks with the published settings of every experiment (Kim et al. 2023, arXiv 2306.02866).
 
-:data:`PROTOCOLS` says what the names of protocols mean. One module for each family; none imports torch.
+:data:`PROTOCOLS` describes the protocols. There is a module for each family of tasks; none imports torch.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from tasks.catalogue.nodes import PATTERN
 from tasks.catalogue.synthetic import INNER_SYMMETRY, TEACHERS
 
 PROTOCOLS: Mapping[str, str] = {
-    "paper": "What the authors' code does with its published commands: networks, objective, passes, learning rates, "
-    "batches, group samples, repeats, the monitored metric and scores, held to arrays that this code put out. "
-    "Where a task or method knowingly differs, its card says so (deviations). "
-    "Methods that were not published on a task take the settings of those that were; random numbers are our own.",
-    "standard": "The same for fewer epochs, an hour or a few on one GPU, where needed with fewer group samples or "
-    "examples too.",
-    "quick": "Cut to fit two CPU cores; it proves nothing by itself.",
+    "paper": "As the authors' code with its published commands: networks, objective, epochs, learning rates, batches, "
+    "group samples, repeats, monitored metric and scores, tested against arrays from that code. Known differences are "
+    "in the cards of tasks and methods (deviations). Methods without published results on a task take the settings of "
+    "those with results; random numbers differ.",
+    "standard": "As paper with fewer epochs, which take an hour or a few on one GPU, for some tasks also with fewer "
+    "group samples or examples.",
+    "quick": "Reduced to run on two CPU cores; its results are no evidence.",
 }
 
 TASKS: tuple[TaskCard, ...] = (

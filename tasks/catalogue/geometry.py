@@ -1,4 +1,4 @@
-"""Points in space."""
+"""Tasks on points in space."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NBodySettings(SplitSettings):
 
 NBODY = TaskCard(
     name="nbody",
-    title="n-body: charged particles, position after 1,000 steps",
+    title="n-body: positions of charged particles after 1,000 steps",
     group=("S_n", "E(3)"),
     inputs=frozenset({"points", "vectors", "edges"}),
     output="node_points",
@@ -86,13 +86,13 @@ NBODY = TaskCard(
         Recipe(method="transformer", base={"width": 64, "layers": 8, "heads": 4, "equal_layers": True}),
         Recipe(method="gnn", base={"width": 60, "layers": 4}),
         Recipe(method="fa_gnn", base={"width": 60, "layers": 4}),
-        # As in the code of the EGNN paper, which gives this network the product of charges and no distances.
+        # As in the code of the EGNN paper, where this network reads the product of charges but no distances.
         Recipe(method="mpnn", base={"width": 64, "layers": 4, "edge_channels": 1}, settings={"lr": 5e-4}),
         Recipe(method="egnn", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="radial_field", base={"width": 64, "layers": 4}, settings={"lr": 5e-4}),
         Recipe(method="tfn", base={"reach": 10.0}, settings={"lr": 5e-4}),
         *with_q(NBODY_SAMPLER | {"dropout_unit": "coordinate"}),
-        # The loop of Satorras et al. makes as many passes as it is configured with, and validates after every fifth.
+        # The loop of Satorras et al. runs as many epochs as it is configured for, and validates after every fifth.
         *(
             Recipe(method=name, protocol="paper", settings={"epochs": 10_000, "validate_every": 5})
             for name in ("egnn", "radial_field")
@@ -123,14 +123,14 @@ class ShapesSettings:
     data: str = setting(
         "auto",
         OneOf("auto", "generated", "modelnet10", "modelnet40"),
-        "Which shapes; auto takes the larger ModelNet that is in a data folder, else generated shapes.",
+        "Which shapes; auto takes the larger ModelNet that is in a data folder, or generated shapes.",
         MODELNET,
     )
     points: int = setting(64, COUNT, "Number of points of a cloud.")
     noise: float = setting(0.02, NOT_NEGATIVE, "Standard deviation of noise on every coordinate.")
-    occlusion: float = setting(0.25, PART, "Fraction of a surface that is not seen.")
+    occlusion: float = setting(0.25, PART, "Fraction of a surface that is occluded.")
     poses: str = setting(
-        "random", OneOf("random", "aligned"), "Whether each cloud has a random pose or the one that it was made in."
+        "random", OneOf("random", "aligned"), "Whether clouds have random poses or their original ones."
     )
     train: int | None = _shapes_size("training")
     validation: int | None = _shapes_size("validation")
@@ -144,7 +144,7 @@ class ShapesSettings:
 
 
 def _shapes_data(settings: ShapesSettings) -> ShapesSettings:
-    """``auto`` becomes the larger ModelNet in a data folder, else ``generated``, whose sizes are then written out."""
+    """Replaces ``auto`` by the larger ModelNet in a data folder or ``generated``, and null sizes by their default."""
     from tasks.sources.point_clouds import available
 
     data = available() if settings.data == "auto" else settings.data
@@ -155,7 +155,7 @@ def _shapes_data(settings: ShapesSettings) -> ShapesSettings:
 
 
 def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCard:
-    """No protocol is published for these poses: ``standard`` is ours."""
+    """A task on shapes. No protocol is published for these poses."""
     return TaskCard(
         name=name,
         title=title,
@@ -166,7 +166,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         direction="max",
         control="accuracy_transformed",
         version="2",
-        source=f"{MODELNET}; protocol and generated shapes are symbench's own",
+        source=f"{MODELNET}; protocol and generated shapes by symbench",
         implementation=implementation,
         settings=ShapesSettings,
         max_nodes=lambda settings: settings.points,
@@ -209,7 +209,12 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
     )
 
 
-SHAPES_O3 = _shapes("shapes_o3", "Shapes: clouds of points in any pose, mirrored too", "O(3)", "tasks.shapes:Shapes")
+SHAPES_O3 = _shapes(
+    "shapes_o3", "Shapes: clouds of points in any pose, including reflections", "O(3)", "tasks.shapes:Shapes"
+)
 SHAPES_SE3 = _shapes(
-    "shapes_se3", "Shapes: clouds of points in any pose, mirror images apart", "SE(3)", "tasks.shapes:ProperShapes"
+    "shapes_se3",
+    "Shapes: clouds of points in any pose, with mirror images as different classes",
+    "SE(3)",
+    "tasks.shapes:ProperShapes",
 )

@@ -1,4 +1,4 @@
-"""Graphs as wholes: which are told apart, which formula is satisfiable."""
+"""Tasks that separate or classify graphs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ExpSettings:
     """Settings of the tasks ``exp`` and ``exp_classify``."""
 
     data: str = setting(
-        "auto", ORIGIN, "Which graphs; auto takes the official file where it is found, else generated ones.", ABBOUD
+        "auto", ORIGIN, "Which graphs; auto takes the official file if it is found, otherwise generated ones.", ABBOUD
     )
     generator_seed: int = setting(0, SEED, "Seed of generated graphs.")
 
@@ -28,11 +28,11 @@ class ExpSettings:
 class BrecSettings:
     """Settings of the task ``brec``."""
 
-    max_nodes: int = setting(198, COUNT, "Largest number of nodes; pairs of larger graphs are left out.", BREC_SOURCE)
+    max_nodes: int = setting(198, COUNT, "Largest number of nodes; pairs of larger graphs are excluded.", BREC_SOURCE)
 
 
 def _exp_data(settings: ExpSettings) -> ExpSettings:
-    """``auto`` becomes ``official`` where the public file is found, else ``generated`` (a variant of EXP)."""
+    """Replaces ``auto`` by ``official`` if the public file is found, otherwise by ``generated`` (a variant of EXP)."""
     from tasks.sources.exp import available
 
     return replace(settings, data=available()) if settings.data == "auto" else settings
@@ -42,8 +42,8 @@ def _exp_variant(settings: ExpSettings) -> str | None:
     return "generated variant of EXP" if settings.data == "generated" else None
 
 
-# GIN, GCN, GAT and PPGN with the sizes of Balcilar et al. 2021. For GatedGCN and GPS nothing is published: a tanh at
-# the end would saturate, and without one single precision separates some copies by rounding.
+# GIN, GCN, GAT and PPGN have the sizes of Balcilar et al. 2021. Nothing is published for GatedGCN and GPS: a final tanh
+# would saturate, and without it some copies are separated by rounding errors in single precision.
 EMBEDDINGS = (
     *(
         Recipe(method=name, base={"width": width, "layers": 3, "activation": "tanh", "final_activation": True})
@@ -54,7 +54,7 @@ EMBEDDINGS = (
 
 GRAPH8C = TaskCard(
     name="graph8c",
-    title="GRAPH8c: pairs of 11,117 graphs never told apart",
+    title="GRAPH8c: pairs of 11,117 graphs never separated",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="graph_scalars",
@@ -84,7 +84,7 @@ GRAPH8C = TaskCard(
 
 EXP = TaskCard(
     name="exp",
-    title="EXP: pairs of 600 never told apart",
+    title="EXP: pairs of 600 never separated",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="graph_scalars",
@@ -124,7 +124,7 @@ EXP = TaskCard(
 
 EXP_CLASSIFY = TaskCard(
     name="exp_classify",
-    title="EXP-classify: satisfiable or not",
+    title="EXP-classify: satisfiability of formulas",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="graph_scalars",
@@ -183,7 +183,7 @@ EXP_CLASSIFY = TaskCard(
 
 BREC = TaskCard(
     name="brec",
-    title="BREC: pairs of 400 told apart reliably",
+    title="BREC: pairs of 400 separated reliably",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="graph_scalars",
@@ -191,9 +191,9 @@ BREC = TaskCard(
     direction="max",
     control="unreliable",
     deviations=(
-        "Both tests are on fresh copies, officially on those that were trained on",
-        "A pair counts only where a graph is not separated from itself; officially it counts whatever that test says",
-        "All epochs are trained; the authors stop at a loss of 0.2",
+        "Both tests use new copies of graphs; the official code uses those of training",
+        "A pair counts only if a graph is not separated from itself; the official code ignores that test",
+        "All epochs are trained; the official code stops at a loss of 0.2",
     ),
     version="1",
     source=BREC_SOURCE,
@@ -203,12 +203,12 @@ BREC = TaskCard(
     settings=BrecSettings,
     max_nodes=lambda settings: settings.max_nodes,
     protocols={
-        # An example is a copy of both graphs of a pair. As published for PPGN, but for all epochs at one rate (the
-        # authors stop at a loss of 0.2), and in float64: what rounding separates is no difference.
+        # An example is a copy of both graphs of a pair. As published for PPGN, except that all epochs are trained, at a
+        # constant rate, in float64, so that pairs are not separated by rounding errors.
         "paper": Protocol(
             epochs=20, batch_size=16, lr=1e-4, weight_decay=1e-4, precision="float64", train_samples=10, test_samples=10
         ),
-        # Nothing is trained: random weights on the smallest pairs of each category.
+        # Untrained models on the smallest pairs of each category.
         "quick": Protocol(epochs=0, batch_size=32, precision="float64", train_samples=4, test_samples=4, test_size=21),
     },
     recipes=(

@@ -1,10 +1,11 @@
-"""The long-range graph benchmark: molecules with many atoms."""
+"""Tasks of the long-range graph benchmark, on molecules with many atoms."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from tasks.cards import Recipe, TaskCard
+from tasks.cards import Params, Recipe, TaskCard
 from tasks.catalogue.shared import (
     GRAPH_FEATURES,
     OTHER_NETWORKS,
@@ -82,12 +83,8 @@ PEPTIDES_PROTOCOLS = {
     ),
 }
 PEPTIDES_RECIPES = (
-    *(
-        Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-        for name in OTHER_NETWORKS
-        for protocol in ("paper", "standard")
-    ),
-    Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # a row of all 1.6 million edge scalars fits no MLP
+    *OTHER_NETWORKS,
+    Recipe(method="mlp", base={"reads": ["node_scalars"]}),  # 1.6 million edge scalars are too many for an MLP
     *with_q(PUBLISHED_Q | {"dropout": 0.1}),
     QUICK_VIT,
     Recipe(method="vit", base={"node_features": "sequence", "centred": True, "patch_dropout": 0.5}),
@@ -108,62 +105,62 @@ class PCQMContactSettings:
     nodes: int = setting(PCQM_NODES, Range(least=PCQM_NODES, whole=True), PADDING, LRGB)
 
 
-PATCHES_IN_TRAINING = "Patches are dropped in training only; the authors' network drops them in evaluation too"
+PATCHES_IN_TRAINING = "Patches are dropped in training only; the official network also drops them in evaluation"
 
-PEPTIDES_FUNC = TaskCard(
-    name="peptides_func",
-    title="Peptides-func: ten functions of a peptide",
-    group=("S_n",),
-    inputs=GRAPH_FEATURES,
-    output="graph_scalars",
+
+def _peptides(
+    name: str,
+    title: str,
+    implementation: str,
+    *,
+    metric: str,
+    direction: Literal["max", "min"],
+    vit: Params,
+    deviations: tuple[str, ...] = (),
+) -> TaskCard:
+    """A task on the peptides; ``vit`` are the settings of its vision transformer."""
+    return TaskCard(
+        name=name,
+        title=title,
+        group=("S_n",),
+        inputs=GRAPH_FEATURES,
+        output="graph_scalars",
+        metric=metric,
+        direction=direction,
+        control=f"{metric}_transformed",
+        deviations=(PATCHES_IN_TRAINING, *deviations),
+        version="2",
+        source=f"{LRGB}; {PAPER}, section 4.4",
+        implementation=implementation,
+        form="supervised",
+        examples=lambda settings: PEPTIDES_SIZES,
+        settings=PeptidesSettings,
+        max_nodes=lambda settings: settings.nodes,
+        protocols=PEPTIDES_PROTOCOLS,
+        recipes=(*PEPTIDES_RECIPES, Recipe(method="vit", base=vit)),
+    )
+
+
+PEPTIDES_FUNC = _peptides(
+    "peptides_func",
+    "Peptides-func: ten functions of a peptide",
+    "tasks.peptides:PeptidesFunc",
     metric="ap",
     direction="max",
-    control="ap_transformed",
-    deviations=(
-        PATCHES_IN_TRAINING,
-        "Functions that are not known are left out of the average precision, where the official evaluator fails",
-    ),
-    version="2",
-    source=f"{LRGB}; {PAPER}, section 4.4",
-    implementation="tasks.peptides:PeptidesFunc",
-    form="supervised",
-    examples=lambda settings: PEPTIDES_SIZES,
-    settings=PeptidesSettings,
-    max_nodes=lambda settings: settings.nodes,
-    protocols=PEPTIDES_PROTOCOLS,
-    recipes=(
-        *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "reflect"}),
-    ),
+    vit={"padding": "reflect"},
+    deviations=("Unknown labels are excluded from the average precision; the official evaluator fails for them",),
 )
-
-PEPTIDES_STRUCT = TaskCard(
-    name="peptides_struct",
-    title="Peptides-struct: eleven numbers on a peptide's shape",
-    group=("S_n",),
-    inputs=GRAPH_FEATURES,
-    output="graph_scalars",
+PEPTIDES_STRUCT = _peptides(
+    "peptides_struct",
+    "Peptides-struct: eleven properties of a peptide's shape",
+    "tasks.peptides:PeptidesStruct",
     metric="mae",
     direction="min",
-    control="mae_transformed",
-    deviations=(PATCHES_IN_TRAINING,),
-    version="2",
-    source=f"{LRGB}; {PAPER}, section 4.4",
-    implementation="tasks.peptides:PeptidesStruct",
-    form="supervised",
-    examples=lambda settings: PEPTIDES_SIZES,
-    settings=PeptidesSettings,
-    max_nodes=lambda settings: settings.nodes,
-    protocols=PEPTIDES_PROTOCOLS,
-    recipes=(
-        *PEPTIDES_RECIPES,
-        Recipe(method="vit", base={"padding": "circular", "patch_dropout_drawn": True}),
-    ),
+    vit={"padding": "circular", "patch_dropout_drawn": True},
 )
-
 PCQM_CONTACT = TaskCard(
     name="pcqm_contact",
-    title="PCQM-Contact: atoms that touch",
+    title="PCQM-Contact: atoms that are close in space",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="edge_scalars",
@@ -171,8 +168,8 @@ PCQM_CONTACT = TaskCard(
     direction="max",
     control="mrr_transformed",
     deviations=(
-        "Of equal scores half count as higher; officially a sort ranks the contact among them, nearly always first",
-        "A molecule without contacts scores 0, where the official evaluator fails",
+        "Half of equal scores count as higher; the official code ranks them by a sort, nearly always the contact first",
+        "A molecule without contacts scores 0; the official evaluator fails for it",
         VALIDATION_LOSS,
     ),
     version="2",
@@ -238,11 +235,7 @@ PCQM_CONTACT = TaskCard(
         ),
     },
     recipes=(
-        *(
-            Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-            for name in OTHER_NETWORKS
-            for protocol in ("paper", "standard")
-        ),
+        *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q),
         QUICK_VIT,
         Recipe(method="vit", base={"node_features": "sequence"}),

@@ -1,4 +1,4 @@
-"""Graphs whose nodes are classified."""
+"""Tasks that classify the nodes of graphs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tasks.settings import setting
 BENCHMARK = "Dwivedi et al. 2020, arXiv 2003.00982"
 PATTERN_NODES = 188
 PATTERN_SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
-# The published k in training, validation and test of the samplers that do not take 1, 10 and 10.
+# The published k in training, validation and test of samplers for which they are not 1, 10 and 10.
 SAMPLES = {
     "ga": {"train_samples": 10},
     "fa": {"valid_samples": 1, "test_samples": 1},
@@ -39,7 +39,7 @@ class PatternSettings(SplitSettings):
     data: str = setting(
         "auto",
         ORIGIN,
-        "Which graphs; auto takes the official file where it is found, else generated ones; official downloads it.",
+        "Which graphs; auto takes the official file if it is found, otherwise generated ones; official downloads it.",
         BENCHMARK,
     )
     nodes: int = setting(PATTERN_NODES, Range(least=9, whole=True), "Largest number of nodes of a graph.", BENCHMARK)
@@ -50,9 +50,9 @@ class PatternSettings(SplitSettings):
 
 
 def _pattern_data(settings: PatternSettings) -> PatternSettings:
-    """``auto`` becomes ``official`` where the published file is found, else ``generated`` (a variant of PATTERN).
+    """Replaces ``auto`` by ``official`` if the published file is found, otherwise by ``generated``.
 
-    The published graphs have one size; ``data: official`` downloads the file where it is missing.
+    Graphs of other sizes than the published ones are generated.
     """
     from tasks.sources.pattern import available
 
@@ -153,11 +153,7 @@ PATTERN = TaskCard(
         ),
     },
     recipes=(
-        *(
-            Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
-            for name in OTHER_NETWORKS
-            for protocol in ("paper", "standard")
-        ),
+        *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),
         *(
             Recipe(method=name, protocol=protocol, settings=settings)

@@ -1,4 +1,4 @@
-"""What the cards of several families share."""
+"""Settings and recipes that the cards of several families share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tasks.settings import setting
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
 ORIGIN = OneOf("auto", "official", "generated")
 GRAPH_FEATURES: frozenset[Input] = frozenset({"node_scalars", "edges"})
-VALIDATION_LOSS = "The validation loss is that of the whole split, officially the mean over its batches"
+VALIDATION_LOSS = "The validation loss is that of the whole split; in the official code it is the mean over batches"
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
-# q as published: its first layer reads the features as they are, and batch normalisation counts padded rows.
+# q as published: without a linear map before the first layer, and with padded rows in batch normalisation.
 PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entropy_weight": 0.1}
 
 
@@ -23,8 +23,8 @@ def split_size(split: str, default: int, limit: Limit = COUNT, source: str = "")
 
 
 def data_seed(default: int = 0, source: str = "") -> int:
-    """A field for the seed of data that is generated."""
-    return setting(default, SEED, "Seed that data is generated from.", source)
+    """A field for the seed of generated data."""
+    return setting(default, SEED, "Seed of generated data.", source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,5 +50,9 @@ def with_q(sampler: Params, protocol: str = "*") -> tuple[Recipe, ...]:
 QUICK_VIT = Recipe(
     method="vit", protocol="quick", base={"grid": 4, "width": 64, "layers": 2, "heads": 4, "weights": "random"}
 )
-# The published rates of the tasks with a vision transformer fine-tune it; none are published for these.
-OTHER_NETWORKS = ("mlp", "gin_id", "transformer", "gin", "gcn", "gat", "ppgn", "gated_gcn", "gps")
+# The published learning rates fine-tune a vision transformer; none are published for other networks.
+OTHER_NETWORKS = tuple(
+    Recipe(method=name, protocol=protocol, settings={"lr": 1e-3})
+    for name in ("mlp", "gin_id", "transformer", "gin", "gcn", "gat", "ppgn", "gated_gcn", "gps")
+    for protocol in ("paper", "standard")
+)

@@ -1,4 +1,4 @@
-"""Made to be measured: graphs of which every symmetry is known, and random teachers of any symmetry."""
+"""Synthetic tasks: graphs with known symmetries, and random teachers with any symmetry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.symmetry.names import FAMILIES, family, keeps_inputs, numbered, space
 
 INNER_SYMMETRY = TaskCard(
     name="inner_symmetry",
-    title="Inner symmetry: spread within orbits of nodes over spread between them",
+    title="Inner symmetry: spread within orbits of nodes divided by that between them",
     group=("S_n",),
     inputs=GRAPH_FEATURES,
     output="node_scalars",
@@ -52,7 +52,9 @@ class TeacherSettings(SplitSettings):
 
     group: tuple[str, ...] = setting(("S_n",), GROUP, "Factors of the symmetry group of the teacher.")
     nodes: int = setting(8, NODES, "Number of nodes of every input.")
-    stabilised: float = setting(0.25, SHARE, "Fraction of inputs that some group element leaves as they are.")
+    stabilised: float = setting(
+        0.25, SHARE, "Fraction of inputs that are fixed by a group element other than the identity."
+    )
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -70,7 +72,7 @@ class SpaceTeacherSettings(TeacherSettings):
     degree: int | None = setting(
         3,
         Range(least=1, most=10_000, whole=True),
-        "Number in the names of the group: the d of O(d), the m of C_m.",
+        "Number in the names of the factors: d in O(d), m in C_m.",
     )
     nodes: int = setting(6, NODES, "Number of nodes of every input.")
 
@@ -81,7 +83,7 @@ class SpaceTeacherSettings(TeacherSettings):
 
 
 def _with_degree(settings: SpaceTeacherSettings) -> SpaceTeacherSettings:
-    """A number in the name of a factor becomes the degree; a degree that no factor has becomes None."""
+    """Makes a number in the name of a factor the degree, and the degree None if no factor has one."""
     found = {family(name) for name in settings.group if "#" not in name and family(name)[0] in FAMILIES}
     for kind, number in found:
         group = tuple(kind if family(name) == (kind, number) else name for name in settings.group)
@@ -105,8 +107,8 @@ def _space_teacher_check(settings: SpaceTeacherSettings) -> str | None:
     if any(name.startswith("Aff") for name in group) and dimensions[0] >= 2 * nodes:
         return f"{nodes} points and vectors do not span R^{dimensions[0]}: raise nodes"
     if settings.stabilised and not keeps_inputs(group, nodes):
-        what = f"{' x '.join(group)} leaves no input as it is on {nodes} nodes"
-        return f"{what}: set stabilised to 0 or take another group"
+        what = f"{' x '.join(group)} fixes no input on {nodes} nodes"
+        return f"{what}: set stabilised to 0 or use another group"
     return None
 
 
@@ -167,7 +169,7 @@ def _teacher(
         direction="min",
         control="mse_transformed",
         version="2",
-        source="symbench's own",
+        source="symbench",
         implementation=implementation,
         settings=settings,
         max_nodes=lambda settings: settings.nodes,
@@ -215,7 +217,7 @@ def _teacher_of_space(name: str, title: str, output: Output, implementation: str
         check=_space_teacher_check,
         recipes=(
             *with_q(NBODY_SAMPLER),
-            # Stabilised inputs leave axes open, and without noise nothing else chooses one.
+            # Stabilised inputs do not determine all axes, and without noise only rounding errors would.
             Recipe(method="canonical", sampler={"axis_floor": 1e-3}),
         ),
     )

@@ -18,7 +18,7 @@ def no_haar_measure(name: str) -> str:
     """The error message for group averaging over a group without a Haar probability measure."""
     return (
         f"{name} has no Haar probability measure, so there is no group averaging over it: "
-        "take canonicalization or a learned sampler (probabilistic symmetrization)"
+        "use canonicalization or probabilistic symmetrization"
     )
 
 

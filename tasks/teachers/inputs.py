@@ -1,4 +1,4 @@
-"""Random inputs for teachers, some of which a group element other than the identity leaves as they are."""
+"""Random inputs for teachers, some of which are fixed by a group element other than the identity."""
 
 from __future__ import annotations
 
@@ -32,13 +32,20 @@ from tasks.symmetry.orthogonalization import plane_rotation
 from tasks.symmetry.structure import Structure
 
 AnyElement = TypeVar("AnyElement", bound=Element)
-DEGREE = 4.0  # edges of a node, on average, in graphs that are not small
+DEGREE = 4.0  # the mean number of edges of a node in graphs that are not small
 
 
 def random_graphs(group: Group, count: int, nodes: int, stabilised: float, generator: Generator) -> Structure:
-    """Graphs whose nodes have a type, 0 or 1; their scalars are the type and the degree. Float64.
+    """Random graphs in float64, whose node scalars are a type (0 or 1) and the degree.
 
-    A node has :data:`DEGREE` neighbours on average, or half of the others where these are fewer.
+    A node has :data:`DEGREE` neighbours on average, or half of the other nodes if these are fewer.
+
+    Args:
+        group: The symmetry group.
+        count: Number of graphs.
+        nodes: Number of nodes of each graph.
+        stabilised: Probability that a graph is fixed by an element of the group other than the identity.
+        generator: The source of random numbers.
     """
     likely = min(0.5, DEGREE / (nodes - 1))
     types = torch.randint(2, (count, nodes), generator=generator).double()
@@ -52,9 +59,17 @@ def random_graphs(group: Group, count: int, nodes: int, stabilised: float, gener
 def random_points(
     group: Group, space: GeometricGroup, count: int, nodes: int, stabilised: float, generator: Generator
 ) -> Structure:
-    """A point and a vector for each node; edges between different nodes carry 1 or -1. Float64.
+    """Random structures in float64, with a point and a vector for each node and edge scalars 1 or -1.
 
     Coordinates are standard normal. In space-time the vectors are momenta of particles of mass 1.
+
+    Args:
+        group: The symmetry group.
+        space: The factor of the group that acts on space.
+        count: Number of structures.
+        nodes: Number of nodes of each structure.
+        stabilised: Probability that a structure is fixed by an element of the group other than the identity.
+        generator: The source of random numbers.
     """
     shape = (count, nodes, space.dimension, 1)
     points, vectors = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
@@ -76,9 +91,9 @@ def _some_symmetric(group: Group, x: Structure, fraction: float, generator: Gene
 
 
 def symmetric(x: Structure, element: Element, order: int) -> Structure:
-    """Structures like ``x`` that ``element`` g, with g^order = e, leaves as they are.
+    """Structures similar to ``x`` that ``element`` g, with g^order = e, fixes.
 
-    Coordinates are means over the powers of g, scalars those of the first node or pair that these powers lead to.
+    Coordinates are means over the powers of g. Scalars are those of the first node or pair of each orbit.
     """
     moved = [x.acted(power) for power in _powers(element, order)]
     points = torch.stack([y.points for y in moved]).mean(0)
@@ -94,7 +109,7 @@ def symmetric(x: Structure, element: Element, order: int) -> Structure:
 
 
 def stabiliser(group: Group, x: Structure, generator: Generator) -> tuple[Element, int]:
-    """An element of prime order for each structure, and that order: a random conjugate of a fixed one."""
+    """A random conjugate of a fixed element of prime order for each structure, and that order."""
     permuting, space = node_and_space(group)
     order = _prime(permuting, space, x.nodes)
     fixed = tuple(_fixed(factor, order, x) for factor in factors(group))
@@ -111,7 +126,11 @@ def _fixed(factor: Group, order: int, x: Structure) -> Element:
 
 
 def check_stabilisers(group: Group, nodes: int) -> None:
-    """Raises ``ValueError`` where no input that is worth a teacher's while has a stabiliser."""
+    """Checks that a group has stabilisers of inputs for which a teacher has targets other than constants.
+
+    Raises:
+        ValueError: It has none on this number of nodes.
+    """
     permuting, space = node_and_space(group)
     order = _prime(permuting, space, nodes)
     if not torch.equal(_cycles(permuting, order, nodes), torch.arange(nodes)):
@@ -119,20 +138,18 @@ def check_stabilisers(group: Group, nodes: int) -> None:
     turn = torch.ones(1, 1) if space is None else _turn(space, order)
     kept = torch.stack([torch.linalg.matrix_power(turn, power) for power in range(order)]).mean(0)
     if torch.allclose(kept, torch.eye(len(kept), dtype=kept.dtype)):
-        raise ValueError(f"{group.name} has one element only on {nodes} nodes: take stabilised: 0")
+        raise ValueError(f"{group.name} has only one element on {nodes} nodes: set stabilised to 0")
     if kept.abs().max() < 0.1:
-        raise ValueError(
-            f"{group.name} leaves nothing but the origin as it is: take stabilised: 0, or S_n as another factor"
-        )
+        raise ValueError(f"{group.name} fixes only the origin: set stabilised to 0, or add the factor S_n")
     if isinstance(space, AffineGroup):
         raise ValueError(
-            f"a set that an element of {group.name} leaves as it is lies in a hyperplane, where no target is "
-            "equivariant: take stabilised: 0, or S_n as another factor"
+            f"a set that an element of {group.name} fixes is in a hyperplane, where no target is equivariant: "
+            "set stabilised to 0, or add the factor S_n"
         )
 
 
 def _prime(permuting: Group | None, space: GeometricGroup | None, nodes: int) -> int:
-    """The order of the elements that structures are made symmetric under."""
+    """The prime order of the elements that fix structures."""
     if isinstance(space, PlaneGroup) and not space.reflections:
         return _smallest_factor(space.order)
     if space is None and isinstance(permuting, SequenceGroup) and not permuting.reversals:
@@ -145,7 +162,7 @@ def _smallest_factor(number: int) -> int:
 
 
 def _cycles(permuting: Group | None, order: int, nodes: int) -> Tensor:
-    """``[N]``: a permutation of this prime order in the group, the identity where it has none."""
+    """A permutation ``[N]`` of this prime order in the group, or the identity if there is none."""
     places = torch.arange(nodes)
     if permuting is None or order == 1:
         return places
@@ -153,13 +170,13 @@ def _cycles(permuting: Group | None, order: int, nodes: int) -> Tensor:
         if nodes % order == 0:
             return (places + nodes // order) % nodes
         return -places % nodes if permuting.reversals and order == 2 else places
-    cycles = max(1, nodes // (2 * order)) if nodes >= order else 0  # half of the nodes, as far as there are
+    cycles = max(1, nodes // (2 * order)) if nodes >= order else 0  # on half of the nodes, or one cycle
     moved = places[: cycles * order].view(cycles, order).roll(-1, 1).flatten()
     return torch.cat([moved, places[cycles * order :]])
 
 
 def _turn(space: GeometricGroup, order: int) -> Tensor:
-    """``[D, D]``: a matrix of this prime order in the compact part of the group, the identity where it has none."""
+    """A matrix ``[D, D]`` of this prime order in the compact part of the group, or the identity if there is none."""
     if order == 1:
         return torch.eye(space.dimension, dtype=torch.float64)
     if isinstance(space, PlaneGroup) and not space.reflections:
@@ -180,7 +197,7 @@ def _turn(space: GeometricGroup, order: int) -> Tensor:
 
 
 def _flip(signs: Tensor, special: bool) -> None:
-    """One coordinate, or two so that orientation is kept; none where there are not so many."""
+    """Flips one sign, or two to preserve orientation, if there are enough coordinates."""
     flipped = 2 if special else 1
     if signs.shape[-1] >= flipped:
         signs[..., :flipped] = -1
@@ -199,9 +216,9 @@ def _powers(element: AnyElement, order: int) -> Iterator[AnyElement]:
 
 
 def _first_of_orbits(element: Permutation, order: int) -> tuple[Tensor, Tensor]:
-    """``[B, N]`` and ``[B, N * N]``: of each node, and of each pair, the first that powers of g take it to.
+    """The first node ``[B, N]`` and pair ``[B, N * N]`` in the orbit of each node and pair under powers of g.
 
-    A pair and its reverse share one.
+    A pair and its reverse have the same orbit.
     """
     images = [power.images[:, 0] for power in _powers(element, order)]
     ends = ((image[:, :, None], image[:, None]) for image in images)

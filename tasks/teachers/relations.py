@@ -1,8 +1,8 @@
-"""Random functions on pairs of nodes that commute with S_n, C_n, D_n or no permutation at all, and no other.
+"""Random functions on pairs of nodes that are equivariant under S_n, C_n, D_n or no permutation, and no larger group.
 
-Let F commute with all permutations, f(x) = F(x, P) for a fixed relation P between places. Then
-f(g x) = F(g x, P) = g F(x, g^-1 P): f commutes with every g that leaves P as it is and, where F is generic, with these
-alone. F multiplies matrices of pairs, which tells apart what colour refinement does not (Maron et al. 2019).
+Let F commute with all permutations, and f(x) = F(x, P) for a fixed relation P of nodes. Then
+f(g x) = F(g x, P) = g F(x, g^-1 P), so that f commutes with every g that fixes P and, for a generic F, with no other. F
+multiplies matrices of pairs, which distinguishes more graphs than colour refinement (Maron et al. 2019).
 """
 
 from __future__ import annotations
@@ -17,16 +17,23 @@ from tasks.symmetry.noise import Generator
 from tasks.symmetry.representation import Representation
 
 WIDTH = 16
-FLOOR = 1e-2  # of a variance: what has none stays small
+FLOOR = 1e-2  # added to variances, so that features without variance stay small
 DOUBLES_AT_ONCE = 2**23
 PARTS = {Representation.GRAPH_SCALARS: 2, Representation.NODE_SCALARS: 3, Representation.EDGE_SCALARS: 1}
 
 
 class PairTeacher:
-    """From pair features ``[B, N, N, channels]`` to ``outputs`` scalars of graphs, nodes or pairs, float64.
+    """Maps pair features ``[B, N, N, channels]`` to ``outputs`` scalars of graphs, nodes or pairs, in float64.
 
-    ``T <- tanh(T W + b)``, then ``T <- tanh([T, (T A)(T B)] W + b)`` with its products standardised over pairs, then
-    means and a linear map. The random weights, drawn from ``generator``, are small enough for targets to be smooth.
+    The layers are ``T <- tanh(T W + b)``, ``T <- tanh([T, (T A)(T B)] W + b)`` with products standardised over pairs,
+    means and a linear map. Random weights are small enough for smooth targets.
+
+    Args:
+        symmetry: The group of permutations; None for the identity.
+        nodes: N.
+        channels: Number of features of a pair.
+        outputs: Number of outputs.
+        generator: The source of random weights.
     """
 
     def __init__(
@@ -65,9 +72,9 @@ class PairTeacher:
 
 
 def relation(symmetry: NodeGroup | None, nodes: int) -> Tensor:
-    """``[N, N, E]``: a relation between places that the group's permutations, and no other, leave as it is.
+    """A relation of nodes ``[N, N, E]`` that the permutations of the group fix, and no others.
 
-    On a circle: how far a place is from another (D_n), and on which side (C_n). No group: which place comes first.
+    It is the distance of nodes on a circle for D_n, also the direction for C_n, and the order of nodes without a group.
     """
     step = torch.arange(nodes, dtype=torch.float64) - torch.arange(nodes, dtype=torch.float64)[:, None]
     angle = 2 * math.pi / nodes * step
@@ -81,9 +88,9 @@ def relation(symmetry: NodeGroup | None, nodes: int) -> Tensor:
         case None:
             return step.sign()[..., None]
         case _:
-            raise ValueError(f"there is no teacher for permutations from {symmetry.name}: take S_n, C_n or D_n")
+            raise ValueError(f"there is no teacher for permutations from {symmetry.name}: use S_n, C_n or D_n")
 
 
 def _layer(values: Tensor, weights: Tensor) -> Tensor:
-    """Tanh of an affine map, whose last row of weights is the bias."""
+    """Tanh of an affine map, with the bias as the last row of weights."""
     return (values @ weights[:-1] + weights[-1]).tanh()

@@ -1,8 +1,8 @@
-"""Random functions of points and vectors that commute with a group of space.
+"""Random functions of points and vectors that are equivariant under a group of space.
 
-Seen from the rest frame h(x), the vectors c that move with x under the compact group K (and not under all of O(D)) have
-inner products that K leaves as they are; where K keeps orientations, so is the determinant of D vectors. An invariant
-is any function of these, and an equivariant one is h(x) times a sum of c with invariant weights.
+In the rest frame h(x), the inner products of vectors c that are equivariant under the compact group K, but not under
+all of O(D), are invariant under K. If K preserves orientation, so is the determinant of D vectors. Functions of these
+are invariant, and h(x) times a sum of c with invariant weights is equivariant.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from tasks.teachers.relations import FLOOR, PairTeacher
 
 
 class SpaceTeacher:
-    """Targets of structures with points, vectors and edges, under a group of space and one of nodes (or none).
+    """Targets for structures with points, vectors and edges.
 
-    ``reference`` are structures in float64 that set the scale of what is random.
+    Args:
+        space: The group of space.
+        symmetry: The group of permutations; None for the identity.
+        reference: Structures in float64, from which the scales of features are taken.
+        generator: The source of random weights.
     """
 
     def __init__(
@@ -46,24 +50,24 @@ class SpaceTeacher:
         self.final = PairTeacher(symmetry, nodes, pairs.shape[-1] + handedness.shape[-1], channels, generator)
 
     def invariant(self, x: Structure) -> Tensor:
-        """``[B, 1]``."""
+        """An invariant scalar ``[B, 1]``."""
         return self.final(self._invariants(x), Representation.GRAPH_SCALARS)[:, :1]
 
     def displacement(self, x: Structure) -> Tensor:
-        """``[B, N, D, 1]``: vectors that move with ``x``."""
+        """Equivariant vectors ``[B, N, D, 1]``."""
         moving, _ = self._moving_and_pairs(x)
         weights = self.final(self._invariants(x), Representation.EDGE_SCALARS)
         at_rest = torch.einsum("bijc,bjdc->bid", weights, moving)[:, None, ..., None]
         return self.space.rest_frame(x).act(at_rest, Representation.NODE_VECTORS)[:, 0]
 
     def _invariants(self, x: Structure) -> Tensor:
-        """``[B, N, N, C]``."""
+        """Invariant features of pairs, ``[B, N, N, C]``."""
         _, pairs = self._moving_and_pairs(x)
         handedness = self._handedness(x, pairs) / self.handedness_size
         return torch.cat([pairs, handedness[:, None, None].expand(*pairs.shape[:3], -1)], -1)
 
     def _moving_and_pairs(self, x: Structure) -> tuple[Tensor, Tensor]:
-        """Vectors c ``[B, N, D, C]`` in the rest frame, and ``[B, N, N, C * C + E]``: their products, and edges."""
+        """Vectors c in the rest frame ``[B, N, D, C]``, and their products and edge scalars ``[B, N, N, C^2 + E]``."""
         moving = self.space.covariants(self.space.geometry_at_rest(x) / self.size)
         channels, dimension = moving.shape[-1], moving.shape[2]
         products = torch.einsum("bida,bjdc->bijac", moving, moving)
@@ -72,7 +76,7 @@ class SpaceTeacher:
         return moving, torch.cat([centred.flatten(3), x.edge_scalars], -1)
 
     def _handedness(self, x: Structure, pairs: Tensor) -> Tensor:
-        """``[B, S]``: scalars that change under what turns left into right, none (S = 0) where the group has that."""
+        """Scalars ``[B, S]`` that change under reflections; S = 0 if the group contains reflections."""
         geometry = self.space.geometry_at_rest(x) / self.size
         weights = self.oriented(pairs, Representation.NODE_SCALARS).unflatten(-1, (-1, geometry.shape[-1]))
         variance, mean = torch.var_mean(weights, 1, correction=0, keepdim=True)
@@ -81,7 +85,7 @@ class SpaceTeacher:
 
 
 def _determinant(space: GeometricGroup, columns: Tensor) -> Tensor:
-    """``[B, S]`` of vectors ``[B, D, D]`` in the rest frame: what the special part of the group leaves as it is."""
+    """Scalars ``[B, S]`` of vectors ``[B, D, D]`` in the rest frame that only the special part of the group fixes."""
     match space:
         case OrthogonalGroup(special=True) | EuclideanGroup(special=True) | SimilarityGroup(special=True):
             return torch.linalg.det(columns)[:, None]

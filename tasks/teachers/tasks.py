@@ -1,9 +1,8 @@
-"""Synthetic tasks for scaling: what a random teacher says of random inputs, under any registered group.
+"""Synthetic tasks for scaling: the outputs of a random teacher for random inputs, under any registered group.
 
-Graphs have a group of nodes (S_n, C_n, D_n); sets of points and vectors have a group of space, with a group of nodes
-beside it or not. Targets are computed in double precision and have a spread of about 1. Networks see points relative
-to their centroid and predict points relative to it, and so does the teacher: under O(d), U(d), ... its targets move
-with translations too.
+Graphs have a group of nodes (S_n, C_n or D_n); sets of points and vectors have a group of space and optionally a group
+of nodes. Targets are computed in double precision and have a variance of about 1. Networks and teachers read and
+predict points relative to the centroid, so that targets under O(d), U(d), ... are equivariant under translations too.
 """
 
 from __future__ import annotations
@@ -25,13 +24,14 @@ from tasks.teachers.inputs import check_stabilisers, random_graphs, random_point
 from tasks.teachers.relations import PairTeacher
 from tasks.teachers.space import SpaceTeacher
 
-REFERENCE = 512  # inputs that scale the targets
+REFERENCE = 512  # number of inputs from which the scale of targets is computed
 
 
 class Teacher(SupervisedTask):
-    """``mse`` is relative to the spread of the targets that are scored: 1 is what predicting their mean gives.
+    """Base class of the tasks. ``mse`` is relative to the variance of the targets: predicting their mean gives 1.
 
-    Raises ``ValueError`` for parameters out of range and for groups that do not act on these inputs.
+    Raises:
+        ValueError: A setting is out of range, or the group does not act on the inputs.
     """
 
     output: ClassVar[Representation]
@@ -52,13 +52,13 @@ class Teacher(SupervisedTask):
         if self.nodes < 2:
             raise ValueError(f"nodes must be at least 2, not {self.nodes}")
         if not 0 <= self.stabilised <= 1:
-            raise ValueError(f"stabilised is a fraction of the inputs, from 0 to 1, not {self.stabilised}")
+            raise ValueError(f"stabilised must be from 0 to 1, not {self.stabilised}")
         if self.stabilised:
             check_stabilisers(self.group, self.nodes)
 
     @abstractmethod
     def _inputs(self, count: int, purpose: str) -> Structure:
-        """Structures in double precision."""
+        """Random structures in double precision."""
 
     @abstractmethod
     def _prepare(self, reference: Structure, chance: torch.Generator) -> None:
@@ -66,10 +66,10 @@ class Teacher(SupervisedTask):
 
     @abstractmethod
     def _answers(self, x: Structure) -> Tensor:
-        """What the teacher says, up to level and scale; of points, the displacement from the centroid."""
+        """The outputs of the teacher before standardisation; for points, displacements from the centroid."""
 
     def targets(self, x: Structure) -> Tensor:
-        """The targets of structures in double precision."""
+        """The targets ``[B, ..., 1]`` of structures in double precision."""
         answers = (self._answers(x) - self.level) / self.scale
         return x.centroid[:, None, :, None] + answers if self.output is Representation.NODE_POINTS else answers
 
@@ -92,20 +92,20 @@ class Teacher(SupervisedTask):
 
 
 def spread(values: Tensor) -> Tensor:
-    """The variance of scalars ``[B, ..., 1]`` about their mean, of points ``[B, N, D, 1]`` about each set's own."""
+    """The variance of scalars ``[B, ..., 1]`` about their mean, or of points ``[B, N, D, 1]`` about each centroid."""
     mean = values.mean(1, keepdim=True) if values.dim() == 4 else values.mean()
     return (values - mean).square().mean()
 
 
 class GraphInvariant(Teacher):
-    """A scalar of a graph."""
+    """An invariant scalar of a graph."""
 
     output = Representation.GRAPH_SCALARS
 
     def _check(self) -> None:
         permuting, space = node_and_space(self.group)
         if permuting is None or space is not None:
-            raise ValueError(f"graphs have a group of nodes, S_n, C_n or D_n, not {self.group.name}")
+            raise ValueError(f"the group of graphs must be S_n, C_n or D_n, not {self.group.name}")
         self.permuting = permuting
         super()._check()
 
@@ -122,20 +122,20 @@ class GraphInvariant(Teacher):
 
 
 class GraphEquivariant(GraphInvariant):
-    """A scalar of every node."""
+    """A scalar of every node of a graph."""
 
     output = Representation.NODE_SCALARS
 
 
 class SpaceInvariant(Teacher):
-    """A scalar of a set of points and vectors."""
+    """An invariant scalar of a set of points and vectors."""
 
     output = Representation.GRAPH_SCALARS
 
     def _check(self) -> None:
         self.permuting, space = node_and_space(self.group)
         if space is None:
-            raise ValueError(f"points and vectors have a group of space, such as O(3), and {self.group.name} is none")
+            raise ValueError(f"the group of points must have a factor such as O(3), unlike {self.group.name}")
         if isinstance(space, AffineGroup) and space.dimension >= 2 * self.nodes:
             raise ValueError(f"{self.nodes} points and vectors do not span R^{space.dimension}: raise nodes")
         self.space = space

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.catalogue.samplers import LearnedSettings
+from baselines.catalogue.samplers import ProbabilisticSettings
 from baselines.samplers.probabilistic import Relaxation
 from harness.training.memory import peak_memory
 from tasks.symmetry.groups import SymmetricGroup
@@ -45,7 +45,7 @@ def plainly(scores: Tensor, x: Structure) -> tuple[Tensor, Tensor]:
 
 
 def ours(scores: Tensor, x: Structure) -> tuple[Tensor, Tensor]:
-    settings = LearnedSettings(temperature=TEMPERATURE, sinkhorn_steps=STEPS)
+    settings = ProbabilisticSettings(temperature=TEMPERATURE, sinkhorn_steps=STEPS)
     moved = x.acted(Relaxation(settings).permutation(SymmetricGroup(), x, scores).inverse())
     shape = (BATCH, SAMPLES, NODES)
     return moved.node_scalars.view(*shape, -1), moved.adjacency.view(*shape, NODES)

@@ -19,7 +19,7 @@ from baselines.bases.mlp import MLP
 from baselines.build import build
 from baselines.model import Model
 from baselines.q_networks.gin import GINScorer
-from baselines.samplers.probabilistic import TIE_NOISE, GraphQ, LearnedSampler
+from baselines.samplers.probabilistic import TIE_NOISE, GraphQ, ProbabilisticSymmetrization
 from baselines.symmetrized import Symmetrized
 from harness.registry import method, resolve, task
 from harness.spec import RunSpec
@@ -105,7 +105,7 @@ def plain_embeddings(model: Model, x: Structure, noise: Noise, params: Mapping[s
     features, ties = noise
     batch, samples = ties.shape[:2]
     assert isinstance(model, Symmetrized) and isinstance(model.base, MLP)
-    assert isinstance(model.sampler, LearnedSampler) and isinstance(model.sampler.network, GraphQ)
+    assert isinstance(model.sampler, ProbabilisticSymmetrization) and isinstance(model.sampler.network, GraphQ)
     adjacency = x.adjacency.repeat_interleave(samples, 0)
     noisy = (x.node_scalars[:, None] + params["noise_scale"] * features).flatten(0, 1)
     scores = plain_scores(model.sampler.network.scorer, noisy, adjacency)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from baselines.bases.base_model import BaseModel
-from baselines.catalogue import LEARNED
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.catalogue import PROBABILISTIC
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sample
 from baselines.symmetrized import Symmetrized
 from tasks.nbody import charged_particles
@@ -42,7 +42,7 @@ def signature(x: Structure) -> Signature:
     return Signature.of(x, Representation.NODE_POINTS, 1)
 
 
-def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[str, str]) -> LearnedSampler:
+def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[str, str]) -> ProbabilisticSymmetrization:
     published: dict[str, Any] = {
         "q": "vector_neurons",
         "noise": "normal",
@@ -53,7 +53,7 @@ def sampler(found: Vectors, symmetry: tuple[str, ...], mode: str, names: dict[st
         "dropout_unit": "coordinate",
     }
     x = structures(found)
-    made = LearnedSampler(group(symmetry), signature(x), LEARNED.settings_from(published)).double()
+    made = ProbabilisticSymmetrization(group(symmetry), signature(x), PROBABILISTIC.settings_from(published)).double()
     load(made.network, below(found, "q."), names)
     return made
 
@@ -92,5 +92,5 @@ def forward(found: Vectors, model: Symmetrized) -> tuple[Tensor, Tensor, Sample]
     return output, mse_loss(output, found["targets"]), sample
 
 
-def symmetrized(base: BaseModel, sampler: LearnedSampler, mode: str) -> Symmetrized:
+def symmetrized(base: BaseModel, sampler: ProbabilisticSymmetrization, mode: str) -> Symmetrized:
     return Symmetrized(base, sampler, Representation.NODE_POINTS).train(mode != "eval")

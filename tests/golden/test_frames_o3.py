@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss
 from baselines.catalogue.equivariant import FAGNNSettings
 from baselines.catalogue.samplers import FrameSettings
 from baselines.equivariant.fa_gnn import FAGNN
-from baselines.samplers.frame_averaging import FrameSampler, sorting_frame
+from baselines.samplers.frame_averaging import FrameAveraging, sorting_frame
 from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.element import Rigid
 from tasks.symmetry.groups import group
@@ -49,7 +49,7 @@ def taken(values: Tensor, index: Tensor) -> Tensor:
 @cache
 def frame_of_particles() -> tuple[Structure, Rigid]:
     x = structures(IN_SPACE)
-    sampler = FrameSampler(group(("E(3)",)), Signature.of(x, Representation.NODE_POINTS, 1), FrameSettings())
+    sampler = FrameAveraging(group(("E(3)",)), Signature.of(x, Representation.NODE_POINTS, 1), FrameSettings())
     element = sampler(x, sampler.noise(x, 8, torch.Generator().manual_seed(0))).element
     assert isinstance(element, Rigid)
     return x, element

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.samplers.probabilistic import TIE_NOISE, LearnedSampler
+from baselines.samplers.probabilistic import TIE_NOISE, ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sample
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.representation import Representation
@@ -33,13 +33,13 @@ def structures(part: str) -> Structure:
     return graph_structures(V[f"{part}.node_features"], V[f"{part}.adjacency"], V[f"{part}.node_counts"])
 
 
-def sampler_in(part: str, mode: str) -> tuple[Structure, LearnedSampler]:
+def sampler_in(part: str, mode: str) -> tuple[Structure, ProbabilisticSymmetrization]:
     x = structures(part)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     return x, graph_sampler(x, signature, below(V, "weights.")).train(mode == "train")
 
 
-def sampled(x: Structure, sampler: LearnedSampler, part: str) -> tuple[Sample, Permutation]:
+def sampled(x: Structure, sampler: ProbabilisticSymmetrization, part: str) -> tuple[Sample, Permutation]:
     sample = sampler(x, (V[f"{part}.noise.features"], V[f"{part}.noise.ties"]))
     assert isinstance(sample.element, Permutation)
     return sample, sample.element

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.catalogue import LEARNED
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.catalogue import PROBABILISTIC
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import group
 from tasks.symmetry.structure import Signature, Structure
@@ -44,7 +44,7 @@ def graph_structures(features: Tensor, adjacency: Tensor, counts: Tensor) -> Str
     )
 
 
-def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> LearnedSampler:
+def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params: Any) -> ProbabilisticSymmetrization:
     """Probabilistic symmetrization over S_n by a q of width 16 with these weights, as published."""
     published: dict[str, Any] = {
         "q": "gin",
@@ -55,7 +55,8 @@ def graph_sampler(x: Structure, signature: Signature, weights: Vectors, **params
         "input_linear": False,
         "norm_padding": True,
     }
-    sampler = LearnedSampler(group(("S_n",)), signature, LEARNED.settings_from({**published, **params})).double()
+    settings = PROBABILISTIC.settings_from({**published, **params})
+    sampler = ProbabilisticSymmetrization(group(("S_n",)), signature, settings).double()
     load(sampler.network.scorer, weights, dict(graph_q_names(3)))
     return sampler
 

@@ -33,6 +33,7 @@ def undocumented_methods(module: ModuleType) -> Iterator[str]:
             continue
         for name, member in vars(kind).items():
             is_method = isinstance(member, (staticmethod, classmethod, property)) or inspect.isfunction(member)
+            is_method = is_method and name not in getattr(kind, "__dataclass_fields__", ())  # a default of a field
             if is_method and not name.startswith("_") and not inspect.getdoc(getattr(kind, name)):
                 yield f"{class_name}.{name}"
 

@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from baselines.build import build_network, build_sampler
 from baselines.cards import BaseCard
-from baselines.catalogue import EQUIVARIANT, LEARNED
+from baselines.catalogue import EQUIVARIANT, PROBABILISTIC
 from baselines.layers.edge_lists import EdgeLists, joined
 from baselines.samplers.graph_ranks import spectral_signature
 from tasks.symmetry.groups import group
@@ -73,7 +73,7 @@ def test_graph_networks(card: BaseCard, x: Structure) -> None:
 def test_q(q: str, training: bool, x: Structure) -> None:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     params = {"q": q, "noise": "uniform", "width": 16}
-    sampler = build_sampler(LEARNED, group(("S_n",)), signature, params).double().train(training)
+    sampler = build_sampler(PROBABILISTIC, group(("S_n",)), signature, params).double().train(training)
     noise = sampler.noise(x, 3, torch.Generator().manual_seed(0))
     here, there = (sampler.network(y, noise, 1.0).scores for y in (x, PLAIN))
     torch.testing.assert_close(here, there)

@@ -240,7 +240,7 @@ def test_positions_hardly_move_before_training(name: str) -> None:
 
 
 def test_a_frame_in_every_layer_needs_features_that_are_vectors() -> None:
-    with pytest.raises(ValueError, match="features of width 8 are no vectors of 3 dimensions"):
+    with pytest.raises(ValueError, match="multiple of the dimension of space, unlike 8 and 3"):
         network("fa_gnn", random_particles(1, 3), Representation.NODE_POINTS, width=8)
 
 

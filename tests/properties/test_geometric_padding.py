@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from baselines.catalogue.samplers import LearnedSettings
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.catalogue.samplers import ProbabilisticSettings
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
@@ -15,13 +15,15 @@ from tests.structures import random_particles
 NODES, PADDED, SAMPLES = 5, 8, 3
 
 
-def learned(x: Structure) -> LearnedSampler:
+def learned(x: Structure) -> ProbabilisticSymmetrization:
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.NODE_POINTS, 1)
-    return LearnedSampler(group(("S_n", "O(3)")), signature, LearnedSettings(width=24)).double()
+    return ProbabilisticSymmetrization(group(("S_n", "O(3)")), signature, ProbabilisticSettings(width=24)).double()
 
 
-def outputs(sampler: LearnedSampler, x: Structure, noise: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+def outputs(
+    sampler: ProbabilisticSymmetrization, x: Structure, noise: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(1)  # of dropout
     found = sampler.network(x, noise, 1.0)
     assert found.scores is not None and found.matrix is not None

@@ -266,7 +266,7 @@ def test_commands_take_old_names_after_one_warning(old: Store, caplog: pytest.Lo
 PLUGIN = """
 from dataclasses import replace
 from baselines.cards import MethodCard
-from baselines.catalogue import LEARNED, MLP
+from baselines.catalogue import PROBABILISTIC, MLP
 from tasks.cards import Recipe
 from tasks.catalogue import NBODY
 
@@ -274,9 +274,9 @@ TASK = replace(
     NBODY, name="mine", control="mse_moved",
     recipes=(Recipe(method="learned", settings={"lr": 0.5}), Recipe(method="mlp-haar", settings={"lr": 0.25})),
 )
-SHADOWED = MethodCard(base=MLP, sampler=replace(LEARNED, name="learned"))
-OWN = MethodCard(base=MLP, sampler=replace(LEARNED, name="learned", version="mine"))
-NET = MethodCard(base=replace(MLP, name="net"), sampler=LEARNED)
+SHADOWED = MethodCard(base=MLP, sampler=replace(PROBABILISTIC, name="learned"))
+OWN = MethodCard(base=MLP, sampler=replace(PROBABILISTIC, name="learned", version="mine"))
+NET = MethodCard(base=replace(MLP, name="net"), sampler=PROBABILISTIC)
 """
 
 

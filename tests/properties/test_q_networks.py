@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from baselines.catalogue import LEARNED
-from baselines.catalogue.samplers import LearnedSettings
+from baselines.catalogue import PROBABILISTIC
+from baselines.catalogue.samplers import ProbabilisticSettings
 from baselines.limits import MOST_SOFT_ELEMENTS, q_is_too_large
 from baselines.q_networks.gin import GINScorer
-from baselines.samplers.probabilistic import GraphQ, LearnedSampler
+from baselines.samplers.probabilistic import GraphQ, ProbabilisticSymmetrization
 from harness.errors import SymbenchError
 from harness.registry import resolve
 from tasks.symmetry.element import Permutation, Product
@@ -28,12 +28,13 @@ NETWORKS = ("gin", "deepsets", "transformer")
 S_N = group(("S_n",))
 
 
-def learned(x: Structure, **params: object) -> LearnedSampler:
+def learned(x: Structure, **params: object) -> ProbabilisticSymmetrization:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    return LearnedSampler(S_N, signature, LEARNED.settings_from({"width": 16, **params})).double().eval()
+    sampler = ProbabilisticSymmetrization(S_N, signature, PROBABILISTIC.settings_from({"width": 16, **params}))
+    return sampler.double().eval()
 
 
-def scores(sampler: LearnedSampler, x: Structure, noise: tuple[Tensor, ...]) -> Tensor:
+def scores(sampler: ProbabilisticSymmetrization, x: Structure, noise: tuple[Tensor, ...]) -> Tensor:
     found = sampler.network(x, noise, 1.0).scores
     assert found is not None
     return found * x.mask[:, None]
@@ -105,7 +106,8 @@ def test_nodes_and_axes_that_nothing_tells_apart_are_left_to_chance_in_space_too
     x = Structure.build(torch.ones(1, 4, dtype=torch.bool), points=torch.ones(1, 4, 3, 1, dtype=torch.float64))
     torch.manual_seed(0)
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    sampler = LearnedSampler(group(names), signature, LearnedSettings(noise_scale=0.0)).double().eval()
+    settings = ProbabilisticSettings(noise_scale=0.0)
+    sampler = ProbabilisticSymmetrization(group(names), signature, settings).double().eval()
     element = sampler(x, sampler.noise(x, 4000, torch.Generator().manual_seed(1))).element
     assert isinstance(element, Product)
     nodes, space = element.factors
@@ -165,7 +167,7 @@ PUBLISHED_DROPOUT = {
 def test_q_has_the_published_parameters(task: str) -> None:
     """22,022 parameters, of which the 192 of an input layer are never used."""
     sampler = resolve(task, "mlp-ps", "paper", 0).sampler
-    q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), LEARNED.settings_from(sampler))
+    q = GraphQ(Signature.of(random_graphs(1, 5), Representation.GRAPH_SCALARS, 1), PROBABILISTIC.settings_from(sampler))
     assert sum(parameter.numel() for parameter in q.parameters()) == 22_022 - 192
 
 
@@ -202,7 +204,8 @@ def test_the_largest_finite_group_that_q_is_trained_on(order: int, refused: bool
     x = Structure.build(torch.ones(1, 3, dtype=torch.bool), points=torch.randn(1, 3, 2, 1))
     assert (q_is_too_large((name,)) is not None) == refused
     with pytest.raises(ValueError, match="at most 4,096") if refused else nullcontext():
-        LearnedSampler(group((name,)), Signature.of(x, Representation.GRAPH_SCALARS, 1), LearnedSettings())
+        signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
+        ProbabilisticSymmetrization(group((name,)), signature, ProbabilisticSettings())
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"temperature": -1.0}, {"sinkhorn_steps": 0}])

@@ -109,7 +109,7 @@ def test_takes_a_step_that_lowers_the_loss(task_name: str, method_name: str) -> 
     optimizer.param_groups[0]["lr"] = 1e-3 / max(norm, 1.0)
     optimizer.step()
     if method(method_name).sampler is None or method(method_name).sampler.name in ("none", "ga", "fa"):
-        assert loss() < before  # a learned sampler's gradient is straight-through: no descent is promised
+        assert loss() < before  # the gradient through q is straight-through: no descent is promised
 
 
 @pytest.mark.parametrize(("task_name", "method_name"), [pair for pair in PAIRS if pair not in IN_SPACE])

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from baselines.build import build_sampler
 from baselines.catalogue import SAMPLERS
-from baselines.samplers.frame_averaging import FrameSampler
+from baselines.samplers.frame_averaging import FrameAveraging
 from baselines.samplers.graph_ranks import spectral_signature
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sampler
 from tasks.symmetry.element import Element, LinearMap, Permutation, Product, Rigid
 from tasks.symmetry.groups import group
@@ -172,7 +172,7 @@ def test_an_eigenspace_counts_once() -> None:
 def test_the_learned_q_has_the_published_size() -> None:
     x = random_particles(1, 5)
     built = sampler("ps", ("S_n", "O(3)"), x, width=64)
-    assert isinstance(built, LearnedSampler)
+    assert isinstance(built, ProbabilisticSymmetrization)
     assert sum(parameter.numel() for parameter in built.network.parameters()) == 6_897
 
 
@@ -195,7 +195,7 @@ def test_few_points_give_elements_of_the_group(kind: str, nodes: int) -> None:
 def test_stochastic_frames_draw_every_element_equally_often() -> None:
     x = random_particles(1, 5)
     frame = sampler("fa", ("O(3)",), x, exact=False)
-    assert isinstance(frame, FrameSampler) and frame.fixed_samples is None
+    assert isinstance(frame, FrameAveraging) and frame.fixed_samples is None
     matrices = stacked(frame(x, frame.noise(x, 8000, torch.Generator().manual_seed(0))).element)[0]
     counts = matrices.round(decimals=6).unique(dim=0, return_counts=True)[1]
     assert len(counts) == 8

@@ -16,8 +16,8 @@ from baselines.q_networks.noise_sources import FixedNoise
 from baselines.samplers.frame_averaging import WithAxes, principal_axes, scatter
 from baselines.samplers.graph_ranks import spectral_signature
 from baselines.samplers.hashing import hashed, mixed, shifted
-from baselines.samplers.minimal_frames import MinimalFrameSampler, directions
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.samplers.minimal_frames import MinimalFrames, directions
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sampler
 from tasks.symmetry.element import LinearMap, Permutation, Product
 from tasks.symmetry.groups import FiniteGroup, GeometricGroup, NodeGroup, factors, group
@@ -140,7 +140,7 @@ def test_a_node_of_the_lowest_shared_colour_is_drawn_from_all_that_have_it() -> 
     scalars = torch.cat([three.node_scalars, 2 * five.node_scalars], 1)
     x = Structure.build(torch.ones(1, 8, dtype=torch.bool), node_scalars=scalars, edge_scalars=edges)
     built = sampler("mfa", ("S_n",), x)
-    assert isinstance(built, MinimalFrameSampler)
+    assert isinstance(built, MinimalFrames)
     copies = x[torch.zeros(6000, dtype=torch.long)]
     found = built(copies, built.noise(copies, 1, torch.Generator().manual_seed(1))).element
     laid_out = copies.acted(found.inverse())
@@ -238,7 +238,7 @@ def test_noise_of_structures_and_samples_is_drawn_independently(kind: str, names
 def test_scores_that_are_all_zero_leave_the_nodes_in_place() -> None:
     x = random_graphs(3, 5)
     built = sampler("ps", ("S_n",), x)
-    assert isinstance(built, LearnedSampler)
+    assert isinstance(built, ProbabilisticSymmetrization)
     scores = torch.zeros(3, 2, 5, dtype=torch.float64, requires_grad=True)
     symmetry = group(("S_n",))
     assert isinstance(symmetry, NodeGroup)
@@ -254,7 +254,7 @@ def test_the_penalty_is_the_entropy_of_every_factor(names: list[str]) -> None:
     dimension = next((f.dimension for f in factors(group(tuple(names))) if isinstance(f, GeometricGroup)), 0)
     x = random_particles(3, 5, dimension=dimension) if dimension else random_graphs(3, 6)
     built = sampler("ps", names, x, entropy_weight=0.3, temperature=0.2)
-    assert isinstance(built, LearnedSampler)
+    assert isinstance(built, ProbabilisticSymmetrization)
     noise = built.noise(x, 2, torch.Generator().manual_seed(1))
     output = built.network(x, noise, built.noise_scale)
     expected = torch.zeros((), dtype=torch.float64)
@@ -281,7 +281,7 @@ def test_noise_counts_as_much_as_its_scale(names: list[str]) -> None:
     """q without a scale knows its noise by what breaks ties alone; with one, scaled noise is noise of that scale."""
     x = random_graphs(3, 6) if names == ["S_n"] else random_particles(3, 5)
     built = sampler("ps", names, x, noise_scale=0.5)
-    assert isinstance(built, LearnedSampler)
+    assert isinstance(built, ProbabilisticSymmetrization)
     features, *rest = built.noise(x, 2, torch.Generator().manual_seed(1))
     whole = built(x, (features, *rest)).element
     output = built.network(x, (features / 2, *rest), 1.0)

@@ -305,10 +305,10 @@ REFUSED: list[tuple[str, tuple[str, ...], Structure, str]] = [
     *((kind, ("SO(3)",), GRAPHS, r"SO\(3\) acts on points and vectors, and there are none") for kind in CARDS),
     *((kind, ("S_n", "SO(2)"), POINTS, r"SO\(2\) acts on R\^2, and points and vectors are in R\^3") for kind in CARDS),
     *((kind, ("S_n",), CLOUD, "sorts nodes by their edges, and there are none") for kind in ("fa", "mfa")),
-    *((kind, ("U(2)",), FOUR, r"U\(2\) has no finite frame here: take") for kind in ("fa", "mfa")),
+    *((kind, ("U(2)",), FOUR, r"U\(2\) has no finite frame here: use") for kind in ("fa", "mfa")),
     *((kind, ("S_n", "SO+(1,3)"), FOUR, "has no finite frame here") for kind in ("fa", "mfa")),
-    ("ga", ("S_n", "Aff(3)"), POINTS, r"Aff\(3\) has no Haar probability measure.*canonicalization or a learned"),
-    ("mfa", ("C_n",), GRAPHS, "C_n has no canonical form here: take frame averaging"),
+    ("ga", ("S_n", "Aff(3)"), POINTS, r"Aff\(3\) has no Haar probability measure.*canonicalization or probabilistic"),
+    ("mfa", ("C_n",), GRAPHS, "C_n has no canonical form here: use frame averaging"),
     ("mfa", ("S_n", "B_3"), POINTS, "B_3 has no canonical form here"),
     ("fa", ("B_5",), FIVE, "an exact frame of B_5 has 3,840 elements here, and at most 1,024 are taken: set exact"),
     *(
@@ -316,11 +316,11 @@ REFUSED: list[tuple[str, tuple[str, ...], Structure, str]] = [
             kind,
             ("O(21)",),
             random_particles(1, 3, dimension=21),
-            r"signs of at most 20 axes, and O\(21\) has more: take",
+            r"signs of at most 20 axes, and O\(21\) has more: use",
         )
         for kind in ("fa", "mfa")
     ),
-    ("ps", ("B_7",), random_particles(1, 3, dimension=7), "B_7 has 645,120 elements .* take group averaging"),
+    ("ps", ("B_7",), random_particles(1, 3, dimension=7), "B_7 has 645,120 elements .* use group averaging"),
 ]
 
 

@@ -133,7 +133,7 @@ def test_the_card_says_which_data_it_is(tmp_path, monkeypatch: pytest.MonkeyPatc
     assert card.resolve(PatternSettings(nodes=24)).data == "generated"
     with pytest.raises(DataError, match=r"PATTERN_v2\.zip is damaged"):
         PatternTask(official)
-    with pytest.raises(ValueError, match="no data 'oficial': official and generated are known"):
+    with pytest.raises(ValueError, match="must be official or generated, not 'oficial'"):
         PatternTask(PatternSettings(data="oficial"))
 
 

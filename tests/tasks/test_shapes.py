@@ -99,8 +99,8 @@ def test_generated_data_is_called_a_variant_with_its_sizes_written_out() -> None
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"poses": "upright"}, "poses are random or aligned, not upright"),
-        ({"data": "shapenet"}, "data is auto, generated, modelnet10 or modelnet40, not shapenet"),
+        ({"poses": "upright"}, "poses must be random or aligned, not upright"),
+        ({"data": "shapenet"}, "data must be generated, modelnet10 or modelnet40, not shapenet"),
         ({"occlusion": 1.0}, r"occlusion in \[0, 1\)"),
         ({"train": 0}, "must be positive"),
         ({"noise": -0.1}, "must not be negative"),

@@ -246,15 +246,15 @@ def test_same_settings_same_data_and_splits_differ() -> None:
 @pytest.mark.parametrize(
     ("kind", "names", "params", "words"),
     [
-        (GraphInvariant, ("O(3)",), {}, "graphs have a group of nodes"),
-        (SpaceInvariant, ("S_n",), {}, "points and vectors have a group of space"),
+        (GraphInvariant, ("O(3)",), {}, "group of graphs must be"),
+        (SpaceInvariant, ("S_n",), {}, "group of points must have"),
         (SpaceInvariant, ("Z_9",), {}, "there is no group 'Z_9'"),
-        (SpaceInvariant, ("C_5",), {}, "nothing but the origin"),
-        (SpaceInvariant, ("Aff(3)",), {}, "lies in a hyperplane"),
-        (SpaceInvariant, ("SO(1)",), {}, "one element only"),
+        (SpaceInvariant, ("C_5",), {}, "fixes only the origin"),
+        (SpaceInvariant, ("Aff(3)",), {}, "is in a hyperplane"),
+        (SpaceInvariant, ("SO(1)",), {}, "only one element"),
         (SpaceInvariant, ("S_n", "Aff(12)"), {}, "do not span"),
         (GraphInvariant, ("S_n",), {"nodes": 1}, "at least 2"),
-        (GraphInvariant, ("S_n",), {"stabilised": 1.5}, "fraction of the inputs"),
+        (GraphInvariant, ("S_n",), {"stabilised": 1.5}, "stabilised must be from 0 to 1"),
     ],
 )
 def test_bad_parameters_are_named(kind: type[Teacher], names: Names, params: dict[str, Any], words: str) -> None:

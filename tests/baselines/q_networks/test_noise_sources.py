@@ -13,10 +13,10 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from baselines.build import build
-from baselines.catalogue import CANONICAL, LEARNED
+from baselines.catalogue import CANONICALIZATION, PROBABILISTIC
 from baselines.q_networks.noise_sources import FixedNoise
 from baselines.samplers.colour_refinement import refined_colours, within
-from baselines.samplers.probabilistic import LearnedSampler
+from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from harness.errors import SymbenchError
 from harness.registry import method, resolve
 from harness.training.execute import problem_of
@@ -32,10 +32,11 @@ S_N = group(("S_n",))
 SEED = torch.tensor(7)
 
 
-def learned(x: Structure, **params: object) -> LearnedSampler:
+def learned(x: Structure, **params: object) -> ProbabilisticSymmetrization:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
     symmetry = S_N if signature.geometry == 0 else group(("S_n", "E(3)"))
-    return LearnedSampler(symmetry, signature, LEARNED.settings_from({"width": 16, **params})).double().eval()
+    sampler = ProbabilisticSymmetrization(symmetry, signature, PROBABILISTIC.settings_from({"width": 16, **params}))
+    return sampler.double().eval()
 
 
 def moved(g: Element, colours: Tensor) -> Tensor:
@@ -183,7 +184,7 @@ def test_geometry_takes_normal_noise_only() -> None:
 
 
 def test_canonicalization_has_no_noise_to_choose() -> None:
-    assert not {"noise", "noise_scale", "fixed_noise"} & CANONICAL.params.keys()
+    assert not {"noise", "noise_scale", "fixed_noise"} & CANONICALIZATION.params.keys()
 
 
 def test_fixed_numbers_have_the_dtype_that_was_asked_for() -> None:

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 from torch import Tensor
 
 from baselines.build import build
-from baselines.catalogue import FRAME
-from baselines.samplers.frame_averaging import FrameSampler, chosen_signs
+from baselines.catalogue import FRAME_AVERAGING
+from baselines.samplers.frame_averaging import FrameAveraging, chosen_signs
 from harness.registry import method
 from tasks.symmetry.element import LinearMap, Permutation, Rigid
 from tasks.symmetry.groups import group
@@ -41,11 +41,12 @@ def structure(points: Tensor) -> Structure:
     )
 
 
-def frame(x: Structure, name: str, **params: object) -> FrameSampler:
-    return FrameSampler(group((name,)), Signature.of(x, Representation.NODE_POINTS, 1), FRAME.settings_from(params))
+def frame(x: Structure, name: str, **params: object) -> FrameAveraging:
+    signature = Signature.of(x, Representation.NODE_POINTS, 1)
+    return FrameAveraging(group((name,)), signature, FRAME_AVERAGING.settings_from(params))
 
 
-def matrices(sampler: FrameSampler, x: Structure, samples: int, seed: int) -> Tensor:
+def matrices(sampler: FrameAveraging, x: Structure, samples: int, seed: int) -> Tensor:
     element = sampler(x, sampler.noise(x, samples, torch.Generator().manual_seed(seed))).element
     assert isinstance(element, LinearMap | Rigid)
     return element.matrix[0]

@@ -11,9 +11,9 @@ import torch
 
 from baselines.catalogue.samplers import FrameSettings, MinimalFrameSettings
 from baselines.samplers import graph_ranks
-from baselines.samplers.frame_averaging import FrameSampler
+from baselines.samplers.frame_averaging import FrameAveraging
 from baselines.samplers.graph_ranks import digest, lexicographic_ranks, ranked, ranks_of, spectral_signature
-from baselines.samplers.minimal_frames import MinimalFrameSampler
+from baselines.samplers.minimal_frames import MinimalFrames
 from tasks.ragged import RaggedGraphs
 from tasks.symmetry.element import Permutation
 from tasks.symmetry.groups import SymmetricGroup, group
@@ -29,11 +29,11 @@ GRAPHS: dict[str, Callable[[], Graphs]] = {
 }
 
 
-def frame(x: Structure) -> FrameSampler:
-    return FrameSampler(group(("S_n",)), Signature.of(x, Representation.GRAPH_SCALARS, 1), FrameSettings())
+def frame(x: Structure) -> FrameAveraging:
+    return FrameAveraging(group(("S_n",)), Signature.of(x, Representation.GRAPH_SCALARS, 1), FrameSettings())
 
 
-def images(sampler: FrameSampler, x: Structure) -> torch.Tensor:
+def images(sampler: FrameAveraging, x: Structure) -> torch.Tensor:
     element = sampler(x, sampler.noise(x, 3, torch.Generator().manual_seed(0))).element
     assert isinstance(element, Permutation)
     return element.images
@@ -87,10 +87,10 @@ def test_padding_repeating_and_joining_keep_ranks() -> None:
 
 def test_only_frames_that_sort_graphs_know_beforehand() -> None:
     particles, graphs = random_particles(3, 4), random_graphs(3, 4)
-    in_space = FrameSampler(
+    in_space = FrameAveraging(
         group(("O(3)",)), Signature.of(particles, Representation.NODE_POINTS, 1), FrameSettings(exact=True)
     )
-    minimal = MinimalFrameSampler(
+    minimal = MinimalFrames(
         group(("S_n",)), Signature.of(graphs, Representation.GRAPH_SCALARS, 1), MinimalFrameSettings()
     )
     assert in_space.prepared(particles) is particles

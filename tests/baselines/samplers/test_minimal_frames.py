@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from baselines.build import build
-from baselines.catalogue import MINIMAL_FRAME
+from baselines.catalogue import MINIMAL_FRAMES
 from baselines.model import Model
 from baselines.samplers import minimal_frames
-from baselines.samplers.minimal_frames import MinimalFrameSampler, edge_colours, levels
+from baselines.samplers.minimal_frames import MinimalFrames, edge_colours, levels
 from harness.registry import method
 from tasks.nbody import charged_particles
 from tasks.symmetry.element import LinearMap, Permutation, Rigid
@@ -26,12 +26,12 @@ from tests.structures import cycle, random_graphs, random_particles
 EUCLIDEAN = ["O(3)", "SO(3)", "E(3)", "SE(3)"]
 
 
-def sampler(x: Structure, *names: str, **params: object) -> MinimalFrameSampler:
+def sampler(x: Structure, *names: str, **params: object) -> MinimalFrames:
     signature = Signature.of(x, Representation.GRAPH_SCALARS, 1)
-    return MinimalFrameSampler(group(names), signature, MINIMAL_FRAME.settings_from(params))
+    return MinimalFrames(group(names), signature, MINIMAL_FRAMES.settings_from(params))
 
 
-def element(built: MinimalFrameSampler, x: Structure, seed: int) -> LinearMap | Rigid | Permutation:
+def element(built: MinimalFrames, x: Structure, seed: int) -> LinearMap | Rigid | Permutation:
     found = built(x, built.noise(x, 9, torch.Generator().manual_seed(seed))).element
     assert isinstance(found, LinearMap | Rigid | Permutation)
     return found

@@ -64,7 +64,7 @@ def test_one_line_each(call: Call, command: str) -> None:
     assert header.split()[0] == "name"
     assert [line.split()[0] for line in lines] == list(known)
     if command == "tasks":
-        assert "\npcqm_contact: Of equal scores half count as higher; officially a sort ranks" in deviations
+        assert "\npcqm_contact: Half of equal scores count as higher; the official code ranks" in deviations
     else:
         assert deviations.count("\nfa: A frame of S_n sorts nodes by their signature in descending order") == 1
     for line, card in zip(lines, known.values(), strict=True):

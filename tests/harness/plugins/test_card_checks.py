@@ -27,7 +27,7 @@ from tasks.protocol import Protocol
 from tasks.settings import setting
 
 METHODS = list(registry.methods().values())
-LEARNED = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
+PROBABILISTIC = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
 QUICK = {"quick": Protocol(epochs=1)}
 
 
@@ -40,7 +40,7 @@ def base_complaint(**changes: Any) -> str | None:
 
 
 def sampler_complaint(**changes: Any) -> str | None:
-    return method_fault(guarded(MethodCard(base=MLP, sampler=replace(LEARNED, **changes)), "other"))
+    return method_fault(guarded(MethodCard(base=MLP, sampler=replace(PROBABILISTIC, **changes)), "other"))
 
 
 class Raising:

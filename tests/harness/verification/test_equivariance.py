@@ -13,8 +13,8 @@ from baselines.bases.mlp import MLP
 from baselines.catalogue.base_models import MLPSettings
 from baselines.catalogue.samplers import FrameSettings, GroupSettings
 from baselines.model import Model, Prediction
-from baselines.samplers.frame_averaging import FrameSampler
-from baselines.samplers.group_averaging import HaarSampler
+from baselines.samplers.frame_averaging import FrameAveraging
+from baselines.samplers.group_averaging import GroupAveraging
 from baselines.samplers.sampler import Sample, Sampler
 from baselines.symmetrized import Symmetrized
 from harness.verification.equivariance import (
@@ -50,7 +50,7 @@ def checks(sampler: Sampler, x: Structure) -> tuple[Equivariance, Law]:
     return equivariance(model, x, g, output, SAMPLES, 16), law(sampler, x, x.acted(g), g, 500)
 
 
-class NodeOrder(HaarSampler):
+class NodeOrder(GroupAveraging):
     """Haar, but for one half of the draws it puts the nodes in the order of the input."""
 
     def forward(self, x: Structure, noise: Noise) -> Sample:
@@ -60,7 +60,7 @@ class NodeOrder(HaarSampler):
         return Sample(Permutation.from_images(torch.where(noise[0][..., :1] < 0.5, own, drawn.images)))
 
 
-class OwnChance(HaarSampler):
+class OwnChance(GroupAveraging):
     """Haar, whose draws are those of the structures at hand: a test of other ones has other chance."""
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -108,7 +108,7 @@ class Weighted(Sampler):
 
     def __init__(self, group: Group, signature: Any, params: Mapping[str, Any]) -> None:
         super().__init__(group)
-        self.frames = FrameSampler(group, signature, FrameSettings())
+        self.frames = FrameAveraging(group, signature, FrameSettings())
         self.weights = params["weights"]
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -121,13 +121,13 @@ class Weighted(Sampler):
 
 def test_group_averaging_passes_both() -> None:
     for group, x in ((SymmetricGroup(), GRAPHS), (OrthogonalGroup(3), PARTICLES), (EuclideanGroup(3, True), PARTICLES)):
-        error, elements = checks(HaarSampler(group, None, GroupSettings()), x)
+        error, elements = checks(GroupAveraging(group, None, GroupSettings()), x)
         assert error.symmetry == "Monte Carlo" and error.single is None
         assert elements.agrees and elements.statistics > 20
 
 
 def test_a_whole_frame_is_exact() -> None:
-    error, elements = checks(FrameSampler(EuclideanGroup(3), SIGNATURE, FrameSettings()), PARTICLES)
+    error, elements = checks(FrameAveraging(EuclideanGroup(3), SIGNATURE, FrameSettings()), PARTICLES)
     assert error.symmetry == "exact" and error.single is not None and elements.agrees
 
 
@@ -144,7 +144,7 @@ def test_a_frame_with_too_few_signs_fails_both() -> None:
 
 
 def test_an_action_that_is_no_homomorphism_fails_the_error_alone() -> None:
-    error, elements = checks(HaarSampler(StretchedGroup(3), None, GroupSettings()), PARTICLES)
+    error, elements = checks(GroupAveraging(StretchedGroup(3), None, GroupSettings()), PARTICLES)
     assert error.symmetry == "none"
     assert elements.agrees  # the elements themselves compose as they should
 
