@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tasks.cards import Recipe, TaskCard, given_examples
-from tasks.catalogue.shared import PAPER, SplitSettings, data_seed, split_size, with_q
+from tasks.catalogue.shared import (
+    PAPER,
+    SHORT_TRAINING,
+    STANDARD_TRAINING,
+    SplitSettings,
+    data_seed,
+    split_size,
+    with_q,
+)
 from tasks.limits import COUNT, NOT_NEGATIVE, PART, OneOf, Range
 from tasks.protocol import Protocol
 from tasks.settings import setting
@@ -176,34 +184,8 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         resolve=_shapes_data,
         variant=lambda settings: "generated shapes" if settings.data == "generated" else None,
         protocols={
-            "standard": Protocol(
-                epochs=150,
-                batch_size=32,
-                lr=1e-3,
-                schedule="linear",
-                warmup_epochs=5,
-                clip_norm=1.0,
-                train_samples=4,
-                valid_samples=10,
-                test_samples=10,
-                test_repeats=5,
-                validate_every=5,
-            ),
-            "quick": Protocol(
-                epochs=15,
-                batch_size=32,
-                lr=2e-3,
-                schedule="linear",
-                warmup_epochs=1,
-                clip_norm=1.0,
-                train_size=600,
-                valid_size=200,
-                test_size=300,
-                train_samples=2,
-                valid_samples=4,
-                test_samples=10,
-                validate_every=3,
-            ),
+            "standard": replace(STANDARD_TRAINING, epochs=150, batch_size=32, test_samples=10, test_repeats=5),
+            "quick": replace(SHORT_TRAINING, epochs=15, batch_size=32, train_size=600, validate_every=3),
         },
         recipes=(*with_q(SHAPES_SAMPLER),),
     )

@@ -2,85 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tasks.cards import Params, Recipe, TaskCard
 from tasks.catalogue.shared import (
+    FINE_TUNING,
     GRAPH_FEATURES,
     OTHER_NETWORKS,
     PAPER,
     PUBLISHED_Q,
+    QUICK_TRAINING,
     QUICK_VIT,
     VALIDATION_LOSS,
+    cheaper_fine_tuning,
     with_q,
 )
 from tasks.limits import Range
-from tasks.protocol import Protocol
 from tasks.settings import setting
 
 LRGB = "Dwivedi et al. 2022, arXiv 2206.08164"
 PEPTIDES_NODES, PCQM_NODES = 444, 53  # the largest published graphs
 PADDING = "Number of nodes that every graph is padded to."
 PEPTIDES_SIZES = {"train": 10_873, "validation": 2_331, "test": 2_331}
+PEPTIDES_PAPER = replace(
+    FINE_TUNING,
+    epochs=10_000,
+    weight_decay=0.1,
+    monitor="metric",
+    test_samples=100,
+    test_repeats=3,
+    curve_samples=(1, 2, 5, 10),
+    curve_size=500,
+)
 PEPTIDES_PROTOCOLS = {
-    "paper": Protocol(
-        epochs=10_000,
-        max_steps=50_000,
-        batch_size=128,
-        drop_last=True,
-        optimizer="adamw",
-        lr=1e-5,
-        weight_decay=0.1,
-        schedule="linear",
-        warmup_steps=5_000,
-        monitor="metric",
-        patience=100,
-        precision="bfloat16",
-        train_samples=1,
-        valid_samples=10,
-        test_samples=100,
-        test_repeats=3,
-        curve_samples=(1, 2, 5, 10),
-        curve_size=500,
-    ),
-    "standard": Protocol(
-        epochs=10_000,
-        max_steps=8_000,
-        batch_size=128,
-        drop_last=True,
-        optimizer="adamw",
-        lr=1e-5,
-        weight_decay=0.1,
-        schedule="linear",
-        warmup_steps=1_600,
-        monitor="metric",
-        validate_every=2,
-        precision="bfloat16",
-        train_samples=1,
-        valid_samples=1,
-        test_samples=10,
-        test_repeats=3,
-        curve_samples=(1, 2, 5, 10),
-        curve_size=500,
-    ),
-    "quick": Protocol(
-        epochs=3,
-        batch_size=16,
-        optimizer="adamw",
-        lr=1e-3,
-        weight_decay=0.01,
-        schedule="linear",
-        warmup_epochs=1,
-        train_size=320,
-        valid_size=96,
-        test_size=96,
-        train_samples=1,
-        valid_samples=1,
-        test_samples=4,
-        curve_samples=(1, 2, 4),
-        curve_size=48,
-    ),
+    "paper": PEPTIDES_PAPER,
+    "standard": cheaper_fine_tuning(PEPTIDES_PAPER, validate_every=2, valid_samples=1, test_samples=10),
+    "quick": replace(QUICK_TRAINING, batch_size=16, train_size=320, valid_size=96, test_size=96, curve_size=48),
+}
+PCQM_PAPER = replace(FINE_TUNING, lr=5e-5, train_samples=10, curve_samples=(1, 2, 5, 10), curve_size=500)
+PCQM_PROTOCOLS = {
+    "paper": PCQM_PAPER,
+    "standard": cheaper_fine_tuning(PCQM_PAPER, valid_size=5_000, test_size=5_000, train_samples=2, valid_samples=2),
+    "quick": replace(QUICK_TRAINING, batch_size=20, train_size=500, valid_size=100, test_size=100, curve_size=50),
 }
 PEPTIDES_RECIPES = (
     *OTHER_NETWORKS,
@@ -178,62 +142,7 @@ PCQM_CONTACT = TaskCard(
     form="supervised",
     settings=PCQMContactSettings,
     max_nodes=lambda settings: settings.nodes,
-    protocols={
-        "paper": Protocol(
-            epochs=1_000,
-            max_steps=50_000,
-            batch_size=128,
-            drop_last=True,
-            optimizer="adamw",
-            lr=5e-5,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_steps=5_000,
-            patience=100,
-            precision="bfloat16",
-            train_samples=10,
-            valid_samples=10,
-            test_samples=10,
-            curve_samples=(1, 2, 5, 10),
-            curve_size=500,
-        ),
-        "standard": Protocol(
-            epochs=1_000,
-            max_steps=8_000,
-            batch_size=128,
-            drop_last=True,
-            optimizer="adamw",
-            lr=5e-5,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_steps=1_600,
-            valid_size=5_000,
-            test_size=5_000,
-            precision="bfloat16",
-            train_samples=2,
-            valid_samples=2,
-            test_samples=10,
-            curve_samples=(1, 2, 5, 10),
-            curve_size=500,
-        ),
-        "quick": Protocol(
-            epochs=3,
-            batch_size=20,
-            optimizer="adamw",
-            lr=1e-3,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_epochs=1,
-            train_size=500,
-            valid_size=100,
-            test_size=100,
-            train_samples=1,
-            valid_samples=1,
-            test_samples=4,
-            curve_samples=(1, 2, 4),
-            curve_size=50,
-        ),
-    },
+    protocols=PCQM_PROTOCOLS,
     recipes=(
         *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q),

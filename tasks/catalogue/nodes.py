@@ -6,19 +6,21 @@ from dataclasses import dataclass, replace
 
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue.shared import (
+    FINE_TUNING,
     GRAPH_FEATURES,
     ORIGIN,
     OTHER_NETWORKS,
     PAPER,
     PUBLISHED_Q,
+    QUICK_TRAINING,
     QUICK_VIT,
     VALIDATION_LOSS,
     SplitSettings,
+    cheaper_fine_tuning,
     split_size,
     with_q,
 )
 from tasks.limits import COUNT, Range
-from tasks.protocol import Protocol
 from tasks.settings import setting
 
 BENCHMARK = "Dwivedi et al. 2020, arXiv 2003.00982"
@@ -72,6 +74,27 @@ def _pattern_check(settings: PatternSettings) -> str | None:
     return None
 
 
+PATTERN_PAPER = replace(
+    FINE_TUNING, max_steps=25_000, test_repeats=6, curve_samples=(1, 10), curve_size=2_000, curve_repeats=6
+)
+PATTERN_PROTOCOLS = {
+    "paper": PATTERN_PAPER,
+    "standard": cheaper_fine_tuning(PATTERN_PAPER, validate_every=2),
+    "quick": replace(
+        QUICK_TRAINING,
+        epochs=10,
+        batch_size=20,
+        warmup_epochs=2,
+        train_size=200,
+        valid_size=100,
+        test_size=100,
+        test_samples=10,
+        test_repeats=2,
+        curve_samples=(1, 2, 5, 10),
+        curve_size=50,
+    ),
+}
+
 PATTERN = TaskCard(
     name="pattern",
     title="PATTERN: nodes of a planted pattern",
@@ -92,66 +115,7 @@ PATTERN = TaskCard(
     check=_pattern_check,
     resolve=_pattern_data,
     variant=lambda settings: "generated variant of PATTERN" if settings.data == "generated" else None,
-    protocols={
-        "paper": Protocol(
-            epochs=1_000,
-            max_steps=25_000,
-            batch_size=128,
-            drop_last=True,
-            optimizer="adamw",
-            lr=1e-5,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_steps=5_000,
-            patience=100,
-            precision="bfloat16",
-            train_samples=1,
-            valid_samples=10,
-            test_samples=10,
-            test_repeats=6,
-            curve_samples=(1, 10),
-            curve_size=2_000,
-            curve_repeats=6,
-        ),
-        "standard": Protocol(
-            epochs=1_000,
-            max_steps=8_000,
-            batch_size=128,
-            drop_last=True,
-            optimizer="adamw",
-            lr=1e-5,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_steps=1_600,
-            validate_every=2,
-            precision="bfloat16",
-            train_samples=1,
-            valid_samples=10,
-            test_samples=10,
-            test_repeats=6,
-            curve_samples=(1, 10),
-            curve_size=2_000,
-            curve_repeats=6,
-        ),
-        "quick": Protocol(
-            epochs=10,
-            batch_size=20,
-            optimizer="adamw",
-            lr=1e-3,
-            weight_decay=0.01,
-            schedule="linear",
-            warmup_epochs=2,
-            train_size=200,
-            valid_size=100,
-            test_size=100,
-            train_samples=1,
-            valid_samples=1,
-            test_samples=10,
-            test_repeats=2,
-            curve_size=50,
-            curve_samples=(1, 2, 5, 10),
-        ),
-    },
+    protocols=PATTERN_PROTOCOLS,
     recipes=(
         *OTHER_NETWORKS,
         *with_q(PUBLISHED_Q | {"dropout": 0.1}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from tasks.cards import Input, Params, Recipe
 from tasks.limits import COUNT, SEED, Limit, OneOf
+from tasks.protocol import Protocol
 from tasks.settings import setting
 
 PAPER = "Kim et al. 2023, arXiv 2306.02866"
@@ -15,6 +17,60 @@ VALIDATION_LOSS = "The validation loss is that of the whole split; in the offici
 S_N_SAMPLER = {"noise_scale": 1.0, "temperature": 0.01, "sinkhorn_steps": 20, "width": 64, "layers": 3}
 # q as published: without a linear map before the first layer, and with padded rows in batch normalisation.
 PUBLISHED_Q = S_N_SAMPLER | {"input_linear": False, "norm_padding": True, "entropy_weight": 0.1}
+
+# Vision transformers are fine-tuned as published; ``quick`` trains a small one from scratch.
+FINE_TUNING = Protocol(
+    epochs=1_000,
+    max_steps=50_000,
+    batch_size=128,
+    drop_last=True,
+    optimizer="adamw",
+    lr=1e-5,
+    weight_decay=0.01,
+    schedule="linear",
+    warmup_steps=5_000,
+    patience=100,
+    precision="bfloat16",
+    train_samples=1,
+)
+QUICK_TRAINING = Protocol(
+    epochs=3,
+    optimizer="adamw",
+    lr=1e-3,
+    weight_decay=0.01,
+    schedule="linear",
+    warmup_epochs=1,
+    train_samples=1,
+    valid_samples=1,
+    test_samples=4,
+    curve_samples=(1, 2, 4),
+)
+# Tasks without published settings train from scratch.
+STANDARD_TRAINING = Protocol(
+    lr=1e-3,
+    schedule="linear",
+    warmup_epochs=5,
+    clip_norm=1.0,
+    train_samples=4,
+    valid_samples=10,
+    validate_every=5,
+)
+SHORT_TRAINING = Protocol(
+    lr=2e-3,
+    schedule="linear",
+    warmup_epochs=1,
+    clip_norm=1.0,
+    valid_size=200,
+    test_size=300,
+    train_samples=2,
+    valid_samples=4,
+    test_samples=10,
+)
+
+
+def cheaper_fine_tuning(paper: Protocol, **changes: Any) -> Protocol:
+    """The protocol ``standard`` of a task whose protocol ``paper`` fine-tunes: fewer steps, no early stopping."""
+    return replace(paper, max_steps=8_000, warmup_steps=1_600, patience=None, **changes)
 
 
 def split_size(split: str, default: int, limit: Limit = COUNT, source: str = "") -> int:

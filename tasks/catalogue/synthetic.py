@@ -8,7 +8,17 @@ from typing import Any
 
 from tasks.cards import Input, Output, Recipe, TaskCard
 from tasks.catalogue.geometry import NBODY_SAMPLER
-from tasks.catalogue.shared import GRAPH_FEATURES, PAPER, PUBLISHED_Q, QUICK_VIT, S_N_SAMPLER, SplitSettings, with_q
+from tasks.catalogue.shared import (
+    GRAPH_FEATURES,
+    PAPER,
+    PUBLISHED_Q,
+    QUICK_VIT,
+    S_N_SAMPLER,
+    SHORT_TRAINING,
+    STANDARD_TRAINING,
+    SplitSettings,
+    with_q,
+)
 from tasks.limits import SHARE, Groups, Range
 from tasks.protocol import Protocol
 from tasks.settings import setting
@@ -113,34 +123,9 @@ def _space_teacher_check(settings: SpaceTeacherSettings) -> str | None:
 
 
 TEACHER_PROTOCOLS = {
-    "standard": Protocol(
-        epochs=200,
-        batch_size=100,
-        lr=1e-3,
-        schedule="linear",
-        warmup_epochs=5,
-        clip_norm=1.0,
-        train_samples=4,
-        valid_samples=10,
-        test_samples=20,
-        test_repeats=3,
-        validate_every=5,
-    ),
-    "quick": Protocol(
-        epochs=40,
-        batch_size=50,
-        lr=2e-3,
-        schedule="linear",
-        warmup_epochs=1,
-        clip_norm=1.0,
-        train_size=500,
-        valid_size=200,
-        test_size=300,
-        train_samples=2,
-        valid_samples=4,
-        test_samples=10,
-        validate_every=4,
-        curve_samples=(1, 2, 4, 8, 16),
+    "standard": replace(STANDARD_TRAINING, epochs=200, test_samples=20, test_repeats=3),
+    "quick": replace(
+        SHORT_TRAINING, epochs=40, batch_size=50, train_size=500, validate_every=4, curve_samples=(1, 2, 4, 8, 16)
     ),
 }
 
