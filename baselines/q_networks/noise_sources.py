@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from tasks.symmetry.noise import Generator, normal, uniform
 from tasks.symmetry.structure import Structure
 
 
-class NoiseSource(Protocol):
+class NoiseSource(typing.Protocol):
     """Independent numbers of a shape ``[B, K, ...]``, in the dtype and on the device of ``like``."""
 
     def uniform(self, shape: Sequence[int], like: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+import typing
+from typing import TYPE_CHECKING
 
 from harness.suites.labels import label
 from harness.utils.redaction import redacted
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 5.0
 
 
-class Progress(Protocol):
+class Progress(typing.Protocol):
     """Is notified of the progress of a launch, always from one thread and in the order begin, ..., end."""
 
     def begin(self, todo: int, done: int) -> None:

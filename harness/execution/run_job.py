@@ -6,13 +6,13 @@ import contextlib
 import logging
 import time
 import traceback
+import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol
 
 from harness.errors import SymbenchError
 from harness.execution.out_of_memory import within_memory
@@ -37,7 +37,7 @@ Result = Outcome | Exception
 _log = logging.getLogger(__name__)
 
 
-class RunTracker(Protocol):
+class RunTracker(typing.Protocol):
     """Mirrors a run elsewhere while it is computed. If it raises an error, the run continues without it."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

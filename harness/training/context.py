@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -60,7 +60,7 @@ class RunContext:
         )
 
 
-class Executor(Protocol):
+class Executor(typing.Protocol):
     """Runs one spec in this process; the default is :func:`harness.training.execute.execute`."""
 
     def __call__(self, spec: RunSpec, context: RunContext) -> Outcome: ...

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 Stage = Literal["initialised", "trained"]
 
@@ -83,7 +84,7 @@ class NotFinite(RuntimeError):
     """Losses or predictions of a run are not finite: the run has failed."""
 
 
-class Hooks(Protocol):
+class Hooks(typing.Protocol):
     """Receives the metrics of a run while it is computed. A hook must return quickly and must not raise."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

@@ -128,7 +128,7 @@ def pair_faults(first: TypedGraph, second: TypedGraph) -> list[str]:
     """
     faults = {
         "isomorphic": isomorphic(first, second),
-        "told apart by 1-WL": not colour_refinement_equivalent(first, second),
+        "separated by 1-WL": not colour_refinement_equivalent(first, second),
         "first is not satisfiable": not satisfiable(first),
         "second is satisfiable": satisfiable(second),
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tasks.symmetry.element import Element
 
 
-class Structures(Protocol):
+class Structures(typing.Protocol):
     """Structures that are indexed: a batch, or a store of graphs that pads those which are taken."""
 
     def __len__(self) -> int: ...

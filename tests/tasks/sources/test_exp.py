@@ -189,7 +189,7 @@ def test_faults_of_a_pair_are_named(size):
     assert exp.pair_faults(satisfied, unsatisfied) == []
     assert exp.pair_faults(satisfied, satisfied) == ["isomorphic", "second is satisfiable"]
     assert exp.pair_faults(unsatisfied, satisfied) == ["first is not satisfiable", "second is satisfiable"]
-    assert exp.pair_faults(satisfied, other) == ["told apart by 1-WL"]
+    assert exp.pair_faults(satisfied, other) == ["separated by 1-WL"]
 
 
 def test_a_wrong_pair_is_never_stored(data_folder, monkeypatch):
