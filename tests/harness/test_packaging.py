@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -112,6 +113,35 @@ def test_data_files_of_packages_are_shipped(tmp_path: Path) -> None:
     }
     data = [ROOT / name for name in tracked() if name.startswith(tuple(f"{package}/" for package in PACKAGES))]
     assert [str(path) for path in data if path.suffix not in (".py", ".pyi") and path not in shipped] == []
+
+
+def test_a_wheel_runs_from_any_folder(tmp_path: Path) -> None:
+    """The wheel holds the bundled suites, the types and the licence, and plans a suite without the checkout."""
+    source, wheels, installed = tmp_path / "source", tmp_path / "wheels", tmp_path / "installed"
+    for name in tracked():
+        if name.partition("/")[0] in (*PACKAGES, "ray_configs") or "/" not in name:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
+    subprocess.run(build, check=True, cwd=tmp_path)
+    (wheel,) = wheels.iterdir()
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, cwd=tmp_path)
+    assert [package for package in PACKAGES if not (installed / package / "py.typed").is_file()] == []
+    assert list(installed.glob("symbench-*.dist-info/licenses/LICENSE"))
+    command = [sys.executable, "-c", "import harness; from harness.cli import main; print(harness.__file__); main()"]
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [*command, "plan", "quick"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed)) and "174" in done.stdout
+
+
+def test_one_version_and_one_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
 
 
 def test_pre_commit_runs_the_first_checks_of_make_test() -> None:
