@@ -1,7 +1,7 @@
 """Numbers that a version stands for: what cards of this version compute from given chance, kept in ``pins.json``.
 
 A number that differs means that the same settings give other numbers: raise the version of what computes it, and write
-all numbers anew by ``python -m tests.pins``. So does a library that draws or initialises otherwise.
+all numbers again by ``python -m tests.pins``. So does a library that draws or initialises otherwise.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
     searches = store.searches()
     for one in searches:
         one.refresh()
-    launches = [(launch, one) for one in (store, *searches) for launch in _accounts(one.root, now)]
+    launches = [(launch, one) for one in (store, *searches) for launch in _launches(one.root, now)]
     for launch, one in sorted(launches, key=lambda item: str(item[0]["started"])):
         latest.pop(launch["suite"], None)
         latest[launch["suite"]] = launch, one
@@ -142,11 +142,11 @@ def _per_second(progress: Mapping[str, Any]) -> float | None:
     return ended / max(1.0, spent.total_seconds())
 
 
-def _accounts(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
-    def read(launch: str, account: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        if not {"id", "started", "status", "digests"} <= account.keys() or not isinstance(account.get("suite"), str):
+def _launches(root: Path, now: datetime) -> Iterator[Mapping[str, Any]]:
+    def read(launch: str, state: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if not {"id", "started", "status", "digests"} <= state.keys() or not isinstance(state.get("suite"), str):
             return None
-        _state(account, {}, now)  # raises if anything in it is wrong
-        return account
+        _state(state, {}, now)  # raises if anything in it is wrong
+        return state
 
     return launch_states(root, read)

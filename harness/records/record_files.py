@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 from harness.errors import SymbenchError
-from harness.records.record import SCHEMA, Record
-from harness.records.segments import Status
+from harness.records.record import SCHEMA, Record, Status
 
 FAILED = ".failed"
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)

@@ -17,7 +17,7 @@ from harness.search.trial_training import STOPPED, Report, reports
 if TYPE_CHECKING:
     import polars as pl
 
-Status = Literal["finished", "stopped", "failed"]
+TrialStatus = Literal["finished", "stopped", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class TrialResult:
     number: int
     digest: str
     values: Values
-    status: Status
+    status: TrialStatus
     score: float | None
     epochs: int
     seconds: float | None
@@ -98,7 +98,7 @@ def _result(search: Search, store: Store, number: int, values: Values) -> TrialR
     if (record := store.read(digest)) is None:
         return None
     reported = list(reports(store, digest)) or [Report(0, float("nan"))]
-    status: Status = "failed" if record.failure else "stopped" if STOPPED in record.notes else "finished"
+    status: TrialStatus = "failed" if record.failure else "stopped" if STOPPED in record.notes else "finished"
     return TrialResult(
         number=number,
         digest=digest,

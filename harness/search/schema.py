@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.search.validation import ALGORITHMS, SCHEDULERS, UNSEEN, VARIED
-from harness.suites.schema import DIALECT, SECTIONS, Schema, definitions, mapping, reference
+from harness.suites.schema import DIALECT, SECTIONS, Schema, definitions, limit_schema, mapping, reference
+from tasks.limits import SEED
 
 
 def search_schema() -> Schema:
@@ -27,7 +28,7 @@ def search_schema() -> Schema:
             "exclusiveMinimum": 1,
             "description": "One in this many trials survives a round of asha.",
         },
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "description": "The seed of every trial."},
+        "seed": {**limit_schema(SEED, 0), "description": "The seed of every trial."},
         "confirm": {
             "type": "integer",
             "minimum": 2,

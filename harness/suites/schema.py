@@ -15,7 +15,7 @@ from baselines.cards import BaseCard, SamplerCard
 from harness import registry
 from harness.suites.fields import MOST_SEEDS, SIZE
 from tasks.cards import TaskCard
-from tasks.limits import LARGEST, MOST, SMALLEST, Each, Flag, Groups, Limit, Numbers, OneOf, Range, SomeOf
+from tasks.limits import LARGEST, MOST, SEED, SMALLEST, Each, Flag, Groups, Limit, Numbers, OneOf, Range, SomeOf
 from tasks.protocol import Protocol
 from tasks.settings import Setting, settings_of
 from tasks.symmetry.names import GROUPS
@@ -200,11 +200,10 @@ def _resources() -> Schema:
 
 
 def _seeds() -> Schema:
-    seed = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
     return {
         "anyOf": [
             {"type": "integer", "minimum": 1, "maximum": MOST_SEEDS},
-            {"type": "array", "minItems": 1, "uniqueItems": True, "items": seed},
+            {"type": "array", "minItems": 1, "uniqueItems": True, "items": limit_schema(SEED, 0)},
         ],
         "description": "A list of seeds, or their number, counted from 0.",
     }

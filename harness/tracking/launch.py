@@ -21,7 +21,7 @@ DATABASE_SECONDS = 60.0
 SERVER_SECONDS = 15.0
 FINISH_SECONDS = 10.0
 
-Status = Literal["succeeded", "failed", "interrupted"]
+LaunchStatus = Literal["succeeded", "failed", "interrupted"]
 _STATUSES = {"succeeded": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 _log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class LaunchTracker:
             lost = f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
             return LaunchTracker(replace(handle, lost=lost))
 
-    def finish(self, status: Status) -> None:
+    def finish(self, status: LaunchStatus) -> None:
         """Ends the parent run and marks runs that its workers left running as killed. Never raises."""
         if self.lost:
             return
@@ -103,7 +103,7 @@ class LaunchTracker:
         except Exception as error:  # as in start
             _log.warning("the launch could not be ended in MLflow (%s)", reason(error))
 
-    def _close(self, status: Status) -> None:
+    def _close(self, status: LaunchStatus) -> None:
         client = connect(self.handle.uri)
         client.set_terminated(self.handle.parent_run_id, _STATUSES[status])
         end_unfinished(client, self.handle.experiment_id, self.handle.store, self.handle.store_id)

@@ -143,7 +143,7 @@ def new_fit(spec: RunSpec, problem: SupervisedTask, context: RunContext) -> Fit:
 def probed_metric_names(spec: RunSpec, problem: SupervisedTask, model: Model, context: RunContext) -> Iterable[str]:
     """Returns the names of the metrics of what an untrained ``model`` predicts for some validation examples.
 
-    None if the task has no metrics of so few examples.
+    There are none if the task has no metrics of so few examples.
     """
     part = problem.examples("validation").first(PROBED_EXAMPLES).to(context.device, context.dtype)
     noise = generator(context.device, spec.seed, "scores")

@@ -6,7 +6,7 @@
 #   4. symbench jobs --address http://127.0.0.1:8265    # ... stop ID, logs ID --follow
 #   5. Ctrl-C here ends the cluster and nothing else (ray stop would end every Ray of this machine).
 #
-# The dashboard listens on loopback alone. Ray's own ports listen on every interface, whatever they are told: the token
+# The dashboard listens on loopback alone. Ray's own ports listen on every interface, whatever is set: the token
 # guards them. PORT, DASHBOARD_PORT and SYMBENCH_CLUSTER (the folder of token and logs) change what they name.
 set -euo pipefail
 

@@ -27,14 +27,14 @@ def publish(files: Mapping[Path, bytes]) -> None:
     Raises:
         OSError: A file cannot be written. No temporary file remains.
     """
-    staged = {path: temporary(path) for path in files}
+    sources = {path: temporary(path) for path in files}
     try:
         for path, body in files.items():
-            write_new(staged[path], body)
-        for path, source in staged.items():
+            write_new(sources[path], body)
+        for path, source in sources.items():
             move(source, path)
     finally:
-        for source in staged.values():
+        for source in sources.values():
             source.unlink(missing_ok=True)
 
 

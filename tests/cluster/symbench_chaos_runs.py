@@ -30,9 +30,9 @@ def gate(moment: str) -> None:
         os.rename(FOLDER / f"{ARMED}-{moment}", FOLDER / CAUGHT)
     except FileNotFoundError:
         return
-    told = FOLDER / f"{WAITING}.tmp"
-    told.write_text(str(os.getpid()))
-    _replace(told, FOLDER / WAITING)
+    temporary = FOLDER / f"{WAITING}.tmp"
+    temporary.write_text(str(os.getpid()))
+    _replace(temporary, FOLDER / WAITING)
     while (FOLDER / WAITING).exists():
         time.sleep(0.02)
 

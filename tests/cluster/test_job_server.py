@@ -245,17 +245,17 @@ def test_a_dashboard_is_no_cluster_to_join(command: tuple[str, str], tmp_path: P
 
 
 class Cluster:
-    """Ray's client of a cluster that remembers some jobs, and what it was told."""
+    """Ray's client of a cluster that remembers some jobs, and what was submitted to it."""
 
     def __init__(self, jobs: list[Any]) -> None:
         self._jobs = jobs
-        self.told: dict[str, Any] = {}
+        self.submitted: dict[str, Any] = {}
 
     def list_jobs(self) -> list[Any]:
         return self._jobs
 
-    def submit_job(self, **told: Any) -> str:
-        self.told = told
+    def submit_job(self, **submitted: Any) -> str:
+        self.submitted = submitted
         return "raysubmit_9"
 
 
@@ -300,13 +300,13 @@ def test_a_job_carries_its_suite_and_store_and_has_time_to_travel(
     monkeypatch.setattr(jobs, "within", lambda seconds, question: (given.append(seconds), question())[1])
     server = jobs.JobServer("http://head:8265")
     assert server.submit(tmp_path, "exec it", {"pip": ["egg"]}, "my suite", "/my/store") == "raysubmit_9"
-    assert cluster.told == {
+    assert cluster.submitted == {
         "entrypoint": "exec it",
         "runtime_env": {"pip": ["egg"], "working_dir": str(tmp_path)},
         "metadata": {"symbench.suite": "my suite", "symbench.store": "/my/store"},
     }
     server.jobs()
     assert given == [jobs.UPLOAD_SECONDS, jobs.ANSWER_SECONDS] and given[0] > 10 * given[1]
-    ours = SimpleNamespace(**{**vars(of_moment("x", 1)), "metadata": cluster.told["metadata"]})
+    ours = SimpleNamespace(**{**vars(of_moment("x", 1)), "metadata": cluster.submitted["metadata"]})
     state = jobs._state(ours)
     assert (state.suite, state.store) == ("my suite", "/my/store")

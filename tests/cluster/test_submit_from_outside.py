@@ -160,10 +160,10 @@ def check_that_a_search_travels(outside: Outside) -> None:
 def check_that_a_broken_environment_is_named(outside: Outside) -> None:
     environment = outside.folder / "environment.yaml"
     environment.write_text("py_modules: ['gcs://_ray_pkg_0123456789abcdef.zip']\n")  # which nobody has sent there
-    told = outside.submit("tiny.yaml", "--runtime-env", str(environment), "--follow", fails=True)
-    broken = told.split()[1].rstrip(":")
+    message = outside.submit("tiny.yaml", "--runtime-env", str(environment), "--follow", fails=True)
+    broken = message.split()[1].rstrip(":")
     logs = outside.call("jobs", "logs", broken), outside.call("jobs", "logs", broken, "--follow", fails=True)
-    for said in (told, *logs):
+    for said in (message, *logs):
         assert "_ray_pkg_0123456789abcdef" in said, said
 
 

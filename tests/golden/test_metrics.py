@@ -106,7 +106,7 @@ def test_errors_of_numbers() -> None:
 
 
 def contacts() -> Tensor:
-    """Labels ``[12, 53, 53, 1]``, with the pairs told apart that exist and have none."""
+    """Labels ``[12, 53, 53, 1]``, with a mark of the pairs that exist and have none."""
     labels, counts = array("contact.labels").double(), array("contact.node_counts")
     exist = torch.arange(labels.shape[1]) < counts[:, None]
     pairs = exist[:, :, None] & exist[:, None]

@@ -51,7 +51,7 @@ def graphs(found: Vectors, edges: Tensor) -> Structure:
 
 
 def network(x: Structure, output: Representation, found: Vectors, base: Mapping[str, Any], **q: Any) -> Symmetrized:
-    """One block of width 8 with 2 heads, in evaluation; its penalty, told as in training, is the entropy alone."""
+    """One block of width 8 with 2 heads, in evaluation; its penalty, computed as in training, is the entropy alone."""
     signature = Signature.of(x, output, len(found["base.head.bias"]))
     small = {"width": 8, "layers": 1, "heads": 2, "weights": "random"}
     transformer = VisionTransformer(signature, VIT.settings_from({**base, **small}))

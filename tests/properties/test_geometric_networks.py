@@ -79,12 +79,12 @@ def test_networks_respect_what_their_card_says(name: str, case: str) -> None:
 
 @pytest.mark.parametrize(("name", "output"), OUTPUTS)
 def test_padding_and_the_batch_do_not_leak(name: str, output: Representation) -> None:
-    """A network that was told of padding says of whole structures what one says that was not."""
+    """On whole structures a network that knows of padding gives what one gives that does not."""
     x = clouds(5, 6)
-    plain, told = network(name, x, output), network(name, x.padded(8), output)
-    told.load_state_dict(plain.state_dict())
+    plain, padded = network(name, x, output), network(name, x.padded(8), output)
+    padded.load_state_dict(plain.state_dict())
     y = plain(x)
-    torch.testing.assert_close(told(x.padded(8))[:, : y.shape[1]], y, atol=1e-10, rtol=0)
+    torch.testing.assert_close(padded(x.padded(8))[:, : y.shape[1]], y, atol=1e-10, rtol=0)
     order = torch.tensor([3, 0, 4, 1, 2])
     torch.testing.assert_close(plain(x[order]), y[order], atol=1e-10, rtol=0)
     torch.testing.assert_close(plain(x[1:2]), y[1:2], atol=1e-10, rtol=0)

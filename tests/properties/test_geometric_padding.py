@@ -33,7 +33,7 @@ def outputs(
 @pytest.mark.parametrize("nodes", [NODES, 2, 1])  # more than the neighbours, fewer, alone
 @pytest.mark.parametrize("training", [False, True])
 def test_padding_changes_nothing(nodes: int, training: bool) -> None:
-    """Scores, matrices, gradients and running statistics are those of a network that was never told of padding."""
+    """Scores, matrices, gradients and running statistics are those of a network without padding."""
     x = random_particles(4, nodes)
     padded = x.padded(PADDED)
     one, other = learned(x).train(training), learned(padded).train(training)

@@ -343,7 +343,7 @@ def test_a_full_disk_is_not_taken_for_a_missing_network_or_a_damaged_archive(
 def test_a_process_that_dies_while_it_fills_the_cache_leaves_nothing_that_is_read(
     tmp_path: Path, data_folder: Path
 ) -> None:
-    """The first is killed with half of the file written; the second, which waits for it, makes it anew."""
+    """The first is killed with half of the file written; the second, which waits for it, makes it again."""
     half = """
 import os, signal, time
 def dies(path, contents):

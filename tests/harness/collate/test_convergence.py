@@ -115,9 +115,9 @@ def test_noise_of_a_tenth_of_a_percent_leaves_the_samples_needed() -> None:
     assert found["limit"].mean() == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("error", "seeds", "told"), [(0.009, 1, True), (0.011, 1, False), (0.011, 4, True)])
+@pytest.mark.parametrize(("error", "seeds", "reported"), [(0.009, 1, True), (0.011, 1, False), (0.011, 4, True)])
 def test_where_chance_moves_the_metric_by_more_than_a_percent_nothing_is_told(
-    error: float, seeds: int, told: bool
+    error: float, seeds: int, reported: bool
 ) -> None:
     curves = table(np.ones((1, seeds, len(K))))
     noisy = curves.with_columns(
@@ -130,19 +130,19 @@ def test_where_chance_moves_the_metric_by_more_than_a_percent_nothing_is_told(
         )
     )
     row = convergence(noisy).row(0, named=True)
-    assert row["samples_needed"] == (1 if told else None)
-    assert (row["samples_needed_high"] is not None) == (told and seeds > 1)
+    assert row["samples_needed"] == (1 if reported else None)
+    assert (row["samples_needed_high"] is not None) == (reported and seeds > 1)
     assert row["limit"] == pytest.approx(1, rel=1e-14)  # a fit by least squares
 
 
-@pytest.mark.parametrize(("factor", "told"), [(1 - 1e-6, True), (1 + 1e-6, False)])
-def test_the_chance_of_a_curve_is_that_of_the_mean_over_its_seeds(factor: float, told: bool) -> None:
+@pytest.mark.parametrize(("factor", "reported"), [(1 - 1e-6, True), (1 + 1e-6, False)])
+def test_the_chance_of_a_curve_is_that_of_the_mean_over_its_seeds(factor: float, reported: bool) -> None:
     """Errors of 0.012 and 0.016 of two seeds: that of their mean is half the root of the sum of squares, 0.01. Errors
     at small k, where no limit is read off, are not asked for."""
     samples = np.array([1, 50, 100, 500.0])
     errors = np.array([[[9.0, *[0.012 * factor] * 3], [9.0, *[0.016 * factor] * 3]]])
     found = needed(samples, np.ones((1, 2, 4)), errors)
-    assert np.isnan(found["samples_needed"][0]) == (not told)
+    assert np.isnan(found["samples_needed"][0]) == (not reported)
 
 
 def test_a_point_on_the_boundary_of_one_percent_is_within_it() -> None:

@@ -1,4 +1,4 @@
-"""Collating again gives what collating anew gives, and no file in the folder can stop it."""
+"""Collating again gives what collating from scratch gives, and no file in the folder can stop it."""
 
 from __future__ import annotations
 

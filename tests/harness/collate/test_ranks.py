@@ -79,7 +79,7 @@ def test_methods_that_win_on_every_other_seed_are_tied(collated: Collated) -> No
 
 
 def test_methods_with_unequal_numbers_of_seeds_are_ranked_and_placed(collated: Collated) -> None:
-    """Each by the seeds that it has, told apart on those that a pair shares; ``seeds`` is the fewest on a task."""
+    """Each by the seeds that it has, compared on those that a pair shares; ``seeds`` is the fewest on a task."""
     records = [
         record
         for task in "xy"

@@ -62,7 +62,7 @@ def test_what_did_change_makes_no_alarm_of_what_did_not() -> None:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared seeds", "other seeds"])
 def test_the_spread_of_two_sides_may_differ(shared: bool) -> None:
-    """Without pairs the means of a quiet and a loud side, of many seeds and few, are told apart too seldom at most."""
+    """Without pairs the means of a quiet and a loud side, of many seeds and few, differ too rarely at most."""
     chance, trials = np.random.default_rng(1), 20_000
     for many, spread in itertools.product((5, 8, 20), (0.05, 1.0, 20.0)):
         one, other = chance.normal(size=(trials, 5)), spread * chance.normal(size=(trials, many))

@@ -37,12 +37,12 @@ def test_equal_methods_get_different_places_in_one_table_of_twenty_at_most(law: 
     for seeds in (2, 3, 5, 10):
         found = [of_one_task(LAWS[law](chance, (methods, seeds))) for _ in range(trials)]
         apart = sum(len(set(one.places)) > 1 for one in found)
-        told = sum(one.apart.any() for one in found)
-        assert apart <= told <= (binom.ppf(1 - 1e-4, trials, 0.05) if seeds >= 5 else 0)
+        distinguished = sum(one.apart.any() for one in found)
+        assert apart <= distinguished <= (binom.ppf(1 - 1e-4, trials, 0.05) if seeds >= 5 else 0)
 
 
 def test_equal_methods_behind_a_better_one_share_a_place() -> None:
-    """The better one is sometimes told from one of them and not from the other: that parts no equals."""
+    """The better one sometimes differs from only one of them: equals still share a place."""
     chance, trials = np.random.default_rng(1), 300
     wrong = some = 0
     for _ in range(trials):

@@ -309,7 +309,7 @@ def kill_the_worker_at_work() -> None:
 
 
 class Remembered:
-    """Hooks that keep what they are told."""
+    """Hooks that keep what they receive."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[int, str, float]] = []

@@ -37,7 +37,7 @@ def launch(tmp_path: Path, watcher: Any) -> Launch:
 
 
 class TimedRay(PlayedRay):
-    """``happens`` is told the time before each wait. Notes what was asked for at which time."""
+    """``happens`` receives the time before each wait. Notes what was asked for at which time."""
 
     def __init__(
         self, works: Callable[[Sequence[Job]], Any], happens: Callable[[TimedRay], None] = lambda ray: None

@@ -143,19 +143,19 @@ def test_a_full_disk_at_the_end_hides_nothing(
 def test_a_launch_hands_on_all_that_it_is_told(
     tmp_path: Path, job: MakeJob, watcher: Any, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: dict[str, Any] = {}
+    given: dict[str, Any] = {}
 
     def dispatch(jobs: Sequence[Job], store: Store, config: Any, progress: Any, **options: Any) -> None:
-        told.update(options, executor=config.executor, jobs=list(jobs), launch=config.launch_id)
+        given.update(options, executor=config.executor, jobs=list(jobs), launch=config.launch_id)
 
     monkeypatch.setattr("harness.execution.dispatch.dispatch", dispatch)
     monkeypatch.setattr(launching, "cluster", lambda address: nullcontext(f"beware of {address}"))
     store, run = Store(tmp_path), job(seed=0)
     options = {"address": "head:6379", "suite": "tests", "progress": watcher, "slots": 3, "executor": "a:b"}
     result = launching.launch([run], store, **options)
-    assert (told["slots"], told["executor"], told["jobs"]) == (3, "a:b", [run])
+    assert (given["slots"], given["executor"], given["jobs"]) == (3, "a:b", [run])
     assert account(store)["address"] == "head:6379" and watcher.notes == ["beware of head:6379"]
-    assert account(store)["id"] == result.launch_id == told["launch"]
+    assert account(store)["id"] == result.launch_id == given["launch"]
 
 
 def test_names_of_launches_sort_by_time_and_none_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ MakeJob = Callable[..., Job]
 
 
 class Tracker:
-    """Remembers, or breaks where it is told to."""
+    """Remembers, or breaks where it is asked to."""
 
     def __init__(self, breaks: str = "") -> None:
         self.breaks = breaks

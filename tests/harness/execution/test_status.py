@@ -149,15 +149,15 @@ def test_the_command_prints_what_is_there(store: Store, jobs: list[Job]) -> None
     said = CliRunner().invoke(cli.app, ["status", "--store", str(store.root)]).output
     assert said.splitlines()[1].split()[:7] == ["tests", "running", "10", "3", "2", "1", "4"]
     assert ": run 4" in said and "nodes: 3, in use: 4 of 8 CPUs\n" in said
-    told = json.loads(CliRunner().invoke(cli.app, ["status", "tests", "--store", str(store.root), "--json"]).output)
-    assert (told[0]["done"], told[0]["queued"]) == (3, 4)
+    states = json.loads(CliRunner().invoke(cli.app, ["status", "tests", "--store", str(store.root), "--json"]).output)
+    assert (states[0]["done"], states[0]["queued"]) == (3, 4)
 
 
 def test_a_beacon_tells_while_it_lasts_and_never_after(
     jobs: list[Job], watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
-    told: list[Mapping[str, Any]] = []
+    written: list[Mapping[str, Any]] = []
     answers = iter([USAGE, ValueError("no cluster")] * 1000)
 
     def usage() -> Mapping[str, Any]:
@@ -167,8 +167,8 @@ def test_a_beacon_tells_while_it_lasts_and_never_after(
         return answer
 
     def tell(values: Mapping[str, Any]) -> None:
-        told.append(json.loads(json.dumps(values)))
-        if len(told) == 2:
+        written.append(json.loads(json.dumps(values)))
+        if len(written) == 2:
             raise SymbenchError("the disk is full")
 
     with Heartbeat(watcher, tell, usage) as told_of:
@@ -177,15 +177,15 @@ def test_a_beacon_tells_while_it_lasts_and_never_after(
         told_of.finished(jobs[0], "succeeded", None)
         told_of.finished(jobs[2], "failed", "no")
         until = time.monotonic() + 10
-        while len(told) < 5:
+        while len(written) < 5:
             assert time.monotonic() < until
             time.sleep(0.01)
-    count = len(told)
+    count = len(written)
     time.sleep(0.1)
-    assert len(told) == count
-    assert told[-1]["running"].keys() == {jobs[1].spec.digest}
-    assert (told[-1]["succeeded"], told[-1]["failed"], told[-1]["pid"]) == (1, 1, os.getpid())
-    assert USAGE in [one["usage"] for one in told] and {} in [one["usage"] for one in told]
+    assert len(written) == count
+    assert written[-1]["running"].keys() == {jobs[1].spec.digest}
+    assert (written[-1]["succeeded"], written[-1]["failed"], written[-1]["pid"]) == (1, 1, os.getpid())
+    assert USAGE in [one["usage"] for one in written] and {} in [one["usage"] for one in written]
     assert [end[0] for end in watcher.ends] == [jobs[0].spec.digest, jobs[2].spec.digest]
     assert sum(watcher.starts.values()) == 2
 
@@ -196,27 +196,27 @@ def test_a_cluster_that_never_answers_neither_silences_the_launch_nor_holds_it(
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
     monkeypatch.setattr(heartbeat, "JOIN_SECONDS", 0.1)
     asked, answer = threading.Event(), threading.Event()
-    told: list[Mapping[str, Any]] = []
+    written: list[Mapping[str, Any]] = []
 
     def usage() -> Mapping[str, Any]:
         asked.set()
         answer.wait(30)
         return USAGE
 
-    with Heartbeat(watcher, told.append, usage) as shining:
+    with Heartbeat(watcher, written.append, usage) as beating:
         assert asked.wait(5)
         until = time.monotonic() + 10
-        while len(told) < 3:
+        while len(written) < 3:
             assert time.monotonic() < until
             time.sleep(0.01)
         began = time.monotonic()
     assert time.monotonic() - began < 10  # and not the 30 s of the cluster
     answer.set()
-    for thread in shining._threads:
+    for thread in beating._threads:
         thread.join(5)
-    count = len(told)
+    count = len(written)
     time.sleep(0.05)
-    assert len(told) == count and {str(one["usage"]) for one in told} == {"{}"}
+    assert len(written) == count and {str(one["usage"]) for one in written} == {"{}"}
 
 
 def test_a_launch_that_beats_as_it_should_is_never_taken_for_lost(store: Store, jobs: list[Job]) -> None:
@@ -251,12 +251,12 @@ def test_a_launch_is_told_from_the_first_run_that_begins(
     """Counts, moments and names: what another process reads is what was said here."""
     clock = iter(range(1000, 2000, 10))
     monkeypatch.setattr("harness.execution.heartbeat.time.time", lambda: float(next(clock)))
-    told = Heartbeat(watcher, lambda values: None, dict)
-    told.started(jobs[0])
-    told.started(jobs[1])
-    told.finished(jobs[1], "failed", "no")
-    told.started(jobs[1])
-    state = told._state()
+    beating = Heartbeat(watcher, lambda values: None, dict)
+    beating.started(jobs[0])
+    beating.started(jobs[1])
+    beating.finished(jobs[1], "failed", "no")
+    beating.started(jobs[1])
+    state = beating._state()
     assert datetime.fromisoformat(state["began"]).timestamp() == 1000
     assert datetime.fromisoformat(state["updated"]).timestamp() > 1000
     assert datetime.fromisoformat(state["running"][jobs[0].spec.digest]["since"]).timestamp() == 1010
@@ -321,13 +321,13 @@ def test_nothing_is_written_by_a_beat_that_was_under_way_at_the_end(
     watcher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "PERIOD_SECONDS", 0.01)
-    told: list[Mapping[str, Any]] = []
-    shining = Heartbeat(watcher, told.append, dict)
-    with shining:
-        with shining._lock:  # the next beat waits for this
+    written: list[Mapping[str, Any]] = []
+    beating = Heartbeat(watcher, written.append, dict)
+    with beating:
+        with beating._lock:  # the next beat waits for this
             time.sleep(0.1)
-            shining._stopped.set()
-            count = len(told)
-        for thread in shining._threads:
+            beating._stopped.set()
+            count = len(written)
+        for thread in beating._threads:
             thread.join(5)
-    assert len(told) == count
+    assert len(written) == count

@@ -67,12 +67,12 @@ def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
     job: MakeJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     store, run = Store(tmp_path), job(resources=granted)
 
     class Trainer:
         def __init__(self, loop: Any, **options: Any) -> None:
-            told.update(options)
+            given.update(options)
 
         def fit(self) -> None:
             store.write(ended(run), [])
@@ -80,11 +80,11 @@ def test_processes_of_one_run_are_granted_what_it_asks_for_each_of_them(
     monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
     config = WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[])
     assert data_parallel.run_data_parallel(run, JobRunner(config)).status == "succeeded"
-    scaling = told["scaling_config"]
+    scaling = given["scaling_config"]
     assert (scaling.num_workers, scaling.use_gpu) == (granted.workers, granted.gpus > 0)
-    assert scaling.resources_per_worker == each and told["torch_config"].backend == backend
-    assert told["train_loop_config"] == {"job": run, "config": config}
-    assert told["run_config"].failure_config.max_failures == data_parallel.RESTARTS == 2
+    assert scaling.resources_per_worker == each and given["torch_config"].backend == backend
+    assert given["train_loop_config"] == {"job": run, "config": config}
+    assert given["run_config"].failure_config.max_failures == data_parallel.RESTARTS == 2
 
 
 def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(

@@ -36,8 +36,8 @@ def put_holder(store: RemoteStore, number: int = 1, **changes: Any) -> None:
 
 
 def claim_at_once(leases: list[Lease]) -> tuple[list[Lease], list[str]]:
-    """Who has the store, and what the others were told."""
-    holding, told = [], []
+    """Who has the store, and the errors of the others."""
+    holding, errors = [], []
     ready = threading.Barrier(len(leases))
 
     def claim(one: Lease) -> None:
@@ -46,14 +46,14 @@ def claim_at_once(leases: list[Lease]) -> tuple[list[Lease], list[str]]:
             one.claim()
             holding.append(one)
         except SymbenchError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     threads = [threading.Thread(target=claim, args=(one,)) for one in leases]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return holding, told
+    return holding, errors
 
 
 def delayed(objects: Objects, chance: random.Random, seconds: float) -> Objects:
@@ -75,9 +75,9 @@ def delayed(objects: Objects, chance: random.Random, seconds: float) -> Objects:
 
 def one_holds(stores: list[RemoteStore], seed: int, seconds: float) -> None:
     chance = random.Random(seed)
-    holding, told = claim_at_once([Lease(delayed(store._objects, chance, seconds)) for store in stores])
+    holding, errors = claim_at_once([Lease(delayed(store._objects, chance, seconds)) for store in stores])
     assert len(holding) == 1
-    assert len(told) == len(stores) - 1 and all("Another launch" in one for one in told)
+    assert len(errors) == len(stores) - 1 and all("Another launch" in one for one in errors)
     holding[0].leave()
     holding[0].check()
 

@@ -20,11 +20,11 @@ def stopped_at(search: Search, scores: Mapping[str, float]) -> dict[str, int]:
     for name, score in scores.items():
         one = SimpleNamespace(trial_id=name, config={})
         config.scheduler.on_trial_add(None, one)
-        told = (
+        decisions = (
             config.scheduler.on_trial_result(None, one, {"epochs": epoch, "score": score, "training_iteration": epoch})
             for epoch in range(1, search.example.spec.settings.epochs + 1)
         )
-        ends[name] = next((epoch for epoch, verdict in enumerate(told, 1) if verdict == "STOP"), 0)
+        ends[name] = next((epoch for epoch, verdict in enumerate(decisions, 1) if verdict == "STOP"), 0)
     return ends
 
 

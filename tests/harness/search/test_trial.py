@@ -81,13 +81,13 @@ def test_a_step_is_a_validation_and_the_table_has_the_highest_first(
     search, store = searched(settings=settings), Store(tmp_path / "store")
     journal = Journal(store, search)
     measured = {0.1: [0.2, 0.5, 0.4], 0.2: [0.3, 0.3, 0.9], 0.3: [0.6, 0.7, 0.8]}
-    told = {}
+    results = {}
     for lr, accuracies in measured.items():
         journal.add({"settings.lr": lr})
         values = iter(accuracies)
         monkeypatch.setattr(Shapes, "metrics", lambda self, predictions, targets, v=values: {"accuracy": next(v)})
-        told[lr] = steps(started(search, store, lr), 2 if lr == 0.3 else None)
-    assert told == {
+        results[lr] = steps(started(search, store, lr), 2 if lr == 0.3 else None)
+    assert results == {
         0.1: [(2, 0.2), (4, 0.5), (5, 0.5)],  # of the weights that are kept
         0.2: [(2, 0.3), (4, 0.3), (5, 0.9)],
         0.3: [(2, 0.6), (4, 0.7)],
@@ -112,14 +112,14 @@ def test_only_a_trial_that_failed_before_this_search_began_is_run_again(
 
     monkeypatch.setattr(trial_module, "run_job", counted)
     jobs = {lr: search.trial({"settings.lr": lr}) for lr in (0.1, 0.2, 0.3)}
-    told = steps(started(search, store, 0.1))
+    results = steps(started(search, store, 0.1))
     began = datetime.now(UTC)
     for lr, age in ((0.2, -60.0), (0.3, 60.0)):
         finished = (began + timedelta(seconds=age)).isoformat()
         store.write(replace(failed_record(jobs[lr], Failure(sentence="It broke.")), finished=finished), [])
     assert ran == [0.1]
     since = began.isoformat()
-    assert steps(started(search, store, 0.1, since)) == told  # of the record
+    assert steps(started(search, store, 0.1, since)) == results  # of the record
     assert len(steps(started(search, store, 0.2, since))) == 2
     assert steps(started(search, store, 0.3, since)) == []
     assert ran == [0.1, 0.2]
@@ -242,9 +242,9 @@ def test_a_trial_that_fails_midway_has_no_score_and_stands_last(
 
     monkeypatch.setattr(Shapes, "metrics", metrics)
     one = started(search, store, 0.1)
-    told = [one.step() for _ in range(3)]
-    assert [step["score"] for step in told[:2]] == [0.9, 0.99] and math.isnan(told[2]["score"])
-    assert [step["done"] for step in told] == [False, False, True]
+    results = [one.step() for _ in range(3)]
+    assert [step["score"] for step in results[:2]] == [0.9, 0.99] and math.isnan(results[2]["score"])
+    assert [step["done"] for step in results] == [False, False, True]
     one.cleanup()
     values = count(0.1, 0.1)
     steps(started(search, store, 0.2))

@@ -82,26 +82,26 @@ def test_the_score_is_the_metric_where_the_validation_loss_was_lowest(
 
     monkeypatch.setattr(NBody, "loss", loss)
     monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(metrics)})
-    told: list[Report] = []
-    _, store = trial(lambda report: told.append(report) or True, tmp_path)
-    assert told == [Report(2, 0.1), Report(4, 0.2), Report(5, 0.2)]
-    assert list(reports(store, SPEC.digest)) == told
+    received: list[Report] = []
+    _, store = trial(lambda report: received.append(report) or True, tmp_path)
+    assert received == [Report(2, 0.1), Report(4, 0.2), Report(5, 0.2)]
+    assert list(reports(store, SPEC.digest)) == received
 
 
 def test_where_the_metric_is_monitored_its_best_is_the_score(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     metrics = iter([float("nan"), 0.2, 0.3])
     monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(metrics)})
-    told: list[Report] = []
+    received: list[Report] = []
     spec = replace(SPEC, settings=replace(SPEC.settings, monitor="metric"))
-    _, store = trial(lambda report: told.append(report) or True, tmp_path, spec)
-    assert told == [Report(4, 0.2), Report(5, 0.2)]
-    assert list(reports(store, spec.digest)) == told
+    _, store = trial(lambda report: received.append(report) or True, tmp_path, spec)
+    assert received == [Report(4, 0.2), Report(5, 0.2)]
+    assert list(reports(store, spec.digest)) == received
 
 
 def test_a_trial_that_is_stopped_trains_no_further_and_says_so(tmp_path: Path) -> None:
-    told: list[Report] = []
-    record, store = trial(lambda report: told.append(report) or report.epochs < 4, tmp_path)
-    assert [report.epochs for report in told] == [2, 4]
+    received: list[Report] = []
+    record, store = trial(lambda report: received.append(report) or report.epochs < 4, tmp_path)
+    assert [report.epochs for report in received] == [2, 4]
     assert store.history(SPEC.digest)["step"].max() == 3
     assert (record.status, record.metrics, record.notes) == ("succeeded", {}, (NOT_TESTED, STOPPED))
 
@@ -119,9 +119,9 @@ def test_no_finite_loss_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return found if found.requires_grad else found * float("nan")
 
     monkeypatch.setattr(NBody, "loss", loss)
-    told: list[Report] = []
-    record, _ = trial(lambda report: told.append(report) or True, tmp_path)
-    assert told == []
+    received: list[Report] = []
+    record, _ = trial(lambda report: received.append(report) or True, tmp_path)
+    assert received == []
     assert record.failure is not None
     assert "No validation loss is finite" in record.failure.sentence
 

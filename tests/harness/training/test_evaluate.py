@@ -145,7 +145,7 @@ print(faults(), keep_freed_memory(), (faults(), faults())[1])
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be configured")
 def test_freed_memory_is_kept() -> None:
     """The pages of a large tensor are faulted in once, not each time that one is made."""
     done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True, timeout=60)

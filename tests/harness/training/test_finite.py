@@ -46,7 +46,7 @@ NOT_FINITE = [math.nan, math.inf, -math.inf]
 
 
 class Broken(Witness):
-    """Predicts ``value`` for the examples of a batch that ``condition`` names; it is told of single draws."""
+    """Predicts ``value`` for the examples of a batch that ``condition`` names; it knows which draws are single."""
 
     def __init__(self, signature: Signature, condition: Condition, value: float = math.nan) -> None:
         super().__init__(signature, [])

@@ -155,8 +155,8 @@ def test_the_best_validation_epoch_is_kept() -> None:
 
 def scripted(monkeypatch: pytest.MonkeyPatch, *scores: float) -> None:
     """The scores of one validation after the other, then 0."""
-    told = iter(scores)
-    monkeypatch.setattr(EdgeCount, "metrics", lambda self, predictions, targets: {"score": next(told, 0.0)})
+    scored = iter(scores)
+    monkeypatch.setattr(EdgeCount, "metrics", lambda self, predictions, targets: {"score": next(scored, 0.0)})
 
 
 @pytest.mark.parametrize(("direction", "best"), [("max", 3), ("min", 2)])
@@ -310,8 +310,8 @@ def test_streams_of_chance_are_separate_and_repeatable() -> None:
 
 def test_the_deviation_over_repeats_is_that_of_the_repeats_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """As published: of two repeats half their difference."""
-    told = iter([0.0, 1.0, 5.0, 4.0, 5.0])  # the validation, then plain and moved in turn
-    monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(told, 0.0)})
+    scored = iter([0.0, 1.0, 5.0, 4.0, 5.0])  # the validation, then plain and moved in turn
+    monkeypatch.setattr(NBody, "metrics", lambda self, predictions, targets: {"mse": next(scored, 0.0)})
     spec = particles_spec("egnn", epochs=1, test_repeats=2)
     metrics = execute(spec).metrics
     assert (metrics["mse"], metrics["mse_std"]) == (2.5, 1.5)

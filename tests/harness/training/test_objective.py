@@ -122,11 +122,11 @@ def test_the_optimiser_is_the_one_asked_for() -> None:
 
 def test_the_logged_loss_is_the_mean_over_steps_of_the_loss_of_each_batch() -> None:
     """Not the objective; two batches of 30 and 10 count alike, and the budget ends in the middle of an epoch."""
-    told = iter([2.0, 8.0, 4.0])
+    losses = iter([2.0, 8.0, 4.0])
 
     class Told(EdgeCount):
         def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-            return 0 * predictions.sum() + (next(told) if predictions.requires_grad else 1.0)
+            return 0 * predictions.sum() + (next(losses) if predictions.requires_grad else 1.0)
 
     rows = Rows()
     protocol = Protocol(epochs=2, max_steps=3, batch_size=30, train_samples=2, valid_samples=2, lr=0.0625)

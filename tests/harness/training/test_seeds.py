@@ -195,7 +195,7 @@ def separated(seed: int) -> tuple[dict[object, list[Pass]], Tensor]:
     """The passes of a separation run over structures, copies and curve for each initialisation; and the copies."""
     seen: list[Pass] = []
     task = FewGraphs()
-    task.threshold = 1e9  # whatever is told apart is not looked at again
+    task.threshold = 1e9  # pairs that were separated are not looked at again
     protocol = Protocol(initialisations=3, test_samples=2, batch_size=60, curve_size=20, curve_samples=(1, 2))
     run = Separation(lambda: Witness(task.signature, seen), task, group(("S_n",)), protocol, DOUBLE, seed=seed)
     run.metrics()

@@ -1,4 +1,4 @@
-"""Counting pairs that are never told apart: exact, against the plain way."""
+"""Counting pairs that are never separated: exact, against the plain way."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_model_that_separates_nothing_needs_little_memory() -> None:
 def test_what_is_not_embedded_changes_no_count(name: str) -> None:
     """All structures and copies under one initialisation after another, and the full array of distances.
 
-    The threshold leaves structures of each kind: never, sooner and later told apart.
+    The threshold leaves structures of each kind: separated never, early and late.
     """
     history, threshold = History(), 0.05
     run = separation(name, 6, hooks=history, threshold=threshold)

@@ -110,7 +110,7 @@ def test_secrets_of_the_environment_are_known_wherever_they_come_up(monkeypatch:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "Zq/first+secret")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "Zq second")
     monkeypatch.setenv("SOME_DATABASE", "postgresql://me:Zq%2Fthird@host/db")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")  # too short to be told from a part of a word
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "abc")  # too short to be distinguished from a part of a word
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/some/file")
     monkeypatch.setenv("PWD", "/some/folder")
     monkeypatch.setenv("OLDPWD", "/another/folder")
