@@ -1,5 +1,58 @@
-"""Errors that a user can solve: the command line prints one sentence and no traceback."""
+"""Errors that a user can solve: the command line prints one sentence and no traceback (no torch).
+
+All are subclasses of :class:`~tasks.errors.SymbenchError`, which ``symbench.errors`` has together with them.
+"""
+
+from tasks.errors import DataError, MissingExtra, SymbenchError
 
 
-class SymbenchError(Exception):
-    """An error with one sentence that says what is wrong and what to do."""
+class UnknownName(SymbenchError):
+    """No task, method, protocol, suite, run, ... has that name."""
+
+
+class SettingsError(SymbenchError):
+    """A setting, an argument or an option has a value that is not accepted."""
+
+
+class Misfit(SymbenchError):
+    """A method cannot be used on a task, or a sampler does not cover a group."""
+
+
+class SuiteError(SymbenchError):
+    """A suite or a search cannot be read, or something in it is wrong."""
+
+
+class PluginError(SymbenchError):
+    """A plug-in cannot be used."""
+
+
+class StoreError(SymbenchError):
+    """A store cannot be read or written, or is in use."""
+
+
+class ClusterError(SymbenchError):
+    """Ray or a cluster cannot be used."""
+
+
+class TrackingError(SymbenchError):
+    """MLflow cannot be used."""
+
+
+class NotEquivariant(SymbenchError, AssertionError):
+    """A function is not as symmetric as it should be."""
+
+
+__all__ = [
+    "ClusterError",
+    "DataError",
+    "Misfit",
+    "MissingExtra",
+    "NotEquivariant",
+    "PluginError",
+    "SettingsError",
+    "StoreError",
+    "SuiteError",
+    "SymbenchError",
+    "TrackingError",
+    "UnknownName",
+]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
-from harness.errors import SymbenchError
+from harness.errors import Misfit, SymbenchError, UnknownName
 from harness.parameters import canonical_params, check_values, normal, typed
 from harness.spec import RunSpec
 from harness.utils.text import nearest
@@ -32,7 +32,7 @@ C = TypeVar("C")
 _log = logging.getLogger(__name__)
 
 
-class Uncovered(SymbenchError):
+class Uncovered(Misfit):
     """Raised if a sampler does not cover the symmetry of a task with these parameters: the pair does not fit."""
 
 
@@ -112,7 +112,7 @@ def suggestion(name: str, kind: Literal["task", "method"]) -> str:
 def task(name: str) -> TaskCard:
     """The task of that name. Raises :class:`SymbenchError` if it is not registered."""
     if name not in tasks():
-        raise SymbenchError(f"There is no task '{name}': {suggestion(name, 'task')}")
+        raise UnknownName(f"There is no task '{name}': {suggestion(name, 'task')}")
     return tasks()[name]
 
 
@@ -128,7 +128,7 @@ def method(name: str) -> MethodCard:
     """
     name = renamed_methods([name]).get(name, name)
     if name not in methods():
-        raise SymbenchError(f"There is no method '{name}': {suggestion(name, 'method')}")
+        raise UnknownName(f"There is no method '{name}': {suggestion(name, 'method')}")
     return methods()[name]
 
 
@@ -182,7 +182,7 @@ def resolve(
         False
         >>> resolve("nbody", "egn", "quick", seed=0)
         Traceback (most recent call last):
-        harness.errors.SymbenchError: There is no method 'egn': did you mean 'egnn'?
+        harness.errors.UnknownName: There is no method 'egn': did you mean 'egnn'?
     """
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from tasks.catalogue.graphs import ExpSettings
+from tasks.errors import DataError
 from tasks.graphs import typed_graphs
-from tasks.sources.cache import DataError, folders
+from tasks.sources.cache import folders
 from tasks.sources.exp import OFFICIAL_NAME, OFFICIAL_SHA256, generated, official
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure

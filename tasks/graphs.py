@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 from tasks.symmetry.structure import Structure
 
 

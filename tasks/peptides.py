@@ -12,9 +12,9 @@ from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.functional.regression import r2_score
 
 from tasks.catalogue.long_range import PeptidesSettings
+from tasks.errors import DataError
 from tasks.ragged import RaggedGraphs
 from tasks.sources import lrgb
-from tasks.sources.cache import DataError
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature
 from tasks.task import Dataset, Split, SupervisedTask

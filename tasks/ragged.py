@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.element import Element
 from tasks.symmetry.structure import Structure

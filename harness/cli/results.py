@@ -41,9 +41,7 @@ def report(
     store: StoreOption = STORE,
     out: Annotated[
         Path | None,
-        typer.Option(
-            parser=local, metavar="DIR", help="The folder of the report (default: the folder of the tables)."
-        ),
+        typer.Option(parser=local, metavar="DIR", help="The folder of the report (default: the folder of the tables)."),
     ] = None,
     against: Annotated[
         Path | None,

@@ -54,13 +54,17 @@ def kept_records(segments: Segments, files: pl.Series) -> pl.DataFrame:
     counts = ~pl.col("own").is_in(files.implode()) & (
         (pl.col("status") == "succeeded") | ~success.is_in(better.implode())
     )
-    return named.filter(counts).select(
-        pl.format("{}/{}/{}.json", pl.lit(SEGMENTS), "segment", name).alias("file"),
-        pl.lit(0, pl.Int64).alias("file_mtime_ns"),
-        pl.lit(0, pl.Int64).alias("file_size"),
-        "segment",
-        pl.col("row").cast(pl.UInt32),
-    ).sort("segment", "row")
+    return (
+        named.filter(counts)
+        .select(
+            pl.format("{}/{}/{}.json", pl.lit(SEGMENTS), "segment", name).alias("file"),
+            pl.lit(0, pl.Int64).alias("file_mtime_ns"),
+            pl.lit(0, pl.Int64).alias("file_size"),
+            "segment",
+            pl.col("row").cast(pl.UInt32),
+        )
+        .sort("segment", "row")
+    )
 
 
 def keep_rows(store: Store) -> None:

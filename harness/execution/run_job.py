@@ -27,7 +27,7 @@ from harness.training.device_errors import DeviceFailed, MemoryFull, is_device_f
 from harness.training.execute import execute, execute_stack
 from harness.training.results import NotStacked, Outcome
 from harness.utils.redaction import redacted
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 
 SENTENCE_CHARACTERS = 300
 LOG_CHARACTERS = 200_000

@@ -27,7 +27,7 @@ from harness.search.journal import Journal
 from harness.search.model import Search
 from harness.search.results import SearchResult, conclude
 from harness.tracking import LaunchTracker, sync
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 
 RETRIES = 2
 SETTINGS = {

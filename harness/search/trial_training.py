@@ -74,7 +74,7 @@ class TrialRun:
 def trained_task(spec: RunSpec) -> SupervisedTask:
     """The task of ``spec``.
 
-    Raises :class:`SymbenchError` if it has no validation set, and :class:`~tasks.sources.cache.DataError` if its data
+    Raises :class:`SymbenchError` if it has no validation set, and :class:`~tasks.errors.DataError` if its data
     cannot be used.
     """
     card = task(spec.task)

@@ -65,9 +65,7 @@ def _check_trials(search: Search, name: str, file: SuiteFile) -> None:
 def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:
     if name not in known:
         kind = "validation metric" if key == "metric" else key
-        raise SymbenchError(
-            located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}")
-        )
+        raise SymbenchError(located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}"))
 
 
 def _check_key(name: str, file: SuiteFile) -> None:

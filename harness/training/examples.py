@@ -10,8 +10,8 @@ from torch import Tensor
 
 from baselines.model import Model
 from harness.training.context import RunContext
+from tasks.errors import DataError
 from tasks.ragged import RaggedPairs
-from tasks.sources.cache import DataError
 from tasks.symmetry.structure import Structure, Structures
 from tasks.task import Dataset, Split, SupervisedTask
 

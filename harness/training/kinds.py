@@ -66,7 +66,7 @@ class TaskKind(ABC, Generic[T]):
         return ()
 
     def check_examples(self, problem: T) -> None:
-        """Raises :class:`~tasks.sources.cache.DataError` if the data of ``problem`` cannot be used."""
+        """Raises :class:`~tasks.errors.DataError` if the data of ``problem`` cannot be used."""
         return None
 
     def check_settings(self, spec: RunSpec, context: RunContext) -> None:

@@ -29,7 +29,7 @@ from harness.training.seeds import derive, generator
 from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
 from harness.verification.universality import FALL, FITTED, WIDTHS, Universality, universality
 from tasks.cards import TaskCard
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure

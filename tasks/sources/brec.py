@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources import cache
-from tasks.sources.cache import DataError
 
 NAME = "brec.csv"
 SHA256 = "5c04589da2ba5a3c4df8237591a71b182d7dc789feb054cd6649a9e2aae5ef92"

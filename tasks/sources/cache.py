@@ -21,13 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources.atomic_files import staged
 
 Arrays = dict[str, NDArray[Any]]
-
-
-class DataError(Exception):
-    """Data is missing, damaged or not what it should be. The message is one sentence that says what to do."""
 
 
 def folders() -> list[Path]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources import cache
 from tasks.sources.exp_generator import MAX_NODES, formula_pairs
 from tasks.sources.graph_checks import TypedGraph, colour_refinement_equivalent, isomorphic, satisfiable
@@ -98,7 +99,7 @@ def official() -> ExpGraphs | None:
     if path is None:
         return None
     if cache.sha256(path) != OFFICIAL_SHA256:
-        raise cache.DataError(
+        raise DataError(
             f"{path} is not the published EXP set (its SHA-256 is not {OFFICIAL_SHA256}); "
             "replace it, or remove it to use the generated variant."
         )
@@ -139,7 +140,7 @@ def _generate(seed: int, pairs: int) -> cache.Arrays:
     made = formula_pairs(np.random.default_rng(seed), pairs)
     for index, pair in enumerate(made):
         if faults := pair_faults(*pair):
-            raise cache.DataError(
+            raise DataError(
                 f"Generated EXP pair {index} (seed {seed}) is wrong ({', '.join(faults)}): "
                 "pynauty or python-sat does not work; reinstall them."
             )

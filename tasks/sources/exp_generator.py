@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 from tasks.sources.graph_checks import CLAUSE, LITERAL, TypedGraph, certificate, satisfiable
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources import cache
 
 GENERATOR_VERSION = 1
@@ -39,7 +40,7 @@ def connected_graphs(nodes: int = 8) -> NDArray[np.uint8]:
     name = cache.versioned_name("connected-graphs", GENERATOR_VERSION, nodes=nodes)
     adjacency = cache.arrays(name, ["adjacency"], lambda: {"adjacency": _enumerate(nodes)})["adjacency"]
     if adjacency.shape != (CONNECTED_GRAPHS[nodes], nodes, nodes):
-        raise cache.DataError(
+        raise DataError(
             f"{cache.find(name)} holds an array of shape {adjacency.shape}; delete it, and it is built again."
         )
     return adjacency.astype(np.uint8, copy=False)
@@ -50,7 +51,7 @@ def _enumerate(nodes: int) -> NDArray[np.uint8]:
     for size in range(1, nodes):
         graphs = list({_certificate(graph): graph for graph in _extensions(graphs, size)}.values())
         if len(graphs) != CONNECTED_GRAPHS[size + 1]:
-            raise cache.DataError(
+            raise DataError(
                 f"{len(graphs)} connected graphs on {size + 1} vertices in place of {CONNECTED_GRAPHS[size + 1]}: "
                 "the installed pynauty does not work; reinstall it."
             )

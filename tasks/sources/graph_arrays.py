@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sources.cache import DataError
+from tasks.errors import DataError
 from tasks.sources.graph_arrays import GraphArrays, as_classes, offsets, pair_keys
 from tasks.sources.published import Archive, Facts
 from tasks.sources.splits import SPLITS

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources import cache
 from tasks.sources.shape_families import surface_points
 from tasks.sources.splits import split_arrays
@@ -54,7 +55,7 @@ def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
     train, test = (Surfaces(**stored[split]) for split in HALVES)
     for part, size in zip((train, test), SIZES[name], strict=True):
         if fault := _fault(part, size):
-            raise cache.DataError(f"{cache.find(file_name(name))} does not hold {name} ({fault}); replace it.")
+            raise DataError(f"{cache.find(file_name(name))} does not hold {name} ({fault}); replace it.")
     return train, test
 
 
@@ -78,13 +79,13 @@ def _sample(name: str) -> dict[str, cache.Arrays]:
             try:
                 read = ModelNet(folder, name.removeprefix("modelnet"), split == "train", pre_transform=_sampled)
             except Exception as error:  # errors of the network, the archive or a mesh
-                raise cache.DataError(
+                raise DataError(
                     f"{name} could not be downloaded or read ({type(error).__name__}: {error}); put "
                     f"{file_name(name)} into {cache.folders()[0]}, or take generated shapes with "
                     "task_params.data=generated."
                 ) from error
             if len(read) != size:
-                raise cache.DataError(f"{name} has {len(read)} meshes for {split} instead of {size}: try again.")
+                raise DataError(f"{name} has {len(read)} meshes for {split} instead of {size}: try again.")
             label = np.array([int(shape.y) for shape in read])
             key = np.array([int(shape.key) for shape in read])
             order = np.lexsort((label, key))  # not the arbitrary order of files in a folder

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.sources import cache
+from tasks.errors import DataError
 from tasks.sources.graph_arrays import GraphArrays, as_classes, offsets
 from tasks.sources.published import Archive, Facts
 from tasks.sources.splits import SPLITS
@@ -67,7 +67,7 @@ def _unpack(source: str, loaded: Any) -> dict[str, dict[str, NDArray[Any]]]:
 def _unpack_split(source: str, graphs: Any) -> dict[str, NDArray[Any]]:
     symbols = [graph["x"].numpy() for graph in graphs]
     if not all(np.isin(x, (0, 1)).all() and (x.sum(1) == 1).all() for x in symbols):
-        raise cache.DataError(f"{source}: a node's feature is not one of {SYMBOLS} symbols; replace the file.")
+        raise DataError(f"{source}: a node's feature is not one of {SYMBOLS} symbols; replace the file.")
     edges = [graph["edge_index"].numpy() for graph in graphs]
     packed = GraphArrays.pack(
         source,
@@ -77,7 +77,7 @@ def _unpack_split(source: str, graphs: Any) -> dict[str, NDArray[Any]]:
     )
     labels = np.concatenate([graph["y"].numpy() for graph in graphs])
     if len(labels) != packed.node_offset[-1] or not np.isin(labels, (0, 1)).all():
-        raise cache.DataError(f"{source}: a node's label is missing or neither 0 nor 1; replace the file.")
+        raise DataError(f"{source}: a node's label is missing or neither 0 nor 1; replace the file.")
     return packed.arrays() | {"label": as_classes(source, labels).astype(np.int8)}
 
 

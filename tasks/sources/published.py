@@ -19,8 +19,8 @@ from typing import IO, Any
 
 from numpy.typing import NDArray
 
+from tasks.errors import DataError
 from tasks.sources import cache
-from tasks.sources.cache import DataError
 from tasks.sources.splits import split_arrays
 
 TIMEOUT_SECONDS = 30

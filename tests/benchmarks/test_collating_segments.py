@@ -46,9 +46,7 @@ print(json.dumps({"seconds": seconds, "gib": gib, "rows": rows}))
 def fill(store: Store, records: int) -> None:
     """Straight into segments, as :mod:`harness.records.compaction` writes them."""
     nothing = pl.DataFrame(schema=HISTORY)
-    runs: Iterator[Kept] = (
-        Kept(digest, "succeeded", FINISHED, text, nothing) for digest, text, *_ in texts(records)
-    )
+    runs: Iterator[Kept] = (Kept(digest, "succeeded", FINISHED, text, nothing) for digest, text, *_ in texts(records))
     for _ in range(0, records, 50_000):
         write_segment(store.segments.new_path(), islice(runs, 50_000))
 
@@ -61,9 +59,7 @@ def measured(store: Store, step: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("records", [4000, pytest.param(RECORDS, marks=pytest.mark.benchmark)])
-def test_segments_become_tables_in_time(
-    records: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_segments_become_tables_in_time(records: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path / "store")
     fill(store, records)
     parsing, cold, warm = (measured(store, step) for step in ("parsing", "cold", "warm"))

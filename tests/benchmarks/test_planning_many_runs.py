@@ -59,9 +59,7 @@ def measured(folder: Path, settings: int, seeds: int) -> dict[str, float]:
 @pytest.mark.parametrize("seeds", [1, 20])
 def test_a_plan_grows_no_faster_than_its_runs(tmp_path: Path, seeds: int) -> None:
     """What every process takes at its start makes the small plan look dearer, never cheaper."""
-    nothing, few, many = (
-        measured(tmp_path / str(size), size // seeds, seeds) for size in (100, 2_000, 8_000)
-    )
+    nothing, few, many = (measured(tmp_path / str(size), size // seeds, seeds) for size in (100, 2_000, 8_000))
     assert (few["runs"], many["runs"]) == (2_000, 8_000)
     for name in ("seconds", "shown"):
         assert many[name] - nothing[name] <= 6 * (few[name] - nothing[name])

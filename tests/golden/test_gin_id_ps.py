@@ -30,11 +30,7 @@ V = vectors("gin_id_ps")
 Q = dict(graph_q_names(3))
 BASE = {
     **{f"layer{layer}.eps": f"gin.convolutions.{layer}.eps" for layer in range(3)},
-    **{
-        theirs: ours
-        for layer in range(3)
-        for theirs, ours in both(f"layer{layer}", f"gin.convolutions.{layer}.nn")
-    },
+    **{theirs: ours for layer in range(3) for theirs, ours in both(f"layer{layer}", f"gin.convolutions.{layer}.nn")},
     **dict(both("head0", "gin.head.0")),
     **dict(both("head1", "gin.head.2")),
 }
@@ -107,6 +103,4 @@ def test_the_gradient_of_identifiers(mode: str) -> None:
     found = inputs.embedded.grad @ symmetrized.base.gin.convolutions[0].nn.weight[:, 2:]  # of what is embedded linearly
     expected = V[f"{mode}.gradient.loss.identifiers"]
     exist = x.pair_mask[:2, None].expand_as(expected)
-    torch.testing.assert_close(
-        found[:2][exist], expected[exist], rtol=0.0, atol=1e-11 * expected.abs().max().item()
-    )
+    torch.testing.assert_close(found[:2][exist], expected[exist], rtol=0.0, atol=1e-11 * expected.abs().max().item())

@@ -36,11 +36,7 @@ from tests.golden.vectors import (
 
 V = vectors("mlp_ps")
 Q = {f"q.{theirs}": f"sampler.network.scorer.{ours}" for theirs, ours in graph_q_names(3)}
-LAYERS = {
-    theirs: ours
-    for layer in range(5)
-    for theirs, ours in both(f"layer{layer}", f"layers.{2 * layer}")
-}
+LAYERS = {theirs: ours for layer in range(5) for theirs, ours in both(f"layer{layer}", f"layers.{2 * layer}")}
 BASE = {f"base.{theirs}": f"base.{ours}" for theirs, ours in LAYERS.items()}
 BATCHES = len(V["labels"])
 SHORT_NORMS = 6

@@ -15,9 +15,7 @@ from tasks.symmetry.structure import Signature, Structure
 from tests.golden.vectors import FORWARD, below, both, graph_sampler, graph_structures, load, vectors
 
 V = vectors("sample_complexity")
-LAYERS = {
-    theirs: ours for layer in range(5) for theirs, ours in both(f"layer{layer}", f"layers.{2 * layer}")
-}
+LAYERS = {theirs: ours for layer in range(5) for theirs, ours in both(f"layer{layer}", f"layers.{2 * layer}")}
 REPEATS = 100
 
 

@@ -105,6 +105,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 def test_data_files_of_packages_are_shipped(tmp_path: Path) -> None:
     """An installed copy, not only a checkout, has every file that the code reads."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    declared["harness.library.symbench"] = declared.pop("symbench")  # where the checkout has it
     shipped = {
         path
         for package, patterns in declared.items()
@@ -127,7 +128,8 @@ def test_a_wheel_runs_from_any_folder(tmp_path: Path) -> None:
     subprocess.run(build, check=True, cwd=tmp_path)
     (wheel,) = wheels.iterdir()
     subprocess.run([*pip, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, cwd=tmp_path)
-    assert [package for package in PACKAGES if not (installed / package / "py.typed").is_file()] == []
+    assert [package for package in (*PACKAGES, "symbench") if not (installed / package / "py.typed").is_file()] == []
+    assert not (installed / "symbench.py").exists() and not (installed / "harness" / "library").exists()
     assert list(installed.glob("symbench-*.dist-info/licenses/LICENSE"))
     command = [sys.executable, "-c", "import harness; from harness.cli import main; print(harness.__file__); main()"]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
@@ -136,6 +138,22 @@ def test_a_wheel_runs_from_any_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed)) and "174" in done.stdout
+    library = [sys.executable, "-c", "import symbench.errors; print(symbench.errors.SymbenchError, symbench.__file__)"]
+    done = subprocess.run(library, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["<class", "'tasks.errors.SymbenchError'>", f"{installed}/symbench/__init__.py"]
+
+
+def test_a_checkout_that_is_not_installed_has_the_library() -> None:
+    program = "import sys, symbench.errors, symbench; print(symbench.__file__, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [str(ROOT / "harness/library/symbench/__init__.py"), "False"], done.stderr
+
+
+def test_the_library_lists_what_it_has() -> None:
+    import symbench
+
+    assert [name for name in symbench.__all__ if not hasattr(symbench, name)] == []
+    assert set(symbench.__all__) <= set(dir(symbench))
 
 
 def test_one_version_and_one_licence() -> None:

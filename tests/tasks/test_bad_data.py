@@ -25,6 +25,7 @@ from harness.spec import Job, Resources
 from harness.training import execute as execution
 from harness.training.examples import check_examples
 from tasks.catalogue.long_range import PeptidesSettings
+from tasks.errors import DataError
 from tasks.graphs import typed_graphs
 from tasks.nbody import NBody
 from tasks.peptides import PeptidesFunc
@@ -93,7 +94,7 @@ def test_a_run_without_its_data_fails_with_what_to_do(case: str, tmp_path: Path,
 
 def test_a_sentence_about_data_is_neither_cut_nor_prefixed() -> None:
     long = f"Put the file into {'/folder' * 100}."
-    assert sentence_of(cache.DataError(long)) == long
+    assert sentence_of(DataError(long)) == long
 
 
 @pytest.mark.parametrize("task", ["exp", "exp_classify", "pattern", "shapes_o3", "shapes_se3"])
@@ -141,7 +142,7 @@ def test_points_that_are_not_modelnets_are_named(
     assert len(point_clouds.published("modelnet10")["test"].label) == 2
     change(small_modelnet)
     cache.save(path, small_modelnet)
-    with pytest.raises(cache.DataError, match=rf"modelnet10-v1-points7\.npz does not hold .*{fault}.*; replace it"):
+    with pytest.raises(DataError, match=rf"modelnet10-v1-points7\.npz does not hold .*{fault}.*; replace it"):
         point_clouds.published("modelnet10")
 
 
@@ -155,7 +156,7 @@ def test_labels_of_peptides_are_zero_or_one_or_unknown(
     found["test"].target[0, 3] = np.nan
     PeptidesFunc(PeptidesSettings(nodes=6))
     found["test"].target[0, 4] = label
-    with pytest.raises(cache.DataError, match=r"A test label of Peptides-func is neither 0 nor 1: replace .*\.zip"):
+    with pytest.raises(DataError, match=r"A test label of Peptides-func is neither 0 nor 1: replace .*\.zip"):
         PeptidesFunc(PeptidesSettings(nodes=6))
 
 
@@ -196,7 +197,7 @@ def test_features_that_are_not_finite_are_named(channel: str, value: float) -> N
     problem = FromOutside()
     check_examples(problem)
     getattr(problem.x, channel)[2, 1] = value
-    with pytest.raises(cache.DataError, match=f"Example 2 of the validation split has {channel} that are not finite"):
+    with pytest.raises(DataError, match=f"Example 2 of the validation split has {channel} that are not finite"):
         check_examples(problem)
 
 
@@ -215,10 +216,10 @@ def test_targets_that_are_not_finite_are_named(split: Split, kind: type[FromOuts
     if kind is WithGaps and math.isnan(value):
         check_examples(problem)
         problem.targets[:] = value
-        with pytest.raises(cache.DataError, match=f"The {split} split has no known target"):
+        with pytest.raises(DataError, match=f"The {split} split has no known target"):
             check_examples(problem)
         return
-    with pytest.raises(cache.DataError, match=f"Example 1 of the {split} split has targets that are not finite"):
+    with pytest.raises(DataError, match=f"Example 1 of the {split} split has targets that are not finite"):
         check_examples(problem)
 
 
@@ -229,7 +230,7 @@ def test_labels_of_pairs_that_are_not_finite_are_named() -> None:
     problem.targets = RaggedPairs(4, torch.tensor([2, 2, 2]), Segments.between(offset), index, label)
     check_examples(problem)
     label[2] = torch.nan
-    with pytest.raises(cache.DataError, match="Example 2 of the validation split has targets that are not finite"):
+    with pytest.raises(DataError, match="Example 2 of the validation split has targets that are not finite"):
         check_examples(problem)
 
 
@@ -257,17 +258,17 @@ def test_a_run_with_a_target_that_is_not_a_number_fails_before_it_trains(
 def test_empty_graphs_and_empty_splits_are_named() -> None:
     problem = FromOutside()
     problem.x.mask[1] = False
-    with pytest.raises(cache.DataError, match="Example 1 of the validation split has no nodes: leave it out"):
+    with pytest.raises(DataError, match="Example 1 of the validation split has no nodes: leave it out"):
         check_examples(problem)
     problem.kept, problem.faulty = 0, "train"
-    with pytest.raises(cache.DataError, match="The train split has no examples: ask for at least one"):
+    with pytest.raises(DataError, match="The train split has no examples: ask for at least one"):
         check_examples(problem)
 
 
 def test_a_formula_above_the_padding_is_named() -> None:
     offset, types, edges = torch.tensor([0, 2, 5]), torch.ones(5), torch.tensor([[0, 1, 1, 2], [1, 0, 2, 1]])
     assert typed_graphs(offset, torch.tensor([0, 2, 4]), types, edges, nodes=3).node_counts.tolist() == [2, 3]
-    with pytest.raises(cache.DataError, match="Graph 1 has 3 nodes and the task pads to 2: leave it out"):
+    with pytest.raises(DataError, match="Graph 1 has 3 nodes and the task pads to 2: leave it out"):
         typed_graphs(offset, torch.tensor([0, 2, 4]), types, edges, nodes=2)
 
 
@@ -297,7 +298,7 @@ def generate():
 
 try:
     print(cache.arrays("x.npz", ["a"], generate)["a"].sum())
-except cache.DataError as error:
+except DataError as error:
     print(error)
 """
 HALF_A_MEBIBYTE = 512 * 1024
@@ -333,10 +334,10 @@ def test_a_full_disk_is_not_taken_for_a_missing_network_or_a_damaged_archive(
     source.write_bytes(b"archive")
     archive = replace(pattern.PUBLISHED, url=source.as_uri())
     monkeypatch.setattr("tasks.sources.published.shutil.copyfileobj", full)
-    with pytest.raises(cache.DataError, match=r"PATTERN_v2\.zip cannot be written \(No space left on device\): make"):
+    with pytest.raises(DataError, match=r"PATTERN_v2\.zip cannot be written \(No space left on device\): make"):
         archive.obtain()
     small_long_range(data_folder, monkeypatch, {"train.pt": (3,), "val.pt": (5,), "test.pt": (6,)})
-    with pytest.raises(cache.DataError, match=r"peptidesfunc-v1\.npz cannot be written \(No space left on device\)"):
+    with pytest.raises(DataError, match=r"peptidesfunc-v1\.npz cannot be written \(No space left on device\)"):
         PeptidesFunc(PeptidesSettings(nodes=6))
 
 

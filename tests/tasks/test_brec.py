@@ -19,9 +19,9 @@ from harness.training.execute import execute, execute_stack
 from harness.training.results import NotStacked
 from tasks.brec import Brec
 from tasks.catalogue.graphs import BrecSettings
+from tasks.errors import DataError
 from tasks.sources import brec
 from tasks.sources.brec import CATEGORIES, MAX_NODES, GraphPair
-from tasks.sources.cache import DataError
 from tasks.sources.graph_checks import TypedGraph, colour_refinement_equivalent, isomorphic
 from tasks.symmetry.structure import Structure
 

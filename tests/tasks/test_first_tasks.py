@@ -12,11 +12,11 @@ import torch
 from harness.registry import resolve, task
 from tasks.catalogue.geometry import NBodySettings
 from tasks.catalogue.graphs import ExpSettings
+from tasks.errors import DataError
 from tasks.exp import ExpClassify
 from tasks.graph8c import Graph8c
 from tasks.nbody import NBody
 from tasks.settings import NoSettings
-from tasks.sources.cache import DataError
 from tasks.symmetry.structure import Structure
 
 OFFICIAL = Path(os.environ.get("SYMBENCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "exp.npz"

@@ -17,10 +17,10 @@ from harness.registry import resolve, task
 from harness.training.execute import execute
 from tasks import peptides
 from tasks.catalogue.long_range import PCQMContactSettings, PeptidesSettings
+from tasks.errors import DataError
 from tasks.pcqm_contact import PCQMContact
 from tasks.peptides import PeptidesFunc, PeptidesStruct
 from tasks.sources import lrgb
-from tasks.sources.cache import DataError
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 from tasks.task import SupervisedTask

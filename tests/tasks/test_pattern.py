@@ -14,9 +14,9 @@ from harness.spec import Resources
 from harness.training.context import RunContext
 from harness.training.execute import execute
 from tasks.catalogue.nodes import PatternSettings
+from tasks.errors import DataError
 from tasks.pattern import PatternTask
 from tasks.sources import pattern
-from tasks.sources.cache import DataError
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation
 

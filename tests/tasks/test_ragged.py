@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from tasks.errors import DataError
 from tasks.ragged import RaggedGraphs, RaggedPairs, Segments
-from tasks.sources.cache import DataError
 from tasks.sources.graph_arrays import GraphArrays
 from tasks.symmetry.groups import group
 from tasks.symmetry.representation import Representation

@@ -189,7 +189,7 @@ def test_the_server_has_no_other_database_and_its_address_in_no_list_of_processe
 def test_all_processes_of_a_group_end_also_those_that_do_not_want_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STOP_SECONDS", 0.5)
     stubborn = "trap '' TERM; sleep 300 & while :; do sleep 1; done"
-    process = subprocess.Popen(["sh", "-c", f"sh -c \"{stubborn}\" & wait"], start_new_session=True)
+    process = subprocess.Popen(["sh", "-c", f'sh -c "{stubborn}" & wait'], start_new_session=True)
     family: list[psutil.Process] = []
     until = time.monotonic() + 10
     while len(family) < 2 and time.monotonic() < until:

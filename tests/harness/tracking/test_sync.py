@@ -298,9 +298,7 @@ def test_a_run_that_was_cut_off_at_its_very_end_is_replaced(
     record = put(make_job(0))
     tracker = LaunchTracker.start(store.mlflow_uri, "quick", "killed", store.root)
     client, start = connect(store.mlflow_uri), content.milliseconds(record.started)
-    run_id = open_run(
-        client, tracker.handle.experiment_id, make_job(0), record.description, tracker.handle.home, start
-    )
+    run_id = open_run(client, tracker.handle.experiment_id, make_job(0), record.description, tracker.handle.home, start)
     send(client, run_id, content.closing_points(record), tags=content.closing_tags(record))
     assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1)
     assert [run.info.status for run in mlflow_runs(store.mlflow_uri)] == ["FINISHED"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.errors import DataError
 from tasks.sources import cache
 
 
@@ -55,7 +56,7 @@ def test_an_unwritable_folder_is_read_and_the_users_cache_written(tmp_path, user
 def test_no_writable_folder_is_one_clear_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("SYMBENCH_DATA", nowhere(tmp_path, "blocked"))
     monkeypatch.setenv("XDG_CACHE_HOME", nowhere(tmp_path, "blocked too"))
-    with pytest.raises(cache.DataError, match="set SYMBENCH_DATA to a folder that can be written"):
+    with pytest.raises(DataError, match="set SYMBENCH_DATA to a folder that can be written"):
         cache.obtain("x", refuse)
 
 
@@ -136,7 +137,7 @@ def test_a_truncated_file_is_reported(data_folder, kept):
     cache.arrays("x.npz", ["a"], lambda: {"a": np.random.default_rng(0).random(1_000)})
     whole = (data_folder / "x.npz").read_bytes()
     (data_folder / "x.npz").write_bytes(whole[: int(kept * len(whole)) if isinstance(kept, float) else kept])
-    with pytest.raises(cache.DataError, match=r"x\.npz is damaged .* delete it"):
+    with pytest.raises(DataError, match=r"x\.npz is damaged .* delete it"):
         cache.arrays("x.npz", ["a"], lambda: pytest.fail("a damaged file is not silently replaced"))
 
 
@@ -148,14 +149,14 @@ def test_every_flipped_byte_of_the_contents_is_noticed(data_folder):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
         try:
             read = cache.load(path, ["a"])["a"]
-        except cache.DataError:
+        except DataError:
             continue
         np.testing.assert_array_equal(read, values)  # bytes that carry no contents, such as time stamps
 
 
 def test_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.array([{"code": 1}], dtype=object))
-    with pytest.raises(cache.DataError, match="damaged"):
+    with pytest.raises(DataError, match="damaged"):
         cache.load(tmp_path / "x.npz", ["a"])
     with pytest.raises(ValueError, match="allow_pickle"):
         cache.save(tmp_path / "y.npz", {"a": np.array([{"code": 1}], dtype=object)})
@@ -165,7 +166,7 @@ def test_a_missing_field_and_another_format_are_reported(tmp_path):
     cache.save(tmp_path / "x.npz", {"a": np.zeros(1)})
     np.save(tmp_path / "bare.npy", np.zeros(3))
     for name, field in (("x.npz", "b"), ("bare.npy", "a")):
-        with pytest.raises(cache.DataError, match="damaged"):
+        with pytest.raises(DataError, match="damaged"):
             cache.load(tmp_path / name, [field])
 
 

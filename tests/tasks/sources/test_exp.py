@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from tasks.errors import DataError
 from tasks.sources import cache, exp, exp_generator
 from tasks.sources.graph_checks import TypedGraph, certificate
 
@@ -131,7 +132,7 @@ def test_a_base_graph_serves_once_and_running_out_of_them_is_an_error(monkeypatc
     monkeypatch.setattr(exp_generator, "_SIDES", {12: {6: 1.0}, 15: {6: 1.0}})
     monkeypatch.setattr(exp_generator, "_ATTEMPTS", 30)
     assert len(exp.generated(pairs=1)) == 2
-    with pytest.raises(cache.DataError, match="ask for fewer pairs"):
+    with pytest.raises(DataError, match="ask for fewer pairs"):
         exp.generated(pairs=2)
 
 
@@ -194,7 +195,7 @@ def test_faults_of_a_pair_are_named(size):
 
 def test_a_wrong_pair_is_never_stored(data_folder, monkeypatch):
     monkeypatch.setattr(exp, "formula_pairs", lambda random, pairs: [(exp_generator.with_core([(1, 2)], 4, True),) * 2])
-    with pytest.raises(cache.DataError, match=r"pair 0 .* wrong \(isomorphic, second is satisfiable\)"):
+    with pytest.raises(DataError, match=r"pair 0 .* wrong \(isomorphic, second is satisfiable\)"):
         exp.generated(pairs=1)
     assert not list(data_folder.glob("*.npz"))
 
@@ -208,14 +209,14 @@ def test_a_tampered_published_file_is_refused(published_exp, data_folder):
     contents = bytearray(published_exp.read_bytes())
     contents[len(contents) // 2] ^= 1
     (data_folder / "exp.npz").write_bytes(contents)
-    with pytest.raises(cache.DataError, match="not the published EXP set"):
+    with pytest.raises(DataError, match="not the published EXP set"):
         exp.official()
 
 
 def test_any_other_file_of_that_name_is_refused(data_folder):
     data_folder.mkdir()
     cache.save(data_folder / "exp.npz", {"label": np.array([1, 0], dtype=np.int8)})
-    with pytest.raises(cache.DataError, match="not the published EXP set"):
+    with pytest.raises(DataError, match="not the published EXP set"):
         exp.official()
 
 

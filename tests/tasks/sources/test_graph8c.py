@@ -9,6 +9,7 @@ import numpy as np
 import pynauty
 import pytest
 
+from tasks.errors import DataError
 from tasks.sources import cache, graph8c
 from tasks.sources.graph_checks import TypedGraph, certificate
 
@@ -55,7 +56,7 @@ def test_the_order_is_fixed(data_folder):
 
 def test_a_wrong_count_is_an_error(data_folder, monkeypatch):
     monkeypatch.setitem(graph8c.CONNECTED_GRAPHS, 4, 7)
-    with pytest.raises(cache.DataError, match="6 connected graphs on 4 vertices in place of 7"):
+    with pytest.raises(DataError, match="6 connected graphs on 4 vertices in place of 7"):
         graph8c.connected_graphs(5)
     assert not list(data_folder.glob("*.npz"))
 
@@ -64,7 +65,7 @@ def test_a_cached_array_of_another_shape_is_an_error(data_folder):
     graph8c.connected_graphs(5)
     (path,) = data_folder.glob("*.npz")
     cache.save(path, {"adjacency": np.zeros((20, 5, 5), dtype=np.uint8)})
-    with pytest.raises(cache.DataError, match="delete it"):
+    with pytest.raises(DataError, match="delete it"):
         graph8c.connected_graphs(5)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.errors import DataError
 from tasks.sources import lrgb, pattern
-from tasks.sources.cache import DataError
 from tasks.sources.published import Facts
 from tests.published_files import contacts_archive, peptides_archive, write_archive
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources import cache, nbody
+from tasks.errors import DataError
+from tasks.sources import nbody
 
 NONE = {"train": 0, "validation": 0, "test": 0}
 
@@ -258,7 +259,7 @@ def test_a_damaged_file_is_reported(data_folder):
     nbody.trajectories(nodes=2, **sizes)
     (path,) = data_folder.glob("*.npz")
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(cache.DataError, match="delete it"):
+    with pytest.raises(DataError, match="delete it"):
         nbody.trajectories(nodes=2, **sizes)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.sources import cache, pattern
+from tasks.errors import DataError
+from tasks.sources import pattern
 from tasks.sources.graph_arrays import GraphArrays
 from tasks.sources.published import Facts
 from tests.published_files import facts_of, write_archive
@@ -193,7 +194,7 @@ def test_a_set_with_other_graphs_is_not_the_published_one(small_set, data_folder
     monkeypatch.undo()
     monkeypatch.setenv("SYMBENCH_DATA", str(data_folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(data_folder))
-    with pytest.raises(cache.DataError, match=r"not the published PATTERN \(it holds 7 graphs in place of 14000\)"):
+    with pytest.raises(DataError, match=r"not the published PATTERN \(it holds 7 graphs in place of 14000\)"):
         pattern.official()
 
 
@@ -224,7 +225,7 @@ def test_a_damaged_archive_is_one_sentence(small_set, data_folder):
     middle[len(whole) // 2] ^= 0x55
     for contents in (whole[:-100], whole[: len(whole) // 2], b"", bytes(middle)):
         path.write_bytes(contents)
-        with pytest.raises(cache.DataError, match=r"(damaged|does not match).*replace it"):
+        with pytest.raises(DataError, match=r"(damaged|does not match).*replace it"):
             pattern.official()
     assert not list(data_folder.glob("*.npz"))
     path.write_bytes(whole)  # of the damaged one nothing is remembered
@@ -237,7 +238,7 @@ def test_an_archive_that_was_changed_since_it_was_first_seen_is_refused(small_se
         array.unlink()
     small_set[0][0]["y"] = 1 - small_set[0][0]["y"]
     place(small_set, data_folder, monkeypatch)
-    with pytest.raises(cache.DataError, match=r"PATTERN_v2\.zip does not match .*PATTERN_v2\.zip\.sha256; replace it"):
+    with pytest.raises(DataError, match=r"PATTERN_v2\.zip does not match .*PATTERN_v2\.zip\.sha256; replace it"):
         pattern.official()
 
 
@@ -249,11 +250,11 @@ class Dangerous:
 def test_a_file_that_would_execute_code_is_refused(data_folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     place([[Dangerous()], [], []], data_folder, monkeypatch, state_facts=False)
-    with pytest.raises(cache.DataError, match="would execute code; replace it"):
+    with pytest.raises(DataError, match="would execute code; replace it"):
         pattern.official()
     with zipfile.ZipFile(data_folder / pattern.PUBLISHED.name, "w") as archive:
         archive.writestr("PATTERN_v2.pt", pickle.dumps(Dangerous(), protocol=2))
-    with pytest.raises(cache.DataError, match="would execute code; replace it"):
+    with pytest.raises(DataError, match="would execute code; replace it"):
         pattern.official()
     assert not (tmp_path / "executed").exists()
 
@@ -274,7 +275,7 @@ def test_contents_that_are_none_are_one_sentence(small_set, data_folder, monkeyp
     place(small_set, data_folder, monkeypatch)
     change(small_set[0][1])
     place(small_set, data_folder, monkeypatch, state_facts=False)
-    with pytest.raises(cache.DataError, match=f"{sentence}.*replace"):
+    with pytest.raises(DataError, match=f"{sentence}.*replace"):
         pattern.official()
 
 
@@ -282,7 +283,7 @@ def test_offline_one_sentence_says_where_the_file_belongs(data_folder, monkeypat
     assert pattern.available() == "generated"
     unreachable = replace(pattern.PUBLISHED, url="http://localhost:9/PATTERN_v2.zip")
     monkeypatch.setattr(pattern, "PUBLISHED", unreachable)
-    with pytest.raises(cache.DataError, match=r"cannot be downloaded .*: put PATTERN_v2\.zip from http.* into .*data"):
+    with pytest.raises(DataError, match=r"cannot be downloaded .*: put PATTERN_v2\.zip from http.* into .*data"):
         pattern.official()
     assert not list(data_folder.glob("*.zip"))
 
@@ -299,7 +300,7 @@ def test_a_download_is_whole_or_nothing(small_set, data_folder, monkeypatch, tmp
         assert len(pattern.official()["train"].graphs) == 3
         assert (data_folder / source.name).read_bytes() == contents
     else:
-        with pytest.raises(cache.DataError, match="was cut off or is no archive: try again"):
+        with pytest.raises(DataError, match="was cut off or is no archive: try again"):
             pattern.official()
         assert not (data_folder / source.name).exists()
 

@@ -10,7 +10,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from scipy.stats import ks_2samp
 
-from tasks.sources import cache, modelnet, point_clouds
+from tasks.errors import DataError
+from tasks.sources import modelnet, point_clouds
 from tasks.sources.shape_families import CHIRAL, FAMILIES, TUBE_SIDES, surface_points, unit_ball
 
 SIZES = {"train": 28, "validation": 14, "test": 14}
@@ -198,7 +199,7 @@ class TestModelNet:
 
     def test_missing_meshes_are_noticed(self, data_folder, monkeypatch):
         monkeypatch.setattr(modelnet, "SIZES", {"modelnet10": (21, 4)})
-        with pytest.raises(cache.DataError, match="20 meshes for train instead of 21"):
+        with pytest.raises(DataError, match="20 meshes for train instead of 21"):
             modelnet.surfaces("modelnet10")
         assert point_clouds.available() == "generated"
 
@@ -209,7 +210,5 @@ class TestModelNet:
             raise OSError("no route to host")
 
         monkeypatch.setattr(ModelNet, "download", fail)
-        with pytest.raises(
-            cache.DataError, match=r"could not be downloaded or read \(OSError: no route to host\); put"
-        ):
+        with pytest.raises(DataError, match=r"could not be downloaded or read \(OSError: no route to host\); put"):
             point_clouds.published("modelnet10")

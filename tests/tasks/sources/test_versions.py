@@ -54,9 +54,7 @@ VERSIONS: list[tuple[Generator, int, str]] = [
 
 
 @pytest.mark.parametrize(("made", "version", "known"), VERSIONS)
-def test_a_version_always_makes_the_same(
-    made: Generator, version: int, known: str
-) -> None:
+def test_a_version_always_makes_the_same(made: Generator, version: int, known: str) -> None:
     assert f"{version} {digest(made())}" == known
 
 

@@ -56,9 +56,7 @@ def test_nearly_dependent_columns_are_told_apart_by_factors(
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("dimension", [5, 32])
-def test_dependent_columns_give_an_orthogonal_matrix_that_begins_as_they_do(
-    dimension: int, dtype: torch.dtype
-) -> None:
+def test_dependent_columns_give_an_orthogonal_matrix_that_begins_as_they_do(dimension: int, dtype: torch.dtype) -> None:
     """Rounding decides what they leave open, as it does by columns."""
     matrix = matrices(dimension, dtype, 0.0)
     found = gram_schmidt(matrix)
