@@ -14,7 +14,7 @@ class SettingsError(SymbenchError):
     """A setting, an argument or an option has a value that is not accepted."""
 
 
-class Misfit(SymbenchError):
+class DoesNotFit(SymbenchError):
     """A method cannot be used on a task, or a sampler does not cover a group."""
 
 
@@ -30,6 +30,10 @@ class StoreError(SymbenchError):
     """A store cannot be read or written, or is in use."""
 
 
+class BundleError(SymbenchError):
+    """A bundle cannot be read or written, or was changed."""
+
+
 class ClusterError(SymbenchError):
     """Ray or a cluster cannot be used."""
 
@@ -43,9 +47,10 @@ class NotEquivariant(SymbenchError, AssertionError):
 
 
 __all__ = [
+    "BundleError",
     "ClusterError",
     "DataError",
-    "Misfit",
+    "DoesNotFit",
     "MissingExtra",
     "NotEquivariant",
     "PluginError",

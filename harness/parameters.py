@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, SamplerCard
-from harness.errors import SymbenchError
+from harness.errors import SettingsError
 from harness.utils.text import shortened
 from tasks.cards import TaskCard
 from tasks.limits import Limit
@@ -18,10 +18,10 @@ Card = TaskCard | BaseCard | SamplerCard
 
 
 def check_values(section: str, card: Card, params: Mapping[str, Any]) -> None:
-    """Raises :class:`SymbenchError` for the first value that is not accepted."""
+    """Raises :class:`SettingsError` for the first value that is not accepted."""
     for name, value in params.items():
         if reason := unfit(name, value, card):
-            raise SymbenchError(
+            raise SettingsError(
                 f"The {section} setting '{name}' of '{card.name}' {reason}, not {shortened(repr(value), 80)}."
             )
 
@@ -71,12 +71,12 @@ def _normal_value(value: Any, default: Any, limit: Limit | None) -> Any:
 def typed(card: Card, params: Mapping[str, Any]) -> Any:
     """Returns the typed settings of a card for these parameters.
 
-    Raises :class:`SymbenchError` if the class of a plug-in's settings rejects them.
+    Raises :class:`SettingsError` if the class of a plug-in's settings rejects them.
     """
     try:
         return card.settings_from(params)
     except (TypeError, ValueError) as error:
-        raise SymbenchError(f"The settings of '{card.name}' do not work: {error}.") from error
+        raise SettingsError(f"The settings of '{card.name}' do not work: {error}.") from error
 
 
 def canonical_params(

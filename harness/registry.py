@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
-from harness.errors import Misfit, SymbenchError, UnknownName
+from harness.errors import DoesNotFit, PluginError, SettingsError, UnknownName
 from harness.parameters import canonical_params, check_values, normal, typed
 from harness.spec import RunSpec
 from harness.utils.text import nearest
@@ -32,7 +32,7 @@ C = TypeVar("C")
 _log = logging.getLogger(__name__)
 
 
-class Uncovered(Misfit):
+class Uncovered(DoesNotFit):
     """Raised if a sampler does not cover the symmetry of a task with these parameters: the pair does not fit."""
 
 
@@ -84,14 +84,14 @@ def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
 def check_implementations(specs: Iterable[RunSpec]) -> None:
     """Imports the implementations of the plug-ins that these runs use.
 
-    Raises :class:`SymbenchError` for the first one that cannot be called, before a run fails on it.
+    Raises :class:`PluginError` for the first one that cannot be called, before a run fails on it.
     """
     from harness.plugins.references import unusable
 
     for plugin in plugins_of(specs):
         for reference in plugin.implementations:
             if why := unusable(reference):
-                raise SymbenchError(f"The plug-in {plugin.origin} cannot be used: {why}.")
+                raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
 
 
 def suggestion(name: str, kind: Literal["task", "method"]) -> str:
@@ -110,7 +110,7 @@ def suggestion(name: str, kind: Literal["task", "method"]) -> str:
 
 
 def task(name: str) -> TaskCard:
-    """The task of that name. Raises :class:`SymbenchError` if it is not registered."""
+    """The task of that name. Raises :class:`UnknownName` if it is not registered."""
     if name not in tasks():
         raise UnknownName(f"There is no task '{name}': {suggestion(name, 'task')}")
     return tasks()[name]
@@ -122,7 +122,7 @@ def is_method(name: str) -> bool:
 
 
 def method(name: str) -> MethodCard:
-    """The method of that name. Raises :class:`SymbenchError` if it is not registered.
+    """The method of that name. Raises :class:`UnknownName` if it is not registered.
 
     A name of an earlier version is replaced with a warning.
     """
@@ -172,7 +172,9 @@ def resolve(
         The run with every setting written out.
 
     Raises:
-        SymbenchError: There is no such name, or a value is not accepted.
+        UnknownName: There is no such name.
+        SettingsError: A value is not accepted.
+        Uncovered: The sampler does not cover the symmetry of the task.
 
     Example:
         >>> spec = resolve("nbody", "egnn", "quick", seed=0, settings={"epochs": 3})
@@ -187,7 +189,7 @@ def resolve(
     task_card, method_card = task(task_name), method(method_name)
     if protocol not in task_card.protocols:
         hint = nearest(protocol, task_card.protocols)
-        raise SymbenchError(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
+        raise UnknownName(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
     params = resolved_task(task_card, task_params or {})
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
     return RunSpec(
@@ -207,13 +209,13 @@ def resolve(
 def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Returns all parameters of a task in their normal form.
 
-    Raises :class:`SymbenchError` for unknown names and values that are not accepted.
+    Raises :class:`UnknownName` or :class:`SettingsError` for names and values that are not accepted.
     """
     changed = _overlay("task_params", card.params, chosen)
     check_values("task_params", card, changed)
     settings = card.resolve(typed(card, normal(card, changed)))
     if reason := card.check(settings):
-        raise SymbenchError(f"The task_params settings of '{card.name}' do not work: {reason}.")
+        raise SettingsError(f"The task_params settings of '{card.name}' do not work: {reason}.")
     return as_params(settings)
 
 
@@ -237,7 +239,7 @@ def _resolved_sampler(
 ) -> Mapping[str, Any]:
     card = method_card.sampler
     if card is None and chosen:
-        raise SymbenchError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
+        raise SettingsError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
     usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
@@ -261,16 +263,16 @@ def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any])
     for layer in layers:
         for name in layer:
             if name not in merged:
-                raise SymbenchError(f"There is no {what} setting '{name}': {nearest(name, merged)}")
+                raise UnknownName(f"There is no {what} setting '{name}': {nearest(name, merged)}")
         merged |= layer
     return merged
 
 
 def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_card: TaskCard) -> Any:
-    """The typed settings for these parameters. Raises :class:`SymbenchError` if they do not work together."""
+    """The typed settings for these parameters. Raises :class:`SettingsError` if they do not work together."""
     settings = typed(card, params)
     if reason := card.check(settings, task_card):
-        raise SymbenchError(f"The {section} settings of '{card.name}' do not work: {reason}.")
+        raise SettingsError(f"The {section} settings of '{card.name}' do not work: {reason}.")
     return settings
 
 
@@ -281,7 +283,7 @@ def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard
         allowed = names(task_card)
         chosen[name] = allowed[0] if params[name] is None else params[name]
         if chosen[name] not in allowed:
-            raise SymbenchError(
+            raise SettingsError(
                 f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
                 f"{nearest(str(chosen[name]), allowed)}"
             )
@@ -304,7 +306,7 @@ def _check_group(
         if not params["group"]:
             raise Uncovered(f"{sampler.name} does not cover {task_card.name}: {reason}")
         what = f"The group of '{sampler.name}' does not work on the task '{task_card.name}'"
-        raise SymbenchError(f"{what}: {reason}.")
+        raise SettingsError(f"{what}: {reason}.")
 
 
 def _another_space(group: Sequence[str], symmetry: Sequence[str]) -> str | None:
@@ -321,5 +323,5 @@ def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
     try:
         settings = Protocol(**_overlay("protocol", vars(published), *layers))
     except (TypeError, ValueError) as error:
-        raise SymbenchError(f"These protocol settings do not work: {error}.") from error
+        raise SettingsError(f"These protocol settings do not work: {error}.") from error
     return settings

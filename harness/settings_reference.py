@@ -8,7 +8,7 @@ from typing import Any
 
 from baselines.cards import MethodCard
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import DoesNotFit, UnknownName
 from harness.utils.text import nearest
 from tasks.cards import TaskCard
 from tasks.protocol import Protocol
@@ -56,7 +56,8 @@ def entries(name: str, task_name: str | None = None) -> list[Entry]:
         task_name: The task that a method runs on.
 
     Raises:
-        SymbenchError: A name is not registered, or the method does not fit the task.
+        UnknownName: A name is not registered.
+        DoesNotFit: The method does not fit the task.
     """
     if task_name is not None:
         return list(_of_pair(registry.task(task_name), registry.method(name)))
@@ -66,7 +67,7 @@ def entries(name: str, task_name: str | None = None) -> list[Entry]:
     if registry.is_method(name):
         return list(_of_method(registry.method(name), {}))
     known = nearest(name, [*registry.tasks(), *registry.methods()])
-    raise SymbenchError(f"There is no task or method '{name}': {known}.")
+    raise UnknownName(f"There is no task or method '{name}': {known}.")
 
 
 def _of_task(card: TaskCard) -> Iterator[Entry]:
@@ -78,7 +79,7 @@ def _of_task(card: TaskCard) -> Iterator[Entry]:
 
 def _of_pair(task: TaskCard, method: MethodCard) -> Iterator[Entry]:
     if reason := method.misfit(task, registry.resolved_task(task, {})):
-        raise SymbenchError(f"{method.name} does not fit {task.name}: {reason}.")
+        raise DoesNotFit(f"{method.name} does not fit {task.name}: {reason}.")
     runs = {name: registry.resolve(task.name, method.name, name, 0).to_dict() for name in task.protocols}
 
     def values(section: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.errors import SymbenchError
+from harness.errors import BundleError
 from harness.utils.text import first_line
 
 FORMAT = 1
@@ -117,7 +117,7 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     """Reads and checks the manifest and all files of a bundle; nothing is unpacked to disk.
 
     Raises:
-        SymbenchError: It is no bundle, was changed or damaged, has a path that leads out of it, or exceeds the limits
+        BundleError: It is no bundle, was changed or damaged, has a path that leads out of it, or exceeds the limits
             on size.
     """
     try:
@@ -127,9 +127,9 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
             held = _names(path, archive)
             return _checked(path, lambda name, most: _from_zip(archive, name, most), most_bytes(path), held)
     except FileNotFoundError as error:
-        raise SymbenchError(f"There is no bundle at {path}, or a file is missing in it ({error}).") from error
+        raise BundleError(f"There is no bundle at {path}, or a file is missing in it ({error}).") from error
     except _UNREADABLE as error:
-        raise SymbenchError(f"The bundle {path} cannot be read ({first_line(error)}): fetch it again.") from error
+        raise BundleError(f"The bundle {path} cannot be read ({first_line(error)}): fetch it again.") from error
 
 
 def most_bytes(path: Path) -> int:
@@ -147,45 +147,45 @@ def _checked(path: Path, read: Read, most: int, held: set[str] | None = None) ->
     for name in manifest.files:
         _refuse_strange_name(path, name)
         if not _FILE.fullmatch(name):
-            raise SymbenchError(
+            raise BundleError(
                 f"The manifest of {path} names {_shown(name)}, which is no file of a bundle: not imported."
             )
     if extra := (held or set()) - manifest.files.keys() - {MANIFEST}:
-        raise SymbenchError(
+        raise BundleError(
             f"The bundle {path} holds {_shown(min(extra))}, which its manifest does not name: not imported."
         )
     if RECORDS not in manifest.files or _identity(manifest.files) != manifest.id:
-        raise SymbenchError(f"The manifest of {path} was changed: its id is not that of its files; not imported.")
+        raise BundleError(f"The manifest of {path} was changed: its id is not that of its files; not imported.")
     if len(manifest.files) > MOST_FILES or sum(file.bytes for file in manifest.files.values()) > most:
         raise _too_large(path)
     files = {}
     for name, file in manifest.files.items():
         files[name] = read(name, file.bytes)
         if _sha256(files[name]) != file.sha256:
-            raise SymbenchError(f"The bundle {path} was changed or damaged: {name} has another checksum; not imported.")
+            raise BundleError(f"The bundle {path} was changed or damaged: {name} has another checksum; not imported.")
     return manifest, files
 
 
-def _too_large(path: Path) -> SymbenchError:
-    return SymbenchError(f"The bundle {path} holds far more than its size allows: not imported.")
+def _too_large(path: Path) -> BundleError:
+    return BundleError(f"The bundle {path} holds far more than its size allows: not imported.")
 
 
 def _manifest(path: Path, body: bytes) -> Manifest:
     try:
         values = json.loads(body)
         if isinstance(values, dict) and isinstance(values.get("format"), int) and values["format"] > FORMAT:
-            raise SymbenchError(f"The bundle {path} has format {values['format']}: update symbench to read it.")
+            raise BundleError(f"The bundle {path} has format {values['format']}: update symbench to read it.")
         return Manifest.model_validate(values)
     except (ValueError, ValidationError, RecursionError) as error:
         reason = str(error).splitlines()[0]
-        raise SymbenchError(f"{path} is no bundle of symbench: its {MANIFEST} cannot be read ({reason}).") from error
+        raise BundleError(f"{path} is no bundle of symbench: its {MANIFEST} cannot be read ({reason}).") from error
 
 
 def _from_folder(folder: Path, name: str, most: int) -> bytes:
     """Links are not followed out of the bundle."""
     file = (folder / name).resolve(strict=True)
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise SymbenchError(f"The bundle {folder} names {name}, which is outside of it: not imported.")
+        raise BundleError(f"The bundle {folder} names {name}, which is outside of it: not imported.")
     with file.open("rb") as opened:
         return opened.read(most + 1)
 
@@ -228,15 +228,15 @@ def _names(path: Path, archive: zipfile.ZipFile) -> set[str]:
     for info in entries:
         _refuse_strange_name(path, info.filename)
         if stat.S_ISLNK(info.external_attr >> 16) or names[info.filename] > 1:
-            raise SymbenchError(f"The bundle {path} holds {_shown(info.filename)} twice or as a link: not imported.")
+            raise BundleError(f"The bundle {path} holds {_shown(info.filename)} twice or as a link: not imported.")
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise SymbenchError(f"The bundle {path} is encrypted or packed in a way that is not read: not imported.")
+            raise BundleError(f"The bundle {path} is encrypted or packed in a way that is not read: not imported.")
     return {info.filename for info in entries if not info.is_dir()}
 
 
 def _refuse_strange_name(path: Path, name: str) -> None:
     if name.startswith("/") or "\\" in name or ":" in name or ".." in PurePosixPath(name).parts:
-        raise SymbenchError(f"The bundle {path} names a file outside of it ({_shown(name)}): not imported.")
+        raise BundleError(f"The bundle {path} names a file outside of it ({_shown(name)}): not imported.")
 
 
 def _shown(name: str) -> str:

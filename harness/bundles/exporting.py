@@ -14,7 +14,7 @@ from harness.bundles.bundle import MANIFEST, NAME, RECORDS, Manifest, manifest_b
 from harness.collate.collating import collate, frames_of
 from harness.collate.incremental import STAMP
 from harness.doctor import symbench_version
-from harness.errors import SymbenchError
+from harness.errors import BundleError
 from harness.records.record import Status
 from harness.records.store import Store
 from tasks.sources.atomic_files import staged
@@ -30,18 +30,18 @@ def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | N
         name: The name that others see beside these runs; by default that of the file.
 
     Raises:
-        SymbenchError: There are no runs to export, ``out`` exists or cannot be written, or the name is not valid.
+        BundleError: There are no runs to export, ``out`` exists or cannot be written, or the name is not valid.
     """
     name = out.name.removesuffix(".zip") if name is None else name
     if not NAME.fullmatch(name):
-        raise SymbenchError(f"A bundle cannot be called '{name}': choose --name of letters, digits, '.', '_' and '-'.")
+        raise BundleError(f"A bundle cannot be called '{name}': choose --name of letters, digits, '.', '_' and '-'.")
     if out.exists():
-        raise SymbenchError(f"{out} exists already: choose another place for the bundle.")
+        raise BundleError(f"{out} exists already: choose another place for the bundle.")
     runs = collate(store).runs.filter(pl.col("source").is_null())
     if suites:
         runs = _of_suites(runs, suites)
     if runs.is_empty():
-        raise SymbenchError(f"The store {store.root} has no run of its own to export.")
+        raise BundleError(f"The store {store.root} has no run of its own to export.")
     files = {f"tables/{key}.parquet": _parquet(frame) for key, frame in frames_of(runs.drop(*STAMP)).items()}
     files[RECORDS] = _parquet(_records(store, runs))
     created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -49,14 +49,14 @@ def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | N
     try:
         _write(out, {**files, MANIFEST: manifest_bytes(manifest)})
     except OSError as error:
-        raise SymbenchError(f"The bundle cannot be written to {out} ({error.strerror or error}).") from error
+        raise BundleError(f"The bundle cannot be written to {out} ({error.strerror or error}).") from error
     return manifest
 
 
 def _of_suites(runs: pl.DataFrame, suites: Sequence[str]) -> pl.DataFrame:
     if unknown := sorted({*suites} - {*runs["suite"]}):
         known = ", ".join(sorted({*runs["suite"]}))
-        raise SymbenchError(f"No run of the suite '{unknown[0]}' is in this store; it has {known or 'none'}.")
+        raise BundleError(f"No run of the suite '{unknown[0]}' is in this store; it has {known or 'none'}.")
     return runs.filter(pl.col("suite").is_in(suites))
 
 

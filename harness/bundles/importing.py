@@ -14,7 +14,7 @@ import pyarrow as pa
 from harness import registry
 from harness.bundles.bundle import MANIFEST, MOST_RATIO, RECORDS, Manifest, manifest_bytes, most_bytes, read_bundle
 from harness.collate.reading import Unreadable, read_row
-from harness.errors import SymbenchError
+from harness.errors import BundleError
 from harness.records.layout import IMPORTED, record_folders
 from harness.records.parquet import read_parquet
 from harness.records.record import Status
@@ -70,13 +70,13 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
     """Writes the records of a bundle to ``imported/<source>/`` in the store.
 
     Raises:
-        SymbenchError: The bundle was imported before, or the folder cannot be written. The store does not change.
+        BundleError: The bundle was imported before, or the folder cannot be written. The store does not change.
     """
     store.refresh()
     source = bundle.manifest.source
     target = store.root / IMPORTED / source
     if target.exists():
-        raise SymbenchError(f"The bundle {source} was imported before: delete {target} to import it again.")
+        raise BundleError(f"The bundle {source} was imported before: delete {target} to import it again.")
     fresh, known, repeated, differing = {}, 0, 0, 0
     for (digest, status), body in bundle.records.items():
         name = store.record_path(digest, status).name
@@ -99,7 +99,7 @@ def checked_bundle(path: Path) -> Bundle:
     """Reads a bundle and verifies every checksum and every digest.
 
     Raises:
-        SymbenchError: A checksum is wrong, a limit on size is exceeded, a record cannot be read, or its digest is not
+        BundleError: A checksum is wrong, a limit on size is exceeded, a record cannot be read, or its digest is not
             that of its settings.
     """
     manifest, files = read_bundle(path)
@@ -108,30 +108,30 @@ def checked_bundle(path: Path) -> Bundle:
         rows = min(manifest.runs, most // _LEAST_RECORD_BYTES)
         table = read_parquet(files[RECORDS], _RECORDS, most_rows=rows, most_bytes=most)
     except ValueError as error:
-        raise SymbenchError(f"{RECORDS} of the bundle {path} cannot be read ({error}): not imported.") from error
+        raise BundleError(f"{RECORDS} of the bundle {path} cannot be read ({error}): not imported.") from error
     found = {}
     for digest, text in table.iter_rows():
         body = (text or "").encode()
         row = _row(path, digest, body)
         found[row["digest"], row["status"]] = body
     if len(found) != manifest.runs:
-        raise SymbenchError(f"The bundle {path} has {len(found)} records, not {manifest.runs}: not imported.")
+        raise BundleError(f"The bundle {path} has {len(found)} records, not {manifest.runs}: not imported.")
     return Bundle(manifest, found)
 
 
 def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
     name = repr(digest)[:40]  # it may be any text
     if len(body) > MOST_RECORD_BYTES:
-        raise SymbenchError(f"Record {name} of the bundle {path} is far longer than records are: not imported.")
+        raise BundleError(f"Record {name} of the bundle {path} is far longer than records are: not imported.")
     try:
         row, computed = read_row(body), digest_of(json.loads(body)["spec"])
     except Unreadable as error:
         cure = ": update symbench to read it" if error.newer else ": not imported"
-        raise SymbenchError(f"Record {name} of the bundle {path} cannot be read ({error}){cure}.") from error
+        raise BundleError(f"Record {name} of the bundle {path} cannot be read ({error}){cure}.") from error
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise SymbenchError(f"Record {name} of the bundle {path} has settings of no run: not imported.") from error
+        raise BundleError(f"Record {name} of the bundle {path} has settings of no run: not imported.") from error
     if not row["digest"] == digest == computed:
-        raise SymbenchError(f"Record {name} of the bundle {path} is not of the settings it names: not imported.")
+        raise BundleError(f"Record {name} of the bundle {path} is not of the settings it names: not imported.")
     return row
 
 
@@ -162,7 +162,7 @@ def _write(target: Path, manifest: Manifest, records: Mapping[str, bytes]) -> No
             for name, body in records.items():
                 (folder / "records" / name).write_bytes(body)
     except OSError as error:
-        raise SymbenchError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
+        raise BundleError(f"The bundle cannot be imported into {target} ({error.strerror or error}).") from error
     finally:
         with contextlib.suppress(OSError):  # not empty: it has other bundles, or this one
             target.parent.rmdir()

@@ -11,7 +11,7 @@ from harness.bundles.importing import checked_bundle
 from harness.collate.incremental import ROWS, read_rows
 from harness.collate.reading import COLUMNS, frame, read_row
 from harness.collate.runs import runs
-from harness.errors import SymbenchError
+from harness.errors import BundleError
 from harness.records.layout import is_store, stores_in
 
 
@@ -19,7 +19,7 @@ def reference_runs(path: Path) -> pl.DataFrame:
     """The table ``runs`` of a store, a folder of stores or a bundle, without imported runs.
 
     Raises:
-        SymbenchError: There is neither a store nor a bundle at ``path``, or the bundle is damaged.
+        BundleError: There is neither a store nor a bundle at ``path``, or the bundle is damaged.
     """
     if is_bundle(path):
         rows = [read_row(body) for body in checked_bundle(path).records.values()]
@@ -27,5 +27,5 @@ def reference_runs(path: Path) -> pl.DataFrame:
         return runs(frame(rows, pl.Schema(COLUMNS)).with_columns(stamps))
     stores = [*([path] if is_store(path) else []), *stores_in(path)]
     if not stores:
-        raise SymbenchError(f"There is neither a store nor a bundle at {path}: name one that holds earlier results.")
+        raise BundleError(f"There is neither a store nor a bundle at {path}: name one that holds earlier results.")
     return runs(pl.concat([read_rows(store, None).frame for store in stores]).filter(pl.col("source").is_null()))

@@ -12,7 +12,7 @@ import typer
 
 from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, SuiteArgument, dashboard, local
 from harness.cli.printing import cell, print_table
-from harness.errors import SymbenchError
+from harness.errors import SettingsError
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Su
     from harness.search.loading import load
 
     if only:
-        raise SymbenchError(f"--only picks runs of a suite, and {search} is a search: leave it out.")
+        raise SettingsError(f"--only picks runs of a suite, and {search} is a search: leave it out.")
     loaded = load(search, overrides)
     return loaded.suite_name, loaded.trials, [loaded.example.spec]
 

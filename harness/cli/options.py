@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from harness.errors import SymbenchError
+from harness.errors import SettingsError
 
 
 def local(text: str) -> Path:
-    """A path on this machine. Raises :class:`SymbenchError` for an address such as ``s3://...``."""
+    """A path on this machine. Raises :class:`SettingsError` for an address such as ``s3://...``."""
     if "://" in text:
-        raise SymbenchError(f"{text} is an address: name a file or a folder on this machine.")
+        raise SettingsError(f"{text} is an address: name a file or a folder on this machine.")
     return _path(text)
 
 
@@ -23,12 +23,12 @@ def store_place(text: str) -> str:
     scheme, found, rest = text.partition("://")
     if found and scheme != "file":
         if not scheme or not rest.strip("/") or scheme in ("http", "https"):
-            raise SymbenchError(f"--store {text}: name a folder, or an address such as s3://bucket/store.")
+            raise SettingsError(f"--store {text}: name a folder, or an address such as s3://bucket/store.")
         return text
     folder = _path(rest if found else text)
     taken = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
     if taken is not None:
-        raise SymbenchError(f"{taken} is a file, and a store is a folder: choose another --store.")
+        raise SettingsError(f"{taken} is a file, and a store is a folder: choose another --store.")
     return text
 
 
@@ -48,19 +48,19 @@ def dashboard(text: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise SymbenchError(f"--address {text}: jobs go to the head's dashboard, such as http://HEAD:8265.")
+        raise SettingsError(f"--address {text}: jobs go to the head's dashboard, such as http://HEAD:8265.")
     return text
 
 
 def _path(text: str) -> Path:
     if not text:
-        raise SymbenchError("The path of a file or folder is empty: write its path, or '.' for the current folder.")
+        raise SettingsError("The path of a file or folder is empty: write its path, or '.' for the current folder.")
     try:
         path = Path(text).expanduser()
         path.exists()  # raises for an invalid name
     except (RuntimeError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise SymbenchError(f"{text[:100]} cannot be used as a path ({reason}): choose another.") from error
+        raise SettingsError(f"{text[:100]} cannot be used as a path ({reason}): choose another.") from error
     return Path(text)
 
 

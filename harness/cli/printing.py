@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def found_store(store: str) -> Store | None:
 
 
 def needed_store(store: str) -> Store:
-    """The store. Raises :class:`SymbenchError` if there is none."""
+    """The store. Raises :class:`StoreError` if there is none."""
     opened = found_store(store)
     if opened is None:
-        raise SymbenchError(
+        raise StoreError(
             f"There is no store at {store}: make one with 'symbench run quick' or name one with --store."
         )
     return opened

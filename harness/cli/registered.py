@@ -10,7 +10,7 @@ import typer
 
 from harness.cli.options import STORE, JsonOption, OnlyOption, SetOption, StoreOption, SuiteArgument
 from harness.cli.printing import found_store, print_rows, print_table
-from harness.errors import SymbenchError
+from harness.errors import SettingsError
 
 if TYPE_CHECKING:
     from baselines.cards import BaseCard, SamplerCard
@@ -217,7 +217,7 @@ def _whole_numbers(text: str) -> list[int]:
     try:
         return [int(number) for number in text.split(",")]
     except ValueError:
-        raise SymbenchError(f"--samples {text}: write whole numbers with commas, such as 1,4,16,64.") from None
+        raise SettingsError(f"--samples {text}: write whole numbers with commas, such as 1,4,16,64.") from None
 
 
 def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:

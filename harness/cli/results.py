@@ -12,7 +12,7 @@ import typer
 from harness import renames
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
-from harness.errors import SymbenchError
+from harness.errors import TrackingError
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def sync(store: StoreOption = STORE) -> None:
     opened = needed_store(store)
     result = sync_records(opened, opened.mlflow_uri)
     if result.unusable and result.reason:
-        raise SymbenchError(f"{result.reason}: check MLFLOW_TRACKING_URI, or start the server.")
+        raise TrackingError(f"{result.reason}: check MLFLOW_TRACKING_URI, or start the server.")
     typer.echo(str(result))
     if result.failed:
         raise typer.Exit(1)

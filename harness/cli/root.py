@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from harness.cli import jobs, launching, registered, results, settings
 from harness.cli.options import INTERRUPTED, MISTAKE
-from harness.errors import SymbenchError
+from harness.errors import SettingsError, SymbenchError
 from harness.plugins.entry_points import check_entry_points
 from harness.utils.interrupts import interruptible
 from harness.utils.redaction import redacted
@@ -47,7 +47,7 @@ def _one_sentence() -> Iterator[None]:
             raise
         about = error.ctx.command_path if error.ctx else "symbench"
         message = " ".join(error.format_message().split()).rstrip(".")
-        raise SymbenchError(f"{message}: see '{about} --help'.") from error
+        raise SettingsError(f"{message}: see '{about} --help'.") from error
 
 
 app = typer.Typer(

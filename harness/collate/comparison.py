@@ -10,7 +10,7 @@ import polars as pl
 
 from harness.collate.bootstrap import Array, Interval, interquartile_mean, interval, probability_of_improvement
 from harness.collate.statistics import BENCHMARK, score
-from harness.errors import SymbenchError
+from harness.errors import UnknownName
 from harness.utils.text import nearest
 
 
@@ -53,7 +53,7 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
         task: Restricts the comparisons to one task; None compares on all.
 
     Raises:
-        SymbenchError: A method has no score, or the methods have no seed of a task in common.
+        UnknownName: A method has no score, or the methods have no seed of a task in common.
     """
     scored = runs.with_columns(score()).filter(pl.col("score").is_not_null())
     if task is not None:
@@ -65,7 +65,7 @@ def compare(runs: pl.DataFrame, first: str, second: str, task: str | None = None
     one, other = (scored.filter(pl.col("method") == name).select(*BENCHMARK, *columns) for name in (first, second))
     pairs = one.join(other, on=[*BENCHMARK, "seed"], how="inner", nulls_equal=True, suffix="_other")
     if pairs.is_empty():
-        raise SymbenchError(
+        raise UnknownName(
             f"{first} and {second} have no seed of one task and protocol in common: run both in one suite."
         )
     grouped = pairs.sort(*BENCHMARK, "setting", "setting_other", "seed", nulls_last=True).group_by(
@@ -102,4 +102,4 @@ def _comparison(pair: pl.DataFrame) -> Comparison:
 
 def _known(what: str, name: str, names: pl.Series) -> None:
     if name not in (known := names.unique().sort().to_list()):
-        raise SymbenchError(f"No run of the {what} '{name}' has a score yet: {nearest(name, known) if known else ''}")
+        raise UnknownName(f"No run of the {what} '{name}' has a score yet: {nearest(name, known) if known else ''}")

@@ -11,7 +11,7 @@ import polars as pl
 
 from harness.collate.incremental import LeftOut, cache_metadata
 from harness.collate.reading import POINTS
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.record import SCHEMA
 from harness.utils.spreadsheets import inert
 from tasks.sources.atomic_files import staged
@@ -82,7 +82,7 @@ def write_tables(tables: Tables, out: Path) -> None:
     """Writes each table as Parquet and as CSV, each file atomically.
 
     Raises:
-        SymbenchError: A file cannot be written.
+        StoreError: A file cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def write_tables(tables: Tables, out: Path) -> None:
             with staged(out / f"{name}.parquet") as place:
                 frame.write_parquet(place, metadata=metadata)
     except OSError as error:
-        raise SymbenchError(f"The tables cannot be written to {out} ({error.strerror or error}).") from error
+        raise StoreError(f"The tables cannot be written to {out} ({error.strerror or error}).") from error
 
 
 def are_written(out: Path) -> bool:

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 import harness
-from harness.errors import SymbenchError
+from harness.errors import ClusterError
 from harness.execution.address import check_address
 from harness.execution.placement import Shape
 from harness.utils.interrupts import uninterrupted
@@ -72,7 +72,7 @@ def cluster(address: str | None, *, preload: Sequence[str] = PRELOAD) -> Iterato
         A warning for the user, or None.
 
     Raises:
-        SymbenchError: The cluster does not answer or cannot be joined.
+        ClusterError: The cluster does not answer or cannot be joined.
     """
     with _message_if_killed(), _local(preload) if address is None else _joined(address) as warning:
         yield warning
@@ -130,14 +130,14 @@ def _joined(address: str) -> Iterator[str | None]:
         stack.enter_context(_module_state(loopback=False))
         check_address(address)
         if (reason := _unreachable(address)) is not None:
-            raise SymbenchError(reason)
+            raise ClusterError(reason)
         stack.enter_context(_shut_down())
         try:
             with contextlib.chdir(_project_root()):
                 _init(address=address)
         except Exception as error:  # Ray has no common class for the errors of joining
             message = " ".join(str(error).split())[:MESSAGE_CHARACTERS] or type(error).__name__
-            raise SymbenchError(f"The Ray cluster at --address {address} cannot be joined ({message}).") from error
+            raise ClusterError(f"The Ray cluster at --address {address} cannot be joined ({message}).") from error
         yield _without_token(address)
 
 

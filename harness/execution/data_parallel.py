@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from baselines.out_of_memory import is_out_of_memory
-from harness.errors import SymbenchError
+from harness.errors import ClusterError, SymbenchError
 from harness.execution.job_runner import JobRunner
 from harness.execution.messages import WorkerConfig
 from harness.execution.run_job import raise_device_failure, use
@@ -35,7 +35,7 @@ def run_data_parallel(job: Job, runner: JobRunner) -> Record:
     """Trains the run on ``job.resources.workers`` processes and returns its record.
 
     Raises:
-        SymbenchError: A process runs other code than the driver, or its device failed or is out of memory.
+        ClusterError: A process runs other code than the driver, or its device failed or is out of memory.
         WorkerGroupError: The processes died more than :data:`RESTARTS` times.
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
@@ -73,7 +73,7 @@ def _reason(failure: BaseException) -> SymbenchError | None:
     """The error of a process that cannot take part, without the wrapper of Ray Train; None for other failures."""
     error = getattr(failure, "_base_exc", failure)
     if isinstance(error, DeviceFailed | MemoryFull):
-        return SymbenchError(str(error))
+        return ClusterError(str(error))
     return error if isinstance(error, SymbenchError) else None
 
 
@@ -86,7 +86,7 @@ def _train_loop(loop_config: dict[str, Any]) -> None:
 
         torch.cuda.set_device(get_device())
     if config.driver and (reason := code_mismatch(worker_info(), config.driver)):
-        raise SymbenchError(reason)
+        raise ClusterError(reason)
     runner = JobRunner(config)
 
     def execute(spec: RunSpec, context: RunContext) -> Outcome:

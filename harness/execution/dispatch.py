@@ -17,7 +17,7 @@ from ray import PlacementGroupID
 from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup
 
-from harness.errors import SymbenchError
+from harness.errors import ClusterError, SymbenchError
 from harness.execution.cluster import head_answers, living_nodes
 from harness.execution.messages import RunResult, WorkerConfig, WorkerInfo
 from harness.execution.placement import Shape, fits, misfit, most_at_once
@@ -113,7 +113,7 @@ def dispatch(
         on_end: Called once for each digest, with the status and the reason of a failure.
 
     Raises:
-        SymbenchError: No worker can start, a failure cannot be recorded, or another launch has taken the store. The
+        ClusterError: No worker can start, a failure cannot be recorded, or another launch has taken the store. The
             finished runs have their records.
     """
     dispatcher = _Dispatcher(store, config, progress, slots, on_end)
@@ -168,14 +168,14 @@ class _Dispatcher:
     # Nodes
 
     def _head_answers(self) -> bool:
-        """Raises :class:`SymbenchError` if it has not answered for a while: no worker can be started without it."""
+        """Raises :class:`ClusterError` if it has not answered for a while: no worker can be started without it."""
         now = time.monotonic()
         if head_answers():
             self._silent_since = None
         else:
             self._silent_since = self._silent_since or now
             if now - self._silent_since > HEAD_SECONDS:
-                raise SymbenchError(
+                raise ClusterError(
                     "The head of the Ray cluster does not answer any more: start the cluster again and give the same "
                     "command, which runs the rest."
                 )
@@ -309,7 +309,7 @@ class _Dispatcher:
     def _check_code(self, worker: WorkerInfo) -> None:
         self._start_seconds = START_SECONDS
         if reason := code_mismatch(worker, self._driver):
-            raise SymbenchError(reason)
+            raise ClusterError(reason)
 
     def _on_task_error(self, slot: _Slot, work: _Attempt | None, error: RayTaskError) -> None:
         """Handles an error that a worker raised.
@@ -319,7 +319,7 @@ class _Dispatcher:
         """
         sentence = sentence_of(error.cause if isinstance(error.cause, BaseException) else error)
         if work is None:
-            raise SymbenchError(
+            raise ClusterError(
                 sentence if isinstance(error.cause, SymbenchError) else f"Workers cannot start: {sentence}"
             ) from error
         if isinstance(error.cause, NotStacked):
@@ -335,7 +335,7 @@ class _Dispatcher:
         if work is None:
             self._start_failures.append(time.monotonic())
             if self._cannot_start():
-                raise SymbenchError(f"Workers die while they start: {sentence_of(error)}") from error
+                raise ClusterError(f"Workers die while they start: {sentence_of(error)}") from error
             return
         self._retry(work, "its worker died (killed or out of memory)", error)
 

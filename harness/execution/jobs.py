@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SymbenchError
+from harness.errors import ClusterError, MissingExtra, SymbenchError, UnknownName
 from harness.execution.cluster import environment
 from harness.tracking.connection import within
 from harness.utils.text import first_line
@@ -73,11 +73,11 @@ class JobServer:
     def __init__(self, address: str | None) -> None:
         given = address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
         if not given:
-            raise SymbenchError(
+            raise ClusterError(
                 "Which cluster? Give its dashboard as --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS."
             )
         if not given.startswith(("http://", "https://")):
-            raise SymbenchError(f"--address {given}: jobs go to the head's dashboard, such as http://HEAD:8265.")
+            raise ClusterError(f"--address {given}: jobs go to the head's dashboard, such as http://HEAD:8265.")
         self.address = given.rstrip("/")
         self._client = self._connected()
 
@@ -136,7 +136,7 @@ class JobServer:
 
     def _connected(self) -> Any:
         if importlib.util.find_spec("aiohttp") is None:
-            raise SymbenchError("Jobs need Ray's job submission, which is not installed: pip install 'ray[default]'.")
+            raise MissingExtra("Jobs need Ray's job submission, which is not installed: pip install 'ray[default]'.")
         from ray.job_submission import JobSubmissionClient
 
         for name in NOISY_LOGGERS:
@@ -157,21 +157,21 @@ class JobServer:
         try:
             yield
         except AuthenticationError as error:
-            raise SymbenchError(
+            raise ClusterError(
                 f"The cluster at --address {self.address} asks for its token: "
                 "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that holds it."
             ) from error
         except OSError as error:  # also the errors of the library requests, and a timeout
-            raise SymbenchError(
+            raise ClusterError(
                 f"No Ray dashboard answers at --address {self.address}: start the head with --include-dashboard=true "
                 "(it needs ray[default]), and forward its port if it listens only on the head."
             ) from error
         except Exception as error:
             if about and "status code 404" in str(error):
-                raise SymbenchError(
+                raise UnknownName(
                     f"There is no job {about} at {self.address}: 'symbench jobs' lists those that there are."
                 ) from error
-            raise SymbenchError(f"The Ray dashboard at --address {self.address} says: {first_line(error)}") from error
+            raise ClusterError(f"The Ray dashboard at --address {self.address} says: {first_line(error)}") from error
 
 
 def _without_stacks(message: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 
-from harness.errors import SymbenchError
+from harness.errors import UnknownName
 from harness.records.layout import launch_states
 from harness.records.record import Status
 from harness.records.store import Store
@@ -71,7 +71,7 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
     """Returns the latest launch of each suite and search (of ``suite`` only, if given), the newest last.
 
     Raises:
-        SymbenchError: There was none.
+        UnknownName: There was none.
     """
     store.refresh()
     now = now or datetime.now(UTC)
@@ -84,9 +84,9 @@ def watch(store: Store, suite: str | None = None, now: datetime | None = None) -
         latest.pop(launch["suite"], None)
         latest[launch["suite"]] = launch, one
     if not latest:
-        raise SymbenchError(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
+        raise UnknownName(f"There was no launch in {store.root} yet: start one with 'symbench run'.")
     if suite is not None and suite not in latest:
-        raise SymbenchError(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
+        raise UnknownName(f"No launch of a suite '{suite}' in {store.root}: {nearest(suite, latest)}")
     statuses = {one.root: one.statuses() for _, one in latest.values()}
     return [_state(launch, statuses[one.root], now) for name, (launch, one) in latest.items() if suite in (None, name)]
 

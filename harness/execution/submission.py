@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.errors import SymbenchError
+from harness.errors import ClusterError, PluginError
 from harness.records.plugin_code import PluginCode, plugin_code
 from harness.records.provenance import ORIGIN, git_state
 from harness.suites.yaml_source import Unusable, parse
@@ -58,7 +58,7 @@ class Submission:
 
     def __post_init__(self) -> None:
         if not self.store.startswith("/") and "://" not in self.store:
-            raise SymbenchError(
+            raise ClusterError(
                 f"--store {self.store or 'is missing'}: name a folder that every node of the cluster sees by its "
                 "whole path, or an address such as s3://bucket/store."
             )
@@ -107,7 +107,7 @@ def sendable(used: Mapping[str, PluginCode]) -> list[PluginCode]:
     """
     for plugin in used.values():
         if reason := _rooted(plugin):
-            raise SymbenchError(
+            raise PluginError(
                 f"The plug-in {plugin.distribution} {plugin.version} cannot be sent along: {reason}. Install it on the "
                 "cluster and start the suite there ('symbench run'), or install it here as a folder."
             )
@@ -147,7 +147,7 @@ def _pack(plugin: PluginCode, folder: Path) -> None:
             if (text := distribution(plugin.distribution).read_text(file)) is not None:
                 (info / file).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SymbenchError(f"The plug-in {plugin.distribution} cannot be sent along: {error}.") from error
+        raise PluginError(f"The plug-in {plugin.distribution} cannot be sent along: {error}.") from error
 
 
 def runtime_environment(path: Path | None) -> dict[str, Any]:
@@ -161,17 +161,17 @@ def runtime_environment(path: Path | None) -> dict[str, Any]:
         try:
             values, _ = parse(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise SymbenchError(f"--runtime-env {path} cannot be read: {error.strerror}.") from error
+            raise ClusterError(f"--runtime-env {path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise SymbenchError(f"--runtime-env {path} is no UTF-8 text (byte {error.start}).") from error
+            raise ClusterError(f"--runtime-env {path} is no UTF-8 text (byte {error.start}).") from error
         except Unusable as error:
             line = f", line {error.line}" if error.line else ""
-            raise SymbenchError(f"--runtime-env {path}{line}: {error}.") from error
+            raise ClusterError(f"--runtime-env {path}{line}: {error}.") from error
     if not isinstance(values, Mapping) or "working_dir" in values:
-        raise SymbenchError(
+        raise ClusterError(
             f"--runtime-env {path}: write a mapping such as 'env_vars: {{SYMBENCH_DATA: /data}}', and no working_dir."
         )
     variables = values.get("env_vars") or {}
     if not isinstance(variables, Mapping) or not all(isinstance(value, str) for value in variables.values()):
-        raise SymbenchError(f"--runtime-env {path}: env_vars is a mapping of names to texts (put numbers in quotes).")
+        raise ClusterError(f"--runtime-env {path}: env_vars is a mapping of names to texts (put numbers in quotes).")
     return {**values, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS), **variables}}

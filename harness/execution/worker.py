@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from baselines.out_of_memory import free_accelerator
-from harness.errors import SymbenchError
+from harness.errors import ClusterError, SymbenchError
 from harness.execution.data_parallel import run_data_parallel
 from harness.execution.job_runner import JobRunner
 from harness.execution.messages import RunResult, WorkerConfig, WorkerInfo
@@ -28,19 +28,19 @@ class Worker:
         """Checks the store, imports what the runs need and returns the code of this process.
 
         Raises:
-            SymbenchError: This process cannot write to the store of the launch.
+            ClusterError: This process cannot write to the store of the launch.
         """
         root = self._config.root
         try:
             store = existing_store(root)
             if store is None or not store.has_launch(self._config.launch_id):
-                raise SymbenchError(
+                raise ClusterError(
                     f"The store {root} is not seen: "
                     "put it where all nodes of the cluster see it under the same path (--store)."
                 )
             store.try_writing()
         except SymbenchError as error:
-            raise SymbenchError(f"On the node {socket.gethostname()}: {error}") from error
+            raise ClusterError(f"On the node {socket.gethostname()}: {error}") from error
         self._runner.store = store
         _ = self._runner.executor  # imported now, so that an executor that cannot be imported ends the launch
         keep_freed_memory()

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
-from harness.errors import SymbenchError
+from harness.errors import PluginError, SymbenchError
 from harness.parameters import unfit
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS, Check
 from harness.plugins.card_functions import plain
@@ -95,7 +95,7 @@ def _functions_fault(call: Callable[[], Any]) -> str | None:
 
 def _defaults_work(card: TaskCard) -> None:
     if complaint := card.check(card.settings()):
-        raise SymbenchError(f"The default parameters of its task card do not work: {complaint}.")
+        raise PluginError(f"The default parameters of its task card do not work: {complaint}.")
 
 
 # Recipes

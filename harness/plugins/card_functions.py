@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from harness.errors import SymbenchError
+from harness.errors import PluginError, SymbenchError
 from tasks.symmetry.names import is_group
 
 SUMMARY_CHARACTERS = 300
@@ -103,9 +103,9 @@ class Guarded:
             raise
         except Exception as error:
             what = f"The function '{self._name}' of {self._owner} raises {error_summary(error)}"
-            raise SymbenchError(f"{what}.") from error
+            raise PluginError(f"{what}.") from error
         if wanted := self._check(given):
-            raise SymbenchError(
+            raise PluginError(
                 f"The function '{self._name}' of {self._owner} should return {wanted}, not {reprlib.repr(given)}."
             )
         return given

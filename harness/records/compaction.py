@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError, SymbenchError
 from harness.records.record_files import DAMAGE, parsed, run_of
 from harness.records.segment_file import Kept, histories_of, write_segment
 from harness.records.store import Store
@@ -72,7 +72,7 @@ def compact(store: Store) -> Compacted:
     """Moves the records of a store into segments. The caller holds the store's lock.
 
     Raises:
-        SymbenchError: A segment cannot be read or written, or the address cannot be reached. Segments that were
+        StoreError: A segment cannot be read or written, or the address cannot be reached. Segments that were
             completed remain, and no record is lost.
     """
     store.refresh()
@@ -186,7 +186,7 @@ def _write(path: Path, runs: Iterable[Kept]) -> None:
     try:
         write_segment(path, runs)
     except OSError as error:
-        raise SymbenchError(
+        raise StoreError(
             f"The segment {path} cannot be written ({error.strerror or error}): make room, then compact again."
         ) from error
 

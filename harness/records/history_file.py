@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.history import HistoryRow
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_history(path: Path, digest: str) -> pl.DataFrame:
     """Reads the history of a run.
 
     Raises:
-        SymbenchError: The file is damaged or larger than the history of any run.
+        StoreError: The file is damaged or larger than the history of any run.
     """
     import pyarrow as pa
 
@@ -46,6 +46,6 @@ def read_history(path: Path, digest: str) -> pl.DataFrame:
     try:
         return read_parquet(path, pa.schema(types), most_rows=HISTORY_ROWS, most_bytes=HISTORY_BYTES)
     except (OSError, ValueError) as error:
-        raise SymbenchError(
+        raise StoreError(
             f"The history {path} cannot be read: delete it and the record of run {digest}, then run that again."
         ) from error

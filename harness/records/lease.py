@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError, SymbenchError
 from harness.records.objects import Objects
 from harness.records.process import is_gone, this_process
 
@@ -70,7 +70,7 @@ class Lease:
         """Takes the store; waits if its holder may be alive.
 
         Raises:
-            SymbenchError: Another launch holds the store and is alive.
+            StoreError: Another launch holds the store and is alive.
         """
         self._number = self._last_number() + 1
         self._create()
@@ -84,7 +84,7 @@ class Lease:
     def check(self) -> None:
         """Raises SymbenchError if the store was lost to another launch."""
         if self._lost is not None:
-            raise SymbenchError(self._lost)
+            raise StoreError(self._lost)
 
     def leave(self) -> None:
         """Releases the store, unless another launch has taken it."""
@@ -100,7 +100,7 @@ class Lease:
         Only counts time in which this process was watching, since a process that was paused has seen no silence.
 
         Raises:
-            SymbenchError: The holder has sent a beat.
+            StoreError: The holder has sent a beat.
         """
         holder, quiet, looked = self._latest(), 0.0, time.monotonic()
         if holder is not None and not holder.left:
@@ -171,8 +171,8 @@ class Lease:
                 if number.isdecimal() and int(number) < self._number:
                     self._objects.remove(f"{LOCK}/{name}")
 
-    def _held(self, holder: Holder | None) -> SymbenchError:
-        return SymbenchError(
+    def _held(self, holder: Holder | None) -> StoreError:
+        return StoreError(
             f"Another launch ({holder or 'of unknown pid'}) is using the store {self._objects.url}: "
             "wait for it or choose another --store."
         )

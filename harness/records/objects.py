@@ -15,7 +15,7 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from harness.errors import SymbenchError
+from harness.errors import MissingExtra, StoreError, SymbenchError
 from harness.utils.text import first_line
 from tasks.sources.atomic_files import staged
 
@@ -173,7 +173,7 @@ class Objects:
         except passed:
             raise
         except Exception as error:  # each protocol raises errors of its own
-            raise SymbenchError(
+            raise StoreError(
                 f"The store {self.url} cannot be used ({first_line(error)}): check its address, its credentials and "
                 "the network."
             ) from error
@@ -209,7 +209,7 @@ def _opened(url: str) -> tuple[Any, str]:
         )
     except ImportError as error:
         package = PACKAGES.get(protocol, f"what fsspec needs for {protocol}:// ({error})")
-        raise SymbenchError(f"--store {url} needs a package that is not installed: install {package}.") from error
+        raise MissingExtra(f"--store {url} needs a package that is not installed: install {package}.") from error
     except ValueError as error:
-        raise SymbenchError(f"--store {url}: no store can be opened there ({error}).") from error
+        raise StoreError(f"--store {url}: no store can be opened there ({error}).") from error
     return files, folder.rstrip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.layout import is_store
 from harness.records.store import Store
 
@@ -18,7 +18,7 @@ def open_store(address: str | Path) -> Store:
     """Opens the store at ``address`` and creates it if there is none.
 
     Raises:
-        SymbenchError: The store cannot be used.
+        StoreError: The store cannot be used.
     """
     if isinstance(address, str) and is_remote(address):
         from harness.records.remote import RemoteStore
@@ -31,7 +31,7 @@ def existing_store(address: str | Path) -> Store | None:
     """Returns the store at ``address``, or None if there is none; creates no folder.
 
     Raises:
-        SymbenchError: The address is a file, or it cannot be reached.
+        StoreError: The address is a file, or it cannot be reached.
     """
     if isinstance(address, str) and is_remote(address):
         from harness.records.remote import RemoteStore
@@ -40,7 +40,7 @@ def existing_store(address: str | Path) -> Store | None:
         return store if store.exists() else None
     folder = folder_of(address)
     if folder.is_file():
-        raise SymbenchError(f"{folder} is a file, and a store is a folder: choose another --store.")
+        raise StoreError(f"{folder} is a file, and a store is a folder: choose another --store.")
     return Store(folder) if is_store(folder) else None
 
 

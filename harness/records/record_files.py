@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.record import SCHEMA, Record, Status
 
 FAILED = ".failed"
@@ -36,12 +36,12 @@ def parsed(body: bytes, digest: str, status: Status, path: Path) -> Record:
         path: Where the JSON is from, for messages.
 
     Raises:
-        SymbenchError: A newer version of symbench wrote it.
+        StoreError: A newer version of symbench wrote it.
         ValueError: It is not the record of that run; for other damage one of :data:`DAMAGE` is raised.
     """
     values = json.loads(body)
     if isinstance(values, dict) and isinstance(schema := values.get("schema"), int) and schema > SCHEMA:
-        raise SymbenchError(
+        raise StoreError(
             f"The record {path} was written by a newer symbench (schema {schema}; this one reads {SCHEMA}): "
             "update symbench."
         )

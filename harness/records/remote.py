@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError, SymbenchError
 from harness.records.history import HistoryRow
 from harness.records.layout import IMPORTED, SEARCHES, SEGMENTS
 from harness.records.lease import Lease
@@ -49,7 +49,7 @@ class RemoteStore(Store):
         address: An address that fsspec reads, such as ``s3://bucket/folder``.
 
     Raises:
-        SymbenchError: The address cannot be reached, or the package for its protocol is not installed.
+        StoreError: The address cannot be reached, or the package for its protocol is not installed.
     """
 
     def __init__(self, address: str) -> None:
@@ -121,7 +121,7 @@ class RemoteStore(Store):
         """Writes to the folder, then sends the files to the address.
 
         Raises:
-            SymbenchError: The files cannot be written or cannot be sent. Unsent files are kept here, and the next
+            StoreError: The files cannot be written or cannot be sent. Unsent files are kept here, and the next
                 command sends them.
         """
         path = self.record_path(record.digest, record.status)
@@ -223,7 +223,7 @@ class RemoteStore(Store):
             patiently(lambda: self._send(path, marks), waits)
         except SymbenchError as error:
             self._ledger.renew(path)
-            raise SymbenchError(
+            raise StoreError(
                 f"{self._name(path)} is kept in {self.root} on {socket.gethostname()}, and the next command there "
                 f"sends it. {error}"
             ) from error

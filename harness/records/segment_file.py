@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.utils.text import first_line
 from tasks.sources.atomic_files import replacing
 
@@ -116,7 +116,7 @@ class SegmentFile:
 
     Raises:
         FileNotFoundError: The segment was removed; another one has its records. Raised by all methods.
-        SymbenchError: The segment is damaged. Raised by all methods.
+        StoreError: The segment is damaged. Raised by all methods.
     """
 
     def __init__(self, path: Path) -> None:
@@ -185,7 +185,7 @@ def _read(path: Path, action: Callable[[pq.ParquetFile], T]) -> T:
     except FileNotFoundError:
         raise
     except _DAMAGE as error:
-        raise SymbenchError(
+        raise StoreError(
             f"The segment {path} cannot be read ({first_line(error)}): bring it back from a copy, or delete it; the "
             "runs that it holds are done again then."
         ) from error

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.history import HistoryRow
 from harness.records.history_file import history_frame, history_parquet, read_history
 from harness.records.layout import FOLDERS, SEARCHES, SEGMENTS, stores_in
@@ -49,7 +49,7 @@ class Store:
         root: The folder, created if it does not exist.
 
     Raises:
-        SymbenchError: The folder cannot be created or written.
+        StoreError: The folder cannot be created or written.
 
     Example:
         A record is read by the digest of its run. Runs without a record are those that a launch executes.
@@ -81,14 +81,14 @@ class Store:
             self._spelled = Path(root).expanduser().absolute()
             self.root = self._spelled.resolve()  # all spellings of a path are one store
         except RuntimeError as error:  # circular links, or an unknown home folder
-            raise SymbenchError(f"{root} is no folder for a store ({error}): choose another --store.") from error
+            raise StoreError(f"{root} is no folder for a store ({error}): choose another --store.") from error
         try:
             for name in FOLDERS:
                 make_folder(self.root / name)
         except OSError as error:
             raise self._unusable("created", error) from error
         if not all(os.access(self.root / name, os.W_OK | os.X_OK) for name in FOLDERS):
-            raise SymbenchError(f"The store {self.root} is read-only: permit writing or choose another --store.")
+            raise StoreError(f"The store {self.root} is read-only: permit writing or choose another --store.")
         self.segments = Segments(self.root / SEGMENTS)
 
     @property
@@ -165,7 +165,7 @@ class Store:
         """Removes files of the store, at its address too.
 
         Raises:
-            SymbenchError: A file cannot be removed.
+            StoreError: A file cannot be removed.
         """
         try:
             for path in paths:
@@ -216,7 +216,7 @@ class Store:
             history: The metrics that the run logged.
 
         Raises:
-            SymbenchError: The files cannot be written. No partial file remains.
+            StoreError: The files cannot be written. No partial file remains.
         """
         digest, status = record.digest, record.status
         if status == "failed" and Store._load(self, digest, "succeeded") is not None:  # those at an address: when sent
@@ -230,7 +230,7 @@ class Store:
                 self.record_path(digest, "failed").unlink(missing_ok=True)
                 self.history_path(digest, "failed").unlink(missing_ok=True)
         except OSError as error:
-            raise SymbenchError(
+            raise StoreError(
                 f"The record of run {digest} cannot be written to {self.root} ({error.strerror}): "
                 "make room or choose another --store, then start the launch again."
             ) from error
@@ -243,7 +243,7 @@ class Store:
             the run); no rows if the run has no record.
 
         Raises:
-            SymbenchError: The file is damaged.
+            StoreError: The file is damaged.
         """
         for status in STATUSES:
             if self.record_path(digest, status).exists() and (path := self._history_file(digest, status)).exists():
@@ -262,7 +262,7 @@ class Store:
         """Writes the facts about a launch, without secrets, to ``launches/<id>.json``.
 
         Raises:
-            SymbenchError: The file cannot be written.
+            StoreError: The file cannot be written.
         """
         path = self.root / "launches" / f"{launch_id}.json"
         try:
@@ -275,7 +275,7 @@ class Store:
         """Shares a file or folder of the store, which the block writes, with other machines.
 
         Raises:
-            SymbenchError: It cannot be sent. It is kept, and the next command sends it.
+            StoreError: It cannot be sent. It is kept, and the next command sends it.
         """
         yield
 
@@ -287,7 +287,7 @@ class Store:
         """Holds the lock of the store, which one launch has at a time. The lock of a killed process is free.
 
         Raises:
-            SymbenchError: Another launch holds the lock.
+            StoreError: Another launch holds the lock.
         """
         from filelock import FileLock, Timeout
 
@@ -296,7 +296,7 @@ class Store:
         try:
             held.acquire(timeout=0)
         except Timeout as error:
-            raise SymbenchError(
+            raise StoreError(
                 f"Another launch ({_read_holder(holder)}) is using the store {self.root}: "
                 "wait for it or choose another --store."
             ) from error
@@ -316,8 +316,8 @@ class Store:
     def _history_file(self, digest: str, status: Status) -> Path:
         return self.history_path(digest, status)
 
-    def _unusable(self, done: str, error: OSError) -> SymbenchError:
-        return SymbenchError(f"The store {self.root} cannot be {done} ({error.strerror}): choose another --store.")
+    def _unusable(self, done: str, error: OSError) -> StoreError:
+        return StoreError(f"The store {self.root} cannot be {done} ({error.strerror}): choose another --store.")
 
     def _load(self, digest: str, status: Status) -> Record | None:
         return self._load_file(digest, status) or self._load_kept(digest, status)
@@ -327,7 +327,7 @@ class Store:
         try:
             return None if body is None else parsed(body.encode(), digest, status, self.segments.folder)
         except DAMAGE as error:
-            raise SymbenchError(f"The record of run {digest} in {self.segments.folder} cannot be read.") from error
+            raise StoreError(f"The record of run {digest} in {self.segments.folder} cannot be read.") from error
 
     def _load_file(self, digest: str, status: Status) -> Record | None:
         path = self.record_path(digest, status)
@@ -337,7 +337,7 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SymbenchError(f"The record {path} cannot be read ({error.strerror}).") from error
+            raise StoreError(f"The record {path} cannot be read ({error.strerror}).") from error
         try:
             return parsed(body, digest, status, path)
         except DAMAGE as error:
@@ -355,7 +355,7 @@ class Store:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SymbenchError(f"The damaged record {path} cannot be moved aside ({error.strerror}).") from error
+            raise StoreError(f"The damaged record {path} cannot be moved aside ({error.strerror}).") from error
         _log.warning(
             "The record %s is damaged (%s: %s): it was moved to %s and its run counts as not done.",
             path.name,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.collate import Tables
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.report.content.histories import Histories, HistoryReader
 from harness.report.content.ranking import RULE
 from harness.report.rendering.html import render_html
@@ -49,7 +49,7 @@ def write_report(tables: Tables, store: Store, out: Path, regression: Regression
         The paths of the files.
 
     Raises:
-        SymbenchError: If ``out`` cannot be written.
+        StoreError: If ``out`` cannot be written.
     """
     found = report_contents(tables, store_name=_relative(store.root, out), histories=store.history)
     contents = limit_size(found | {"regression": regression})
@@ -62,7 +62,7 @@ def write_report(tables: Tables, store: Store, out: Path, regression: Regression
         out.mkdir(parents=True, exist_ok=True)
         publish({out / name: text.encode("utf-8", errors="replace") for name, text in written.items()})
     except OSError as error:
-        raise SymbenchError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
+        raise StoreError(f"The report cannot be written to {out} ({error.strerror or error}).") from error
     return [out / name for name in written]
 
 

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import StoreError
 from harness.records.store import Store
 from harness.renames import current_name
 from harness.search.model import Search
@@ -21,7 +21,7 @@ SHARED = ("task", "method", "protocol", "settings", "task_params", "base", "samp
 class Journal:
     """The file ``trials.jsonl`` in the store of a search, with one point of the space on each line, each once.
 
-    An incomplete last line is removed. Raises :class:`SymbenchError` if the folder belongs to another search or cannot
+    An incomplete last line is removed. Raises :class:`StoreError` if the folder belongs to another search or cannot
     be written.
     """
 
@@ -32,7 +32,7 @@ class Journal:
             self._path = store.bring(store.root / TRIALS)
             self.points = self._read()
         except (OSError, ValueError) as error:
-            raise SymbenchError(
+            raise StoreError(
                 f"The search in {store.address} cannot be read ({error}): remove that folder."
             ) from error
 
@@ -63,7 +63,7 @@ class Journal:
         if not registry.is_method(found["method"]):
             found["method"] = current_name(found["method"])
         if other := [name for name in wanted if wanted[name] != found.get(name)]:
-            raise SymbenchError(
+            raise StoreError(
                 f"The search '{search.name}' in {self._store.address} has other {', '.join(other)}: "
                 f"give this one another name (--set name={search.name}2) or remove that folder."
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.registry import renamed_methods
 from harness.search.model import Search
 from harness.search.space import Dimension
@@ -20,7 +20,7 @@ FOLDER = loading.FOLDER / "search"
 
 
 def is_search(name: Path | str) -> bool:
-    """Whether ``name`` is a search and not a suite. Raises :class:`SymbenchError` for a file that is not YAML."""
+    """Whether ``name`` is a search and not a suite. Raises :class:`SuiteError` for a file that is not YAML."""
     if Path(name).is_file():
         return "space" in SuiteFile(Path(name)).data
     return not (loading.FOLDER / f"{name}.yaml").is_file() and (FOLDER / f"{name}.yaml").is_file()
@@ -29,13 +29,13 @@ def is_search(name: Path | str) -> bool:
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
     """The search in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
 
-    Raises :class:`SymbenchError` with one sentence (file, line, the closest known name) for the first error in it.
+    Raises :class:`SuiteError` with one sentence (file, line, the closest known name) for the first error in it.
     """
     file = SuiteFile(loading.locate(path, FOLDER, "search"), overrides)
     try:
         search = Search.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
-        raise SymbenchError(sentence(error, file, keys=_keys)) from error
+        raise SuiteError(sentence(error, file, keys=_keys)) from error
     for name in renamed_methods([search.method]).values():
         search = search.model_copy(update={"method": name})
     check(search, file)

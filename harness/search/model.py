@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import DoesNotFit
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
 from harness.suites.fields import Number, PartialResources, PartialSettings, StrictModel, Whole
@@ -77,10 +77,10 @@ class Search(StrictModel):
         return self.trial(self.probe)
 
     def trial(self, values: Values) -> Job:
-        """The run with these values of the space. Raises :class:`SymbenchError` if the pair does not fit."""
+        """The run with these values of the space. Raises :class:`DoesNotFit` if the pair does not fit."""
         jobs, misfits = Suite.model_validate(self._suite(self.suite_name, [self.seed], values)).expand()
         if not jobs:
-            raise SymbenchError(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
+            raise DoesNotFit(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
         return jobs[0]
 
     def confirmation(self, values: Values, why: str) -> str:

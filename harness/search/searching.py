@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import SymbenchError
+from harness.errors import SuiteError, SymbenchError
 from harness.execution.cluster import cluster, environment, living_nodes, usage
 from harness.execution.heartbeat import Heartbeat
 from harness.execution.launch import new_launch_id
@@ -27,7 +27,6 @@ from harness.search.journal import Journal
 from harness.search.model import Search
 from harness.search.results import SearchResult, conclude
 from harness.tracking import LaunchTracker, sync
-from tasks.errors import DataError
 
 RETRIES = 2
 SETTINGS = {
@@ -44,21 +43,18 @@ def run_search(
 ) -> SearchResult:
     """Runs the trials that have no record yet and writes the results.
 
-    Trials have a store of their own, ``searches/NAME`` in the store at ``place``. Raises :class:`SymbenchError` if the
+    Trials have a store of their own, ``searches/NAME`` in the store at ``place``. Raises :class:`SuiteError` if the
     search cannot be run and ``KeyboardInterrupt`` if it is interrupted; calling it again resumes it.
     """
     from harness.search.trial_training import trained_task
 
     if importlib.util.find_spec("optuna") is None:
-        raise SymbenchError("A search needs Optuna: pip install -c constraints.txt optuna.")
+        raise SuiteError("A search needs Optuna: pip install -c constraints.txt optuna.")
     store = open_store(place)
     own = store.search(search.name)
     with own.lock(), environment(**SETTINGS), _silent_tune():
         journal = Journal(own, search)
-        try:
-            trained_task(search.example.spec)
-        except DataError as error:
-            raise SymbenchError(str(error)) from error
+        trained_task(search.example.spec)
         with _reported(progress, search, own, journal) as missing:
             if missing:
                 with cluster(address) as caveat:
@@ -159,16 +155,16 @@ def _fit(
         if isinstance(error.__cause__, SymbenchError):
             raise error.__cause__ from None
         reason = str(error).strip().splitlines()[-1]
-        raise SymbenchError(f"Ray Tune ended the search ({reason}): the same command resumes it.") from error
+        raise SuiteError(f"Ray Tune ended the search ({reason}): the same command resumes it.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _grants(search: Search) -> dict[str, float]:
-    """The resources that Tune reserves for a trial. Raises :class:`SymbenchError` if no node has them."""
+    """The resources that Tune reserves for a trial. Raises :class:`SuiteError` if no node has them."""
     resources = search.example.resources
     if sentence := misfit(Shape.of(resources), living_nodes()):
-        raise SymbenchError(sentence)
+        raise SuiteError(sentence)
     memory = {"memory": float(resources.memory)} if resources.memory else {}
     return {"cpu": resources.cpus, "gpu": resources.gpus, **memory}
 

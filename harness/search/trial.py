@@ -11,7 +11,7 @@ from typing import Any
 from ray import tune
 
 from baselines.out_of_memory import free_accelerator
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.execution.messages import WorkerInfo
 from harness.execution.run_job import RunTracker, failed_record, run_job
 from harness.execution.same_code import code_mismatch, worker_info
@@ -53,7 +53,7 @@ class Trial(tune.Trainable):
 
         assert trial_config is not None
         if reason := code_mismatch(worker_info(), trial_config.driver):
-            raise SymbenchError(reason)
+            raise SuiteError(reason)
         keep_freed_memory()
         self._config, self._store = trial_config, open_store(trial_config.store)
         self._begin(config)

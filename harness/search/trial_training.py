@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from baselines.build import load
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.records.store import Store
 from harness.registry import task
 from harness.search.stepwise_thread import Emit
@@ -74,13 +74,13 @@ class TrialRun:
 def trained_task(spec: RunSpec) -> SupervisedTask:
     """The task of ``spec``.
 
-    Raises :class:`SymbenchError` if it has no validation set, and :class:`~tasks.errors.DataError` if its data
+    Raises :class:`SuiteError` if it has no validation set, and :class:`~tasks.errors.DataError` if its data
     cannot be used.
     """
     card = task(spec.task)
     kind = load(card.implementation)
     if not issubclass(kind, SupervisedTask):
-        raise SymbenchError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
+        raise SuiteError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
     problem: SupervisedTask = kind(card.settings_from(spec.task_params))
     check_examples(problem, ("train", "validation"))
     return problem

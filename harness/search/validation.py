@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import SuiteError, SymbenchError
 from harness.search.model import Search
 from harness.suites.source import Loc, SuiteFile
 from harness.suites.validation import check_params, check_pattern, check_point, check_protocol, located
@@ -23,7 +23,7 @@ ALONE = ("stack", "workers")
 
 
 def check(search: Search, file: SuiteFile) -> None:
-    """Raises :class:`SymbenchError` for the first name, value or pair that is wrong."""
+    """Raises :class:`SuiteError` for the first name, value or pair that is wrong."""
     check_pattern(search.task, "task", registry.tasks(), file, ("task",))
     check_pattern(search.method, "method", registry.methods(), file, ("method",))
     registry.method(search.method)
@@ -45,27 +45,27 @@ def check(search: Search, file: SuiteFile) -> None:
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
             what = f"'{name}' should be 1: each trial is trained alone, in one process"
-            raise SymbenchError(located(file.where(("resources", name)), what))
+            raise SuiteError(located(file.where(("resources", name)), what))
 
 
 def _check_trials(search: Search, name: str, file: SuiteFile) -> None:
-    """Raises :class:`SymbenchError` if two values of a dimension give the same run."""
+    """Raises :class:`SuiteError` if two values of a dimension give the same run."""
     by_digest: dict[str, Any] = {}
     for value in search.space[name].probes:
         try:
             digest = search.trial({**search.probe, name: value}).spec.digest
         except SymbenchError as error:
-            raise SymbenchError(f"{file.where(('space', name))}: {error}") from error
+            raise SuiteError(f"{file.where(('space', name))}: {error}") from error
         if digest in by_digest:
             same = " and ".join(json.dumps(one) for one in (by_digest[digest], value))
-            raise SymbenchError(located(file.where(("space", name)), f"{same} are the same run: name one of them"))
+            raise SuiteError(located(file.where(("space", name)), f"{same} are the same run: name one of them"))
         by_digest[digest] = value
 
 
 def _check_name(name: str, key: str, known: Iterable[str], file: SuiteFile) -> None:
     if name not in known:
         kind = "validation metric" if key == "metric" else key
-        raise SymbenchError(located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}"))
+        raise SuiteError(located(file.where((key,)), f"there is no {kind} '{name}': {nearest(name, known)}"))
 
 
 def _check_key(name: str, file: SuiteFile) -> None:
@@ -73,21 +73,21 @@ def _check_key(name: str, file: SuiteFile) -> None:
     section, _, setting = name.partition(".")
     if section not in VARIED or not setting:
         what = f"a search varies settings.NAME, base.NAME or sampler.NAME, not '{name}'"
-        raise SymbenchError(located(file.where(at), what))
+        raise SuiteError(located(file.where(at), what))
     if section == "settings" and setting.startswith(UNSEEN):
         what = f"'{name}' only changes the test, and a search uses the validation set"
-        raise SymbenchError(located(file.where(at), what))
+        raise SuiteError(located(file.where(at), what))
 
 
 def _check_budget(search: Search, file: SuiteFile) -> None:
     epochs = search.example.spec.settings.epochs
     if epochs == 0:
         what = f"'{search.task}' is not trained under '{search.protocol}', so there is nothing to search"
-        raise SymbenchError(located(file.where(("task",)), what))
+        raise SuiteError(located(file.where(("task",)), what))
     if search.scheduler != "none" and search.grace > epochs:
-        raise SymbenchError(
+        raise SuiteError(
             located(file.where(("grace",)), f"'grace' should be at most {epochs}, the epochs of a trial")
         )
     if search.trials > search.points.size:
         what = f"'trials' should be at most {search.points.size}, the points of the space"
-        raise SymbenchError(located(file.where(("trials",)), what))
+        raise SuiteError(located(file.where(("trials",)), what))

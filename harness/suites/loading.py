@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import SymbenchError
+from harness.errors import SuiteError, UnknownName
 from harness.suites.model import Suite
 from harness.suites.source import SuiteFile
 from harness.suites.validation import check_names, sentence
@@ -26,7 +26,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     try:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
-        raise SymbenchError(sentence(error, file)) from error
+        raise SuiteError(sentence(error, file)) from error
     suite = suite.under_current_names()
     check_names(suite, file)
     suite._file = file
@@ -36,7 +36,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
 def _refuse_search(file: SuiteFile) -> None:
     """Raises :class:`SymbenchError` for a search, which has a space of settings and no experiments."""
     if "space" in file.data and "experiments" not in file.data:
-        raise SymbenchError(_of_a_search(file.path))
+        raise SuiteError(_of_a_search(file.path))
 
 
 def _of_a_search(path: Path) -> str:
@@ -54,7 +54,7 @@ def locate(suite: Path | str, folder: Path = FOLDER, kind: str = "suite") -> Pat
     if bundled.is_file():
         return bundled
     if kind == "suite" and (search := folder / "search" / f"{suite}.yaml").is_file():
-        raise SymbenchError(_of_a_search(search))
+        raise SuiteError(_of_a_search(search))
     names = sorted(file.stem for file in folder.glob("*.yaml"))
     hint = f": {nearest(str(suite), names)}" if names else ": give the path of a YAML file."
-    raise SymbenchError(f"There is no {kind} file '{suite}'{hint}")
+    raise UnknownName(f"There is no {kind} file '{suite}'{hint}")

@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr
 
 from baselines.cards import MethodCard
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import SuiteError, SymbenchError
 from harness.spec import Job, Resources, RunSpec
 from harness.suites.fields import Names, PartialResources, PartialSettings, Seeds, StrictModel, matching
 from harness.suites.run_validation import unworkable
@@ -125,7 +125,7 @@ class Suite(Defaults):
     def expand(self) -> Expansion:
         """Every run once (of two equal runs the first is kept, with its resources) and the pairs that do not fit.
 
-        Raises :class:`SymbenchError` for a name that the registry does not know.
+        Raises :class:`SuiteError` for a name that the registry does not know.
         """
         jobs: dict[str, Job] = {}
         misfits: dict[Misfit, None] = {}
@@ -140,12 +140,12 @@ class Suite(Defaults):
                     misfits[Misfit(task.name, method.name, str(error))] = None
                     continue
                 except SymbenchError as error:
-                    raise SymbenchError(self._placed(str(error), index, applying)) from error
+                    raise SuiteError(self._placed(str(error), index, applying)) from error
                 for seed in chosen["seeds"]:
                     job = Job(spec=replace(spec, seed=seed), suite=self.name, resources=resources)
                     jobs.setdefault(job.spec.digest, job)
                 if len(jobs) > MOST_RUNS:
-                    raise SymbenchError(self._placed(f"There are more than {MOST_RUNS:,} runs.", index, ()))
+                    raise SuiteError(self._placed(f"There are more than {MOST_RUNS:,} runs.", index, ()))
         return Expansion(list(jobs.values()), list(misfits))
 
     def _pairs(self) -> Iterator[tuple[int, TaskCard, MethodCard]]:
@@ -154,7 +154,7 @@ class Suite(Defaults):
             methods = [registry.method(name) for name in selected(experiment.methods, registry.methods())]
             points = len(tasks) * len(methods) * math.prod(len(values) for values in experiment.grid.values())
             if points > MOST_RUNS:
-                raise SymbenchError(self._placed(f"There are {points:,} runs, and {MOST_RUNS:,} at most.", index, ()))
+                raise SuiteError(self._placed(f"There are {points:,} runs, and {MOST_RUNS:,} at most.", index, ()))
             yield from ((index, task, method) for task in tasks for method in methods)
 
     def _placed(self, sentence: str, experiment: int, overrides: Sequence[int]) -> str:
@@ -218,5 +218,5 @@ def _resolve(task: TaskCard, method: MethodCard, chosen: Params) -> RunSpec:
         settings=chosen["settings"],
     )
     if reason := unworkable(spec, task, chosen["settings"], Resources(**chosen["resources"])):
-        raise SymbenchError(f"{task.name} x {method.name} cannot be run with these settings: {reason}.")
+        raise SuiteError(f"{task.name} x {method.name} cannot be run with these settings: {reason}.")
     return spec

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.differences import describe, differing, flat
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.records.cost_estimates import Costs, Estimate
 from harness.records.plugin_code import others_of
 from harness.registry import check_implementations, plugins_of, renamed_methods
@@ -71,10 +71,10 @@ class Plan:
         ]
 
     def check_some(self) -> None:
-        """Raises :class:`SymbenchError` if no pair of the suite fits."""
+        """Raises :class:`SuiteError` if no pair of the suite fits."""
         if not self.jobs:
             pair = self.misfits[0]
-            raise SymbenchError(
+            raise SuiteError(
                 f"{self.suite}: no pair fits, so there is nothing to run ({pair.task} x {pair.method}: {pair.reason})."
             )
 
@@ -124,7 +124,7 @@ def plan(suite: Suite, store: Store | None, only: Sequence[str] = ()) -> Plan:
         jobs = [job for job in jobs if any(item.passes(job.spec.task, job.spec.method) for item in filters)]
         misfits = [pair for pair in misfits if any(item.passes(pair.task, pair.method) for item in filters)]
         if not jobs and not misfits:
-            raise SymbenchError(f"--only {' '.join(only)}: the suite '{suite.name}' has no such pair.")
+            raise SuiteError(f"--only {' '.join(only)}: the suite '{suite.name}' has no such pair.")
     check_implementations(job.spec for job in jobs)
     statuses = store.statuses() if store is not None else {}
     states = {job.spec.digest: _STATES[statuses.get(job.spec.digest)] for job in jobs}
@@ -154,7 +154,7 @@ def _by_other_code(jobs: Sequence[Job], states: Mapping[str, State], store: Stor
 
 
 def refuse_secrets(jobs: Iterable[Job]) -> None:
-    """Raises :class:`SymbenchError` if a setting contains a password, a token or a key."""
+    """Raises :class:`SuiteError` if a setting contains a password, a token or a key."""
     specs = (job.spec for job in jobs)
     shared = {tuple(map(id, (one.task_params, one.base, one.sampler, one.settings))): one for one in specs}  # by seeds
     words: set[tuple[str, str]] = set()
@@ -165,7 +165,7 @@ def refuse_secrets(jobs: Iterable[Job]) -> None:
         lists.update((name, json.dumps(value)) for name, value in values.items() if isinstance(value, list))
     for name, value in sorted(lists.union((name, json.dumps(value)) for name, value in words)):
         if redacted_values({name: value}) != {name: value}:
-            raise SymbenchError(
+            raise SuiteError(
                 f"The setting {name} holds a password, a token or a key, and settings are kept in every record: "
                 "let the task or the method read it from the environment."
             )
@@ -202,10 +202,10 @@ class _Filter:
             kind, equals, pattern = (piece.strip() for piece in part.partition("="))
             if kind not in known or not equals:
                 hint = f": {nearest(kind, known)}" if equals else ", for example --only task=nbody,method=egnn"
-                raise SymbenchError(f"--only {text}: write task=NAME, method=NAME or both{hint}")
+                raise SuiteError(f"--only {text}: write task=NAME, method=NAME or both{hint}")
             if not any(fnmatchcase(name, pattern) for name in known[kind]):
                 hint = nearest(pattern.replace("*", ""), known[kind])
-                raise SymbenchError(f"--only {text}: the suite '{suite}' has no {kind} '{pattern}': {hint}")
+                raise SuiteError(f"--only {text}: the suite '{suite}' has no {kind} '{pattern}': {hint}")
             given[kind].append(pattern)
         return _Filter(tuple(given["task"]), tuple(given["method"]))
 

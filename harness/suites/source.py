@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.suites.yaml_source import NotYaml, Unusable, parse
 from harness.utils.text import shortened
 
@@ -53,14 +53,14 @@ class SuiteFile:
         try:
             data, node = parse(self.path.read_bytes().decode("utf-8"))
         except OSError as error:
-            raise SymbenchError(f"{self.path} cannot be read: {error.strerror}.") from error
+            raise SuiteError(f"{self.path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise SymbenchError(f"{self.path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
+            raise SuiteError(f"{self.path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
         except Unusable as error:
             line = f", line {error.line}" if error.line else ""
-            raise SymbenchError(f"{self.path}{line}: {error}.") from error
+            raise SuiteError(f"{self.path}{line}: {error}.") from error
         if node is None or not isinstance(data, dict):
-            raise SymbenchError(f"{self.path}: a suite is a mapping with 'protocol' and 'experiments', not this.")
+            raise SuiteError(f"{self.path}: a suite is a mapping with 'protocol' and 'experiments', not this.")
         self._lines = {loc: line for loc, line in _lines(node, ())}
         return data
 
@@ -83,10 +83,10 @@ class SuiteFile:
             if isinstance(inside, list):
                 if head not in map(str, range(len(inside))):
                     size = f"is a list of {len(inside)}, counted from 0"
-                    raise SymbenchError(f"{shown(override)}: '{'.'.join(map(str, loc))}' {size}.")
+                    raise SuiteError(f"{shown(override)}: '{'.'.join(map(str, loc))}' {size}.")
                 key = int(head)
             elif not isinstance(inside, dict):
-                raise SymbenchError(f"{shown(override)}: '{'.'.join(map(str, loc))}' has nothing inside to set.")
+                raise SuiteError(f"{shown(override)}: '{'.'.join(map(str, loc))}' has nothing inside to set.")
             elif inside.get(head) is None and tail:
                 inside[head] = {}
             loc = (*loc, key)
@@ -100,13 +100,13 @@ def parsed(override: str) -> tuple[str, Any]:
     """The key and the value of ``key=value``; the value is read as YAML."""
     name, equals, text = override.partition("=")
     if not equals or not name.strip():
-        raise SymbenchError(f"{shown(override)}: write it as --set key=value, for example --set seeds=1.")
+        raise SuiteError(f"{shown(override)}: write it as --set key=value, for example --set seeds=1.")
     try:
         return name.strip(), parse(text)[0]
     except NotYaml as error:
-        raise SymbenchError(f"{shown(override)}: the value is not YAML.") from error
+        raise SuiteError(f"{shown(override)}: the value is not YAML.") from error
     except Unusable as error:
-        raise SymbenchError(f"{shown(override)}: {error}.") from error
+        raise SuiteError(f"{shown(override)}: {error}.") from error
 
 
 def shown(override: str) -> str:

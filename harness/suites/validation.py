@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from baselines.cards import BaseCard, SamplerCard
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import SuiteError
 from harness.parameters import unfit
 from harness.suites.fields import ResourceFields, Settings, matching
 from harness.suites.model import Choices, Experiment, Override, Suite, point, selected
@@ -86,7 +86,7 @@ def _complaint(details: ErrorDetails, keys: Callable[[Loc], Iterable[str]]) -> s
 
 
 def check_names(suite: Suite, file: SuiteFile) -> None:
-    """Raises :class:`SymbenchError` for the first name or parameter that the registry does not know."""
+    """Raises :class:`SuiteError` for the first name or parameter that the registry does not know."""
     for index, experiment in enumerate(suite.experiments):
         _check_experiment(suite, experiment, file, ("experiments", index))
     for index, override in enumerate(suite.overrides):
@@ -125,24 +125,24 @@ def _check_override(override: Override, file: SuiteFile, at: Loc) -> None:
 def check_pattern(
     pattern: str, kind: Literal["task", "method"], known: Collection[str], file: SuiteFile, at: Loc
 ) -> None:
-    """Raises :class:`SymbenchError` if the name or glob matches none of the ``known`` names."""
+    """Raises :class:`SuiteError` if the name or glob matches none of the ``known`` names."""
     if not matching(pattern, known):
         hint = registry.suggestion(pattern.replace("*", ""), kind)
-        raise SymbenchError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
+        raise SuiteError(located(file.where(at), f"there is no {kind} '{pattern}': {hint}"))
 
 
 def check_protocol(protocol: str, tasks: Sequence[str], named: Sequence[str], file: SuiteFile, at: Loc) -> None:
-    """Raises :class:`SymbenchError` unless all tasks in ``named`` and at least one of ``tasks`` have the protocol."""
+    """Raises :class:`SuiteError` unless all tasks in ``named`` and at least one of ``tasks`` have the protocol."""
     lacking = [task for task in named if protocol not in registry.task(task).protocols]
     known = list(dict.fromkeys(name for task in lacking or tasks for name in registry.task(task).protocols))
     if lacking or protocol not in known:
         owner = f"the task '{lacking[0]}' has" if lacking else "these tasks have"
         hint = nearest(protocol, known)
-        raise SymbenchError(located(file.where(at), f"{owner} no protocol '{protocol}': {hint}"))
+        raise SuiteError(located(file.where(at), f"{owner} no protocol '{protocol}': {hint}"))
 
 
 def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str], file: SuiteFile, at: Loc) -> None:
-    """Raises :class:`SymbenchError` for the first parameter that no selected card has, or whose value none accepts."""
+    """Raises :class:`SuiteError` for the first parameter that no selected card has, or whose value none accepts."""
     method_cards = [registry.method(name) for name in methods]
     parts: dict[str, list[TaskCard | BaseCard | SamplerCard]] = {
         "task_params": [registry.task(name) for name in tasks],
@@ -156,18 +156,18 @@ def check_params(chosen: BaseModel, tasks: Sequence[str], methods: Sequence[str]
             if not cards:
                 names = list(dict.fromkeys(name for card in parts[section] for name in card.params))
                 hint = nearest(name, names) if names else "they have none"
-                raise SymbenchError(located(where, f"none of the selected has the {section} setting '{name}': {hint}"))
+                raise SuiteError(located(where, f"none of the selected has the {section} setting '{name}': {hint}"))
             reasons = [unfit(name, value, card) for card in cards]
             if all(reasons):
-                raise SymbenchError(located(where, f"'{name}' {reasons[0]}, not {shortened(repr(value), 80)}"))
+                raise SuiteError(located(where, f"'{name}' {reasons[0]}, not {shortened(repr(value), 80)}"))
 
 
 def check_point(name: str, value: Any, file: SuiteFile, at: Loc) -> Choices:
-    """One value of an axis of a grid or space. Raises :class:`SymbenchError` for an unknown field or a wrong value."""
+    """One value of an axis of a grid or space. Raises :class:`SuiteError` for an unknown field or a wrong value."""
     section, _, field = name.partition(".")
     if section not in ("protocol", "settings", *PARAMS) or (section == "protocol") == bool(field):
-        raise SymbenchError(located(file.where(at), f"{GRID}, not '{name}'"))
+        raise SuiteError(located(file.where(at), f"{GRID}, not '{name}'"))
     try:
         return point(name, value)
     except ValidationError as error:
-        raise SymbenchError(sentence(error, file, at)) from error
+        raise SuiteError(sentence(error, file, at)) from error

@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 import psutil
 
-from harness.errors import SymbenchError
+from harness.errors import TrackingError
 from harness.records.store import Store
 from harness.tracking import content
 from harness.tracking.artifacts import artifact_root, follow_move
@@ -54,7 +54,7 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
         announce: Called with the texts for the user.
 
     Raises:
-        SymbenchError: The port is in use, or MLflow cannot be used.
+        TrackingError: The port is in use, or MLflow cannot be used.
     """
     uri = store.mlflow_uri
     if is_server(uri):
@@ -68,7 +68,7 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
                 time.sleep(0.2)
     except KeyboardInterrupt:
         return
-    raise SymbenchError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
+    raise TrackingError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
 
 
 def pages(url: str, uri: str) -> str:
@@ -90,7 +90,7 @@ def compare_url(url: str, uri: str) -> str | None:
         The address, or None if nothing was logged.
 
     Raises:
-        SymbenchError: MLflow cannot be used.
+        TrackingError: MLflow cannot be used.
     """
     found = _finished(uri, ["LIKE '%'"], COMPARED)
     return _page(url, [run for run in found if run.info.experiment_id == found[0].info.experiment_id])
@@ -103,7 +103,7 @@ def compare_url_of(digests: Sequence[str], url: str, uri: str) -> str | None:
         The address, or None if none of the runs was logged.
 
     Raises:
-        SymbenchError: MLflow cannot be used.
+        TrackingError: MLflow cannot be used.
     """
     wanted = list(dict.fromkeys(digests))[:COMPARED]
     return _page(url, _finished(uri, [f"= '{digest}'" for digest in wanted], 1))
@@ -128,7 +128,7 @@ def _finished(uri: str, conditions: Sequence[str], most: int) -> list[Run]:
             )
         ]
     except Exception as error:  # MLflow and what is below it raise many kinds
-        raise SymbenchError(
+        raise TrackingError(
             f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
         ) from error
 
@@ -149,7 +149,7 @@ def running(uri: str, store_root: Path, port: int) -> Iterator[tuple[str, subpro
     try:
         follow_move(uri)
     except sqlite3.Error as error:
-        raise SymbenchError(
+        raise TrackingError(
             f"MLflow's database {redacted(uri)} cannot be used ({error}): move it away, then run 'symbench sync'."
         ) from error
     command = [sys.executable, "-m", "mlflow", "server", "--no-serve-artifacts", "--workers", "1"]
@@ -180,7 +180,7 @@ def _free(port: int) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise SymbenchError(
+            raise TrackingError(
                 f"Port {port} cannot be used ({error.strerror}): choose another --port, or 0 for any free one."
             ) from error
         return probe.getsockname()[1]
@@ -198,7 +198,7 @@ def _await(url: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
     message = redacted(lines[-1].strip())
-    raise SymbenchError(f"MLflow's server did not start ({message}): look at it with 'symbench doctor'.")
+    raise TrackingError(f"MLflow's server did not start ({message}): look at it with 'symbench doctor'.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

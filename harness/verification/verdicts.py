@@ -19,7 +19,7 @@ from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
 from harness import registry
-from harness.errors import SymbenchError
+from harness.errors import DoesNotFit, SettingsError
 from harness.spec import RunSpec
 from harness.suites.model import point
 from harness.suites.source import parsed
@@ -29,7 +29,6 @@ from harness.training.seeds import derive, generator
 from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
 from harness.verification.universality import FALL, FITTED, WIDTHS, Universality, universality
 from tasks.cards import TaskCard
-from tasks.errors import DataError
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
@@ -90,12 +89,14 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
     """Builds a method for a task with the protocol ``quick`` and overrides such as ``base.width=8``.
 
     Raises:
-        SymbenchError: A name is unknown, the method does not fit the task, or the settings do not work.
+        UnknownName: A name is unknown.
+        DoesNotFit: The method does not fit the task.
+        SettingsError: The settings do not work.
     """
     card, problem_card = registry.method(method_name), registry.task(task_name)
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
-        raise SymbenchError(f"{card.name} does not fit {problem_card.name}: {reason}.")
+        raise DoesNotFit(f"{card.name} does not fit {problem_card.name}: {reason}.")
     registry.check_implementations([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(problem_card.settings_from(spec.task_params))
@@ -109,15 +110,13 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
 
 @contextmanager
 def _sentences(what: str) -> Iterator[None]:
-    """Turns errors inside into a :class:`SymbenchError` that begins with ``what``."""
+    """Turns errors inside into a :class:`SettingsError` that begins with ``what``."""
     try:
         yield
-    except DataError as error:
-        raise SymbenchError(str(error)) from error
     except UNUSABLE as error:
         why = " ".join(str(error).split()) or type(error).__name__
         found = f"there is no {why}" if isinstance(error, KeyError) else why
-        raise SymbenchError(f"{what}: {found}.") from error
+        raise SettingsError(f"{what}: {found}.") from error
 
 
 def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> RunSpec:
@@ -134,7 +133,7 @@ def _resolved(card: MethodCard, problem: TaskCard, overrides: Sequence[str]) -> 
             chosen[section] |= _checked(section, key, value, override)
         else:
             known = "protocol, task_params.NAME, base.NAME, sampler.NAME and settings.NAME"
-            raise SymbenchError(f"--set {override}: a check takes {known}.")
+            raise SettingsError(f"--set {override}: a check takes {known}.")
     return registry.resolve(problem.name, card.name, protocol, 0, **chosen)
 
 
@@ -142,7 +141,7 @@ def _checked(section: str, key: str, value: Any, override: str) -> dict[str, Any
     try:
         return dict(getattr(point(f"{section}.{key}", value), section))
     except ValidationError as error:
-        raise SymbenchError(f"--set {override}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
+        raise SettingsError(f"--set {override}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
 
 
 def check(found: Subject, samples: Sequence[int], widening: bool = False) -> list[Verdict]:
@@ -154,12 +153,12 @@ def check(found: Subject, samples: Sequence[int], widening: bool = False) -> lis
         widening: Whether to run the universality check.
 
     Raises:
-        SymbenchError: ``samples`` are invalid, or the method does not run with its settings.
+        SettingsError: ``samples`` are invalid, or the method does not run with its settings.
     """
     if len(set(samples)) < 2 or min(samples) < 1:
-        raise SymbenchError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
+        raise SettingsError("--samples takes at least two different positive numbers, such as 1,4,16,64.")
     if max(samples) > MOST_SAMPLES:
-        raise SymbenchError(f"--samples takes numbers up to {MOST_SAMPLES:,}: {max(samples):,} would take too long.")
+        raise SettingsError(f"--samples takes numbers up to {MOST_SAMPLES:,}: {max(samples):,} would take too long.")
     with _sentences(f"{found.method.name} on {found.task.name} does not run with these settings"):
         verdicts = [equivariance_verdict(found, sorted(set(samples)))]
         if isinstance(found.model, Symmetrized):
@@ -218,7 +217,7 @@ def _widened(found: Subject, width: int) -> dict[str, Any]:
     elif "width" in base:
         base["width"] = width
     else:
-        raise SymbenchError(f"{name} has no width to vary: --universality does not apply.")
+        raise SettingsError(f"{name} has no width to vary: --universality does not apply.")
     if "heads" in base:
         base["heads"] = math.gcd(base["heads"], width)
     free = {"reads": None, "final_activation": False}

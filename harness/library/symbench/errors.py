@@ -1,9 +1,10 @@
 """The errors of symbench. All are subclasses of :class:`SymbenchError`."""
 
 from harness.errors import (
+    BundleError,
     ClusterError,
     DataError,
-    Misfit,
+    DoesNotFit,
     MissingExtra,
     NotEquivariant,
     PluginError,
@@ -16,9 +17,10 @@ from harness.errors import (
 )
 
 __all__ = [
+    "BundleError",
     "ClusterError",
     "DataError",
-    "Misfit",
+    "DoesNotFit",
     "MissingExtra",
     "NotEquivariant",
     "PluginError",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import polars as pl
 
-from harness.errors import SymbenchError
+from harness.errors import StoreError, SymbenchError
 from harness.report.rendering.formats import listed
 
 Histories = Callable[[str], pl.DataFrame]
@@ -35,14 +35,14 @@ class HistoryReader:
         A step is recorded twice if a run resumed from a checkpoint before it.
 
         Raises:
-            SymbenchError: If the history is damaged or is not a history.
+            StoreError: If the history is damaged or is not a history.
         """
         try:
             found = self._histories(digest).select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
             return found.unique(["step", "name"], keep="last", maintain_order=True)
         except (SymbenchError, pl.exceptions.PolarsError) as error:
             self.damaged[digest] = None
-            raise SymbenchError(f"The history of run {digest} cannot be read.") from error
+            raise StoreError(f"The history of run {digest} cannot be read.") from error
 
     def warnings(self) -> Iterator[str]:
         """One sentence that names the damaged files; nothing if there are none."""
