@@ -174,7 +174,6 @@ def resolve(
     Raises:
         UnknownName: There is no such name.
         SettingsError: A value is not accepted.
-        Uncovered: The sampler does not cover the symmetry of the task.
 
     Example:
         >>> spec = resolve("nbody", "egnn", "quick", seed=0, settings={"epochs": 3})
