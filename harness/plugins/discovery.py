@@ -17,7 +17,7 @@ from baselines.cards import MethodCard
 from harness.plugins.card_checks import method_fault, task_fault
 from harness.plugins.card_functions import error_summary, guarded
 from harness.renames import current_card, same_run, warning
-from tasks.cards import TaskCard
+from tasks.cards import Implementation, TaskCard
 
 Card = TaskCard | MethodCard
 
@@ -61,8 +61,8 @@ class Plugin:
         return name if isinstance(name, str) else None
 
     @property
-    def implementations(self) -> list[str]:
-        """The implementations that its card names, as ``module:name``."""
+    def implementations(self) -> list[Implementation]:
+        """The implementations of its card."""
         match self.card:
             case TaskCard():
                 return [self.card.implementation]

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import registry
 from harness.plugins.discovery import Plugin
+from harness.plugins.references import module_of
 from harness.spec import RunSpec
 
 OURS = frozenset({"harness", "baselines", "tasks"})
@@ -109,7 +110,7 @@ def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
 
 def _roots(name: str, plugins: Iterable[Plugin]) -> Iterator[Root]:
     modules = {plugin.value.partition(":")[0].strip() for plugin in plugins if ":" in plugin.value}
-    modules |= {one.partition(":")[0] for plugin in plugins if not plugin.fault for one in plugin.implementations}
+    modules |= {module_of(one) for plugin in plugins if not plugin.fault for one in plugin.implementations}
     with contextlib.suppress(PackageNotFoundError, OSError, UnicodeDecodeError):
         modules |= set((distribution(name).read_text("top_level.txt") or "").split())
     for module in modules:
