@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.renames import warning
-from tasks.cards import TaskCard
+from tasks.cards import Implementation, TaskCard
 
 Card = TaskCard | BaseCard | SamplerCard | MethodCard
 
@@ -109,8 +109,8 @@ class Plugin:
         return () if self.card is None else (self.card,)
 
     @property
-    def implementations(self) -> list[str]:
-        """The implementations that its card names, as ``module:name``."""
+    def implementations(self) -> list[Implementation]:
+        """The implementations of its card, or of the parts of a method."""
         return [part.implementation for part in self.parts]
 
     def is_in(self, task: TaskCard | None, method: MethodCard | None) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from harness import registry
 from harness.plugins.plugin import Plugin
+from harness.plugins.references import module_of
 from harness.spec import RunSpec
 
 OURS = frozenset({"harness", "baselines", "tasks"})
@@ -111,7 +112,7 @@ def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
 
 def _modules(plugins: Iterable[Plugin]) -> frozenset[str]:
     modules = {plugin.value.partition(":")[0].strip() for plugin in plugins if ":" in plugin.value}
-    named = (one.partition(":")[0] for plugin in plugins if not plugin.fault for one in plugin.implementations)
+    named = (module_of(one) for plugin in plugins if not plugin.fault for one in plugin.implementations)
     return frozenset(modules.union(named))
 
 
