@@ -101,20 +101,25 @@ class GraphBatches:
         """What batches like this ``Batch`` or ``Data`` have.
 
         Raises:
-            SettingsError: It is no such object, or has nothing that a group acts on.
+            SettingsError: It is no such object, has nothing that a group acts on, or its attributes do not go together.
         """
         if not is_graph_data(batch):
             raise SettingsError(f"A Batch or Data of torch_geometric is expected, not {type(batch).__name__}.")
         found = {name: batch[name] for name in ATTRIBUTES if batch.get(name) is not None}
-        if wrong := next((name for name, values in found.items() if not isinstance(values, Tensor)), None):
-            raise SettingsError(f"The attribute '{wrong}' should be a tensor, not {type(found[wrong]).__name__}.")
         edges = batch.get("edge_index") is not None
         if not found and not edges:
             raise SettingsError(f"The graphs have none of {', '.join([*ATTRIBUTES, 'edge_index'])}: give at least one.")
+        for name, values in found.items():
+            _check_rows(name, values)
         attributes = tuple(Attribute(name, values.dtype, tuple(values.shape[1:])) for name, values in found.items())
-        floats = [attribute.dtype for attribute in attributes if attribute.dtype.is_floating_point]
-        nodes = int(_graph_of_nodes(batch).bincount().max()) if batch.num_nodes else 0
-        return GraphBatches(attributes, edges, nodes, floats[0] if floats else torch.get_default_dtype())
+        floats = [attribute for attribute in attributes if attribute.dtype.is_floating_point]
+        if other := next((one for one in floats if one.dtype != floats[0].dtype), None):
+            raise SettingsError(
+                f"'{other.name}' is {other.dtype} and '{floats[0].name}' {floats[0].dtype}: convert one."
+            )
+        _check_edges(batch)
+        nodes = int(_graph_of_nodes(batch).bincount().max())
+        return GraphBatches(attributes, edges, nodes, floats[0].dtype if floats else torch.get_default_dtype())
 
     def structure(self, batch: Any) -> Structure:
         """The structures of the graphs in a batch, padded to the largest of them.
@@ -205,6 +210,7 @@ class GraphBatches:
         return values if values.dim() > axes else values[..., None]
 
     def _check(self, batch: Any) -> None:
+        """Checks that a batch has these attributes and no others."""
         found = GraphBatches.of(batch)
         names = [[*(a.name for a in one.attributes), *(["edge_index"] if one.edges else [])] for one in (self, found)]
         if names[0] != names[1]:
@@ -215,14 +221,9 @@ class GraphBatches:
                     f"The attribute '{own.name}' should have rows of shape {list(own.row)} and dtype {own.dtype}, "
                     f"not {list(other.row)} and {other.dtype}."
                 )
-            if own.dtype.is_floating_point and own.dtype != self.dtype:
-                raise SettingsError(f"The attribute '{own.name}' is {own.dtype}, and another is {self.dtype}.")
-            if len(own.row) > (2 if own.role in ("positions", "vectors") else 1):
-                raise SettingsError(f"The attribute '{own.name}' has rows of shape {list(own.row)}: too many axes.")
-            count = batch.num_edges if own.role == "edge_features" else batch.num_nodes
+            count = batch.edge_index.shape[1] if own.role == "edge_features" else len(_graph_of_nodes(batch))
             if len(batch[own.name]) != count:
                 raise SettingsError(f"The attribute '{own.name}' has {len(batch[own.name])} rows instead of {count}.")
-        _check_edges(batch, self.edges)
 
 
 def is_graph_data(value: Any) -> bool:
@@ -238,24 +239,40 @@ def _graph_of_nodes(batch: Any) -> Tensor:
     """The graph of each node ``[R]``, which is 0 for a single graph."""
     if batch.get("batch") is not None:
         return batch.batch
-    given = next(values for values in batch.to_dict().values() if isinstance(values, Tensor))
-    return torch.zeros(batch.num_nodes, dtype=torch.long, device=given.device)
+    own = [batch[name] for name, role in ATTRIBUTES.items() if role != "edge_features" and batch.get(name) is not None]
+    if "num_nodes" not in batch and not own:
+        raise SettingsError("The number of nodes is not known from edges: set num_nodes.")
+    count = batch.num_nodes if "num_nodes" in batch else len(own[0])
+    return torch.zeros(count, dtype=torch.long, device=own[0].device if own else batch.edge_index.device)
 
 
 def _number_of_graphs(batch: Any) -> int:
-    graph = _graph_of_nodes(batch)
-    return int(batch.num_graphs) if batch.get("ptr") is not None else int(graph.max()) + 1
+    return int(batch.num_graphs) if batch.get("ptr") is not None else int(_graph_of_nodes(batch).max()) + 1
 
 
-def _check_edges(batch: Any, edges: bool) -> None:
-    graph = _graph_of_nodes(batch)
+def _check_rows(name: str, values: Any) -> None:
+    if not isinstance(values, Tensor):
+        raise SettingsError(f"The attribute '{name}' should be a tensor, not {type(values).__name__}.")
+    axes = (2, 3) if ATTRIBUTES[name] in ("positions", "vectors") else (1, 2)
+    if values.dim() not in axes or not all(values.shape[1:]):
+        shape = "[R, D] or [R, D, C]" if axes == (2, 3) else "[R] or [R, C]"
+        raise SettingsError(f"The attribute '{name}' should have the shape {shape}, not {list(values.shape)}.")
+
+
+def _check_edges(batch: Any) -> None:
+    """Checks that nodes are in order and that edges join nodes of the same graph."""
+    graph, index = _graph_of_nodes(batch), batch.get("edge_index")
     if not len(graph):
         raise SettingsError("The batch has no nodes.")
     if bool((graph.diff() < 0).any()):
         raise SettingsError("The nodes of a batch should be in the order of their graphs.")
-    if not edges or not batch.edge_index.numel():
+    if index is None:
+        if name := next((name for name in ("edge_attr", "edge_weight") if batch.get(name) is not None), None):
+            raise SettingsError(f"The graphs have '{name}' without edge_index.")
         return
-    if bool((batch.edge_index < 0).any()) or bool((batch.edge_index >= len(graph)).any()):
+    if not isinstance(index, Tensor) or index.dtype != torch.long or index.dim() != 2 or len(index) != 2:
+        raise SettingsError("The attribute 'edge_index' should be an int64 tensor of shape [2, E].")
+    if bool(((index < 0) | (index >= len(graph))).any()):
         raise SettingsError(f"The attribute 'edge_index' has a node that is not one of the {len(graph)} of the batch.")
-    if bool((graph[batch.edge_index[0]] != graph[batch.edge_index[1]]).any()):
+    if bool((graph[index[0]] != graph[index[1]]).any()):
         raise SettingsError("The attribute 'edge_index' has an edge between two graphs.")
