@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    "symmetrize": "harness.symmetrize",
+}
 """Where each public name is defined."""
 
 _MODULES = ("errors",)
