@@ -1,0 +1,154 @@
+"""A function of tensors on pairs of inputs and group elements: f(g x) and g f(x)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.errors import SettingsError
+from harness.training.finite import check_finite
+from harness.training.seeds import generator
+from tasks.symmetry.element import Affine, Element, Product
+from tasks.symmetry.groups import group as group_of
+from tasks.symmetry.representation import Representation
+from tasks.symmetry.roles import OUTPUTS, ROLES, check_role, represented, tensors_of
+from tasks.symmetry.structure import Signature, Structure
+
+REMEDY = "no symmetry can be tested with these"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of tensors as one of structures.
+
+    Attributes:
+        call: Takes tensors and returns one.
+        ranks: The number of axes of each tensor by role, in the order of the arguments.
+        output: The role of the output.
+        differentiates: Whether the arguments require gradients, as those of an energy whose forces are returned.
+        pass_samples: Whether the number of samples is passed on.
+    """
+
+    call: Callable[..., Any]
+    ranks: Mapping[str, int]
+    output: str
+    differentiates: bool = False
+    pass_samples: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the function, for messages."""
+        return name_of(self.call)
+
+    @property
+    def representation(self) -> Representation:
+        """How the output transforms."""
+        check_role(self.output, OUTPUTS, "output")
+        representation = ROLES[self.output].representation
+        assert representation is not None
+        return representation
+
+    def __call__(self, x: Structure, samples: int = 1) -> Tensor:
+        """The output ``[B, 1, ...]`` with an axis of channels.
+
+        Raises:
+            SettingsError: It is no tensor, or not of the shape that its role has.
+            NotFinite: It is not finite.
+        """
+        tensors = [values.clone() for values in tensors_of(x, self.ranks).values()]  # a function may change them
+        for values in tensors:
+            values.requires_grad_(self.differentiates and values.is_floating_point())
+        values = self.call(*tensors, **({"samples": samples} if self.pass_samples else {}))
+        if not isinstance(values, Tensor):
+            kind = type(values).__name__
+            raise SettingsError(f"{self.name} returns {kind}, not a tensor: test a function that returns one tensor.")
+        whole = represented(values.detach(), self.output, x)
+        return check_finite(whole, f"outputs of {self.name}", REMEDY)[:, None]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A function f, and pairs of an input x and a group element g.
+
+    Attributes:
+        function: f.
+        group: The name of the group.
+        x: The inputs.
+        g: One element for each input.
+        moved: The inputs g x.
+    """
+
+    function: Function
+    group: str
+    x: Structure
+    g: Element
+    moved: Structure
+
+    @staticmethod
+    def draw(function: Function, group: str, x: Structure, seed: int) -> Pairs:
+        """Draws an element for each input; translations have the size of the inputs.
+
+        Raises:
+            SettingsError: There is no such group, or it does not act on the inputs.
+        """
+        try:
+            symmetry = group_of(tuple(group.split(" x ")))
+            symmetry.check(Signature.of(x, function.representation, 1))
+        except ValueError as error:
+            sentence = str(error)
+            raise SettingsError(f"{sentence[:1].upper()}{sentence[1:]}.") from error
+        g = _with_translations(symmetry.random(x, 1, generator(x.mask.device, seed, "move")), _extent(x))
+        return Pairs(function, group, x, g, x.acted(g))
+
+    def here(self, samples: int = 1) -> Tensor:
+        """Transformed outputs g f(x), ``[B, M]``, float64, from one call."""
+        return self.g.act(self.function(self.x, samples), self.function.representation).flatten(1).double()
+
+    def there(self, samples: int = 1) -> Tensor:
+        """Outputs f(g x) for transformed inputs, ``[B, M]``, float64, from one call."""
+        return self.function(self.moved, samples).flatten(1).double()
+
+    def size_of(self, values: Tensor) -> Tensor:
+        """The root mean square norm of outputs ``[..., M]``.
+
+        Raises:
+            SettingsError: It is zero.
+        """
+        size = values.square().sum(-1).mean().sqrt()
+        if size == 0:
+            raise SettingsError(
+                f"{self.function.name} returns zeros for all inputs, which shows nothing: take other weights or inputs."
+            )
+        return size
+
+    def differ(self, calls: int, tolerance: float) -> bool:
+        """Whether some of this number of calls with the same inputs differ by more than rounding."""
+        values = torch.stack([self.here() for _ in range(calls)])
+        return bool((values - values[0]).norm(dim=-1).max() > tolerance * self.size_of(values))
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of a function, or that of the class of a module."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _extent(x: Structure) -> Tensor:
+    """The root mean square distance of the points from their centroids, or from the origin if that is zero."""
+    points = x.points.shape[-1]
+    exists = x.mask[..., None, None].expand(*x.mask.shape, 1, points)
+    for values in (x.geometry[..., :points], x.points):
+        square = values.square().sum(2, keepdim=True)[exists].mean()
+        if square > 0:
+            return square.sqrt()
+    return x.points.new_ones(())
+
+
+def _with_translations(g: Element, size: Tensor) -> Element:
+    """The elements with translations that are multiplied by ``size``."""
+    if isinstance(g, Product):
+        return Product(tuple(_with_translations(factor, size) for factor in g.factors))
+    return replace(g, translation=g.translation * size) if isinstance(g, Affine) else g
