@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from tasks.errors import SettingsError
+from tasks.symmetry.element import Element
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
 
@@ -85,7 +86,11 @@ def structure_of(inputs: Mapping[str, Tensor]) -> Structure:
     check_inputs(inputs)
     first = next(iter(inputs.values()))
     mask = inputs.get("mask", torch.ones(first.shape[:2], dtype=torch.bool, device=first.device))
-    whole = {role: with_channels(values, role) for role, values in inputs.items() if role != "mask"}
+    whole = {
+        role: values if values.dim() > len(ROLES[role].axes) else values[..., None]
+        for role, values in inputs.items()
+        if role != "mask"
+    }
     edges = [whole[role] for role in ("adjacency", "edge_features") if role in whole]
     x = Structure.build(
         mask,
@@ -119,14 +124,14 @@ def tensors_of(x: Structure, ranks: Mapping[str, int]) -> dict[str, Tensor]:
         "edge_features": x.edge_scalars[..., weights:],
         "mask": x.mask,
     }
-    return {role: without_channels(whole[role], rank) for role, rank in ranks.items()}
+    return {role: whole[role].squeeze(-1) if whole[role].dim() > rank else whole[role] for role, rank in ranks.items()}
 
 
-def represented(values: Tensor, role: str, x: Structure) -> Tensor:
-    """An output for structures in the form that group elements act on: with channels, zero for absent nodes and pairs.
+def checked_output(values: Tensor, role: str, x: Structure) -> Tensor:
+    """The output of a function for structures, with zeros for absent nodes and pairs.
 
     Args:
-        values: The output, of the shape that ``role`` has.
+        values: The output, of a shape that ``role`` has.
         role: One of :data:`OUTPUTS`.
         x: The B structures that the output is for.
 
@@ -142,25 +147,33 @@ def represented(values: Tensor, role: str, x: Structure) -> Tensor:
         raise SettingsError(
             f"The output '{role}' has {wrong} = {sizes[wrong]}, and its inputs have {wrong} = {wanted[wrong]}."
         )
-    return present(with_channels(values, role), role, x)
+    return present(values, role, x)
+
+
+def acted_output(values: Tensor, role: str, element: Element) -> Tensor:
+    """The action rho_out(g) on outputs of a role.
+
+    Args:
+        values: Outputs ``[B, K or 1, ...]``, with the further axes that tensors of ``role`` have after B.
+        role: One of :data:`OUTPUTS`.
+        element: K group elements for each of B structures.
+
+    Returns:
+        ``[B, K, ...]``. Translations move the positions of absent nodes too: see :func:`present`.
+    """
+    representation = ROLES[role].representation
+    assert representation is not None
+    if values.dim() - 1 > len(ROLES[role].axes):
+        return element.act(values, representation)
+    return element.act(values[..., None], representation).squeeze(-1)
 
 
 def present(values: Tensor, role: str, x: Structure) -> Tensor:
-    """Sets what absent nodes and pairs have in an output ``values`` with channels to zero."""
+    """Sets what absent nodes and pairs have in an output ``values`` to zero."""
     representation = ROLES[role].representation
     if representation is Representation.GRAPH_SCALARS:
         return values
     return _kept(values, x.pair_mask if representation is Representation.EDGE_SCALARS else x.mask)
-
-
-def with_channels(values: Tensor, role: str) -> Tensor:
-    """The tensor with a last axis for channels."""
-    return values if values.dim() > len(ROLES[role].axes) else values[..., None]
-
-
-def without_channels(values: Tensor, rank: int) -> Tensor:
-    """The tensor without its last axis if ``rank`` axes are wanted and there is one more."""
-    return values.squeeze(-1) if values.dim() > rank else values
 
 
 def check_role(role: str, known: tuple[str, ...], what: str) -> None:

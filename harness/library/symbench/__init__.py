@@ -8,7 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    "Evaluation": "harness.evaluation.scores",
+    "TrainedModel": "harness.trained.model",
+    "evaluate": "harness.evaluation.evaluating",
+    "load": "harness.trained.loading",
+    "results": "harness.evaluation.tables",
+}
 """Where each public name is defined."""
 
 _MODULES = ("errors",)

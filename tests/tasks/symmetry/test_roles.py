@@ -12,8 +12,16 @@ from torch import Tensor
 
 from tasks.errors import SettingsError, SymbenchError
 from tasks.symmetry.groups import group
-from tasks.symmetry.representation import Representation
-from tasks.symmetry.roles import INPUTS, OUTPUTS, ROLES, ranks_of, represented, structure_of, tensors_of
+from tasks.symmetry.roles import (
+    INPUTS,
+    OUTPUTS,
+    ROLES,
+    acted_output,
+    checked_output,
+    ranks_of,
+    structure_of,
+    tensors_of,
+)
 from tasks.symmetry.structure import Structure
 
 SIZES = {"B": 2, "N": 4, "D": 3, "C": 2, "P": 2, "V": 3, "E": 5}
@@ -92,14 +100,27 @@ def test_the_adjacency_is_the_first_channel_of_edges() -> None:
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("role", OUTPUTS)
-def test_outputs_have_channels_and_zeros_for_absent_nodes(role: str, whole: bool) -> None:
+def test_outputs_have_zeros_for_absent_nodes(role: str, whole: bool) -> None:
     x = structure_of(inputs({"positions": False, "mask": True}))
     values = tensor(role, whole)
-    found = represented(values, role, x)
-    assert found.dim() == {"adjacency": 4, "edge_features": 4}.get(role, len(ROLES[role].axes) + 1)
-    assert torch.equal(found.flatten()[0], values.flatten()[0])
-    if ROLES[role].representation is not Representation.GRAPH_SCALARS:
-        assert (found[0, 3] == 0).all() and (found[1, 3] != 0).all()
+    found = checked_output(values, role, x)
+    assert torch.equal(found[1], values[1]) and found.shape == values.shape
+    if role != "graph_features":
+        exist = (0, slice(3), slice(3)) if ROLES[role].axes.count("N") == 2 else (0, slice(3))
+        assert torch.equal(found[exist], values[exist])
+        assert (found[0] == 0).sum() == found[0].numel() - found[exist].numel()
+
+
+@pytest.mark.parametrize("role", [role for role in INPUTS if role != "mask"])
+def test_outputs_move_like_inputs_of_the_same_role(role: str) -> None:
+    """With and without channels, for one and for several elements."""
+    for whole in (True, False):
+        given = {"positions": tensor("positions", whole=False), role: tensor(role, whole)}
+        x = structure_of(given)
+        g = group(("S_n", "E(3)")).random(x, 3, torch.Generator().manual_seed(1))
+        expected = tensors_of(x.acted(g), ranks_of(given))[role].unflatten(0, (2, 3))
+        torch.testing.assert_close(acted_output(given[role][:, None], role, g), expected)
+        torch.testing.assert_close(acted_output(given[role][:, None], role, g.part(1, 2)), expected[:, 1:2])
 
 
 WRONG: list[tuple[dict[str, object], str]] = [
@@ -161,4 +182,4 @@ def test_any_shapes_make_structures_or_one_sentence(given: dict[str, Tensor]) ->
 def test_outputs_of_another_shape_are_one_sentence(role: str, values: Tensor, message: str) -> None:
     x = structure_of({"positions": tensor("positions", whole=False)})
     with pytest.raises(SettingsError, match=message):
-        represented(values, role, x)
+        checked_output(values, role, x)
