@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,7 @@ from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
 from harness.verification.pairs import Function, Pairs, name_of
 from harness.verification.statistics import SIGNIFICANCE, one_law, resampled_slopes, sign_flips, slope
-from tasks.symmetry.roles import ranks_of, structure_of
+from tasks.symmetry.roles import check_inputs, ranks_of, structure_of
 
 Verdict = Literal["exact", "in law", "none"]
 
@@ -40,10 +40,12 @@ class EquivarianceResult:
 
     Attributes:
         group: The symmetry that was tested.
+        precision: ``float32`` or ``float64``, that of the inputs.
         samples: The numbers k of averaged calls: ``(1,)`` if the function is deterministic.
         errors: The error for each k. That of a deterministic function is the largest over inputs, that of a random
             function the root mean square over rounds; infinite if outputs are not finite.
-        tolerance: What counts as exact in the precision of the inputs: 1e-4 in float32, 1e-10 in float64.
+        factors: Each factor of a direct product with the error under it alone, if a deterministic function is not
+            equivariant.
         slope: The slope of log error against log k; -0.5 is expected. This and the next three are None for a
             deterministic function.
         slope_error: Its standard error.
@@ -52,13 +54,19 @@ class EquivarianceResult:
     """
 
     group: str
+    precision: str
     samples: tuple[int, ...]
     errors: tuple[float, ...]
-    tolerance: float
+    factors: tuple[tuple[str, float], ...] = ()
     slope: float | None = None
     slope_error: float | None = None
     bias: float | None = None
     law: float | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """The largest error that counts as exact: 1e-4 in float32, 1e-10 in float64."""
+        return TOLERANCES[self.precision]
 
     @property
     def verdict(self) -> Verdict:
@@ -96,9 +104,9 @@ class EquivarianceResult:
                 f"not equivariant under {self.group}: {' and '.join(self.faults)}; {size} for means over "
                 f"{self.samples[-1]} calls"
             )
-        allowed = f"{self.tolerance:.0e} is allowed in {'float32' if self.tolerance == 1e-4 else 'float64'}"
         exactly = "exactly equivariant" if self.verdict == "exact" else "not equivariant"
-        return f"{exactly} under {self.group}: {size} ({allowed})"
+        alone = "".join(f"; {name} alone: {error:.1e}" for name, error in self.factors)
+        return f"{exactly} under {self.group}: {size} ({self.tolerance:.0e} is allowed in {self.precision}{alone})"
 
 
 def equivariance_error(
@@ -148,18 +156,19 @@ def equivariance_error(
         'none'
     """
     counts = _checked(samples, rounds)
+    check_inputs(inputs)
     x = structure_of({role: values.detach() for role, values in inputs.items()})
-    tolerance = _tolerance(x.node_scalars.dtype)
+    precision = _precision(x.node_scalars.dtype)
     differentiates = any(values.requires_grad for values in inputs.values())
     function = Function(fn, ranks_of(inputs), output, differentiates, pass_samples)
     with _seeded(x.mask.device, seed):
         pairs = Pairs.draw(function, group, x.repeated(math.ceil(PAIRS / len(x))), seed)
         try:
-            if pairs.differ(CALLS, tolerance):
-                return _random(pairs, tolerance, counts, rounds, seed)
-            return _deterministic(pairs, tolerance)
+            if pairs.differ(CALLS, TOLERANCES[precision]):
+                return _random(pairs, precision, counts, rounds, seed)
+            return _deterministic(pairs, precision, seed)
         except NotFinite:
-            return EquivarianceResult(group, (1,), (math.inf,), tolerance)
+            return EquivarianceResult(group, precision, (1,), (math.inf,))
 
 
 def assert_equivariant(
@@ -213,11 +222,11 @@ def _checked(samples: Sequence[int], rounds: int) -> tuple[int, ...]:
     return counts
 
 
-def _tolerance(dtype: torch.dtype) -> float:
+def _precision(dtype: torch.dtype) -> str:
     name = str(dtype).removeprefix("torch.")
     if name not in TOLERANCES:
         raise SettingsError(f"The inputs should be float32 or float64, not {name}.")
-    return TOLERANCES[name]
+    return name
 
 
 @contextmanager
@@ -227,16 +236,24 @@ def _seeded(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
-def _deterministic(pairs: Pairs, tolerance: float) -> EquivarianceResult:
+def _deterministic(pairs: Pairs, precision: str, seed: int) -> EquivarianceResult:
+    found = EquivarianceResult(pairs.group, precision, (1,), (_largest_error(pairs),))
+    factors = pairs.group.split(" x ")
+    if found.verdict == "exact" or len(factors) == 1:
+        return found
+    alone = [_largest_error(Pairs.draw(pairs.function, factor, pairs.x, seed)) for factor in factors]
+    return replace(found, factors=tuple(zip(factors, alone, strict=True)))
+
+
+def _largest_error(pairs: Pairs) -> float:
     here, there = pairs.here(), pairs.there()
     size = pairs.size_of(torch.stack([here, there]))
     # Relative to its own size for an input with a larger output than the others: its rounding errors are larger too.
-    errors = (there - here).norm(dim=-1) / here.norm(dim=-1).clamp_min(size)
-    return EquivarianceResult(pairs.group, (1,), (errors.max().item(),), tolerance)
+    return float(((there - here).norm(dim=-1) / here.norm(dim=-1).clamp_min(size)).max())
 
 
-def _random(pairs: Pairs, tolerance: float, counts: Sequence[int], rounds: int, seed: int) -> EquivarianceResult:
-    noise = generator(CPU, seed, "statistics")
+def _random(pairs: Pairs, precision: str, counts: Sequence[int], rounds: int, seed: int) -> EquivarianceResult:
+    noise, tolerance = generator(CPU, seed, "statistics"), TOLERANCES[precision]
     entries = torch.randperm(pairs.here().shape[-1], generator=noise)[: max(1, ENTRIES // len(pairs.x))]
     here, there = (_means(pairs, side, counts, rounds, entries) for side in (pairs.here, pairs.there))
     size = pairs.size_of(torch.cat([here[0], there[0]]).flatten(2))
@@ -250,9 +267,9 @@ def _random(pairs: Pairs, tolerance: float, counts: Sequence[int], rounds: int, 
     hidden = DITHER * tolerance * torch.randn(2, *first.shape, generator=noise, dtype=first.dtype)
     return EquivarianceResult(
         pairs.group,
+        precision,
         tuple(counts),
         tuple(errors.square().mean(1).sqrt().tolist()),
-        tolerance,
         slope=slope(counts, errors).item(),
         slope_error=resampled_slopes(counts, errors).std().item(),
         bias=bias,

@@ -15,7 +15,7 @@ from harness.training.seeds import generator
 from tasks.symmetry.element import Affine, Element, Product
 from tasks.symmetry.groups import group as group_of
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.roles import OUTPUTS, ROLES, check_role, represented, tensors_of
+from tasks.symmetry.roles import OUTPUTS, ROLES, acted_output, check_role, checked_output, present, tensors_of
 from tasks.symmetry.structure import Signature, Structure
 
 REMEDY = "no symmetry can be tested with these"
@@ -53,7 +53,7 @@ class Function:
         return representation
 
     def __call__(self, x: Structure, samples: int = 1) -> Tensor:
-        """The output ``[B, 1, ...]`` with an axis of channels.
+        """The output ``[B, ...]``, zero for absent nodes and pairs.
 
         Raises:
             SettingsError: It is no tensor, or not of the shape that its role has.
@@ -66,8 +66,7 @@ class Function:
         if not isinstance(values, Tensor):
             kind = type(values).__name__
             raise SettingsError(f"{self.name} returns {kind}, not a tensor: test a function that returns one tensor.")
-        whole = represented(values.detach(), self.output, x)
-        return check_finite(whole, f"outputs of {self.name}", REMEDY)[:, None]
+        return check_finite(checked_output(values.detach(), self.output, x), f"outputs of {self.name}", REMEDY)
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ class Pairs:
 
     def here(self, samples: int = 1) -> Tensor:
         """Transformed outputs g f(x), ``[B, M]``, float64, from one call."""
-        return self.g.act(self.function(self.x, samples), self.function.representation).flatten(1).double()
+        values, output = self.function(self.x, samples), self.function.output
+        return present(acted_output(values[:, None], output, self.g)[:, 0], output, self.x).flatten(1).double()
 
     def there(self, samples: int = 1) -> Tensor:
         """Outputs f(g x) for transformed inputs, ``[B, M]``, float64, from one call."""
