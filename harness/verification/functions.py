@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from baselines.module_inputs import inputs_like
 from harness.errors import NotEquivariant, SettingsError
 from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
 from harness.verification.pairs import Function, Pairs, name_of
 from harness.verification.statistics import SIGNIFICANCE, one_law, resampled_slopes, sign_flips, slope
-from tasks.symmetry.roles import check_inputs, ranks_of, structure_of
+from tasks.symmetry.structure import Structure
 
 Verdict = Literal["exact", "in law", "none"]
 
@@ -112,7 +113,7 @@ class EquivarianceResult:
 def equivariance_error(
     fn: Callable[..., Any],
     group: str,
-    inputs: Mapping[str, Tensor],
+    inputs: Any,
     output: str,
     *,
     samples: Sequence[int] = SAMPLES,
@@ -134,7 +135,8 @@ def equivariance_error(
         group: A symmetry, such as ``"O(3)"`` or ``"S_n x E(3)"``.
         inputs: B examples, tensors by role: ``node_features`` ``[B, N, C]``, ``positions`` ``[B, N, D]``, ``vectors``
             ``[B, N, D]``, ``adjacency`` ``[B, N, N]``, ``edge_features`` ``[B, N, N, E]``, ``mask`` ``[B, N]``; float32
-            or float64 (``mask``: bool). Float64 gives the sharper test.
+            or float64 (``mask``: bool). Float64 gives the sharper test. Or a ``Batch`` of PyG, which the function then
+            takes (:mod:`tasks.graph_batches`).
         output: The role of the output, one of these or ``graph_features`` ``[B, C]``, which no group changes.
         samples: The numbers k, at least two.
         rounds: Independent repetitions, at least 12. A random function is called 2 * ``rounds`` * max(``samples``)
@@ -146,7 +148,8 @@ def equivariance_error(
         Errors, statistics and the verdict.
 
     Raises:
-        SettingsError: There is no such group or role, shapes do not go together, or all outputs are zero.
+        UnknownName: There is no such group.
+        SettingsError: There is no such role, shapes do not go together, or all outputs are zero.
 
     Example:
         >>> x = torch.randn(4, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -156,11 +159,11 @@ def equivariance_error(
         'none'
     """
     counts = _checked(samples, rounds)
-    check_inputs(inputs)
-    x = structure_of({role: values.detach() for role, values in inputs.items()})
+    form, example = inputs_like(inputs)
+    x = Structure(*(getattr(example, field.name).detach() for field in fields(Structure)))
     precision = _precision(x.node_scalars.dtype)
-    differentiates = any(values.requires_grad for values in inputs.values())
-    function = Function(fn, ranks_of(inputs), output, differentiates, pass_samples)
+    differentiates = isinstance(inputs, Mapping) and any(values.requires_grad for values in inputs.values())
+    function = Function(fn, form, output, differentiates, pass_samples)
     with _seeded(x.mask.device, seed):
         pairs = Pairs.draw(function, group, x.repeated(math.ceil(PAIRS / len(x))), seed)
         try:
@@ -168,13 +171,13 @@ def equivariance_error(
                 return _random(pairs, precision, counts, rounds, seed)
             return _deterministic(pairs, precision, seed)
         except NotFinite:
-            return EquivarianceResult(group, precision, (1,), (math.inf,))
+            return EquivarianceResult(pairs.group, precision, (1,), (math.inf,))
 
 
 def assert_equivariant(
     fn: Callable[..., Any],
     group: str,
-    inputs: Mapping[str, Tensor],
+    inputs: Any,
     output: str,
     *,
     exact: bool = False,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from baselines.module_inputs import ModuleInputs
 from harness.errors import SettingsError
+from harness.symmetrize import parsed_group
 from harness.training.finite import check_finite
 from harness.training.seeds import generator
 from tasks.symmetry.element import Affine, Element, Product
 from tasks.symmetry.groups import group as group_of
 from tasks.symmetry.representation import Representation
-from tasks.symmetry.roles import OUTPUTS, ROLES, acted_output, check_role, checked_output, present, tensors_of
+from tasks.symmetry.roles import OUTPUTS, ROLES, acted_output, check_role, checked_output, present
 from tasks.symmetry.structure import Signature, Structure
 
 REMEDY = "no symmetry can be tested with these"
@@ -26,15 +28,15 @@ class Function:
     """A function of tensors as one of structures.
 
     Attributes:
-        call: Takes tensors and returns one.
-        ranks: The number of axes of each tensor by role, in the order of the arguments.
+        call: Takes tensors, or a batch of PyG, and returns a tensor.
+        inputs: The form of its arguments.
         output: The role of the output.
         differentiates: Whether the arguments require gradients, as those of an energy whose forces are returned.
         pass_samples: Whether the number of samples is passed on.
     """
 
     call: Callable[..., Any]
-    ranks: Mapping[str, int]
+    inputs: ModuleInputs
     output: str
     differentiates: bool = False
     pass_samples: bool = False
@@ -59,14 +61,16 @@ class Function:
             SettingsError: It is no tensor, or not of the shape that its role has.
             NotFinite: It is not finite.
         """
-        tensors = [values.clone() for values in tensors_of(x, self.ranks).values()]  # a function may change them
-        for values in tensors:
-            values.requires_grad_(self.differentiates and values.is_floating_point())
-        values = self.call(*tensors, **({"samples": samples} if self.pass_samples else {}))
+        arguments = [one.clone() for one in self.inputs.arguments(x)]  # a function may change them
+        for one in arguments:
+            if self.differentiates and one.is_floating_point():
+                one.requires_grad_()
+        values = self.call(*arguments, **({"samples": samples} if self.pass_samples else {}))
         if not isinstance(values, Tensor):
             kind = type(values).__name__
             raise SettingsError(f"{self.name} returns {kind}, not a tensor: test a function that returns one tensor.")
-        return check_finite(checked_output(values.detach(), self.output, x), f"outputs of {self.name}", REMEDY)
+        whole = self.inputs.padded(values.detach(), self.output, x)
+        return check_finite(checked_output(whole, self.output, x), f"outputs of {self.name}", REMEDY)
 
 
 @dataclass(frozen=True)
@@ -92,16 +96,17 @@ class Pairs:
         """Draws an element for each input; translations have the size of the inputs.
 
         Raises:
-            SettingsError: There is no such group, or it does not act on the inputs.
+            UnknownName: There is no such group.
+            SettingsError: It is no direct product, or does not act on the inputs.
         """
+        symmetry = group_of(parsed_group(group))
         try:
-            symmetry = group_of(tuple(group.split(" x ")))
             symmetry.check(Signature.of(x, function.representation, 1))
         except ValueError as error:
             sentence = str(error)
             raise SettingsError(f"{sentence[:1].upper()}{sentence[1:]}.") from error
         g = _with_translations(symmetry.random(x, 1, generator(x.mask.device, seed, "move")), _extent(x))
-        return Pairs(function, group, x, g, x.acted(g))
+        return Pairs(function, symmetry.name, x, g, x.acted(g))
 
     def here(self, samples: int = 1) -> Tensor:
         """Transformed outputs g f(x), ``[B, M]``, float64, from one call."""
