@@ -111,11 +111,11 @@ class Pairs:
     def here(self, samples: int = 1) -> Tensor:
         """Transformed outputs g f(x), ``[B, M]``, float64, from one call."""
         values, output = self.function(self.x, samples), self.function.output
-        return present(acted_output(values[:, None], output, self.g)[:, 0], output, self.x).flatten(1).double()
+        return _rows(present(acted_output(values[:, None], output, self.g)[:, 0], output, self.x))
 
     def there(self, samples: int = 1) -> Tensor:
         """Outputs f(g x) for transformed inputs, ``[B, M]``, float64, from one call."""
-        return self.function(self.moved, samples).flatten(1).double()
+        return _rows(self.function(self.moved, samples))
 
     def size_of(self, values: Tensor) -> Tensor:
         """The root mean square norm of outputs ``[..., M]``.
@@ -139,6 +139,10 @@ class Pairs:
 def name_of(function: Callable[..., Any]) -> str:
     """The name of a function, or that of the class of a module."""
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _rows(values: Tensor) -> Tensor:
+    return values.reshape(len(values), -1).double()
 
 
 def _extent(x: Structure) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from harness.errors import DoesNotFit, SettingsError
 from harness.spec import RunSpec
 from harness.suites.model import point
 from harness.suites.source import parsed
+from harness.trained.loading import load as load_trained
 from harness.training.kinds import kind_of
 from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
@@ -31,6 +33,7 @@ from tasks.cards import TaskCard
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
+from tasks.task import Task
 
 Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
 
@@ -60,7 +63,7 @@ class Verdict:
 
 
 class Subject(NamedTuple):
-    """A method built for a task, with random weights in float64 and evaluation mode, and inputs."""
+    """A method built for a task, with random or trained weights in float64 and evaluation mode, and inputs."""
 
     task: TaskCard
     method: MethodCard
@@ -103,9 +106,31 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
         model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
+    return Subject(problem_card, card, spec, problem.signature, model, _examples(problem))
+
+
+def trained(digest: str, store: str | Path) -> Subject:
+    """The trained model of a run that kept its weights, in float64, and inputs of its test set.
+
+    Args:
+        digest: The digest of the run, or its first digits.
+        store: The store: a folder or an address.
+
+    Raises:
+        UnknownName: The store has no such run, or several.
+        StoreError: The run failed or has no weights, or the store cannot be read.
+        PluginError: The task, the method or the plug-in has changed since the run.
+    """
+    found = load_trained(digest, store)
+    card, problem = registry.method(found.spec.method), found.problem
+    return Subject(found.task, card, found.spec, problem.signature, found.module.double(), _examples(problem))
+
+
+def _examples(problem: Task) -> Structure:
+    """A few inputs, in float64."""
     whole = kind_of(problem).inputs(problem)
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
-    return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
+    return whole[spread].to(CPU, torch.float64)
 
 
 @contextmanager
