@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -77,11 +78,14 @@ class Search(StrictModel):
         return self.trial(self.probe)
 
     def trial(self, values: Values) -> Job:
-        """The run with these values of the space. Raises :class:`DoesNotFit` if the pair does not fit."""
+        """The run with these values of the space, whose weights are not kept: those of the best suite are.
+
+        Raises :class:`DoesNotFit` if the pair does not fit.
+        """
         jobs, misfits = Suite.model_validate(self._suite(self.suite_name, [self.seed], values)).expand()
         if not jobs:
             raise DoesNotFit(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
-        return jobs[0]
+        return replace(jobs[0], resources=replace(jobs[0].resources, keep_weights=False))
 
     def confirmation(self, values: Values, why: str) -> str:
         """The text of a suite that runs these values with seeds that the search did not use."""

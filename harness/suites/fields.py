@@ -63,6 +63,7 @@ class ResourceFields(StrictModel):
     timeout: Annotated[Number, Field(gt=0)] | None = None
     stack: Annotated[Whole, Field(ge=1)] = Resources.stack
     workers: Annotated[Whole, Field(ge=1)] = Resources.workers
+    keep_weights: StrictBool = Resources.keep_weights
 
 
 def _strict(hint: Any) -> Any:

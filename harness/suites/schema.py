@@ -195,6 +195,7 @@ def _resources() -> Schema:
             "timeout": {"anyOf": [seconds, {"type": "null"}], "description": "Seconds after which a run fails."},
             "stack": {**count, "description": "Seeds of the same settings that are trained together."},
             "workers": {**count, "description": "Processes that share one run."},
+            "keep_weights": {"type": "boolean", "description": "Keep the best weights of a run in the store."},
         }
     )
 
