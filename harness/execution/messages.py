@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.plugins.files import PluginFile
+from harness.plugins.plugin_file import PluginFile
 from harness.records.plugin_code import PluginCode
 from harness.records.record import Status
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness import registry
 from harness.errors import ClusterError, PluginError
-from harness.plugins.files import PluginFile
+from harness.plugins.plugin_file import PluginFile
 from harness.records.plugin_code import PluginCode, plugin_code
 from harness.records.provenance import ORIGIN, git_state
 from harness.suites.yaml_source import Unusable, parse
@@ -109,13 +110,14 @@ def job_folder(submission: Submission, plugins: Iterable[PluginCode] = ()) -> It
 
 
 def sendable(used: Mapping[str, PluginCode]) -> list[PluginCode]:
-    """Returns all plug-ins that can be sent, since one may need another.
+    """Returns all packages that can be sent, since one may need another. Plug-in files are sent apart from them.
 
     Raises:
-        SymbenchError: A plug-in in ``used`` cannot be sent.
+        SymbenchError: A package in ``used`` cannot be sent.
     """
-    for plugin in used.values():
-        if reason := _rooted(plugin):
+    files = {file.name for file in registry.files()}
+    for name, plugin in used.items():
+        if name not in files and (reason := _rooted(plugin)):
             raise PluginError(
                 f"The plug-in {plugin.distribution} {plugin.version} cannot be sent along: {reason}. Install it on the "
                 "cluster and start the suite there ('symbench run'), or install it here as a folder."

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness import registry
 from harness.errors import DoesNotFit
-from harness.plugins.files import PluginFile
+from harness.plugins.plugin_file import PluginFile
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
 from harness.suites.fields import Number, PartialResources, PartialSettings, Plugins, StrictModel, Whole
@@ -69,7 +69,7 @@ class Search(StrictModel):
         return f"search/{self.name}"
 
     @property
-    def plugin_files(self) -> list[PluginFile]:
+    def plugin_files(self) -> Sequence[PluginFile]:
         """The plug-in files whose cards the trials use."""
         return registry.files_of([self.example.spec])
 

@@ -16,7 +16,7 @@ from harness.errors import SuiteError
 from harness.execution.messages import WorkerInfo
 from harness.execution.run_job import RunTracker, failed_record, run_job
 from harness.execution.same_code import code_mismatch, worker_info
-from harness.plugins.files import PluginFile
+from harness.plugins.plugin_file import PluginFile
 from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure

@@ -81,4 +81,3 @@ def test_nodes_get_the_file_from_the_driver(tmp_path: Path, monkeypatch: pytest.
         assert len(load(found.suite).expand().jobs) == 5  # the file lies beside the suite
         [file] = registry.files()
         assert file.content.decode() == NETWORK and Path(file.path).parent == found.suite.parent
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from harness import registry
 from harness.cli import app
+from harness.plugins.plugin_file import read_file
 from harness.records.store import Store
 from harness.search.loading import load as load_search
 from harness.suites.loading import load
@@ -38,7 +39,7 @@ def commands(group: Any, *before: str) -> Iterator[tuple[str, ...]]:
         yield from commands(command, *before, name) if hasattr(command, "commands") else ()
 
 
-@pytest.mark.parametrize("words", commands(get_command(app)), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands(get_command(app))), ids=" ".join)
 def test_every_command_has_the_option(call: Call, words: tuple[str, ...]) -> None:
     code, out, _ = call(*words, "--help")
     assert code == 0 and "--plugin" in out
@@ -80,7 +81,8 @@ def test_doctor_lists_the_file_with_its_digest(call: Call, cards: Path) -> None:
 def test_a_suite_brings_its_files_from_beside_it(call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder / "suites" / "deep", "my_task.py", TASK)
     suite = folder / "suites" / "own.yaml"
-    text = "plugins: [deep/my_task.py, ../cards/my_net.py]\nprotocol: quick\nexperiments: [{tasks: my_*, methods: mine}]"
+    runs = "protocol: quick\nexperiments: [{tasks: my_*, methods: mine}]"
+    text = f"plugins: [deep/my_task.py, ../cards/my_net.py]\n{runs}"
     suite.write_text(text)
     monkeypatch.chdir("/")
     code, out, _ = call("plan", str(suite))
@@ -94,7 +96,7 @@ def test_a_suite_brings_its_files_from_beside_it(call: Call, folder: Path, monke
 
 MISTAKES = {
     "plugins: [cards/my_net.py, cards/nothing.py]": "line 1: There is no plug-in file",
-    "plugins:\n- cards/my_net.py\n- cards": "line 3: {}/cards is a folder",
+    "plugins:\n- cards/my_net.py\n- cards": "line 3: cards is a folder",
     "plugins: {cards: 1}": "line 1: 'plugins' should be a valid list, not",
     "plugins: [cards/my_net.py, cards/my_net.py]": "line 1: 'plugins' should not name a value twice",
     "plugins: [1]": "should be a valid string, not 1",
@@ -107,7 +109,7 @@ def test_a_mistake_in_a_suite_has_its_line(call: Call, folder: Path, text: str) 
     (folder / "own.yaml").write_text(f"{text}\nprotocol: quick\nexperiments: [{{tasks: nbody, methods: mine}}]\n")
     code, _, said = call("run", "own.yaml")
     assert code == 2 and said.startswith("own.yaml, line ") and said.count("\n") == 1
-    assert MISTAKES[text].format(folder) in said or MISTAKES[text].format(".").removeprefix("./") in said
+    assert MISTAKES[text] in said
     assert not (folder / "results").exists()
 
 
@@ -127,7 +129,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "broken.py": ("x = (", "cannot be imported (line 1: SyntaxError"),
     "leaving.py": ("import sys\nsys.exit(0)", "cannot be imported (line 2: SystemExit"),
     "empty.py": ("", "registers nothing"),
-    "built_in.py": (TASK.replace("my_bodies", "nbody"), "the name nbody, which is built in"),
+    "built_in.py": (TASK.replace("my_bodies", 'nbody", title="Mine'), "the name nbody, which is built in"),
     "wrong.py": (TASK.replace('"my_bodies"', '"mine", output="point"'), "did you mean"),
     "homeless.py": (NETWORK.replace("my_net:Mine", "homeless:His"), "has no His"),
     "nowhere.py": (NETWORK, "there is no module my_net"),
@@ -137,9 +139,7 @@ REFUSED: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_file_that_cannot_be_used_is_one_sentence_before_anything_starts(
-    call: Call, folder: Path, name: str
-) -> None:
+def test_a_file_that_cannot_be_used_is_one_sentence_before_anything_starts(call: Call, folder: Path, name: str) -> None:
     text, sentence = REFUSED[name]
     write((folder / name).parent, Path(name).name, text)
     with_it = ("--plugin", name)
@@ -152,9 +152,9 @@ def test_a_file_that_cannot_be_used_is_one_sentence_before_anything_starts(
 def test_a_refused_file_can_be_corrected_in_the_same_process(folder: Path) -> None:
     path = write(folder, "late.py", TASK.replace('"my_bodies"', '"late", output="point"'))
     with pytest.raises(Exception, match="output"):
-        registry.add_file(path)
+        registry.add_files([read_file(path)])
     assert registry.files() == () and "late" not in registry.tasks()
-    registry.add_file(write(folder, "late.py", TASK.replace("my_bodies", "late")))
+    registry.add_files([read_file(write(folder, "late.py", TASK.replace("my_bodies", "late")))])
     assert "late" in registry.tasks()
 
 
@@ -179,7 +179,7 @@ def test_records_name_the_file_and_are_read_without_it(
     from harness.execution.worker import Worker
 
     def here(jobs: Any, store: Store, *, progress: Any, **_: Any) -> None:
-        store.write_launch("one", {})
+        store.write_launch("one", {"id": "one", "suite": "tiny", "started": "2026-01-01T00:00:00+00:00"})
         config = WorkerConfig(
             root=store.address,
             launch_id="one",
@@ -193,6 +193,7 @@ def test_records_name_the_file_and_are_read_without_it(
             worker.run([job])
 
     monkeypatch.setattr(launch, "launch", here)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "nowhere://")
     (folder / "tiny.yaml").write_text(tiny_suite(1, "mine, egnn"))
     assert call("run", "tiny.yaml", "--plugin", "cards/my_net.py")[0] == 0
     [file] = registry.files()
@@ -200,7 +201,7 @@ def test_records_name_the_file_and_are_read_without_it(
     for method, used in {"mine": True, "egnn": False}.items():
         said = records[method].provenance["plugins"]
         assert said == {"my_net.py": {"version": file.version, "digest": file.digest, "used": used}}
-    assert records["mine"].metrics == records["egnn"].metrics
+    assert {record.status for record in records.values()} == {"succeeded"}
 
     with forgotten():
         assert "2 have a record" in call("plan", "tiny.yaml", "--plugin", "cards/my_net.py")[1]
@@ -215,10 +216,3 @@ def test_records_name_the_file_and_are_read_without_it(
         assert call("export", "mine.zip")[0] == 0 and call("import", "mine.zip", "--store", "other")[0] == 0
         code, _, said = call("plan", "tiny.yaml")
         assert code == 2 and "there is no method 'mine'" in said
-
-
-def test_jobs_of_a_launch_are_sent_with_the_files(folder: Path, cards: Path, launching: Callable[..., None]) -> None:
-    registry.add_file(cards)
-    cards.unlink()
-    assert [file.content.decode() for file in registry.files()] == [NETWORK]
-    assert registry.files_of([]) == []

@@ -18,7 +18,7 @@ from harness.execution.job_runner import JobRunner
 from harness.execution.messages import RunResult, WorkerConfig
 from harness.execution.run_job import failed_record
 from harness.execution.worker import Worker
-from harness.plugins.files import PluginFile
+from harness.plugins.plugin_file import PluginFile
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
@@ -117,5 +117,5 @@ def test_a_worker_knows_what_the_files_of_the_driver_register_before_anything_el
             Worker(replace(config, plugin_files=[file])).start()
         assert registry.is_method("mine") and registry.files() == (file,)
         needing = PluginFile(path="/elsewhere/needs.py", content=b"import symbench_test_nothing")
-        with pytest.raises(ClusterError, match=r"^On the node .*: The plug-in file /elsewhere/needs\.py cannot be used"):
+        with pytest.raises(ClusterError, match=r"^On the node .*: The plug-in file .*needs\.py cannot be used"):
             Worker(replace(config, plugin_files=[file, needing])).start()

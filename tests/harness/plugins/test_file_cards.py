@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from baselines.build import load
 from baselines.cards import MethodCard
 from harness.errors import PluginError
-from harness.plugins.files import PluginFile, cards_of, read_file
+from harness.plugins.file_cards import cards_of
+from harness.plugins.plugin_file import PluginFile, read_file
 from harness.plugins.references import reference_fault, unusable
 from tests.plugin_files import NETWORK, TASK, forgotten, write
 
@@ -107,7 +108,7 @@ def test_another_process_imports_the_same_without_the_file(tmp_path: Path) -> No
         pickle.dump(file, sent)
         pickle.dump(load(card.base.implementation), sent)
     ask = (
-        "import pickle, sys; from harness.plugins.files import cards_of; sent = open(sys.argv[1], 'rb')\n"
+        "import pickle, sys; from harness.plugins.file_cards import cards_of; sent = open(sys.argv[1], 'rb')\n"
         "[card] = cards_of(pickle.load(sent)).values(); print(pickle.load(sent).__module__, card.base.implementation)"
     )
     words = [sys.executable, "-c", ask, str(tmp_path / "sent")]

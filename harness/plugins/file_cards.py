@@ -1,8 +1,8 @@
-"""Plug-ins that are a single Python file (no torch).
+"""The cards of a plug-in that is a single Python file (no torch).
 
-A file is read once and imported from what was read, under a module name made from its name and its content. Another
-process that is sent the :class:`PluginFile` needs no file: it imports the same code, and finds its classes under the
-same names. The folder of the file is not searched for imports, so that nothing else has to be sent.
+The file is imported from what was read of it, under a module name made from its name and its content. Another process
+that is sent the :class:`PluginFile` imports the same code without the file, and finds its classes under the same names.
+The folder of the file is not searched for imports, so that nothing else has to be sent.
 
 Every card at the top level of the file is registered, unless it is imported or part of a :class:`MethodCard` of the
 file. A :class:`BaseCard` is a base model to be symmetrized; ``MethodCard(base=...)`` without a sampler is a network
@@ -11,13 +11,9 @@ that is equivariant by construction. The ``implementation`` of a card may name t
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from importlib.abc import ExecutionLoader
 from importlib.util import decode_source, module_from_spec, spec_from_loader
 from pathlib import Path, PurePath
@@ -27,73 +23,15 @@ from typing import TypeVar
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import PluginError
 from harness.plugins.card_functions import error_summary
+from harness.plugins.plugin import Card
+from harness.plugins.plugin_file import PluginFile
 from tasks.cards import TaskCard
 
-FileCard = TaskCard | BaseCard | SamplerCard | MethodCard
 CARDS = (TaskCard, BaseCard, SamplerCard, MethodCard)
 P = TypeVar("P", bound=TaskCard | BaseCard | SamplerCard)
 
-VERSION_CHARACTERS = 12
 
-
-@dataclass(frozen=True, kw_only=True)
-class PluginFile:
-    """A file as it was read, in the form in which it is sent to other processes.
-
-    Attributes:
-        path: Where it was read, which need not exist in this process.
-        content: Its bytes.
-    """
-
-    path: str
-    content: bytes
-
-    @property
-    def name(self) -> str:
-        """Its name without the folder, under which records list it."""
-        return PurePath(self.path).name
-
-    @cached_property
-    def digest(self) -> str:
-        """The SHA-256 digest of its content."""
-        return hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def version(self) -> str:
-        """The beginning of its digest, since a file has no version."""
-        return self.digest[:VERSION_CHARACTERS]
-
-    @property
-    def module(self) -> str:
-        """The name of its module."""
-        stem = re.sub(r"\W", "_", PurePath(self.path).stem)
-        return f"plugin_file_{stem}_{self.version}"
-
-
-def read_file(path: Path | str) -> PluginFile:
-    """Reads a plug-in file.
-
-    Raises:
-        PluginError: There is no such file, or it is no Python file.
-    """
-    place = Path(os.path.expanduser(path))
-    if os.path.isdir(place):
-        raise PluginError(
-            f"{place} is a folder, and a plug-in is one Python file: name that file, or install the package in the "
-            "folder ('pip install -e')."
-        )
-    if place.suffix != ".py":
-        raise PluginError(f"{place} is no Python file: the name of a plug-in file ends in .py.")
-    try:
-        return PluginFile(path=str(place.absolute()), content=place.read_bytes())
-    except FileNotFoundError:
-        raise PluginError(f"There is no plug-in file {place}.") from None
-    except (OSError, ValueError) as error:  # ValueError: a path that no system has
-        reason = getattr(error, "strerror", None) or error
-        raise PluginError(f"The plug-in file {place} cannot be read: {reason}.") from error
-
-
-def cards_of(file: PluginFile) -> Mapping[str, FileCard]:
+def cards_of(file: PluginFile) -> Mapping[str, Card]:
     """Imports a file, unless this process has, and returns the cards that it registers by the names of its variables.
 
     Raises:
@@ -101,7 +39,7 @@ def cards_of(file: PluginFile) -> Mapping[str, FileCard]:
     """
     module = _imported(file)
     elsewhere = _cards_elsewhere(module)
-    own: dict[int, tuple[str, FileCard]] = {}  # a card with two names counts once
+    own: dict[int, tuple[str, Card]] = {}  # a card with two names counts once
     for name, value in vars(module).items():
         if issubclass(type(value), CARDS) and id(value) not in elsewhere:
             own.setdefault(id(value), (name, value))
@@ -110,12 +48,11 @@ def cards_of(file: PluginFile) -> Mapping[str, FileCard]:
     found = {name: _with_own_module(card, file) for key, (name, card) in own.items() if key not in parts}
     if not found:
         what = "it has no TaskCard, BaseCard, SamplerCard or MethodCard at its top level, so it registers nothing"
-        raise unusable_file(file, what)
+        raise _unusable(file, what)
     return found
 
 
-def unusable_file(file: PluginFile, clause: str) -> PluginError:
-    """Returns the error that says why a file cannot be used."""
+def _unusable(file: PluginFile, clause: str) -> PluginError:
     return PluginError(f"The plug-in file {file.path} cannot be used: {clause}.")
 
 
@@ -144,7 +81,7 @@ def _imported(file: PluginFile) -> ModuleType:
         del sys.modules[file.module]
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise unusable_file(file, _why_not_imported(error, file)) from error
+        raise _unusable(file, _why_not_imported(error, file)) from error
     return module
 
 
@@ -176,7 +113,7 @@ def _cards_elsewhere(module: ModuleType) -> set[int]:
     return {id(value) for value in values if issubclass(type(value), CARDS)}  # isinstance may run code of the value
 
 
-def _with_own_module(card: FileCard, file: PluginFile) -> FileCard:
+def _with_own_module(card: Card, file: PluginFile) -> Card:
     """The card with the name of the file's module in place of ``file`` in ``file:Class``."""
     if not isinstance(card, MethodCard):
         return _own_part(card, file)
