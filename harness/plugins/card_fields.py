@@ -194,6 +194,7 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "variant": _function,
     "size": _function_or_none,
     "size_name": _text,
+    "reads_data": _flag,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "needs": _of(Input),
