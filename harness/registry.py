@@ -27,6 +27,7 @@ from tasks.symmetry.names import space_of
 if TYPE_CHECKING:
     from harness.plugins.catalogue import Catalogue
     from harness.plugins.plugin import Card, Plugin
+    from harness.plugins.plugin_file import PluginFile
 
 Params = Mapping[str, Any]
 
@@ -89,15 +90,50 @@ def add(*cards: Card, origin: str, version: str = "") -> None:
     Raises:
         PluginError: A card is wrong, or another card has its name.
     """
+    _add(cards, origin, version)
+
+
+def add_files(added: Iterable[PluginFile]) -> None:
+    """Registers the cards of plug-in files as :func:`add` does. Workers of a launch get the files.
+
+    A file that is registered already is skipped.
+
+    Raises:
+        PluginError: A file cannot be imported, has no card or a wrong one, or another file has its name.
+    """
+    from harness.plugins.file_cards import cards_of
+
+    for file in added:
+        same_name = next((one for one in files() if one.name == file.name), None)
+        if same_name is None:
+            _add(cards_of(file).values(), file.name, file.version, file)
+        elif same_name.digest != file.digest:
+            raise PluginError(
+                f"Two different plug-in files are called {file.name}, {same_name.path} and {file.path}: rename one of "
+                "them or leave it out."
+            )
+
+
+def _add(cards: Iterable[Card], origin: str, version: str, file: PluginFile | None = None) -> None:
     _warn_of_installed()
     before = _current()[0]
-    after = before.plus(before.new(cards, origin, version))
+    after = before.plus(before.new(cards, origin, version, file))
     new = after.plugins[len(before.plugins) :]
     for plugin in new:
         if plugin.fault:
             raise PluginError(f"The card '{plugin.name}' of {plugin.origin} cannot be used: {plugin.fault}.")
     _warn(new)
     _current()[0] = after
+
+
+def files() -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards are registered."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins() if plugin.file))
+
+
+def files_of(specs: Iterable[RunSpec]) -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards these runs use."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins_of(specs) if plugin.file))
 
 
 @contextmanager
