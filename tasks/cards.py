@@ -94,6 +94,8 @@ class TaskCard(Configured):
         resolve: Completes settings that depend on what is available (which copy of a data set).
         variant: Returns a label of data that is not the published set, or None.
         size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
+        reads_data: True if functions of the card read the data. They are then called when a run needs them, and not
+            when the card is checked.
     """
 
     group: tuple[str, ...] | Callable[[Any], tuple[str, ...]]
@@ -118,6 +120,7 @@ class TaskCard(Configured):
     variant: Callable[[Any], str | None] = lambda settings: None
     size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
+    reads_data: bool = False
 
     @property
     def control_metric(self) -> str | None:
