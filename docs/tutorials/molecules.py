@@ -32,7 +32,7 @@ def alkane(generator: torch.Generator) -> Data:
     )
 
 
-def alkanes(count: int = 1_000) -> list[Data]:
+def alkanes(count: int = 500) -> list[Data]:
     """The data set, the same in every process."""
     generator = torch.Generator().manual_seed(0)
     return [alkane(generator) for _ in range(count)]

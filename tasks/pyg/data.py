@@ -111,19 +111,26 @@ class OwnData:
         return level_of(zip(shapes, few.counts.tolist(), strict=True), space)
 
     @cached_property
-    def structures(self) -> RaggedStructures:
-        """All graphs."""
-        found, dimension = stored(self.graphs, self.inputs, self.chosen.vectors), self.chosen.dimension
+    def _stored(self) -> tuple[RaggedStructures, Targets, list[int]]:
+        """Structures, targets and the sizes of the parts of the data set."""
+        graphs, chosen, dimension = self.graphs, self.chosen, self.chosen.dimension
+        found = stored(graphs, self.inputs, chosen.vectors)
         if dimension not in (None, found.points.shape[1]):
             where = f"acts on R^{dimension}, and points and vectors are in R^{found.points.shape[1]}"
-            raise SettingsError(f"The group {' x '.join(self.chosen.group)} of '{self.chosen.name}' {where}.")
-        return found
+            raise SettingsError(f"The group {' x '.join(chosen.group)} of '{chosen.name}' {where}.")
+        targets = targets_of(graphs, found, chosen.targets(graphs), chosen.target_name, self.level, chosen.kind)
+        del self.graphs  # objects of PyG take several times as much memory as what is stored
+        return found, targets, list(graphs.sizes.values())
 
-    @cached_property
+    @property
+    def structures(self) -> RaggedStructures:
+        """All graphs."""
+        return self._stored[0]
+
+    @property
     def targets(self) -> Targets:
         """The targets of all graphs."""
-        values, name = self.chosen.targets(self.graphs), self.chosen.target_name
-        return targets_of(self.graphs, self.structures, values, name, self.level, self.chosen.kind)
+        return self._stored[1]
 
     @cached_property
     def digest(self) -> str:
@@ -143,18 +150,17 @@ class OwnData:
     def given(self) -> dict[str, Tensor] | None:
         """Given splits as indices; None if they are drawn."""
         if self._dataset is None:
-            sizes = list(self.graphs.sizes.values())
-            return dict(zip(SPLITS, torch.arange(sum(sizes)).split(sizes), strict=True))
-        return None if self._fractions else given(self._splits, len(self.graphs.items))
+            return dict(zip(SPLITS, torch.arange(len(self.structures)).split(self._stored[2]), strict=True))
+        return None if self._fractions else given(self._splits, len(self.structures))
 
     def indices(self, settings: DataSettings) -> dict[str, Tensor]:
         """The indices of the graphs of each split."""
-        return self.given or drawn(settings, len(self.graphs.items))
+        return self.given or drawn(settings, len(self.structures))
 
     def check(self, settings: DataSettings) -> str | None:
         """Returns why a run with these settings cannot be computed, as a clause, or None if it can."""
         if settings.data not in (None, self.digest):
             return f"the data have the digest {self.digest}, not {settings.data}: they have changed since"
         if isinstance(settings, SplitDataSettings):
-            return wrong_fractions(settings, len(self.graphs.items))
+            return wrong_fractions(settings, len(self.structures))
         return None
