@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from baselines.samplers.coverage import uncovered
-from tasks.cards import Input, Output, TaskCard
+from tasks.cards import Implementation, Input, Output, TaskCard
 from tasks.settings import Configured
 
 Params = Mapping[str, Any]
@@ -29,7 +29,8 @@ class BaseCard(Configured):
         version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
         source: The publication of the network.
-        implementation: The class of the network, as ``module:Class``.
+        implementation: The class of the network, or a function that returns an instance: itself, or as
+            ``module:name``. It takes a signature and an instance of ``settings``.
         settings: The dataclass of the network's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
         meanings: By the name of a setting, a function that returns what its value stands for on a task. Values with
@@ -48,7 +49,7 @@ class BaseCard(Configured):
     respects: frozenset[str]
     version: str
     source: str
-    implementation: str
+    implementation: Implementation
     check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None
     meanings: Mapping[str, Callable[[Any, TaskCard], Any]] = field(default_factory=dict)
     max_tokens: int | None = None
@@ -66,7 +67,8 @@ class SamplerCard(Configured):
         title: The name in tables.
         version: As in :class:`BaseCard`.
         source: The publication of the sampler.
-        implementation: The class of the sampler, as ``module:Class``.
+        implementation: The class of the sampler, or a function that returns an instance: itself, or as
+            ``module:name``. It takes a group, a signature and an instance of ``settings``.
         guarantee: In a few words, when the symmetrized prediction is equivariant: exact, in expectation or none.
         deviations: As in :class:`tasks.cards.TaskCard`.
         single: True if the sampler always returns one element.
@@ -84,7 +86,7 @@ class SamplerCard(Configured):
     title: str
     version: str
     source: str
-    implementation: str
+    implementation: Implementation
     guarantee: str = ""
     deviations: tuple[str, ...] = ()
     single: bool = False

@@ -1,16 +1,17 @@
-"""All tasks and methods: the built-in ones and those that other packages register by entry point (no torch).
+"""All tasks and methods: the built-in ones and those of plug-ins (no torch).
 
-An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point group ``symbench.tasks`` and a
-:class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes. An entry point that
-cannot be used is left out with a warning.
+An installed package adds a card, or a list of cards, under one of the entry point groups
+:data:`~harness.plugins.plugin.GROUPS`; nothing in the harness changes. A card that cannot be used is left out with a
+warning. In a running process :func:`add` and :func:`temporarily` add cards; one that cannot be used is an error there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
@@ -24,10 +25,10 @@ from tasks.settings import as_params
 from tasks.symmetry.names import space_of
 
 if TYPE_CHECKING:
-    from harness.plugins.discovery import Plugin
+    from harness.plugins.catalogue import Catalogue
+    from harness.plugins.plugin import Card, Plugin
 
 Params = Mapping[str, Any]
-C = TypeVar("C")
 
 _log = logging.getLogger(__name__)
 
@@ -37,48 +38,84 @@ class Uncovered(DoesNotFit):
 
 
 @cache
-def plugins() -> tuple[Plugin, ...]:
-    """All entry points of other packages, also those that are left out."""
-    from baselines.catalogue import METHODS
-    from harness.plugins.discovery import discover
-    from tasks.catalogue import TASKS
+def _current() -> list[Catalogue]:
+    """A list of one catalogue, which :func:`add` replaces; at first it has the plug-ins that are installed."""
+    from harness.plugins.catalogue import Catalogue
+    from harness.plugins.discovery import entry_points
 
-    return discover(TASKS, METHODS)
-
-
-@cache
-def tasks() -> Mapping[str, TaskCard]:
-    """All registered tasks by name."""
-    from tasks.catalogue import TASKS
-
-    return {card.name: card for card in (*TASKS, *_plugged(TaskCard))}
+    return [Catalogue().plus(entry_points())]
 
 
 @cache
-def methods() -> Mapping[str, MethodCard]:
-    """All registered methods by name."""
-    from baselines.catalogue import METHODS
-
-    return {card.name: card for card in (*METHODS, *_plugged(MethodCard))}
+def _warn_of_installed() -> None:
+    """Logs each warning about installed plug-ins once in a process, before others are added."""
+    _warn(plugins())
 
 
-def _plugged(kind: type[C]) -> list[C]:
-    _warn_of_faults()
-    return [plugin.card for plugin in plugins() if isinstance(plugin.card, kind) and plugin.fault is None]
-
-
-@cache
-def _warn_of_faults() -> None:
-    """Logs each warning once in a process."""
-    for plugin in plugins():
+def _warn(plugins: Iterable[Plugin]) -> None:
+    for plugin in plugins:
         if plugin.warning:
             _log.warning("%s", plugin.warning)
 
 
+def plugins() -> tuple[Plugin, ...]:
+    """All cards of plug-ins, also those that are left out."""
+    return _current()[0].plugins
+
+
+def tasks() -> Mapping[str, TaskCard]:
+    """All registered tasks by name."""
+    _warn_of_installed()
+    return _current()[0].tasks
+
+
+def methods() -> Mapping[str, MethodCard]:
+    """All registered methods by name."""
+    _warn_of_installed()
+    return _current()[0].methods
+
+
+def add(*cards: Card, origin: str, version: str = "") -> None:
+    """Registers cards in this process as an installed package would. Worker processes do not get them.
+
+    A :class:`BaseCard` and a :class:`SamplerCard` are crossed with all others; a network that is equivariant by
+    construction is given as ``MethodCard(base=card)``. A card that is registered already is skipped.
+
+    Args:
+        cards: All of them are registered, or none if one is wrong.
+        origin: Where they come from, for messages and records.
+        version: The version of the origin, for messages and records.
+
+    Raises:
+        PluginError: A card is wrong, or another card has its name.
+    """
+    _warn_of_installed()
+    before = _current()[0]
+    after = before.plus(before.new(cards, origin, version))
+    new = after.plugins[len(before.plugins) :]
+    for plugin in new:
+        if plugin.fault:
+            raise PluginError(f"The card '{plugin.name}' of {plugin.origin} cannot be used: {plugin.fault}.")
+    _warn(new)
+    _current()[0] = after
+
+
+@contextmanager
+def temporarily(*cards: Card, origin: str, version: str = "") -> Iterator[None]:
+    """Registers cards as :func:`add` does. At the end of the block the registry is what it was before."""
+    before = _current()[0]
+    add(*cards, origin=origin, version=version)
+    try:
+        yield
+    finally:
+        _current()[0] = before
+
+
 def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
-    """The plug-ins whose cards these runs use."""
-    named = {pair for spec in specs for pair in (("symbench.tasks", spec.task), ("symbench.methods", spec.method))}
-    return [plugin for plugin in plugins() if plugin.fault is None and (plugin.group, plugin.name) in named]
+    """The plug-ins whose cards these runs use: a task, a single method, or a base model and a sampler."""
+    catalogue, pairs = _current()[0], {(spec.task, spec.method) for spec in specs}
+    used = [plugin for pair in pairs for plugin in catalogue.users(*pair)]
+    return [plugin for plugin in catalogue.plugins if any(plugin is one for one in used)]
 
 
 def check_implementations(specs: Iterable[RunSpec]) -> None:
@@ -100,9 +137,8 @@ def suggestion(name: str, kind: Literal["task", "method"]) -> str:
     The name that a plug-in registers is unknown if it cannot be imported, so the reasons of all of these are added.
     """
     known: Iterable[str] = tasks() if kind == "task" else methods()
-    groups = (f"symbench.{kind}s", "symbench.*")
-    left_out = [plugin for plugin in plugins() if plugin.fault and plugin.group in groups]
-    matching = [plugin for plugin in left_out if name in (plugin.name, plugin.entry)]
+    left_out = [plugin for plugin in plugins() if plugin.fault and plugin.may_give(kind)]
+    matching = [plugin for plugin in left_out if plugin.may_be(name)]
     if matching:
         return " ".join(plugin.warning for plugin in matching).removesuffix(".")
     nameless = " ".join(plugin.warning for plugin in left_out if plugin.name is None)

@@ -9,5 +9,9 @@ class DataError(SymbenchError):
     """Data is missing, damaged or not what it should be."""
 
 
+class SettingsError(SymbenchError):
+    """A setting, an argument or an option has a value that is not accepted."""
+
+
 class MissingExtra(SymbenchError, ImportError):
     """A package of an extra is not installed; the sentence has the command that installs it."""

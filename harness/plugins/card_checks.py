@@ -43,7 +43,11 @@ def method_fault(card: MethodCard) -> str | None:
         return f"the 'base' of its card should be a BaseCard, not {reprlib.repr(card.base)}"
     if not isinstance(parts["sampler"], SamplerCard | None):
         return f"the 'sampler' of its card should be a SamplerCard or None, not {reprlib.repr(card.sampler)}"
-    base = card.base
+    return base_fault(card.base) or (sampler_fault(card.sampler) if card.sampler else None)
+
+
+def base_fault(base: BaseCard) -> str | None:
+    """Returns the first error of the card as a clause, or None if it is valid."""
     fault = (
         _fields_fault("base model", base, BASE_FIELDS)
         or _values_fault("base model", base)
@@ -51,9 +55,12 @@ def method_fault(card: MethodCard) -> str | None:
     )
     if fault is None and not base.needs <= base.reads:
         fault = f"the base model needs {', '.join(sorted(base.needs - base.reads))}, which it does not read"
-    if fault is not None or card.sampler is None:
-        return fault
-    return _fields_fault("sampler", card.sampler, SAMPLER_FIELDS) or _values_fault("sampler", card.sampler)
+    return fault
+
+
+def sampler_fault(sampler: SamplerCard) -> str | None:
+    """Returns the first error of the card as a clause, or None if it is valid."""
+    return _fields_fault("sampler", sampler, SAMPLER_FIELDS) or _values_fault("sampler", sampler)
 
 
 def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | None:

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.plugins.discovery import Plugin
+from harness.plugins.plugin import Plugin
+from harness.plugins.references import module_of
 from harness.spec import RunSpec
 
 OURS = frozenset({"harness", "baselines", "tasks"})
@@ -59,20 +60,22 @@ class PluginCode:
         return (self.version, self.digest) == (version, digest)
 
 
-@cache
 def plugin_code() -> Mapping[str, PluginCode]:
     """The code of all plug-ins by package, including those that are left out.
 
-    Computed once for each process, which runs the code that it read when it started.
+    The digest of a package is computed once for each process, which runs the code that it read when it started.
     """
     by_package: dict[tuple[str, str], list[Plugin]] = {}
     for plugin in registry.plugins():
         by_package.setdefault((plugin.distribution, plugin.version), []).append(plugin)
-    found = {}
-    for (name, version), plugins in by_package.items():
-        roots = tuple(sorted(set(_roots(name, plugins))))
-        found[name] = PluginCode(distribution=name, version=version, digest=_digest(roots), roots=roots)
-    return found
+    return {name: code_of(name, version, _modules(plugins)) for (name, version), plugins in by_package.items()}
+
+
+@cache
+def code_of(name: str, version: str, modules: frozenset[str]) -> PluginCode:
+    """The code of one package whose cards and implementations are in these modules."""
+    roots = tuple(sorted(set(_roots(name, modules))))
+    return PluginCode(distribution=name, version=version, digest=_digest(roots), roots=roots)
 
 
 def used_by(specs: Iterable[RunSpec]) -> Mapping[str, PluginCode]:
@@ -107,9 +110,14 @@ def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
     return differing
 
 
-def _roots(name: str, plugins: Iterable[Plugin]) -> Iterator[Root]:
+def _modules(plugins: Iterable[Plugin]) -> frozenset[str]:
     modules = {plugin.value.partition(":")[0].strip() for plugin in plugins if ":" in plugin.value}
-    modules |= {one.partition(":")[0] for plugin in plugins if not plugin.fault for one in plugin.implementations}
+    named = (module_of(one) for plugin in plugins if not plugin.fault for one in plugin.implementations)
+    return frozenset(modules.union(named))
+
+
+def _roots(name: str, modules: Iterable[str]) -> Iterator[Root]:
+    modules = set(modules)
     with contextlib.suppress(PackageNotFoundError, OSError, UnicodeDecodeError):
         modules |= set((distribution(name).read_text("top_level.txt") or "").split())
     for module in modules:
