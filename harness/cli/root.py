@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import jobs, launching, registered, results, settings
+from harness.cli import jobs, launching, registered, results, settings, templates
 from harness.cli.options import INTERRUPTED, MISTAKE
 from harness.errors import SettingsError, SymbenchError
 from harness.plugins.entry_points import check_entry_points
@@ -58,7 +58,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (registered, settings, launching, jobs, results):
+for part in (registered, settings, templates, launching, jobs, results):
     app.add_typer(part.app)
 
 

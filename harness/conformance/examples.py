@@ -123,6 +123,6 @@ CARD = TaskCard(
     max_nodes=lambda settings: NODES,
     examples=lambda settings: dict.fromkeys(get_args(Split), EXAMPLES),
     form="supervised",
-    protocols={"quick": Protocol()},
+    protocols={"quick": Protocol(epochs=1)},
 )
 """The card of the examples; each problem replaces its inputs and its output."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import torch
 
 from harness.conformance.check import Fault
-from harness.conformance.subject import Subject, gap, predicted
+from harness.conformance.subject import Subject, gap
 from harness.training.seeds import generator
-from harness.verification.equivariance import equivariance
+from harness.verification.equivariance import SIGNIFICANCE, Equivariance, equivariance
 from tasks.symmetry.groups import group
 
 SAMPLES = (1, 4, 16)
-ROUNDS = 16
+ROUNDS = 24
+SLOPES = (-0.75, -0.25)
+"""The exponents that pass for 1 / sqrt(k) with so few rounds; an error that does not fall has an exponent near 0."""
+
 CLOSE = 1e-8
 CPU = torch.device("cpu")
 
@@ -21,14 +24,19 @@ def symmetry_fault(subject: Subject) -> Fault:
     x, output, names = subject.problem.inputs, subject.problem.task.signature.output, subject.problem.group
     g = group(names).random(x, 1, generator(CPU, 0, "conformance"))
     found = equivariance(subject.model(), x, g, output, SAMPLES, ROUNDS)
-    exact = subject.method.guarantee == "exact"
-    if found.symmetry == "exact" or (found.symmetry == "Monte Carlo" and not exact):
+    if found.symmetry == "exact" or _falls(found):
         return None
-    wanted = "and its card says that it is exact" if exact else "and does not fall as 1 / sqrt(k) without a bias"
+    falls = " and does not fall as 1 / sqrt(k) without a bias" if len(found.errors) > 1 else ""
     return (
         f"{subject.method.name} is not equivariant under {' x '.join(names)}: the relative error is "
-        f"{', '.join(f'{error:.0e}' for error in found.errors)} for k = {', '.join(map(str, found.samples))}, {wanted}"
+        f"{', '.join(f'{error:.0e}' for error in found.errors)} for k = {', '.join(map(str, found.samples))}{falls}"
     )
+
+
+def _falls(found: Equivariance) -> bool:
+    if found.slope is None or found.bias is None:
+        return False
+    return SLOPES[0] < found.slope < SLOPES[1] and found.bias >= SIGNIFICANCE
 
 
 def chunk_fault(subject: Subject) -> Fault:

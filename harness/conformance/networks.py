@@ -17,12 +17,12 @@ from harness.conformance.check import Check, Fault
 from harness.conformance.methods import chunk_fault, run_fault, symmetry_fault
 from harness.conformance.problems import Problem, problems_of_base, problems_of_equivariant
 from harness.conformance.subject import Subject, gap, gradients_of, predicted
-from harness.plugins.card_checks import method_fault
+from harness.plugins.card_checks import base_fault
 from harness.plugins.card_functions import guarded
 from harness.training.seeds import generator
 from harness.verification.equivariance import EXACT_DOUBLE, equivariance_differences
 from tasks.symmetry.groups import group
-from tasks.symmetry.names import NODE_GROUPS, space_of
+from tasks.symmetry.names import NODE_GROUPS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
 
@@ -34,6 +34,9 @@ SINGLE = 1e-2
 
 ABSENT = 3
 """The number of absent nodes that are added."""
+
+UNUSED = 0.1
+"""The largest share of weights that may be unused."""
 
 CPU = torch.device("cpu")
 AXES: Mapping[Representation, str] = {
@@ -48,28 +51,30 @@ Property = Callable[[Subject], Fault]
 
 def equivariant_checks(card: BaseCard, problem: Problem | None, settings: Mapping[str, Any]) -> Iterator[Check]:
     """The checks of a network that is equivariant by construction."""
-    method = guarded(MethodCard(base=card), "under test")
-    yield Check(card.name, "card", lambda: method_fault(method) or _respects_something(card))
+    method = MethodCard(base=card)
+    yield Check(card.name, "card", lambda: base_fault(guarded(card, "under test")) or _respects_something(card))
     subjects = [Subject(method, one, base=settings) for one in _problems(problem, problems_of_equivariant(card))]
     for subject in subjects:
         properties = {**NETWORK_PROPERTIES, **_claims(subject), "tiny run": run_fault}
         yield from _checks(subject, properties)
     if problem is None:
-        yield Check(card.name, "all weights are trained", lambda: unused_fault(subjects))
+        yield Check(card.name, "weights are used", lambda: unused_fault(subjects))
 
 
 def base_checks(card: BaseCard, problem: Problem | None, settings: Mapping[str, Any]) -> Iterator[Check]:
     """The checks of a base model, alone and averaged over a group."""
-    alone = guarded(MethodCard(base=card, sampler=NO_SYMMETRIZATION), "under test")
-    averaged = guarded(MethodCard(base=card, sampler=GROUP_AVERAGING), "under test")
+    alone = MethodCard(base=card, sampler=NO_SYMMETRIZATION)
+    averaged = MethodCard(base=card, sampler=GROUP_AVERAGING)
     problems = _problems(problem, problems_of_base(card))
-    yield Check(card.name, "card", lambda: method_fault(alone) or (None if problems else NOTHING_LEFT))
+    yield Check(
+        card.name, "card", lambda: base_fault(guarded(card, "under test")) or (None if problems else NOTHING_LEFT)
+    )
     subjects = [Subject(alone, one, base=settings) for one in problems]
     for subject in subjects:
         yield from _checks(subject, {**NETWORK_PROPERTIES, **_claims(subject)})
         yield from _checks(replace(subject, method=averaged), SYMMETRIZED_PROPERTIES)
     if problem is None and problems:
-        yield Check(card.name, "all weights are trained", lambda: unused_fault(subjects))
+        yield Check(card.name, "weights are used", lambda: unused_fault(subjects))
 
 
 def _problems(problem: Problem | None, examples: list[Problem]) -> list[Problem]:
@@ -151,7 +156,9 @@ def gradient_fault(subject: Subject) -> Fault:
     gradients = gradients_of(subject, model)
     if not any(gradient is not None and gradient.any() for gradient in gradients.values()):
         return "no gradient reaches any weight: the output should be computed from the weights by operations of torch"
-    if wrong := [name for name, gradient in gradients.items() if gradient is not None and not gradient.isfinite().all()]:
+    if wrong := [
+        name for name, gradient in gradients.items() if gradient is not None and not gradient.isfinite().all()
+    ]:
         return f"the gradient of {wrong[0]} is not finite"
     torch.optim.SGD(model.parameters(), lr=1e-3).step()
     after = predicted(model.eval(), subject.problem.inputs)
@@ -159,11 +166,20 @@ def gradient_fault(subject: Subject) -> Fault:
 
 
 def unused_fault(subjects: Sequence[Subject]) -> Fault:
-    """Checks that gradients reach each weight on one of several problems: a weight may belong to one output only."""
-    gradients = [gradients_of(subject, subject.model()) for subject in subjects]
-    reached = {name for found in gradients for name, gradient in found.items() if gradient is not None}
-    if unused := list(dict.fromkeys(name for found in gradients for name in found if name not in reached)):
-        return f"no gradient reaches {', '.join(unused[:3])}: use these weights in the forward pass or remove them"
+    """Checks that gradients reach nearly all weights on one of several problems.
+
+    A weight may belong to one output only, and the last layer of a network may have some that nothing reads.
+    """
+    weights, reached = {}, set()
+    for subject in subjects:
+        model = subject.model()
+        gradients = gradients_of(subject, model)
+        weights.update({name: weight.numel() for name, weight in model.named_parameters() if weight.requires_grad})
+        reached |= {name for name, gradient in gradients.items() if gradient is not None}
+    unused = [name for name in weights if name not in reached]
+    share = sum(weights[name] for name in unused) / max(sum(weights.values()), 1)
+    if share > UNUSED:
+        return f"no gradient reaches {share:.0%} of the weights, among them {unused[0]}: use or remove them"
     return None
 
 
@@ -226,11 +242,11 @@ def determinism_fault(subject: Subject) -> Fault:
     first, second, x = subject.model(), subject.model(), subject.problem.inputs
     if different := _difference(first.state_dict(), second.state_dict()):
         return f"the initial {different} differs although torch.manual_seed was the same: draw it from torch"
-    kept = [getattr(x, item.name).clone() for item in fields(x)]
-    if gap(predicted(first, x), _again(first, x)) > 0:
-        return "two predictions in evaluation mode differ: it draws random numbers"
-    if any(not torch.equal(getattr(x, item.name), before) for item, before in zip(fields(x), kept, strict=True)):
+    kept, value = subject.problem.inputs, predicted(first, x)
+    if any(not torch.equal(getattr(x, item.name), getattr(kept, item.name)) for item in fields(x)):
         return "it changes its input: compute new tensors in place of operations such as add_"
+    if gap(value, _again(first, x)) > 0:
+        return "two predictions in evaluation mode differ: it draws random numbers"
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -55,10 +55,14 @@ class Problem:
         return self.card.group_of(self.all_params)
 
     @cached_property
-    def inputs(self) -> Structure:
-        """Some structures in float64."""
+    def _inputs(self) -> Structure:
         whole = kind_of(self.task).inputs(self.task)
         return whole[spread(len(whole))].to("cpu", torch.float64)
+
+    @property
+    def inputs(self) -> Structure:
+        """A copy of some structures in float64."""
+        return Structure(*(getattr(self._inputs, item.name).clone() for item in fields(Structure)))
 
     def loss(self, predictions: torch.Tensor) -> torch.Tensor:
         """The loss of predictions for :attr:`inputs`, or their mean square if the task has no loss."""
@@ -113,8 +117,9 @@ def problems_of_base(card: BaseCard) -> list[Problem]:
 
 
 def _kinds(card: BaseCard) -> Iterator[tuple[frozenset[Input], Output]]:
+    points: frozenset[Input] = frozenset({"points"})
     for output in sorted(card.writes):
-        needed = card.needs | ({"points"} if output == "node_points" else set())
+        needed = card.needs | points if output == "node_points" else card.needs
         fewest = needed or frozenset(sorted(card.reads)[:1])
         for inputs in dict.fromkeys((fewest, card.reads)):
             if inputs and needed <= inputs <= card.reads:

@@ -11,7 +11,7 @@ from typing import Any
 _EXPORTS: dict[str, str] = {}
 """Where each public name is defined."""
 
-_MODULES = ("errors",)
+_MODULES = ("errors", "testing")
 """The public submodules."""
 
 __all__ = [*_EXPORTS, *_MODULES]
