@@ -10,6 +10,7 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.model import Equivariant, Model
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
+from tasks.extras import named_extras
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature
 
@@ -31,6 +32,7 @@ def build_sampler(card: SamplerCard, group: Group, signature: Signature, params:
     return sampler
 
 
+@named_extras()
 def build(
     method: MethodCard,
     signature: Signature,

@@ -38,6 +38,7 @@ class BaseCard(Configured):
         resolve: Completes settings that depend on what is available (pretrained weights).
         weights: Returns a label of the initial weights if they may be pretrained, or None.
         deviations: As in :class:`tasks.cards.TaskCard`.
+        extra: The extra of symbench that has packages of the network (:mod:`tasks.extras`); empty if it needs none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class BaseCard(Configured):
     resolve: Callable[[Any], Any] = lambda settings: settings
     weights: Callable[[Any], str | None] = lambda settings: None
     deviations: tuple[str, ...] = ()
+    extra: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import STORE, JsonOption, OnlyOption, SetOption, StoreOption, SuiteArgument
 from harness.cli.printing import found_store, print_rows, print_table
 from harness.errors import SettingsError
@@ -100,11 +101,26 @@ def plan(
 
 @app.command()
 def check(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as listed by symbench methods.")],
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is tested.")],
+    method: Annotated[
+        str,
+        typer.Argument(
+            metavar="METHOD", help="A method, as listed by symbench methods.", autocompletion=completion.methods
+        ),
+    ],
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task", metavar="TASK", help="The task whose symmetry is tested.", autocompletion=completion.tasks
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as sampler.noise_scale=0.1."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting, such as sampler.noise_scale=0.1.",
+            autocompletion=completion.settings,
+        ),
     ] = None,
     samples: Annotated[
         str, typer.Option(metavar="K,K,...", help="Numbers of group elements to compare.")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import renames
+from harness.cli import completion
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import TrackingError
 from harness.utils.redaction import redacted
+from tasks.extras import installed, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +62,7 @@ def report(
     from harness.collate import results_folder
     from harness.report import write_report
 
+    require("symbench report", "jinja2", "markupsafe", "plotly")
     opened = needed_store(store)
     tables = collate_tables(opened)
     changes = _changes_since(against, tables.runs) if against else None
@@ -71,9 +74,18 @@ def report(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.")],
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Compare on this task only.")] = None,
+    first: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.", autocompletion=completion.methods),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.", autocompletion=completion.methods),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Compare on this task only.", autocompletion=completion.tasks),
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,7 +111,7 @@ def compare(
     digests = [digest for one in found for digest in one.digests]
     uri = opened.mlflow_uri
     pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
-    if page := compare_url_of(digests, pages, uri):
+    if installed("mlflow") and (page := compare_url_of(digests, pages, uri)):
         typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {redacted(page)}")
 
 
@@ -163,6 +175,7 @@ def ui(
     """Start an MLflow server for the store on this machine and print the URL of the page that compares the runs."""
     from harness.tracking import serve
 
+    require("symbench ui", "mlflow")
     serve(needed_store(store), port, announce=typer.echo)
     typer.echo("The MLflow server has ended.")
 
@@ -172,6 +185,7 @@ def sync(store: StoreOption = STORE) -> None:
     """Log all records to MLflow that are missing there."""
     from harness.tracking import sync as sync_records
 
+    require("symbench sync", "mlflow")
     opened = needed_store(store)
     result = sync_records(opened, opened.mlflow_uri)
     if result.unusable and result.reason:
