@@ -10,14 +10,17 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.model import Equivariant, Model
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
+from tasks.cards import Implementation
 from tasks.extras import named_extras
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature
 
 
-def load(reference: str) -> Any:
-    """Imports the object that a reference ``module:name`` names."""
-    module, _, name = reference.partition(":")
+def load(implementation: Implementation) -> Any:
+    """Returns the object that ``module:name`` names, which is imported, or the implementation itself if it is one."""
+    if not isinstance(implementation, str):
+        return implementation
+    module, _, name = implementation.partition(":")
     return getattr(import_module(module), name)
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from baselines.samplers.coverage import uncovered
-from tasks.cards import Input, Output, TaskCard
+from tasks.cards import Implementation, Input, Output, TaskCard
 from tasks.settings import Configured
 
 Params = Mapping[str, Any]
+
+GUARANTEES = ("exact", "in expectation", "none")
+"""What samplers can guarantee; more words may follow, such as when."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,8 @@ class BaseCard(Configured):
         version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
         source: The publication of the network.
-        implementation: The class of the network, as ``module:Class``.
+        implementation: The class of the network, or a function that returns an instance: itself, or as
+            ``module:name``. It takes a signature and an instance of ``settings``.
         settings: The dataclass of the network's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
         meanings: By the name of a setting, a function that returns what its value stands for on a task. Values with
@@ -49,7 +53,7 @@ class BaseCard(Configured):
     respects: frozenset[str]
     version: str
     source: str
-    implementation: str
+    implementation: Implementation
     check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None
     meanings: Mapping[str, Callable[[Any, TaskCard], Any]] = field(default_factory=dict)
     max_tokens: int | None = None
@@ -68,8 +72,12 @@ class SamplerCard(Configured):
         title: The name in tables.
         version: As in :class:`BaseCard`.
         source: The publication of the sampler.
-        implementation: The class of the sampler, as ``module:Class``.
-        guarantee: In a few words, when the symmetrized prediction is equivariant: exact, in expectation or none.
+        implementation: The class of the sampler, or a function that returns an instance: itself, or as
+            ``module:name``. It takes a group, a signature and an instance of ``settings``.
+        guarantee: When the symmetrized prediction is equivariant: a text that begins with one of :data:`GUARANTEES`.
+            ``symbench check`` holds a method to it. ``exact``, which an empty text stands for, means exactly, and in
+            law as long as the sampler is random. ``in expectation`` means in law, and nothing for one seed if the
+            sampler has fixed its noise. ``none`` means nothing.
         deviations: As in :class:`tasks.cards.TaskCard`.
         single: True if the sampler always returns one element.
         settings: The dataclass of the sampler's settings (:mod:`tasks.settings`).
@@ -86,7 +94,7 @@ class SamplerCard(Configured):
     title: str
     version: str
     source: str
-    implementation: str
+    implementation: Implementation
     guarantee: str = ""
     deviations: tuple[str, ...] = ()
     single: bool = False

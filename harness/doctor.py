@@ -83,7 +83,7 @@ def _plugins() -> Iterator[Finding]:
             advice = "correct its package, or uninstall it"
             yield Finding(f"plug-in {plugin.distribution}", "problem", plugin.warning, advice)
         else:
-            serving.setdefault(f"{plugin.distribution} {plugin.version}", []).append(str(plugin.name))
+            serving.setdefault(plugin.package, []).append(str(plugin.name))
     for package, names in serving.items():
         yield Finding(f"plug-in {package.partition(' ')[0]}", "ok", f"{package} registers {', '.join(names)}")
 

@@ -3,15 +3,11 @@
 All are subclasses of :class:`~tasks.errors.SymbenchError`, which ``symbench.errors`` has together with them.
 """
 
-from tasks.errors import DataError, MissingExtra, SymbenchError
+from tasks.errors import DataError, MissingExtra, SettingsError, SymbenchError
 
 
 class UnknownName(SymbenchError):
     """No task, method, protocol, suite, run, ... has that name."""
-
-
-class SettingsError(SymbenchError):
-    """A setting, an argument or an option has a value that is not accepted."""
 
 
 class DoesNotFit(SymbenchError):

@@ -1,21 +1,22 @@
-"""All tasks and methods: the built-in ones and those that other packages register by entry point (no torch).
+"""All tasks and methods: the built-in ones and those of plug-ins (no torch).
 
-An installed package adds a :class:`~tasks.cards.TaskCard` under the entry point group ``symbench.tasks`` and a
-:class:`~baselines.cards.MethodCard` under ``symbench.methods``; nothing in the harness changes. An entry point that
-cannot be used is left out with a warning.
+An installed package adds a card, or a list of cards, under one of the entry point groups
+:data:`~harness.plugins.plugin.GROUPS`; nothing in the harness changes. A card that cannot be used is left out with a
+warning. In a running process :func:`add` and :func:`temporarily` add cards; one that cannot be used is an error there.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
 from harness.errors import DoesNotFit, MissingExtra, PluginError, SettingsError, UnknownName
-from harness.parameters import canonical_params, check_values, normal, typed
+from harness.parameters import canonical_params, check_values, normal, overlay, typed, with_choices
 from harness.spec import RunSpec
 from harness.utils.text import nearest
 from tasks import extras
@@ -25,10 +26,11 @@ from tasks.settings import as_params
 from tasks.symmetry.names import space_of
 
 if TYPE_CHECKING:
-    from harness.plugins.discovery import Plugin
+    from harness.plugins.catalogue import Catalogue
+    from harness.plugins.plugin import Card, Plugin
+    from harness.plugins.plugin_file import PluginFile
 
 Params = Mapping[str, Any]
-C = TypeVar("C")
 
 _log = logging.getLogger(__name__)
 
@@ -38,48 +40,119 @@ class Uncovered(DoesNotFit):
 
 
 @cache
-def plugins() -> tuple[Plugin, ...]:
-    """All entry points of other packages, also those that are left out."""
-    from baselines.catalogue import METHODS
-    from harness.plugins.discovery import discover
-    from tasks.catalogue import TASKS
+def _current() -> list[Catalogue]:
+    """A list of one catalogue, which :func:`add` replaces; at first it has the plug-ins that are installed."""
+    from harness.plugins.catalogue import Catalogue
+    from harness.plugins.discovery import entry_points
 
-    return discover(TASKS, METHODS)
-
-
-@cache
-def tasks() -> Mapping[str, TaskCard]:
-    """All registered tasks by name."""
-    from tasks.catalogue import TASKS
-
-    return {card.name: card for card in (*TASKS, *_plugged(TaskCard))}
+    return [Catalogue().plus(entry_points())]
 
 
 @cache
-def methods() -> Mapping[str, MethodCard]:
-    """All registered methods by name."""
-    from baselines.catalogue import METHODS
-
-    return {card.name: card for card in (*METHODS, *_plugged(MethodCard))}
+def _warn_of_installed() -> None:
+    """Logs each warning about installed plug-ins once in a process, before others are added."""
+    _warn(plugins())
 
 
-def _plugged(kind: type[C]) -> list[C]:
-    _warn_of_faults()
-    return [plugin.card for plugin in plugins() if isinstance(plugin.card, kind) and plugin.fault is None]
-
-
-@cache
-def _warn_of_faults() -> None:
-    """Logs each warning once in a process."""
-    for plugin in plugins():
+def _warn(plugins: Iterable[Plugin]) -> None:
+    for plugin in plugins:
         if plugin.warning:
             _log.warning("%s", plugin.warning)
 
 
+def plugins() -> tuple[Plugin, ...]:
+    """All cards of plug-ins, also those that are left out."""
+    return _current()[0].plugins
+
+
+def tasks() -> Mapping[str, TaskCard]:
+    """All registered tasks by name."""
+    _warn_of_installed()
+    return _current()[0].tasks
+
+
+def methods() -> Mapping[str, MethodCard]:
+    """All registered methods by name."""
+    _warn_of_installed()
+    return _current()[0].methods
+
+
+def add(*cards: Card, origin: str, version: str = "") -> None:
+    """Registers cards in this process as an installed package would. Worker processes do not get them.
+
+    A :class:`BaseCard` and a :class:`SamplerCard` are crossed with all others; a network that is equivariant by
+    construction is given as ``MethodCard(base=card)``. A card that is registered already is skipped.
+
+    Args:
+        cards: All of them are registered, or none if one is wrong.
+        origin: Where they come from, for messages and records.
+        version: The version of the origin, for messages and records.
+
+    Raises:
+        PluginError: A card is wrong, or another card has its name.
+    """
+    _add(cards, origin, version)
+
+
+def add_files(added: Iterable[PluginFile]) -> None:
+    """Registers the cards of plug-in files as :func:`add` does. Workers of a launch get the files.
+
+    A file that is registered already is skipped.
+
+    Raises:
+        PluginError: A file cannot be imported, has no card or a wrong one, or another file has its name.
+    """
+    from harness.plugins.file_cards import cards_of
+
+    for file in added:
+        same_name = next((one for one in files() if one.name == file.name), None)
+        if same_name is None:
+            _add(cards_of(file).values(), file.name, file.version, file)
+        elif same_name.digest != file.digest:
+            raise PluginError(
+                f"Two different plug-in files are called {file.name}, {same_name.path} and {file.path}: rename one of "
+                "them or leave it out."
+            )
+
+
+def _add(cards: Iterable[Card], origin: str, version: str, file: PluginFile | None = None) -> None:
+    _warn_of_installed()
+    before = _current()[0]
+    after = before.plus(before.new(cards, origin, version, file))
+    new = after.plugins[len(before.plugins) :]
+    for plugin in new:
+        if plugin.fault:
+            raise PluginError(f"The card '{plugin.name}' of {plugin.origin} cannot be used: {plugin.fault}.")
+    _warn(new)
+    _current()[0] = after
+
+
+def files() -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards are registered."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins() if plugin.file))
+
+
+def files_of(specs: Iterable[RunSpec]) -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards these runs use."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins_of(specs) if plugin.file))
+
+
+@contextmanager
+def temporarily(*cards: Card, origin: str, version: str = "") -> Iterator[None]:
+    """Registers cards as :func:`add` does. At the end of the block the registry is what it was before."""
+    before = _current()[0]
+    add(*cards, origin=origin, version=version)
+    try:
+        yield
+    finally:
+        _current()[0] = before
+
+
 def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
-    """The plug-ins whose cards these runs use."""
-    named = {pair for spec in specs for pair in (("symbench.tasks", spec.task), ("symbench.methods", spec.method))}
-    return [plugin for plugin in plugins() if plugin.fault is None and (plugin.group, plugin.name) in named]
+    """The plug-ins whose cards these runs use: a task, a single method, or a base model and a sampler."""
+    catalogue, pairs = _current()[0], {(spec.task, spec.method) for spec in specs}
+    used = [plugin for pair in pairs for plugin in catalogue.users(*pair)]
+    return [plugin for plugin in catalogue.plugins if any(plugin is one for one in used)]
 
 
 def check_implementations(specs: Iterable[RunSpec]) -> None:
@@ -114,9 +187,8 @@ def suggestion(name: str, kind: Literal["task", "method"]) -> str:
     The name that a plug-in registers is unknown if it cannot be imported, so the reasons of all of these are added.
     """
     known: Iterable[str] = tasks() if kind == "task" else methods()
-    groups = (f"symbench.{kind}s", "symbench.*")
-    left_out = [plugin for plugin in plugins() if plugin.fault and plugin.group in groups]
-    matching = [plugin for plugin in left_out if name in (plugin.name, plugin.entry)]
+    left_out = [plugin for plugin in plugins() if plugin.fault and plugin.may_give(kind)]
+    matching = [plugin for plugin in left_out if plugin.may_be(name)]
     if matching:
         return " ".join(plugin.warning for plugin in matching).removesuffix(".")
     nameless = " ".join(plugin.warning for plugin in left_out if plugin.name is None)
@@ -224,7 +296,7 @@ def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises :class:`UnknownName` or :class:`SettingsError` for names and values that are not accepted.
     """
-    changed = _overlay("task_params", card.params, chosen)
+    changed = overlay("task_params", card.params, chosen)
     check_values("task_params", card, changed)
     settings = card.resolve(typed(card, normal(card, changed)))
     if reason := card.check(settings):
@@ -235,8 +307,8 @@ def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
 def _resolved_base(
     card: BaseCard, task_card: TaskCard, recipes: Sequence[Recipe], chosen: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    usual = normal(card, _overlay("base", card.params, *(recipe.base for recipe in recipes)))
-    params = _overlay("base", usual, chosen)
+    usual = normal(card, overlay("base", card.params, *(recipe.base for recipe in recipes)))
+    params = overlay("base", usual, chosen)
     check_values("base", card, params)
     params = canonical_params(card, normal(card, params), usual, task_card)
     settings = _checked("base", card, params, task_card)
@@ -255,10 +327,10 @@ def _resolved_sampler(
         raise SettingsError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
-    usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
-    params = _overlay("sampler", usual, chosen)
+    usual = overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
+    params = overlay("sampler", usual, chosen)
     check_values("sampler", card, params)
-    usual, params = (_chosen(normal(card, some), card, task_card) for some in (usual, params))
+    usual, params = (with_choices(normal(card, some), card, task_card) for some in (usual, params))
     _checked("sampler", card, params, task_card)
     if "group" in params:
         own = method_card.symmetrized_group(task_card, task_params)
@@ -271,36 +343,12 @@ def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in params.items() if name in known}
 
 
-def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(defaults)
-    for layer in layers:
-        for name in layer:
-            if name not in merged:
-                raise UnknownName(f"There is no {what} setting '{name}': {nearest(name, merged)}")
-        merged |= layer
-    return merged
-
-
 def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_card: TaskCard) -> Any:
     """The typed settings for these parameters. Raises :class:`SettingsError` if they do not work together."""
     settings = typed(card, params)
     if reason := card.check(settings, task_card):
         raise SettingsError(f"The {section} settings of '{card.name}' do not work: {reason}.")
     return settings
-
-
-def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
-    """The parameters with the default choice in place of None."""
-    chosen = dict(params)
-    for name, names in sampler.choices.items():
-        allowed = names(task_card)
-        chosen[name] = allowed[0] if params[name] is None else params[name]
-        if chosen[name] not in allowed:
-            raise SettingsError(
-                f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
-                f"{nearest(str(chosen[name]), allowed)}"
-            )
-    return chosen
 
 
 def _other_group(group: Sequence[str] | None, own: Sequence[str]) -> list[str] | None:
@@ -334,7 +382,7 @@ def _another_space(group: Sequence[str], symmetry: Sequence[str]) -> str | None:
 
 def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
     try:
-        settings = Protocol(**_overlay("protocol", vars(published), *layers))
+        settings = Protocol(**overlay("protocol", vars(published), *layers))
     except (TypeError, ValueError) as error:
         raise SettingsError(f"These protocol settings do not work: {error}.") from error
     return settings

@@ -13,6 +13,8 @@ Input = Literal["node_scalars", "edges", "points", "vectors"]
 Output = Literal["graph_scalars", "node_scalars", "node_points", "edge_scalars"]
 Form = Literal["supervised", "probabilistic", "separation", "paired"]
 Params = Mapping[str, Any]
+Implementation = str | Callable[..., Any]
+"""A class or a function that returns an instance of one: itself, or as ``module:name``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ class TaskCard(Configured):
             a full stop.
         version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
-        implementation: The class of the task, as ``module:Class``.
+        implementation: The class of the task, or a function that returns an instance: itself, or as ``module:name``. It
+            takes an instance of ``settings``.
         settings: The dataclass of the task's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
         form: The built-in ``kind`` of the task's class; None for another kind, or if the card does not say.
@@ -78,6 +81,8 @@ class TaskCard(Configured):
         variant: Returns a label of data that is not the published set, or None.
         extra: The extra of symbench whose packages make or read the data (:mod:`tasks.extras`); empty if it needs none.
         size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
+        reads_data: True if functions of the card read the data. They are then called when a run needs them, and not
+            when the card is checked.
     """
 
     name: str
@@ -91,7 +96,7 @@ class TaskCard(Configured):
     deviations: tuple[str, ...] = ()
     version: str
     source: str
-    implementation: str
+    implementation: Implementation
     protocols: Mapping[str, Protocol]
     max_nodes: Callable[[Any], int]
     check: Callable[[Any], str | None] = lambda settings: None
@@ -104,6 +109,7 @@ class TaskCard(Configured):
     size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
     extra: str = ""
+    reads_data: bool = False
 
     def group_of(self, params: Params) -> tuple[str, ...]:
         """The factors of the symmetry group under these parameters."""

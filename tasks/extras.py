@@ -14,7 +14,7 @@ from tasks.errors import MissingExtra
 
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "graphs": ("networkx", "pynauty", "pysat"),
-    "report": ("jinja2", "markupsafe", "plotly"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "plotly"),
     "cluster": ("ray", "mlflow", "aiohttp", "grpc", "psycopg2", "s3fs"),
     "search": ("optuna",),  # and all of cluster
     "vision": ("huggingface_hub", "transformers", "trimesh"),

@@ -46,9 +46,9 @@ def both(name: str, module: str | None = None) -> str:
 
 def forget() -> None:
     """What this process knows of plug-ins."""
-    for known in (registry.plugins, registry.tasks, registry.methods, registry._warn_of_faults):
-        known.cache_clear()
-    plugin_code.plugin_code.cache_clear()
+    registry._current.cache_clear()
+    registry._warn_of_installed.cache_clear()
+    plugin_code.code_of.cache_clear()
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def settings(context: typer.Context) -> Iterator[str]:
     from harness.spec import Resources
     from tasks.protocol import Protocol
 
-    named = {context.params.get("task"), context.params.get("method"), *context.args}  # args: before an option's value
+    named = {context.params.get("task"), context.params.get("target"), *context.args}  # args: before an option's value
     every_task, every_method = registry.tasks().values(), registry.methods().values()
     tasks = [card for card in every_task if card.name in named] or every_task
     methods = [card for card in every_method if card.name in named] or every_method

@@ -28,11 +28,17 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
     return (
         _fields_fault("task", card, TASK_FIELDS)
         or _values_fault("task", card)
-        or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
+        or (None if card.reads_data else _task_functions_fault(card))
+        or _recipes_fault(card, methods, frozenset(left_out))
+    )
+
+
+def _task_functions_fault(card: TaskCard) -> str | None:
+    return (
+        _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
         or _functions_fault(lambda: (card.variant_of(card.params), card.resolve(card.settings())))
         or _functions_fault(lambda: (card.size_of(card.params), card.examples(card.settings())))
         or _functions_fault(lambda: _defaults_work(card))
-        or _recipes_fault(card, methods, frozenset(left_out))
     )
 
 
@@ -43,7 +49,11 @@ def method_fault(card: MethodCard) -> str | None:
         return f"the 'base' of its card should be a BaseCard, not {reprlib.repr(card.base)}"
     if not isinstance(parts["sampler"], SamplerCard | None):
         return f"the 'sampler' of its card should be a SamplerCard or None, not {reprlib.repr(card.sampler)}"
-    base = card.base
+    return base_fault(card.base) or (sampler_fault(card.sampler) if card.sampler else None)
+
+
+def base_fault(base: BaseCard) -> str | None:
+    """Returns the first error of the card as a clause, or None if it is valid."""
     fault = (
         _fields_fault("base model", base, BASE_FIELDS)
         or _values_fault("base model", base)
@@ -51,9 +61,12 @@ def method_fault(card: MethodCard) -> str | None:
     )
     if fault is None and not base.needs <= base.reads:
         fault = f"the base model needs {', '.join(sorted(base.needs - base.reads))}, which it does not read"
-    if fault is not None or card.sampler is None:
-        return fault
-    return _fields_fault("sampler", card.sampler, SAMPLER_FIELDS) or _values_fault("sampler", card.sampler)
+    return fault
+
+
+def sampler_fault(sampler: SamplerCard) -> str | None:
+    """Returns the first error of the card as a clause, or None if it is valid."""
+    return _fields_fault("sampler", sampler, SAMPLER_FIELDS) or _values_fault("sampler", sampler)
 
 
 def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | None:

@@ -96,6 +96,13 @@ class Guarded:
         self.function, self._name, self._owner = function, name, owner
         self._check = check or RETURN_CHECKS[name]
 
+    def __eq__(self, other: object) -> bool:
+        """Equals its function and every other guard of it, so that a guarded card equals the card as it was given."""
+        return bool(self.function == (other.function if isinstance(other, Guarded) else other))
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
     def __call__(self, *values: Any) -> Any:
         try:
             given = self.function(*values)

@@ -1,4 +1,7 @@
-"""Checks references ``module:name``, from the source of the module if possible and else by importing it (no torch)."""
+"""Checks implementations of cards: callables, and references ``module:name`` to them (no torch).
+
+A reference is checked from the source of its module if possible, and else by importing it.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,21 @@ from typing import Any
 
 from harness.plugins.card_functions import error_summary
 from harness.utils.text import nearest
+from tasks.cards import Implementation
 
 REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def reference_fault(reference: Any) -> str | None:
-    """Returns why ``reference`` does not exist, as a clause, or None if no error is found.
+    """Returns why ``reference`` does not exist or cannot be called, as a clause, or None if no error is found.
 
     The parent packages are imported; the module itself only if its source does not show all of its names.
     """
+    if callable(reference):
+        return unusable(reference)
     if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
-        return "should be a text like 'package.module:Class'"
+        return "should be a class, a function or a text like 'package.module:Class'"
     module, _, name = reference.partition(":")
     spec, why = _attempt(lambda: importlib.util.find_spec(module))
     if spec is None:
@@ -37,9 +43,18 @@ def reference_fault(reference: Any) -> str | None:
     return None if name in known else f"the module {module} has no {name}: {nearest(name, known)}"
 
 
-def unusable(reference: str) -> str | None:
-    """Imports ``reference`` and returns why it cannot be called, as a clause, or None if it can."""
-    module, _, name = reference.partition(":")
+def module_of(implementation: Implementation) -> str:
+    """The module of an implementation."""
+    if isinstance(implementation, str):
+        return implementation.partition(":")[0]
+    return str(getattr(implementation, "__module__", None) or type(implementation).__module__)
+
+
+def unusable(implementation: Implementation) -> str | None:
+    """Returns why an implementation cannot be called, as a clause, or None if it can. Imports a reference."""
+    if not isinstance(implementation, str):
+        return _abstract(implementation, getattr(implementation, "__name__", "it"))
+    module, _, name = implementation.partition(":")
     loaded, why = _attempt(lambda: importlib.import_module(module))
     if why:
         return f"the module {module} cannot be imported ({why})"
@@ -47,10 +62,13 @@ def unusable(reference: str) -> str | None:
         return f"the module {module} has no {name}: {nearest(name, vars(loaded))}"
     found = getattr(loaded, name)
     if not callable(found):
-        return f"{reference} cannot be called"
-    if inspect.isabstract(found):
-        return f"{reference} lacks {', '.join(sorted(found.__abstractmethods__))}"
-    return None
+        return f"{implementation} cannot be called"
+    return _abstract(found, implementation)
+
+
+def _abstract(found: Any, name: str) -> str | None:
+    """Returns which methods a class lacks, as a clause, or None if it is not abstract."""
+    return f"{name} lacks {', '.join(sorted(found.__abstractmethods__))}" if inspect.isabstract(found) else None
 
 
 def _attempt(what: Callable[[], Any]) -> tuple[Any, str | None]:

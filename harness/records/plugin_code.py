@@ -1,9 +1,9 @@
-"""The code of the plug-ins of this process: their packages, versions and a digest of their source (no torch).
+"""The code of the plug-ins of this process: their names, versions and a digest of their source (no torch).
 
 Only the plug-ins whose cards a run uses can change its outcome. The code of a package consists of the packages or
 single modules that contain its entry points and the implementations of its cards, and of those that its
 ``top_level.txt`` names. It is found as an import finds it, so that an editable install, a folder on the path and an
-installed copy are treated in the same way.
+installed copy are treated in the same way. The digest of a plug-in file is that of its content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.plugins.discovery import Plugin
+from harness.plugins.plugin import Plugin
+from harness.plugins.references import module_of
 from harness.spec import RunSpec
 
 OURS = frozenset({"harness", "baselines", "tasks"})
@@ -47,7 +48,7 @@ class Root:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginCode:
-    """The code of one package that registers tasks or methods."""
+    """The code of one package or file that registers cards. A file has no ``roots``."""
 
     distribution: str
     version: str
@@ -59,20 +60,29 @@ class PluginCode:
         return (self.version, self.digest) == (version, digest)
 
 
-@cache
 def plugin_code() -> Mapping[str, PluginCode]:
     """The code of all plug-ins by package, including those that are left out.
 
-    Computed once for each process, which runs the code that it read when it started.
+    The digest of a package is computed once for each process, which runs the code that it read when it started.
     """
     by_package: dict[tuple[str, str], list[Plugin]] = {}
     for plugin in registry.plugins():
         by_package.setdefault((plugin.distribution, plugin.version), []).append(plugin)
-    found = {}
-    for (name, version), plugins in by_package.items():
-        roots = tuple(sorted(set(_roots(name, plugins))))
-        found[name] = PluginCode(distribution=name, version=version, digest=_digest(roots), roots=roots)
-    return found
+    of_files = {
+        file.name: PluginCode(distribution=file.name, version=file.version, digest=file.digest, roots=())
+        for file in registry.files()
+    }
+    return {
+        name: of_files.get(name) or code_of(name, version, _modules(plugins))
+        for (name, version), plugins in by_package.items()
+    }
+
+
+@cache
+def code_of(name: str, version: str, modules: frozenset[str]) -> PluginCode:
+    """The code of one package whose cards and implementations are in these modules."""
+    roots = tuple(sorted(set(_roots(name, modules))))
+    return PluginCode(distribution=name, version=version, digest=_digest(roots), roots=roots)
 
 
 def used_by(specs: Iterable[RunSpec]) -> Mapping[str, PluginCode]:
@@ -107,9 +117,14 @@ def others_of(spec: RunSpec, provenance: Mapping[str, Any]) -> list[str]:
     return differing
 
 
-def _roots(name: str, plugins: Iterable[Plugin]) -> Iterator[Root]:
+def _modules(plugins: Iterable[Plugin]) -> frozenset[str]:
     modules = {plugin.value.partition(":")[0].strip() for plugin in plugins if ":" in plugin.value}
-    modules |= {one.partition(":")[0] for plugin in plugins if not plugin.fault for one in plugin.implementations}
+    named = (module_of(one) for plugin in plugins if not plugin.fault for one in plugin.implementations)
+    return frozenset(modules.union(named))
+
+
+def _roots(name: str, modules: Iterable[str]) -> Iterator[Root]:
+    modules = set(modules)
     with contextlib.suppress(PackageNotFoundError, OSError, UnicodeDecodeError):
         modules |= set((distribution(name).read_text("top_level.txt") or "").split())
     for module in modules:

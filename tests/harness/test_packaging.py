@@ -35,6 +35,8 @@ USERS = {  # the modules that may import the packages of each extra
 ONLY_WITH_AN_EXTRA = (  # the modules that import one at their top; a command asks for the extra before
     "harness.execution.dispatch",
     "harness.execution.worker",
+    "harness.report.figures",
+    "harness.report.rendering.vector",
     "harness.search.callbacks",
     "harness.search.distinct",
     "harness.search.strategy",
@@ -107,7 +109,7 @@ def test_every_pin_is_exact_plain_and_within_its_range() -> None:
 
 
 def test_the_extra_all_has_every_extra_that_is_for_users() -> None:
-    extras = PROJECT["optional-dependencies"].keys() - {"all", "dev", "test"}
+    extras = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs", "test"}
     assert extras == EXTRAS.keys()
     assert names(stated("all")) == {name for extra in extras for name in names(stated(extra))}
     assert names(stated("all")) <= names(stated("test")) == names(stated("dev"))

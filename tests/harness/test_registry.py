@@ -202,8 +202,7 @@ def test_a_warning_is_given_once_a_process(
 ) -> None:
     with found_in(damaged, monkeypatch), caplog.at_level(logging.WARNING):
         for _ in range(2):
-            registry.tasks.cache_clear()
-            registry.tasks(), registry.methods()
+            registry.tasks(), registry.methods(), registry.plugins()
     assert len(caplog.records) == len(BROKEN)
 
 

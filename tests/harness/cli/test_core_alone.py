@@ -42,6 +42,7 @@ REFUSED = {
     "submit quick --address http://127.0.0.1:9 --store s3://bucket/store": ("cluster", "symbench submit"),
     "jobs --address http://127.0.0.1:9": ("cluster", "The job server of a cluster"),
     f"report --store {STORE}": ("report", "symbench report"),
+    f"figure --store {STORE}": ("report", "symbench figure"),
     f"ui --store {STORE}": ("cluster", "symbench ui"),
     f"sync --store {STORE}": ("cluster", "symbench sync"),
     "collate --store s3://bucket/store": ("cluster", "--store s3://bucket/store"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, make_dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,12 +18,13 @@ from harness.errors import SymbenchError
 from harness.plugins.card_checks import method_fault, task_fault
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS
 from harness.plugins.card_functions import Guarded, guarded
-from harness.plugins.references import reference_fault, unusable
 from tasks.cards import Recipe, TaskCard
 from tasks.catalogue import NBODY
 from tasks.limits import Range
+from tasks.nbody import NBody
 from tasks.protocol import Protocol
 from tasks.settings import setting
+from tasks.task import SupervisedTask
 
 METHODS = list(registry.methods().values())
 PROBABILISTIC = next(card.sampler for card in METHODS if card.sampler and card.sampler.name == "ps")
@@ -199,6 +199,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should return a")],
     "size_name": [(None, "a text")],
     "extra": [(None, "one of "), ("graph", "did you mean 'graphs'")],
+    "reads_data": [("no", "True or False")],
 }
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source", "extra")},
@@ -231,7 +232,7 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
     "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
-    "guarantee": [(None, "a text")],
+    "guarantee": [(None, "begins with exact, in expectation, none"), ("always", "begins with exact")],
     "single": [("no", "True or False"), (1, "True or False")],
     "settings": SETTINGS_WRONG,
     "check": [(1, "a function")],
@@ -336,56 +337,10 @@ def test_a_task_may_have_no_size() -> None:
     assert task_complaint(size=lambda settings: None) is None
 
 
-SOURCES = {
-    "plain.py": "import json as Json\nfrom math import pi as Pi\n"
-    "if True:\n    class Inner: pass\nelse:\n    Other = 1\n"
-    "class Whole:\n    hidden = 1\nwith open(__file__) as File: pass\n",
-    "star.py": "from symbench_test_plain import *\n",
-    "lazy.py": "def __getattr__(name):\n    if name == 'Whole': return int\n    raise AttributeError(name)\n",
-    "broken.py": "class Whole(:\n",
-    "raising.py": "class Whole: pass\nraise SystemExit('bye')\n",
-    "abstract.py": "from abc import ABC, abstractmethod\n"
-    "class Whole(ABC):\n    @abstractmethod\n    def loss(self): ...\n",
-    "number.py": "Whole = 3\n",
-}
-
-
-@pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in SOURCES.items():
-        (tmp_path / f"symbench_test_{name}").write_text(text)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-def test_references_are_followed_without_an_import(modules: None) -> None:
-    for name in ("Json", "Pi", "Inner", "Other", "Whole", "File"):
-        assert reference_fault(f"symbench_test_plain:{name}") is None
-    assert reference_fault("symbench_test_plain:hidden") is not None
-    misspelt = reference_fault("symbench_test_plain:Whol")
-    assert misspelt == "the module symbench_test_plain has no Whol: did you mean 'Whole'?"
-    assert reference_fault("symbench_test_raising:Whole") is None
-    assert "symbench_test_plain" not in sys.modules
-    assert "cannot be read (SyntaxError" in str(reference_fault("symbench_test_broken:Whole"))
-
-
-def test_what_the_source_does_not_say_is_imported(modules: None) -> None:
-    assert reference_fault("symbench_test_star:Whole") is None
-    assert reference_fault("symbench_test_lazy:Whole") is None
-    assert "has no Nothing" in str(reference_fault("symbench_test_star:Nothing"))
-    assert "has no Nothing" in str(reference_fault("symbench_test_lazy:Nothing"))
-
-
-@pytest.mark.parametrize(
-    ("module", "says"),
-    [
-        ("raising", "cannot be imported (SystemExit: bye)"),
-        ("abstract", "symbench_test_abstract:Whole lacks loss"),
-        ("number", "symbench_test_number:Whole cannot be called"),
-        ("broken", "cannot be imported (SyntaxError"),
-        ("missing", "cannot be imported (No module named 'symbench_test_missing')"),
-        ("star", None),
-    ],
-)
-def test_what_cannot_be_called_says_so(modules: None, module: str, says: str | None) -> None:
-    found = unusable(f"symbench_test_{module}:Whole")
-    assert found == says or (says is not None and found is not None and says in found)
+def test_an_implementation_may_be_a_class_or_a_function() -> None:
+    for one in (NBody, lambda settings: NBody(settings), partial(NBody)):
+        assert task_complaint(implementation=one) is None
+        assert base_complaint(implementation=one) is None
+        assert sampler_complaint(implementation=one) is None
+    lacking = str(task_complaint(implementation=SupervisedTask))
+    assert "which cannot be used: SupervisedTask lacks __init__, data, loss" in lacking
