@@ -11,6 +11,7 @@ from baselines.model import Equivariant, Model
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
 from tasks.cards import Implementation, Input
+from tasks.extras import named_extras
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature
 
@@ -34,6 +35,7 @@ def build_sampler(card: SamplerCard, group: Group, signature: Signature, params:
     return sampler
 
 
+@named_extras()
 def build(
     method: MethodCard,
     signature: Signature,

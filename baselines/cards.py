@@ -44,6 +44,7 @@ class BaseCard(Configured):
         resolve: Completes settings that depend on what is available (pretrained weights).
         weights: Returns a label of the initial weights if they may be pretrained, or None.
         deviations: As in :class:`tasks.cards.TaskCard`.
+        extra: The extra of symbench that has packages of the network (:mod:`tasks.extras`); empty if it needs none.
     """
 
     needs: frozenset[Input] = frozenset()
@@ -59,6 +60,7 @@ class BaseCard(Configured):
     resolve: Callable[[Any], Any] = lambda settings: settings
     weights: Callable[[Any], str | None] = lambda settings: None
     deviations: tuple[str, ...] = ()
+    extra: str = ""
 
     def __post_init__(self) -> None:
         """Fills in the title and what is read."""

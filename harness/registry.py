@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
-from harness.errors import DoesNotFit, PluginError, SettingsError, UnknownName
+from harness.errors import DoesNotFit, MissingExtra, PluginError, SettingsError, UnknownName
 from harness.parameters import canonical_params, check_values, normal, overlay, typed, with_choices
 from harness.spec import RunSpec
 from harness.utils.text import nearest
+from tasks import extras
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 from tasks.settings import as_params
@@ -170,6 +171,19 @@ def check_implementations(specs: Iterable[RunSpec]) -> None:
     for plugin in plugins_of(specs):
         if plugin.card is not None and (why := construction_fault(plugin.card)):
             raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
+
+
+def check_extras(specs: Iterable[RunSpec]) -> None:
+    """Raises :class:`MissingExtra` for the first task or method of these runs whose extra is not installed."""
+    cards = {name: card for spec in specs for name, card in _parts(spec)}
+    for what, card in cards.items():
+        if card.extra and extras.missing(card.extra):
+            raise MissingExtra(extras.sentence(what, card.extra))
+
+
+def _parts(spec: RunSpec) -> Iterator[tuple[str, TaskCard | BaseCard]]:
+    yield f"The task {spec.task}", task(spec.task)
+    yield f"The method {spec.method}", method(spec.method).base
 
 
 def suggestion(name: str, kind: Literal["task", "method"]) -> str:

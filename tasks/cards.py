@@ -93,6 +93,7 @@ class TaskCard(Configured):
         edge_scalars: Number of scalars of an edge, or None if it is not known without the data.
         resolve: Completes settings that depend on what is available (which copy of a data set).
         variant: Returns a label of data that is not the published set, or None.
+        extra: The extra of symbench whose packages make or read the data (:mod:`tasks.extras`); empty if it needs none.
         size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
         reads_data: True if functions of the card read the data. They are then called when a run needs them, and not
             when the card is checked.
@@ -120,6 +121,7 @@ class TaskCard(Configured):
     variant: Callable[[Any], str | None] = lambda settings: None
     size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
+    extra: str = ""
     reads_data: bool = False
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import STORE, JsonOption, StoreOption
 from harness.errors import SettingsError
 
@@ -30,10 +31,17 @@ def check(
         typer.Argument(
             metavar="[METHOD|MODULE:NAME]",
             help="A method of symbench methods; or a function or a torch module, such as mypackage.models:Net.",
+            autocompletion=completion.methods,
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TASK", help="For a method: the task whose symmetry is tested.")
+        str | None,
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="For a method: the task whose symmetry is tested.",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
     run: Annotated[
         str | None,
@@ -43,7 +51,10 @@ def check(
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="For a method: change a setting, as in sampler.noise_scale=0.1."
+            "--set",
+            metavar="KEY=VALUE",
+            help="For a method: change a setting, as in sampler.noise_scale=0.1.",
+            autocompletion=completion.settings,
         ),
     ] = None,
     universality: Annotated[

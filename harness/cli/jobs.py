@@ -14,6 +14,7 @@ from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, 
 from harness.cli.printing import cell, print_table
 from harness.errors import SettingsError
 from harness.utils.redaction import redacted
+from tasks.extras import require
 
 if TYPE_CHECKING:
     from harness.execution.jobs import JobServer
@@ -66,6 +67,7 @@ def submit(
     from harness.search.loading import is_search
     from harness.suites.loading import locate
 
+    require("symbench submit", "ray", "aiohttp")
     search = is_search(suite)
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
     file = locate(suite, SEARCHES, "search") if search else locate(suite)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from harness.cli import completion
 from harness.errors import SettingsError
 
 
@@ -68,15 +69,30 @@ STORE = "results/store"
 MISTAKE, INTERRUPTED = 2, 130
 
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in ray_configs, such as quick.")
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite file, or the name of one in ray_configs, such as quick.",
+        autocompletion=completion.suites,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the suite, such as settings.epochs=2."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the suite, such as settings.epochs=2.",
+        autocompletion=completion.settings,
+    ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="FILTER", help="Only these pairs of the suite, such as task=nbody,method=gnn-*."),
+    typer.Option(
+        "--only",
+        metavar="FILTER",
+        help="Only these pairs of the suite, such as task=nbody,method=gnn-*.",
+        autocompletion=completion.filters,
+    ),
 ]
 StoreOption = Annotated[
     str,

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import renames
+from harness.cli import completion
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import SettingsError, TrackingError
 from harness.utils.redaction import redacted
+from tasks.extras import installed, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,6 +72,7 @@ def report(
     from harness.collate import results_folder
     from harness.report import write_report
 
+    require("symbench report", "jinja2", "markupsafe", "plotly")
     opened = needed_store(store)
     tables = collate_tables(opened)
     changes = _changes_since(against, tables.runs) if against else None
@@ -94,6 +97,7 @@ def figure(
     font: Annotated[Font, typer.Option(help="The family of its type.")] = Font.SERIF,
 ) -> None:
     """Write one figure of the report for a paper: vector graphics in its size and type, or the data as CSV."""
+    require("symbench figure", "jinja2", "matplotlib")
     from harness.collate import collate as collate_tables
     from harness.report.figures import named_figures, write_figure
     from harness.report.rendering.vector import Layout
@@ -113,9 +117,18 @@ def figure(
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.")],
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Compare on this task only.")] = None,
+    first: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.", autocompletion=completion.methods),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.", autocompletion=completion.methods),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Compare on this task only.", autocompletion=completion.tasks),
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,7 +154,7 @@ def compare(
     digests = [digest for one in found for digest in one.digests]
     uri = opened.mlflow_uri
     pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
-    if page := compare_url_of(digests, pages, uri):
+    if installed("mlflow") and (page := compare_url_of(digests, pages, uri)):
         typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {redacted(page)}")
 
 
@@ -205,6 +218,7 @@ def ui(
     """Start an MLflow server for the store on this machine and print the URL of the page that compares the runs."""
     from harness.tracking import serve
 
+    require("symbench ui", "mlflow")
     serve(needed_store(store), port, announce=typer.echo)
     typer.echo("The MLflow server has ended.")
 
@@ -214,6 +228,7 @@ def sync(store: StoreOption = STORE) -> None:
     """Log all records to MLflow that are missing there."""
     from harness.tracking import sync as sync_records
 
+    require("symbench sync", "mlflow")
     opened = needed_store(store)
     result = sync_records(opened, opened.mlflow_uri)
     if result.unusable and result.reason:

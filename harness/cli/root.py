@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import checking, jobs, launching, registered, results, settings, templates
+from harness.cli import checking, completion, jobs, launching, registered, results, settings, templates
 from harness.cli.options import INTERRUPTED, MISTAKE, PluginOption
 from harness.errors import SettingsError, SymbenchError
 from harness.plugins.entry_points import check_entry_points
 from harness.utils.interrupts import interruptible
 from harness.utils.redaction import redacted
+from tasks.extras import named_extras
 
 _UsageError: Any = typer.BadParameter.__base__
 """The class of errors in arguments, which Typer does not export."""
@@ -68,7 +69,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Compare ways to make a model symmetric: tasks x methods, from a suite file to a leaderboard.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for part in (registered, checking, settings, templates, launching, jobs, results):
@@ -81,10 +81,11 @@ def main() -> None:
     SIGTERM and SIGHUP interrupt it like Ctrl-C, with the exit codes 143 and 129.
     """
     with interruptible() as interrupts:
-        if warning := check_entry_points():
+        if (warning := check_entry_points()) and not completion.asked():
             typer.echo(warning, err=True)
         try:
-            app()
+            with named_extras():
+                app(prog_name="symbench")
         except SymbenchError as error:
             typer.echo(redacted(str(error)), err=True)
             sys.exit(interrupts.exit_code or MISTAKE)

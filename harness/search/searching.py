@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -49,8 +48,6 @@ def run_search(
     """
     from harness.search.trial_training import trained_task
 
-    if importlib.util.find_spec("optuna") is None:
-        raise SuiteError("A search needs Optuna: pip install -c constraints.txt optuna.")
     store = open_store(place)
     own = store.search(search.name)
     with own.lock(), environment(**SETTINGS), _silent_tune():

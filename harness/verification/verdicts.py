@@ -95,12 +95,14 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         UnknownName: A name is unknown.
         DoesNotFit: The method does not fit the task.
         SettingsError: The settings do not work.
+        MissingExtra: The extra of the task or the method is not installed.
     """
     card, problem_card = registry.method(method_name), registry.task(task_name)
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
         raise DoesNotFit(f"{card.name} does not fit {problem_card.name}: {reason}.")
     registry.check_implementations([spec])
+    registry.check_extras([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(problem_card.settings_from(spec.task_params))
         torch.manual_seed(derive(spec.seed, "initialisation"))

@@ -204,10 +204,11 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should return a text")],
     "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should return a")],
     "size_name": [(None, "a text")],
+    "extra": [(None, "one of "), ("graph", "did you mean 'graphs'")],
     "reads_data": [("no", "True or False")],
 }
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
-    **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source")},
+    **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source", "extra")},
     "name": TASK_WRONG["name"],
     "needs": [
         (frozenset({"node"}), "'node', which does not exist"),
