@@ -14,6 +14,7 @@ FIRST_READ = (
     "baselines.symmetrized",
     "harness.records.store",
     "harness.registry",
+    "harness.symmetrize",
     "tasks.symmetry.groups",
     "tasks.symmetry.structure",
 )
