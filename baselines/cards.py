@@ -12,6 +12,9 @@ from tasks.settings import Configured
 
 Params = Mapping[str, Any]
 
+GUARANTEES = ("exact", "in expectation", "none")
+"""What samplers can guarantee; more words may follow, such as when."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseCard(Configured):
@@ -69,7 +72,10 @@ class SamplerCard(Configured):
         source: The publication of the sampler.
         implementation: The class of the sampler, or a function that returns an instance: itself, or as
             ``module:name``. It takes a group, a signature and an instance of ``settings``.
-        guarantee: In a few words, when the symmetrized prediction is equivariant: exact, in expectation or none.
+        guarantee: When the symmetrized prediction is equivariant: a text that begins with one of :data:`GUARANTEES`.
+            ``symbench check`` holds a method to it. ``exact``, which an empty text stands for, means exactly, and in
+            law as long as the sampler is random. ``in expectation`` means in law, and nothing for one seed if the
+            sampler has fixed its noise. ``none`` means nothing.
         deviations: As in :class:`tasks.cards.TaskCard`.
         single: True if the sampler always returns one element.
         settings: The dataclass of the sampler's settings (:mod:`tasks.settings`).

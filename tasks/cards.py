@@ -80,6 +80,8 @@ class TaskCard(Configured):
         resolve: Completes settings that depend on what is available (which copy of a data set).
         variant: Returns a label of data that is not the published set, or None.
         size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
+        reads_data: True if functions of the card read the data. They are then called when a run needs them, and not
+            when the card is checked.
     """
 
     name: str
@@ -105,6 +107,7 @@ class TaskCard(Configured):
     variant: Callable[[Any], str | None] = lambda settings: None
     size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
+    reads_data: bool = False
 
     def group_of(self, params: Params) -> tuple[str, ...]:
         """The factors of the symmetry group under these parameters."""

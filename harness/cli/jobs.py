@@ -58,6 +58,7 @@ def submit(
     follow: FollowOption = False,
 ) -> None:
     """Run a suite or a search on a remote cluster. It is sent there together with this code."""
+    from harness import registry
     from harness.execution.jobs import JobServer
     from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
     from harness.records.plugin_code import used_by
@@ -69,7 +70,13 @@ def submit(
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
     file = locate(suite, SEARCHES, "search") if search else locate(suite)
     submission = Submission(
-        file=file, store=store, overrides=overrides or (), only=only or (), slots=slots, search=search
+        file=file,
+        store=store,
+        overrides=overrides or (),
+        only=only or (),
+        slots=slots,
+        search=search,
+        plugin_files=registry.files(),
     )
     environment = runtime_environment(runtime_env)
     plugins = sendable(used_by(specs))
@@ -79,9 +86,11 @@ def submit(
     typer.echo(f"Job {job_id}: {name}, {runs} runs, records in {redacted(store)}")
     if search:
         words = ["symbench", "search", suite, *(word for one in overrides or () for word in ("--set", one))]
+        words += [word for one in submission.plugin_files for word in ("--plugin", one.path)]
         typer.echo(f"Once it has ended, {redacted(shlex.join([*words, '--store', store]))} shows its results here.")
-    if plugins:
-        typer.echo(f"Sent along: {', '.join(f'{one.distribution} {one.version}' for one in plugins)}")
+    sent = [f"{one.distribution} {one.version}" for one in plugins]
+    if sent := [*sent, *(f"{file.name} {file.version}" for file in submission.plugin_files)]:
+        typer.echo(f"Sent along: {', '.join(sent)}")
     if follow:
         _follow(server, job_id)
     else:

@@ -99,3 +99,26 @@ SlotsOption = Annotated[
     typer.Option("--slots", min=1, metavar="N", help="How many runs at once on a local Ray (default: one per core)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _register(paths: list[str] | None) -> None:
+    """Registers plug-in files before the other options are read."""
+    if paths:
+        from harness import registry
+        from harness.plugins.plugin_file import read_file
+
+        registry.add_files(map(read_file, paths))
+
+
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_register,
+        help="A Python file whose tasks, base models, samplers and methods are registered.",
+    ),
+]
+"""Every command has this option, see :mod:`harness.cli.root`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ import typer
 from harness import renames
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
-from harness.errors import TrackingError
+from harness.errors import SettingsError, TrackingError
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
+
+
+class Font(StrEnum):
+    """The families of type."""
+
+    SERIF = "serif"
+    SANS_SERIF = "sans-serif"
+    MONOSPACE = "monospace"
+
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +77,38 @@ def report(
         typer.echo(f"Report: {shown(path)}")
     if changes and changes.regressed:
         raise typer.Exit(1)
+
+
+@app.command()
+def figure(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A figure of the report; without a name all are listed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local, metavar="FILE", help="A .pdf, .svg or .png file, or .csv for its data.")
+    ] = None,
+    store: StoreOption = STORE,
+    width: Annotated[float, typer.Option(min=1, max=40, help="Its width in inches.")] = 3.25,
+    height: Annotated[float, typer.Option(min=1, max=40, help="Its height in inches, without the legend.")] = 2.2,
+    font_size: Annotated[float, typer.Option(min=1, max=100, help="In points.")] = 8.0,
+    font: Annotated[Font, typer.Option(help="The family of its type.")] = Font.SERIF,
+) -> None:
+    """Write one figure of the report for a paper: vector graphics in its size and type, or the data as CSV."""
+    from harness.collate import collate as collate_tables
+    from harness.report.figures import named_figures, write_figure
+    from harness.report.rendering.vector import Layout
+    from harness.report.report import report_contents
+
+    if name is not None and out is None:
+        raise SettingsError("Where to? Name a file, such as --out figure.pdf.")
+    opened = needed_store(store)
+    contents = report_contents(collate_tables(opened), store_name=store, histories=opened.history)
+    figures = named_figures(contents)
+    if name is None or out is None:
+        print_table(["name", "chips"], [[one.name, ", ".join(one.group.chips)] for one in figures.values()])
+        return
+    write_figure(figures, name, out, Layout(width=width, height=height, font_size=font_size, font=font.value))
+    typer.echo(f"Figure: {shown(out)}")
 
 
 @app.command()

@@ -28,11 +28,17 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
     return (
         _fields_fault("task", card, TASK_FIELDS)
         or _values_fault("task", card)
-        or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
+        or (None if card.reads_data else _task_functions_fault(card))
+        or _recipes_fault(card, methods, frozenset(left_out))
+    )
+
+
+def _task_functions_fault(card: TaskCard) -> str | None:
+    return (
+        _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
         or _functions_fault(lambda: (card.variant_of(card.params), card.resolve(card.settings())))
         or _functions_fault(lambda: (card.size_of(card.params), card.examples(card.settings())))
         or _functions_fault(lambda: _defaults_work(card))
-        or _recipes_fault(card, methods, frozenset(left_out))
     )
 
 

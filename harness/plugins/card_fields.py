@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args
 
+from baselines.cards import GUARANTEES
 from harness.plugins.card_functions import Complaint, count_or_none, error_summary, groups, plain
 from harness.plugins.references import reference_fault
 from harness.utils.text import nearest
@@ -39,6 +40,11 @@ def _text(value: Any) -> str | None:
 
 def _any_text(value: Any) -> str | None:
     return None if isinstance(value, str) else _should("a text", value)
+
+
+def _guarantee(value: Any) -> str | None:
+    right = isinstance(value, str) and (not value or value.startswith(GUARANTEES))
+    return None if right else _should(f"empty or a text that begins with {', '.join(GUARANTEES)}", value)
 
 
 def _text_or_none(value: Any) -> str | None:
@@ -188,6 +194,7 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "variant": _function,
     "size": _function_or_none,
     "size_name": _text,
+    "reads_data": _flag,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "needs": _of(Input),
@@ -201,7 +208,7 @@ BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "weights": _function,
 }
 SAMPLER_FIELDS: Mapping[str, Check] = _COMMON | {
-    "guarantee": _any_text,
+    "guarantee": _guarantee,
     "single": _flag,
     "check": _function,
     "meanings": _functions,

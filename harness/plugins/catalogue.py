@@ -15,6 +15,7 @@ from harness.errors import PluginError
 from harness.plugins.card_checks import base_fault, method_fault, sampler_fault, task_fault
 from harness.plugins.card_functions import guarded
 from harness.plugins.plugin import BASES, EQUIVARIANT, GROUP_OF, METHODS, SAMPLERS, TASKS, Card, Plugin, wrong_kind
+from harness.plugins.plugin_file import PluginFile
 from tasks.cards import TaskCard
 from tasks.catalogue import TASKS as BUILT_IN_TASKS
 
@@ -61,7 +62,9 @@ class Catalogue:
         task_card, method_card = self.tasks.get(task), self.methods.get(method)
         return [plugin for plugin in self.plugins if plugin.is_in(task_card, method_card)]
 
-    def new(self, cards: Iterable[Card], origin: str, version: str = "") -> list[Plugin]:
+    def new(
+        self, cards: Iterable[Card], origin: str, version: str = "", file: PluginFile | None = None
+    ) -> list[Plugin]:
         """Those of ``cards`` that are not registered yet, as plug-ins from ``origin``.
 
         Raises:
@@ -79,7 +82,8 @@ class Catalogue:
             if kind is None:
                 raise PluginError(f"A plug-in of {origin} cannot be used: {wrong_kind(card, known)}.")
             if all(card != one for one in known[kind]):
-                found.append(Plugin(distribution=origin, version=version, group=GROUP_OF[kind], card=card))
+                group = GROUP_OF[kind]
+                found.append(Plugin(distribution=origin, version=version, group=group, card=card, file=file))
         return found
 
     def plus(self, found: Iterable[Plugin]) -> Catalogue:

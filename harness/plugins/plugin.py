@@ -8,6 +8,7 @@ from inspect import isroutine
 from typing import Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from harness.plugins.plugin_file import PluginFile
 from harness.renames import warning
 from tasks.cards import Implementation, TaskCard
 
@@ -48,6 +49,7 @@ class Plugin:
             :class:`MethodCard`.
         fault: The reason why the card is left out, as a clause, or None.
         renamed: Current names of methods and metrics by the old names that the card has.
+        file: The plug-in file that the card is from, or None.
     """
 
     distribution: str
@@ -59,6 +61,7 @@ class Plugin:
     card: Card | None = None
     fault: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
+    file: PluginFile | None = None
 
     @property
     def package(self) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from harness import registry
 from harness.errors import SuiteError, SymbenchError
 from harness.execution.cluster import cluster, environment, living_nodes, usage
 from harness.execution.heartbeat import Heartbeat
@@ -135,6 +136,7 @@ def _fit(
         driver=worker_info([search.example.spec]),
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
+        plugin_files=registry.files(),
     )
     folder = own.root / "tune"
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,15 +9,19 @@ from importlib import import_module
 from typing import Any
 
 _EXPORTS: dict[str, str] = {
+    "EquivarianceResult": "harness.verification.functions",
     "Evaluation": "harness.evaluation.scores",
     "TrainedModel": "harness.trained.model",
+    "assert_equivariant": "harness.verification.functions",
+    "equivariance_error": "harness.verification.functions",
     "evaluate": "harness.evaluation.evaluating",
     "load": "harness.trained.loading",
     "results": "harness.evaluation.tables",
+    "symmetrize": "harness.symmetrize",
 }
 """Where each public name is defined."""
 
-_MODULES = ("errors",)
+_MODULES = ("errors", "tasks")
 """The public submodules."""
 
 __all__ = [*_EXPORTS, *_MODULES]

@@ -198,6 +198,7 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should return a text")],
     "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should return a")],
     "size_name": [(None, "a text")],
+    "reads_data": [("no", "True or False")],
 }
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source")},
@@ -230,7 +231,7 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
     "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
-    "guarantee": [(None, "a text")],
+    "guarantee": [(None, "begins with exact, in expectation, none"), ("always", "begins with exact")],
     "single": [("no", "True or False"), (1, "True or False")],
     "settings": SETTINGS_WRONG,
     "check": [(1, "a function")],
