@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from baselines.cards import BaseCard, SamplerCard
     from harness.spec import Job
     from harness.suites.plan import Plan, Seconds
+    from harness.training.weights import KeptWeights
     from tasks.cards import TaskCard
 
 app = typer.Typer()
@@ -90,10 +91,14 @@ def plan(
     opened = found_store(store)
     found = plan.plan(load(suite, overrides or ()), opened, only or ())
     seconds = plan.estimates(found.todo, opened) if cost else None
+    weights = _kept_weights(found)
     if as_json:
-        typer.echo(json.dumps(_plan_values(found, seconds), indent=1))
+        values = _plan_values(found, seconds)
+        typer.echo(json.dumps(values | ({"weights": weights._asdict()} if weights else {}), indent=1))
     else:
         _print_plan(found)
+        if weights:
+            _print_weights(weights)
         if seconds is not None:
             _print_cost(seconds)
 
@@ -126,6 +131,16 @@ def _print_deviations(cards: Iterable[TaskCard | BaseCard | SamplerCard]) -> Non
     lines = [f"{card.name}: {sentence}." for card in cards for sentence in card.deviations]
     if lines:
         typer.echo("\n".join(["", "Known deviations from publications:", *lines]))
+
+
+def _kept_weights(found: Plan) -> KeptWeights | None:
+    """The size of the weights that the runs to do keep, if some do; it takes torch and builds their models."""
+    keeping = [job.spec for job in found.todo if job.resources.keep_weights]
+    if not keeping:
+        return None
+    from harness.training.weights import kept_weights
+
+    return kept_weights(keeping)
 
 
 def _plan_values(found: Plan, seconds: Seconds | None) -> dict[str, Any]:
@@ -165,6 +180,13 @@ def _print_plan(found: Plan) -> None:
         f"{found.suite}: {len(found.jobs)} runs, {len(found.done)} have a record, {len(found.todo)} to do "
         f"({len(found.failed)} of them failed before), {len(found.misfits)} pairs do not fit"
     )
+
+
+def _print_weights(weights: KeptWeights) -> None:
+    from harness.report.rendering.formats import memory
+
+    unknown = f"; unknown for {weights.unknown:,} runs, whose data or packages are missing" if weights.unknown else ""
+    typer.echo(f"weights of {weights.runs:,} runs are kept: {memory(weights.bytes)}{unknown}")
 
 
 def _print_cost(seconds: Seconds) -> None:

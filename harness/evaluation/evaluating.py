@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from baselines.cards import MethodCard
 from harness import registry
 from harness.errors import DoesNotFit, SettingsError
 from harness.evaluation.scores import Evaluation
@@ -18,7 +19,9 @@ from harness.records.store import Store
 from harness.spec import Job, Resources
 from harness.suites.plan import refuse_secrets
 from harness.suites.run_validation import unworkable
-from harness.trained.loading import EVALUATED
+from harness.trained.loading import gpus_of
+from harness.trained.model import EVALUATE
+from tasks.cards import TaskCard
 from tasks.limits import SEED
 
 Params = Mapping[str, Any] | None
@@ -27,8 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(
-    method: str,
-    task: str,
+    method: str | MethodCard,
+    task: str | TaskCard,
     *,
     seeds: int | Sequence[int] = 5,
     protocol: str | None = None,
@@ -43,8 +46,8 @@ def evaluate(
     """Trains a method on a task with several seeds in this process; the numbers are those of ``symbench run``.
 
     Args:
-        method: The name of a method.
-        task: The name of a task.
+        method: The name of a method, or a card that is not registered: ``MethodCard(base=..., sampler=...)``.
+        task: The name of a task, or its card.
         seeds: The seeds, or their number, counted from 0.
         protocol: A protocol of the task (``None``: ``quick``, or the first one of the task if it has no ``quick``).
         settings: Settings of training that differ from the protocol.
@@ -65,7 +68,7 @@ def evaluate(
 
     Example:
         >>> import symbench
-        >>> small, data = {"epochs": 1, "curve_size": 4}, {"train": 16, "validation": 8, "test": 8}
+        >>> small, data = {"epochs": 1, "batch_size": 8}, {"train": 16, "validation": 8, "test": 8}
         >>> found = symbench.evaluate("egnn", "nbody", seeds=2, settings=small, task_params=data)
         >>> found.frame.select("seed", "status").rows()
         [(0, 'succeeded'), (1, 'succeeded')]
@@ -75,18 +78,27 @@ def evaluate(
     if keep_weights and store is None:
         raise SettingsError("Weights are kept in a store: name one with store=...")
     chosen = {"settings": settings, "task_params": task_params, "base": base, "sampler": sampler}
-    return _run(_jobs(method, task, protocol, _seeds(seeds), chosen, _resources(device, keep_weights)), store)
+    cards = (*_card(method, MethodCard), *_card(task, TaskCard))
+    with registry.temporarily(*cards, origin=EVALUATE):
+        return _run(_jobs(method, task, protocol, _seeds(seeds), chosen, _resources(device, keep_weights)), store)
 
 
 def _resources(device: str, keep_weights: bool) -> Resources:
     """The resources of this process: all threads that torch uses now, and one device."""
     import torch
 
-    if device not in ("cpu", "cuda"):
-        raise SettingsError(f"There is no device '{device}': take cpu or cuda.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("torch sees no GPU: install a CUDA build, or take device='cpu'.")
-    return Resources(cpus=float(torch.get_num_threads()), gpus=float(device == "cuda"), keep_weights=keep_weights)
+    return Resources(cpus=float(torch.get_num_threads()), gpus=gpus_of(device), keep_weights=keep_weights)
+
+
+def _card(given: str | MethodCard | TaskCard, kind: type) -> Sequence[Any]:
+    """The card, if one was given and not its name."""
+    if isinstance(given, str):
+        return ()
+    if not isinstance(given, kind):
+        hint = "MethodCard(base=..., sampler=...), or MethodCard(base=...) for an equivariant network"
+        wanted = hint if kind is MethodCard else "a TaskCard"
+        raise SettingsError(f"{type(given).__name__} is no {kind.__name__}: give a name, or {wanted}.")
+    return (given,)
 
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
@@ -97,8 +109,8 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
 
 
 def _jobs(
-    method: str,
-    task: str,
+    method: str | MethodCard,
+    task: str | TaskCard,
     protocol: str | None,
     seeds: Sequence[int],
     choices: Mapping[str, Params],
@@ -106,14 +118,15 @@ def _jobs(
 ) -> list[Job]:
     """The runs, after all checks that are possible before training."""
     chosen = {section: values or {} for section, values in choices.items()}
-    task_card, method_card = registry.task(task), registry.method(method)
+    task_card = registry.task(task if isinstance(task, str) else task.name)
+    method_card = registry.method(method if isinstance(method, str) else method.name)
     name = protocol or ("quick" if "quick" in task_card.protocols else next(iter(task_card.protocols)))
     if reason := method_card.misfit(task_card, registry.resolved_task(task_card, chosen["task_params"])):
         raise DoesNotFit(f"{method_card.name} does not fit {task_card.name}: {reason}.")
     specs = [registry.resolve(task_card.name, method_card.name, name, seed, **chosen) for seed in seeds]
     if reason := unworkable(specs[0], task_card, chosen["settings"], resources):
         raise SettingsError(f"{task_card.name} x {method_card.name} cannot be run with these settings: {reason}.")
-    jobs = [Job(spec=spec, suite=EVALUATED, resources=resources) for spec in specs]
+    jobs = [Job(spec=spec, suite=EVALUATE, resources=resources) for spec in specs]
     refuse_secrets(jobs)
     registry.check_implementations(specs)
     return jobs

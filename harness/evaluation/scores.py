@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from harness.collate.significance import LEAST_SEEDS
 from harness.records.record import Record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The records of one method on one task that differ only by their seed.
 
@@ -23,7 +23,11 @@ class Evaluation:
         records: One for each seed, also of those that failed.
     """
 
-    records: Sequence[Record] = field(repr=False)
+    records: Sequence[Record]
+
+    def __repr__(self) -> str:
+        spec = self.records[0].spec
+        return f"Evaluation({spec.method} on {spec.task}: {self.metric} {self.mean}, {len(self.records)} seeds)"
 
     @property
     def metric(self) -> str:

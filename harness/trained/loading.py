@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import torch
+
 from harness import registry
-from harness.errors import PluginError, StoreError, UnknownName
+from harness.errors import PluginError, SettingsError, StoreError, UnknownName
+from harness.plugins.plugin import Card
 from harness.records.layout import record_folders
 from harness.records.opening import existing_store
 from harness.records.plugin_code import others_of
@@ -15,20 +19,24 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.records.weights import NO_WEIGHTS
 from harness.spec import Resources, RunSpec
-from harness.trained.model import TrainedModel
+from harness.trained.model import EVALUATE, TrainedModel
 from harness.training.context import RunContext
 from harness.training.execute import problem_of
 from harness.training.from_spec import initialised
+from harness.utils.text import first_line
 from tasks.task import SupervisedTask
 
-EVALUATED = "symbench.evaluate"
-"""The name of the suite in the records of :func:`~harness.evaluation.evaluating.evaluate`."""
 DIGEST = re.compile(r"[0-9a-f]{1,16}")
 MOST_NAMED = 5
 
 
 def load(
-    digest: str, store: str | Path = "results/store", *, device: str = "cpu", other_code: bool = False
+    digest: str,
+    store: str | Path = "results/store",
+    *,
+    device: str = "cpu",
+    cards: Sequence[Card] = (),
+    other_code: bool = False,
 ) -> TrainedModel:
     """Loads the trained model of a run that kept its weights (``resources.keep_weights: true``).
 
@@ -36,6 +44,7 @@ def load(
         digest: The digest of the run, as in tables, or its first digits if no other run of the store has them.
         store: The store: a folder or an address such as ``s3://bucket/folder``.
         device: ``cpu`` or ``cuda``.
+        cards: The cards of the run that are not registered, as they were given to :func:`symbench.evaluate`.
         other_code: Loads the weights even if the task, the method or the plug-in has changed since the run.
 
     Raises:
@@ -64,21 +73,36 @@ def load(
     record = _record(opened, digest)
     if record.weights is None:
         raise StoreError(_without_weights(record))
-    if not other_code:
-        _check_code(record)
     path = opened.bring_weights(record.weights)
     weights = record.weights.load(path)
-    resources = Resources(gpus=float(device == "cuda"), chunk=record.provenance.get("resources", {}).get("chunk"))
-    context = RunContext.of(record.spec, resources)
-    problem = cast(SupervisedTask, problem_of(record.spec))
-    module = initialised(record.spec, problem).to(context.device, context.dtype)
+    with registry.temporarily(*cards, origin=EVALUATE):
+        _check_registered(record.spec)
+        if not other_code:
+            _check_code(record)
+        chunk = record.provenance.get("resources", {}).get("chunk")
+        context = RunContext.of(record.spec, Resources(gpus=gpus_of(device), chunk=chunk))
+        problem = cast(SupervisedTask, problem_of(record.spec))
+        module = initialised(record.spec, problem).to(context.device, context.dtype).eval()
+        card = registry.task(record.spec.task)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise StoreError(f"The weights {path} are not those of the model of today's code: {error}") from error
-    return TrainedModel(
-        module=module.eval(), record=record, task=registry.task(record.spec.task), problem=problem, context=context
-    )
+        reason = first_line(error)
+        raise StoreError(f"The weights {path} do not fit the model of today's code: {reason}") from error
+    return TrainedModel(module=module, record=record, task=card, problem=problem, context=context, cards=cards)
+
+
+def gpus_of(device: str) -> float:
+    """The resource ``gpus`` of a run on ``cpu`` or ``cuda``.
+
+    Raises:
+        SettingsError: It is neither, or torch sees no GPU.
+    """
+    if device not in ("cpu", "cuda"):
+        raise SettingsError(f"There is no device '{device}': take cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("torch sees no GPU: install a CUDA build, or take device='cpu'.")
+    return float(device == "cuda")
 
 
 def _record(store: Store, digest: str) -> Record:
@@ -112,9 +136,20 @@ def _without_weights(record: Record) -> str:
     if note := next((note for note in record.notes if note.startswith(NO_WEIGHTS)), None):
         return f"Run {record.digest} has no weights{note.removeprefix(NO_WEIGHTS)}"
     again = f"'symbench run {record.suite} --set resources.keep_weights=true --store NEW'"
-    if record.suite == EVALUATED:
+    if record.suite == EVALUATE:
         again = "symbench.evaluate with keep_weights=True and a new store"
     return f"Run {record.digest} did not keep its weights: {again} trains it again and keeps them."
+
+
+def _check_registered(spec: RunSpec) -> None:
+    """Raises :class:`UnknownName` if the task or the method of a run is not registered."""
+    missing = [f"task '{spec.task}'"] * (spec.task not in registry.tasks())
+    missing += [f"method '{spec.method}'"] * (not registry.is_method(spec.method))
+    if missing:
+        raise UnknownName(
+            f"The {' and the '.join(missing)} of run {spec.digest} cannot be found here: install the plug-in, or give "
+            "the cards with cards=[...]."
+        )
 
 
 def _check_code(record: Record) -> None:

@@ -17,12 +17,13 @@ from harness.execution.run_job import run_job
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
+from harness.trained.loading import load
 from tests.cluster.nodes import FOLDER
 from tests.cluster.test_nodes_that_die import Watcher
 from tests.harness.training.small_problems import particles_spec
 
 CAREFUL = "symbench_cluster_executors:careful"
-TOGETHER = Resources(workers=2, cpus=0.5)
+TOGETHER = Resources(workers=2, cpus=0.5, keep_weights=True)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,9 @@ def test_a_run_whose_second_process_dies_goes_on_to_the_numbers_of_one(store: St
     assert len(killed) == 1 and result.succeeded == [job.spec.digest]
     record = store.read(job.spec.digest)
     assert_as_alone(job, record, tmp_path / "alone")
+    assert record is not None and record.weights is not None
+    scores = load(record.digest, store.root).score()
+    assert scores == pytest.approx({name: record.metrics[name] for name in scores}, rel=1e-6)
     assert "resumed at epoch" in store.log_path(job.spec.digest).read_text()
     history = store.history(job.spec.digest)
     assert history.filter(history["name"] == "train/loss")["step"].to_list() == list(range(8))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.suites.loading import load
+from harness.training.weights import kept_weights
 from tests.harness.cli.conftest import Call
 
 
@@ -35,6 +36,19 @@ def test_plan_for_machines(folder: Path, call: Call, launching: Callable[..., No
         "todo": 2,
     }
     assert [(pair["task"], pair["method"]) for pair in plan["misfits"]] == [("graph8c", "egnn")]
+
+
+def test_the_size_of_the_weights_that_are_kept_is_printed(folder: Path, call: Call, generated_data: Path) -> None:
+    data = "task_params: {train: 20, validation: 10, test: 10}"
+    (folder / "mine.yaml").write_text(
+        "protocol: quick\nseeds: 2\nsettings: {batch_size: 10}\n"
+        f"experiments: [{{tasks: nbody, methods: [egnn, mlp-ga], {data}}}]\n"
+    )
+    assert "kept" not in call("plan", "mine.yaml")[1]
+    keep = ("--set", "resources.keep_weights=true")
+    assert call("plan", "mine.yaml", *keep)[1].splitlines()[-1].startswith("weights of 4 runs are kept: ")
+    weights = json.loads(call("plan", "mine.yaml", "--json", *keep)[1])["weights"]
+    assert weights == kept_weights(job.spec for job in load("mine.yaml").expand().jobs)._asdict()
 
 
 def test_runs_with_other_settings_have_their_own_line(folder: Path, call: Call) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from baselines.build import build_network
+from baselines.cards import MethodCard
+from harness import registry
 from harness.errors import DoesNotFit, SettingsError, StoreError, SymbenchError, UnknownName
 from harness.evaluation import evaluating
 from harness.evaluation.evaluating import evaluate
@@ -17,6 +22,8 @@ from harness.records.store import Store
 from harness.spec import Job
 from harness.trained.loading import load
 from harness.training.execute import execute
+from tasks.settings import as_params
+from tasks.symmetry.structure import Signature
 from tests.harness.synthetic import make_record
 from tests.harness.training.small_problems import particles_spec
 
@@ -24,8 +31,13 @@ DATA = {"train": 40, "validation": 20, "test": 20}
 SMALL = {"epochs": 1, "batch_size": 10, "train_samples": 2, "test_samples": 3, "curve_samples": [1]}
 
 
-def evaluated(method: str = "egnn", **options: Any) -> Evaluation:
-    return evaluate(method, "nbody", **{"settings": SMALL, "task_params": DATA, "seeds": 1, **options})
+def evaluated(method: str | MethodCard = "egnn", **options: Any) -> Evaluation:
+    return evaluate(method, **{"task": "nbody", "settings": SMALL, "task_params": DATA, "seeds": 1, **options})
+
+
+def own_network(signature: Signature, settings: Any) -> nn.Module:
+    network: nn.Module = build_network(registry.method("gnn-none").base, signature, as_params(settings))
+    return network
 
 
 class Ran:
@@ -94,6 +106,29 @@ def test_a_run_without_weights_names_the_function(monkeypatch: pytest.MonkeyPatc
     record = evaluated(store=tmp_path).records[0]
     with pytest.raises(StoreError, match=r"symbench\.evaluate with keep_weights=True and a new store trains it again"):
         load(record.digest, tmp_path)
+
+
+def test_cards_need_not_be_registered(tmp_path: Path) -> None:
+    card = replace(registry.method("gnn-none").base, name="mine", implementation=own_network)
+    method = MethodCard(base=card, sampler=registry.method("gnn-none").sampler)
+    task = replace(registry.task("nbody"), name="my_task")
+    found = evaluated(method, task=task, store=tmp_path, keep_weights=True)
+    spec = found.records[0].spec
+    assert (spec.task, spec.method, found.records[0].failure) == ("my_task", "mine-none", None)
+    assert "my_task" not in registry.tasks() and not registry.is_method("mine-none")
+    with pytest.raises(UnknownName, match=r"task 'my_task' and the method 'mine-none' of run .* cards=\[\.\.\.\]"):
+        load(spec.digest, tmp_path)
+    trained = load(spec.digest, tmp_path, cards=[method, task])
+    scores = trained.score()
+    assert scores == {name: found.records[0].metrics[name] for name in scores}
+
+
+def test_only_cards_of_tasks_and_methods_are_taken() -> None:
+    base, task = registry.method("gnn-none").base, registry.task("nbody")
+    with pytest.raises(SettingsError, match=r"^BaseCard is no MethodCard: give a name, or MethodCard\(base=\.\.\., "):
+        evaluate(base, task)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"^MethodCard is no TaskCard: give a name, or a TaskCard"):
+        evaluate("egnn", registry.method("egnn"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,10 @@ import pytest
 from harness.errors import SymbenchError
 from harness.records.record import Failure, Record
 from harness.records.store import Store
+from harness.records.weights import weights_file
 from tests.harness.records.plain_records import ROWS, failed, path_of, spec, succeeded
+
+KEPT = replace(succeeded(), weights=weights_file(spec().digest, b"weights"))
 
 
 def test_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_an_unwritable_store_is_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 100])
-@pytest.mark.parametrize("record", [succeeded(), failed()], ids=["succeeded", "failed"])
+@pytest.mark.parametrize("record", [succeeded(), failed(), KEPT], ids=["succeeded", "failed", "kept weights"])
 def test_a_full_disk_leaves_no_half_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: Record, after: int
 ) -> None:
@@ -191,10 +194,10 @@ def test_a_full_disk_leaves_no_half_record(
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(SymbenchError, match=r"No space left on device.*make room"):
-            store.write(record, ROWS)
+            store.write(record, ROWS, b"weights")
     assert store.statuses() == {}
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    store.write(record, ROWS)
+    store.write(record, ROWS, b"weights")
     assert store.read(record.digest) == record
 
 

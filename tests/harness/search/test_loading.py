@@ -12,6 +12,7 @@ import yaml
 from harness.errors import SymbenchError
 from harness.search.loading import FOLDER, load
 from harness.search.space import Dimension, Space
+from harness.spec import Resources
 from harness.suites import loading
 
 GOOD: dict[str, Any] = {
@@ -62,6 +63,14 @@ def test_the_best_is_a_suite_of_the_same_run_with_seeds_that_the_search_has_not_
     jobs, misfits = found.expand()
     assert misfits == []
     assert [job.spec for job in jobs] == [replace(search.trial(POINT).spec, seed=seed) for seed in seeds]
+
+
+def test_the_best_suite_keeps_weights_and_trials_do_not(written: Any, tmp_path: Path) -> None:
+    search = load(written(resources={"keep_weights": True, "chunk": 4}))
+    assert search.trial(POINT).resources == Resources(chunk=4)
+    best = tmp_path / "best.yaml"
+    best.write_text(search.confirmation(POINT, "why"))
+    assert {job.resources for job in loading.load(best).expand().jobs} == {Resources(chunk=4, keep_weights=True)}
 
 
 @pytest.mark.parametrize("name", ["nbody_egnn", "nbody_probabilistic"])
