@@ -171,17 +171,22 @@ def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
     return [plugin for plugin in catalogue.plugins if any(plugin is one for one in used)]
 
 
+def packages_of(task: str = "", method: str = "") -> list[str]:
+    """The packages whose cards make a task or a method, with their versions; none if it is built in."""
+    users = _current()[0].users(task, method)
+    return list(dict.fromkeys(plugin.package for plugin in users))
+
+
 def check_implementations(specs: Iterable[RunSpec]) -> None:
     """Imports the implementations of the plug-ins that these runs use.
 
-    Raises :class:`PluginError` for the first one that cannot be called, before a run fails on it.
+    Raises :class:`PluginError` for the first one that cannot be built, before a run fails on it.
     """
-    from harness.plugins.references import unusable
+    from harness.plugins.construction import construction_fault
 
     for plugin in plugins_of(specs):
-        for reference in plugin.implementations:
-            if why := unusable(reference):
-                raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
+        if plugin.card is not None and (why := construction_fault(plugin.card)):
+            raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
 
 
 def suggestion(name: str, kind: Literal["task", "method"]) -> str:
@@ -278,7 +283,7 @@ def resolve(
     if protocol not in task_card.protocols:
         hint = nearest(protocol, task_card.protocols)
         raise UnknownName(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
-    params = resolved_task(task_card, task_params or {})
+    params, seen = resolved_task(task_card, task_params or {}), method_card.view(task_card)
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
     return RunSpec(
         task=task_card.name,
@@ -286,7 +291,7 @@ def resolve(
         task_params=params,
         method=method_card.name,
         method_version=method_card.version,
-        base=_resolved_base(method_card.base, task_card, recipes, base or {}),
+        base=_resolved_base(method_card.base, seen, recipes, base or {}),
         sampler=_resolved_sampler(method_card, task_card, params, recipes, sampler or {}),
         seed=seed,
         protocol=protocol,
@@ -330,13 +335,13 @@ def _resolved_sampler(
         raise SettingsError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
+    own, task_card = method_card.symmetrized_group(task_card, task_params), method_card.view(task_card)
     usual = overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
     params = overlay("sampler", usual, chosen)
     check_values("sampler", card, params)
     usual, params = (with_choices(normal(card, some), card, task_card) for some in (usual, params))
     _checked("sampler", card, params, task_card)
     if "group" in params:
-        own = method_card.symmetrized_group(task_card, task_params)
         params["group"] = _other_group(params["group"], own)
         _check_group(card, params, own, task_card, task_params)
     return canonical_params(card, params, usual, task_card)

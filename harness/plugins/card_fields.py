@@ -179,6 +179,7 @@ _COMMON: dict[str, Check] = {
 TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "group": _group,
     "inputs": _of(Input, least=1),
+    "optional": _of(Input),
     "output": _one_of(*get_args(Output)),
     "metric": _text,
     "direction": _one_of("max", "min"),
@@ -198,7 +199,7 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "needs": _of(Input),
-    "reads": _of(Input),
+    "reads": _of(Input, least=1),
     "writes": _of(Output, least=1),
     "respects": _some_of(is_group, SPACE_GROUPS),
     "check": _function,

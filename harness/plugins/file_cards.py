@@ -23,6 +23,7 @@ from typing import TypeVar
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness.errors import PluginError
 from harness.plugins.card_functions import error_summary
+from harness.plugins.card_mistakes import card_mistake
 from harness.plugins.plugin import Card
 from harness.plugins.plugin_file import PluginFile
 from tasks.cards import TaskCard
@@ -86,7 +87,7 @@ def _imported(file: PluginFile) -> ModuleType:
 
 
 def _why_not_imported(error: BaseException, file: PluginFile) -> str:
-    line, summary = _line(error, file), error_summary(error)
+    line, summary = _line(error, file), card_mistake(error) or error_summary(error)
     if isinstance(error, SyntaxError) and error.filename == file.path:
         line, summary = error.lineno, f"{type(error).__name__}: {error.msg}"
     root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
