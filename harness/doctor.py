@@ -74,18 +74,18 @@ def _extras() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    """One finding for each package, and one for each of its entry points that is left out."""
+    """One finding for each package or file, and one for each of its entry points that is left out."""
     from harness.registry import plugins
 
-    serving: dict[str, list[str]] = {}
+    serving: dict[tuple[str, str], list[str]] = {}
     for plugin in plugins():
         if plugin.fault:
             advice = "correct its package, or uninstall it"
             yield Finding(f"plug-in {plugin.distribution}", "problem", plugin.warning, advice)
         else:
-            serving.setdefault(plugin.package, []).append(str(plugin.name))
-    for package, names in serving.items():
-        yield Finding(f"plug-in {package.partition(' ')[0]}", "ok", f"{package} registers {', '.join(names)}")
+            serving.setdefault((plugin.distribution, plugin.package), []).append(str(plugin.name))
+    for (distribution, package), names in serving.items():
+        yield Finding(f"plug-in {distribution}", "ok", f"{package} registers {', '.join(names)}")
 
 
 def _devices() -> Iterator[Finding]:

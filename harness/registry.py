@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
@@ -94,13 +95,29 @@ def add(*cards: Card, origin: str, version: str = "") -> None:
     _add(cards, origin, version)
 
 
-def add_files(added: Iterable[PluginFile]) -> None:
-    """Registers the cards of plug-in files as :func:`add` does. Workers of a launch get the files.
+def add_plugin(path: Path | str) -> None:
+    """Registers the tasks, base models, samplers and methods that a single Python file defines.
 
-    A file that is registered already is skipped.
+    Every card at the top level of the file is registered, unless it is imported or part of a ``MethodCard`` of the
+    file; a ``MethodCard(base=...)`` without a sampler is a network that is equivariant by construction. Workers of a
+    launch get the file from this process. It is read once; a file that is registered already is skipped.
+
+    Args:
+        path: A file whose name ends in ``.py``. The modules that it imports have to be installed.
 
     Raises:
-        PluginError: A file cannot be imported, has no card or a wrong one, or another file has its name.
+        PluginError: The file cannot be read or imported, has no card or a wrong one, or a name is taken.
+    """
+    from harness.plugins.plugin_file import read_file
+
+    add_files([read_file(path)])
+
+
+def add_files(added: Iterable[PluginFile]) -> None:
+    """Registers the cards of plug-in files that have been read, see :func:`add_plugin`.
+
+    Raises:
+        PluginError: A file cannot be imported, has no card or a wrong one, or a name is taken.
     """
     from harness.plugins.file_cards import cards_of
 

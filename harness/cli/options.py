@@ -121,9 +121,9 @@ def _register(paths: list[str] | None) -> None:
     """Registers plug-in files before the other options are read."""
     if paths:
         from harness import registry
-        from harness.plugins.plugin_file import read_file
 
-        registry.add_files(map(read_file, paths))
+        for path in paths:
+            registry.add_plugin(path)
 
 
 PluginOption = Annotated[

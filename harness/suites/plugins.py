@@ -7,7 +7,6 @@ from pathlib import Path
 
 from harness import registry
 from harness.errors import PluginError, SuiteError
-from harness.plugins.plugin_file import read_file
 from harness.suites.source import SuiteFile
 
 
@@ -19,6 +18,6 @@ def register(paths: Sequence[str], file: SuiteFile) -> None:
     """
     for index, path in enumerate(paths):
         try:
-            registry.add_files([read_file(file.path.parent / Path(path).expanduser())])
+            registry.add_plugin(file.path.parent / Path(path).expanduser())
         except PluginError as error:
             raise SuiteError(f"{file.where(('plugins', index))}: {error}") from error

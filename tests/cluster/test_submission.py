@@ -21,7 +21,6 @@ from harness import cli, registry
 from harness.errors import SymbenchError
 from harness.execution import jobs
 from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
-from harness.plugins.plugin_file import read_file
 from harness.records.plugin_code import plugin_code, used_by
 from harness.records.provenance import ORIGIN, git_state
 from harness.registry import resolve
@@ -167,7 +166,7 @@ def test_plug_in_files_travel_in_place_of_those_that_the_suite_names(tmp_path: P
     write(tmp_path / "cards")
     other = write(tmp_path, "my task.py", TASK)
     with forgotten():
-        registry.add_files([read_file(other)])
+        registry.add_plugin(other)
         load(tmp_path / "mine.yaml")
         ours = plugin_code()
         made = Submission(file=tmp_path / "mine.yaml", store="/shared", plugin_files=registry.files())
@@ -185,7 +184,7 @@ def test_plug_in_files_travel_in_place_of_those_that_the_suite_names(tmp_path: P
         assert "mine: 1 runs" in done.stdout
         with forgotten():
             for name in ("my task.py", "my_net.py"):
-                registry.add_files([read_file(folder / "plugin_files" / name)])
+                registry.add_plugin(folder / "plugin_files" / name)
             assert plugin_code() == ours
 
 

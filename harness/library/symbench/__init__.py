@@ -12,6 +12,7 @@ _EXPORTS: dict[str, str] = {
     "EquivarianceResult": "harness.verification.functions",
     "Evaluation": "harness.evaluation.scores",
     "TrainedModel": "harness.trained.model",
+    "add_plugin": "harness.registry",
     "assert_equivariant": "harness.verification.functions",
     "equivariance_error": "harness.verification.functions",
     "evaluate": "harness.evaluation.evaluating",

@@ -12,7 +12,6 @@ from typer.main import get_command
 
 from harness import registry
 from harness.cli import app
-from harness.plugins.plugin_file import read_file
 from harness.records.store import Store
 from harness.search.loading import load as load_search
 from harness.suites.loading import load
@@ -152,9 +151,9 @@ def test_a_file_that_cannot_be_used_is_one_sentence_before_anything_starts(call:
 def test_a_refused_file_can_be_corrected_in_the_same_process(folder: Path) -> None:
     path = write(folder, "late.py", TASK.replace('"my_bodies"', '"late", output="point"'))
     with pytest.raises(Exception, match="output"):
-        registry.add_files([read_file(path)])
+        registry.add_plugin(path)
     assert registry.files() == () and "late" not in registry.tasks()
-    registry.add_files([read_file(write(folder, "late.py", TASK.replace("my_bodies", "late")))])
+    registry.add_plugin(write(folder, "late.py", TASK.replace("my_bodies", "late")))
     assert "late" in registry.tasks()
 
 

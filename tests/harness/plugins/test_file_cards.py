@@ -98,6 +98,13 @@ def test_the_name_of_the_module_is_that_of_name_and_content(content: bytes, name
     assert pickle.loads(pickle.dumps(file)) == file
 
 
+def test_a_card_may_have_the_class_itself(tmp_path: Path) -> None:
+    file = read_file(write(tmp_path, text=NETWORK.replace('"my_net:Mine"', "Mine")))
+    [card] = cards_of(file).values()
+    assert isinstance(card, MethodCard) and card.base.implementation is sys.modules[file.module].Mine
+    assert reference_fault(card.base.implementation) is None and unusable(card.base.implementation) is None
+
+
 def test_another_process_imports_the_same_without_the_file(tmp_path: Path) -> None:
     path = write(tmp_path)
     file = read_file(path)
