@@ -187,6 +187,7 @@ def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
     numbers = verdicts[0].numbers
     for count, error in zip(numbers.get("samples", ()), numbers.get("errors", ()), strict=True):
         table.add_row(str(count), f"{error:.2e}")
-    Console(soft_wrap=True).print(table)
+    if table.rows:  # there are no numbers if some are not finite
+        Console(soft_wrap=True).print(table)
     for verdict in verdicts:
         typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")
