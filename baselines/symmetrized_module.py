@@ -56,7 +56,7 @@ class SymmetrizedModule(nn.Module):
     :func:`symbench.symmetrize` makes one from names. The module itself is :attr:`module` and is not copied: its weights
     and those of the sampler are the parameters. In training the sampler is too, with relaxations through which
     gradients reach a network q, and with dropout; gradients are computed in evaluation too unless they are switched
-    off.
+    off. ``torch.compile`` makes one graph of a call in training with tensors and without a ``generator``.
 
     Args:
         module: Any module whose output for each structure depends on that structure alone.

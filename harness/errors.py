@@ -42,9 +42,14 @@ class NotEquivariant(SymbenchError, AssertionError):
     """A function is not as symmetric as it should be."""
 
 
+class ConformanceError(SymbenchError, AssertionError):
+    """A task, a base model, a sampler or a network does not do what its card says."""
+
+
 __all__ = [
     "BundleError",
     "ClusterError",
+    "ConformanceError",
     "DataError",
     "DoesNotFit",
     "MissingExtra",

@@ -34,6 +34,7 @@ def tasks(as_json: JsonOption = False) -> None:
             "direction": card.direction,
             "protocols": list(card.protocols),
             "version": card.version,
+            "plugin": registry.packages_of(task=card.name),
             "source": card.source,
             "deviations": list(card.deviations),
         }
@@ -59,6 +60,7 @@ def methods(as_json: JsonOption = False) -> None:
             "base_model": card.base.name,
             "sampler": card.sampler.name if card.sampler else None,
             "version": card.version,
+            "plugin": registry.packages_of(method=card.name),
             "source": card.source,
             "deviations": list(card.deviations),
         }

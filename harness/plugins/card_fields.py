@@ -16,6 +16,7 @@ from harness.plugins.card_functions import Complaint, count_or_none, error_summa
 from harness.plugins.references import reference_fault
 from harness.utils.text import nearest
 from tasks.cards import Form, Input, Output
+from tasks.extras import EXTRAS
 from tasks.protocol import Protocol
 from tasks.settings import defaults_of, limits_of
 from tasks.symmetry.names import is_group
@@ -179,6 +180,7 @@ _COMMON: dict[str, Check] = {
 TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "group": _group,
     "inputs": _of(Input, least=1),
+    "optional": _of(Input),
     "output": _one_of(*get_args(Output)),
     "metric": _text,
     "direction": _one_of("max", "min"),
@@ -194,10 +196,12 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "variant": _function,
     "size": _function_or_none,
     "size_name": _text,
+    "extra": _one_of("", *EXTRAS),
+    "reads_data": _flag,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "needs": _of(Input),
-    "reads": _of(Input),
+    "reads": _of(Input, least=1),
     "writes": _of(Output, least=1),
     "respects": _some_of(is_group, SPACE_GROUPS),
     "check": _function,
@@ -205,6 +209,7 @@ BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "max_tokens": _as(count_or_none),
     "resolve": _function,
     "weights": _function,
+    "extra": _one_of("", *EXTRAS),
 }
 SAMPLER_FIELDS: Mapping[str, Check] = _COMMON | {
     "guarantee": _guarantee,

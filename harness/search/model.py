@@ -10,9 +10,10 @@ from pydantic import Field
 
 from harness import registry
 from harness.errors import DoesNotFit
+from harness.plugins.plugin_file import PluginFile
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
-from harness.suites.fields import Number, PartialResources, PartialSettings, StrictModel, Whole
+from harness.suites.fields import Number, PartialResources, PartialSettings, Plugins, StrictModel, Whole
 from harness.suites.model import Suite
 from harness.suites.yaml_source import dump
 
@@ -29,6 +30,7 @@ class Search(StrictModel):
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     description: str = ""
+    plugins: Plugins = Field(default_factory=list)
     task: str
     method: str
     protocol: str
@@ -68,6 +70,11 @@ class Search(StrictModel):
         return f"search/{self.name}"
 
     @property
+    def plugin_files(self) -> Sequence[PluginFile]:
+        """The plug-in files whose cards the trials use."""
+        return registry.files_of([self.example.spec])
+
+    @property
     def probe(self) -> dict[str, Any]:
         """A point of the space."""
         return {name: dimension.probes[0] for name, dimension in self.space.items()}
@@ -88,9 +95,13 @@ class Search(StrictModel):
         return replace(jobs[0], resources=replace(jobs[0].resources, keep_weights=False))
 
     def confirmation(self, values: Values, why: str) -> str:
-        """The text of a suite that runs these values with seeds that the search did not use."""
+        """The text of a suite that runs these values with seeds that the search did not use.
+
+        The :attr:`plugin_files` have to be in the folder of the suite.
+        """
         seeds = [seed for seed in range(self.confirm + 1) if seed != self.seed][: self.confirm]
-        data = {"description": why, **self._suite(f"{self.name}_best", seeds, values)}
+        plugins = {"plugins": [file.name for file in self.plugin_files]} if self.plugin_files else {}
+        data = {"description": why, **plugins, **self._suite(f"{self.name}_best", seeds, values)}
         return dump(data)
 
     def _suite(self, name: str, seeds: Sequence[int], values: Values) -> dict[str, Any]:

@@ -126,4 +126,6 @@ Seeds = Annotated[
     Field(min_length=1),
     BeforeValidator(_counted),
 ]
+Plugins = Annotated[list[str], AfterValidator(_distinct), BeforeValidator(_listed)]
+"""Plug-in files, relative to the folder of the suite's or search's file."""
 Names = Annotated[list[str], AfterValidator(_distinct), Field(min_length=1), BeforeValidator(_listed)]

@@ -126,22 +126,19 @@ def equivariance_error(
 
     Each input is transformed by random elements of the group: permutations, rotations and reflections are uniform, and
     translations have the size of the input. A function whose outputs differ between calls is random: it is called
-    often, and means over k calls are compared. If such a function is equivariant, one of a hundred at most is found not
-    to be; simulations give about three of a thousand. The random numbers of torch are seeded inside and restored
-    afterwards.
+    often, and means over k calls are compared; of a hundred such functions that are equivariant, one at most is found
+    not to be. The random numbers of torch are seeded inside and restored afterwards.
 
     Args:
         fn: A function or module. It takes tensors in the order of ``inputs``, in batches of any size, and returns one.
             Modules are tested in the mode that they are in; dropout, for example, is random only in training mode.
         group: A symmetry, such as ``"O(3)"`` or ``"S_n x E(3)"``.
-        inputs: B examples, tensors by role: ``node_features`` ``[B, N, C]``, ``positions`` ``[B, N, D]``, ``vectors``
-            ``[B, N, D]``, ``adjacency`` ``[B, N, N]``, ``edge_features`` ``[B, N, N, E]``, ``mask`` ``[B, N]``; float32
-            or float64 (``mask``: bool). Float64 gives the sharper test. Or a ``Batch`` of PyG, which the function then
-            takes (:mod:`tasks.graph_batches`).
+        inputs: B examples, tensors by role: ``node_features`` ``[B, N, C]``, ``positions`` and ``vectors``
+            ``[B, N, D]``, ``adjacency`` ``[B, N, N]``, ``edge_features`` ``[B, N, N, E]``, ``mask`` ``[B, N]`` (bool);
+            float32, or float64 for a sharper test. Or a ``Batch`` of PyG (:mod:`tasks.graph_batches`).
         output: The role of the output, one of these or ``graph_features`` ``[B, C]``, which no group changes.
         samples: The numbers k, at least two.
-        rounds: Independent repetitions, at least 12. A random function is called 2 * ``rounds`` * max(``samples``)
-            times, or slightly more.
+        rounds: Independent repetitions, at least 12, each of which calls a random function 2 * max(``samples``) times.
         seed: Chooses the group elements and the random numbers of the function.
         pass_samples: Whether to call ``fn(..., samples=k)`` instead of averaging k calls.
 

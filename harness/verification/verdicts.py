@@ -95,17 +95,20 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         UnknownName: A name is unknown.
         DoesNotFit: The method does not fit the task.
         SettingsError: The settings do not work.
+        MissingExtra: The extra of the task or the method is not installed.
     """
     card, problem_card = registry.method(method_name), registry.task(task_name)
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
         raise DoesNotFit(f"{card.name} does not fit {problem_card.name}: {reason}.")
     registry.check_implementations([spec])
+    registry.check_extras([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(problem_card.settings_from(spec.task_params))
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
-        model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
+        hidden = card.hidden(problem_card)
+        model = build(card, problem.signature, symmetry, spec.base, spec.sampler, hidden).double().eval()
     return Subject(problem_card, card, spec, problem.signature, model, _examples(problem))
 
 
@@ -206,9 +209,9 @@ def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
     """Tests whether the distribution of a symmetrized method's group elements is equivariant."""
     assert isinstance(found.model, Symmetrized)
-    moved, left = _move(found.model.sampler, found)
-    sampler = found.model.sampler
-    return _where_finite("law", lambda: _of_law(law(sampler, found.inputs, moved, left, draws), found.claim))
+    x, sampler = found.model.seen(found.inputs), found.model.sampler
+    moved, left = _move(sampler, found)
+    return _where_finite("law", lambda: _of_law(law(sampler, x, moved, left, draws), found.claim))
 
 
 def universality_verdict(found: Subject) -> Verdict:
@@ -216,7 +219,7 @@ def universality_verdict(found: Subject) -> Verdict:
     symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
 
     def student(width: int, signature: Signature) -> Model:
-        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
+        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler, found.model.hidden)
 
     def measured() -> Verdict:
         errors = universality(student, found.inputs, group(found.group), found.signature)
@@ -253,8 +256,9 @@ def _other_group(found: Subject) -> str:
     """A warning if the task's group has factors that neither the sampler nor the base model has by name."""
     if not isinstance(found.model, Symmetrized) or found.claim in NO_CLAIM:
         return ""
-    own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
-    if not (missing := [name for name in found.group if name not in own]):
+    own = {factor.name for factor in factors(found.model.sampler.group)}
+    symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
+    if not (missing := [name for name in symmetry if name not in own]):
         return ""
     return (
         f" It symmetrizes over {found.model.sampler.group.name}, and {found.task.name} asks for {' x '.join(missing)}: "
@@ -268,9 +272,10 @@ def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
     names = {factor.name for factor in own}
     respected = [name for name in found.group if name in found.method.base.respects and name not in names]
     parts: tuple[Group, ...] = (*own, *(group((name,)) for name in respected))
-    whole = ProductGroup(parts).random(found.inputs, 1, generator(CPU, 0, "move the law"))
+    x = found.model.seen(found.inputs)
+    whole = ProductGroup(parts).random(x, 1, generator(CPU, 0, "move the law"))
     left = whole.factors[: len(own)]
-    return found.inputs.acted(whole), left[0] if len(left) == 1 else Product(left)
+    return x.acted(whole), left[0] if len(left) == 1 else Product(left)
 
 
 def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdict:

@@ -21,7 +21,7 @@ _EXPORTS: dict[str, str] = {
 }
 """Where each public name is defined."""
 
-_MODULES = ("errors",)
+_MODULES = ("errors", "tasks", "testing")
 """The public submodules."""
 
 __all__ = [*_EXPORTS, *_MODULES]

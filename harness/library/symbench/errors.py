@@ -3,6 +3,7 @@
 from harness.errors import (
     BundleError,
     ClusterError,
+    ConformanceError,
     DataError,
     DoesNotFit,
     MissingExtra,
@@ -19,6 +20,7 @@ from harness.errors import (
 __all__ = [
     "BundleError",
     "ClusterError",
+    "ConformanceError",
     "DataError",
     "DoesNotFit",
     "MissingExtra",

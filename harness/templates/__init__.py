@@ -1,0 +1,1 @@
+"""Working packages for plug-ins, written from templates (no torch)."""
