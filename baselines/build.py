@@ -10,7 +10,8 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.model import Equivariant, Model
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
-from tasks.cards import Implementation
+from tasks.cards import Implementation, Input
+from tasks.extras import named_extras
 from tasks.symmetry.groups import Group, group
 from tasks.symmetry.structure import Signature
 
@@ -34,12 +35,14 @@ def build_sampler(card: SamplerCard, group: Group, signature: Signature, params:
     return sampler
 
 
+@named_extras()
 def build(
     method: MethodCard,
     signature: Signature,
     symmetry: tuple[str, ...],
     base: Mapping[str, Any],
     sampler: Mapping[str, Any],
+    hidden: frozenset[Input] = frozenset(),
 ) -> Model:
     """Builds a model with weights initialised from torch's global generator.
 
@@ -50,9 +53,16 @@ def build(
             sampler's setting ``group`` replaces them if it is given.
         base: The parameters of the base model.
         sampler: The parameters of the sampler.
+        hidden: The inputs of structures that the method does not get (:meth:`~baselines.cards.MethodCard.hidden`).
     """
+    signature = signature.without(hidden)
     network = build_network(method.base, signature, base)
+    model: Model
     if method.sampler is None:
-        return Equivariant(network)
-    chosen = group(tuple(sampler.get("group") or symmetry))
-    return Symmetrized(network, build_sampler(method.sampler, chosen, signature, sampler), signature.output)
+        model = Equivariant(network)
+    else:
+        chosen = group(tuple(sampler.get("group") or symmetry))
+        made = build_sampler(method.sampler, chosen, signature, sampler)
+        model = Symmetrized(network, made, signature.output)
+    model.hidden = hidden
+    return model

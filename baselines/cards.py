@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from baselines.samplers.coverage import uncovered
+from baselines.samplers.coverage import GEOMETRY, uncovered
 from tasks.cards import Implementation, Input, Output, TaskCard
 from tasks.settings import Configured
+from tasks.symmetry.names import NODE_GROUPS
 
 Params = Mapping[str, Any]
+
+GUARANTEES = ("exact", "in expectation", "none")
+"""What samplers can guarantee; more words may follow, such as when."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +25,13 @@ class BaseCard(Configured):
 
     Attributes:
         name: The first part of the names of its methods, for example ``mlp`` in ``mlp-ga``.
-        title: The name in tables.
+        title: The name in tables; ``name`` if none is given.
         needs: The inputs that a task must have.
-        reads: The inputs that the network can read. A task may have no others.
+        reads: The inputs that the network can read; ``needs`` if they are not given. A task may have no others, except
+            for its optional ones.
         writes: The outputs that the network can predict.
         respects: The groups that the network is equivariant under without symmetrization.
-        version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
+        version: Is raised whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
         source: The publication of the network.
         implementation: The class of the network, or a function that returns an instance: itself, or as
@@ -39,16 +44,15 @@ class BaseCard(Configured):
         resolve: Completes settings that depend on what is available (pretrained weights).
         weights: Returns a label of the initial weights if they may be pretrained, or None.
         deviations: As in :class:`tasks.cards.TaskCard`.
+        extra: The extra of symbench that has packages of the network (:mod:`tasks.extras`); empty if it needs none.
     """
 
-    name: str
-    title: str
-    needs: frozenset[Input]
-    reads: frozenset[Input]
+    needs: frozenset[Input] = frozenset()
+    reads: frozenset[Input] = frozenset()
     writes: frozenset[Output]
-    respects: frozenset[str]
-    version: str
-    source: str
+    respects: frozenset[str] = frozenset()
+    version: str = "1"
+    source: str = ""
     implementation: Implementation
     check: Callable[[Any, TaskCard], str | None] = lambda settings, task: None
     meanings: Mapping[str, Callable[[Any, TaskCard], Any]] = field(default_factory=dict)
@@ -56,6 +60,13 @@ class BaseCard(Configured):
     resolve: Callable[[Any], Any] = lambda settings: settings
     weights: Callable[[Any], str | None] = lambda settings: None
     deviations: tuple[str, ...] = ()
+    extra: str = ""
+
+    def __post_init__(self) -> None:
+        """Fills in the title and what is read."""
+        super().__post_init__()
+        if self.reads == frozenset():
+            object.__setattr__(self, "reads", self.needs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +75,15 @@ class SamplerCard(Configured):
 
     Attributes:
         name: The last part of the names of its methods, for example ``ga`` in ``mlp-ga``.
-        title: The name in tables.
+        title: The name in tables; ``name`` if none is given.
         version: As in :class:`BaseCard`.
         source: The publication of the sampler.
         implementation: The class of the sampler, or a function that returns an instance: itself, or as
             ``module:name``. It takes a group, a signature and an instance of ``settings``.
-        guarantee: In a few words, when the symmetrized prediction is equivariant: exact, in expectation or none.
+        guarantee: When the symmetrized prediction is equivariant: a text that begins with one of :data:`GUARANTEES`.
+            ``symbench check`` holds a method to it. ``exact``, which an empty text stands for, means exactly, and in
+            law as long as the sampler is random. ``in expectation`` means in law, and nothing for one seed if the
+            sampler has fixed its noise. ``none`` means nothing.
         deviations: As in :class:`tasks.cards.TaskCard`.
         single: True if the sampler always returns one element.
         settings: The dataclass of the sampler's settings (:mod:`tasks.settings`).
@@ -82,10 +96,8 @@ class SamplerCard(Configured):
         too_large: Returns why a group that is covered has too many elements on this number of nodes, or None.
     """
 
-    name: str
-    title: str
-    version: str
-    source: str
+    version: str = "1"
+    source: str = ""
     implementation: Implementation
     guarantee: str = ""
     deviations: tuple[str, ...] = ()
@@ -131,7 +143,7 @@ class MethodCard:
     @property
     def source(self) -> str:
         """The publications of the base model and the sampler."""
-        return self.base.source if self.sampler is None else f"{self.base.source}; {self.sampler.source}"
+        return "; ".join(part.source for part in (self.base, self.sampler) if part and part.source)
 
     @property
     def guarantee(self) -> str:
@@ -149,15 +161,33 @@ class MethodCard:
         return frozenset({self.name, self.base.name} | ({self.sampler.name} if self.sampler else set()))
 
     def symmetrized_group(self, task: TaskCard, task_params: Params) -> tuple[str, ...]:
-        """The factors of the task's group that the base model does not already respect."""
-        return tuple(factor for factor in task.group_of(task_params) if factor not in self.base.respects)
+        """The factors of the task's group that the base model does not already respect.
+
+        A network that gets no points and vectors, since they are optional, respects what acts on these alone.
+        """
+        blind = bool(self.hidden(task) & GEOMETRY) and not self.view(task).inputs & GEOMETRY
+        trivial = blind and task.output != "node_points"
+        respects = self.base.respects
+        factors = task.group_of(task_params)
+        return tuple(one for one in factors if one not in respects and not (trivial and one not in NODE_GROUPS))
+
+    def hidden(self, task: TaskCard) -> frozenset[Input]:
+        """The inputs of the task that the method does not get: optional ones that the base model cannot read."""
+        return task.optional - self.base.reads
+
+    def view(self, task: TaskCard) -> TaskCard:
+        """The task as the method sees it: without the inputs that are :meth:`hidden`."""
+        hidden = self.hidden(task)
+        return replace(task, inputs=task.inputs - hidden, optional=task.optional - hidden) if hidden else task
 
     def misfit(self, task: TaskCard, task_params: Params) -> str | None:
         """Why this method cannot run on this task, in one clause; None if it can."""
-        base = self.base
-        if missing := sorted(base.needs - task.inputs):
+        base, inputs = self.base, self.view(task).inputs
+        if not inputs:
+            return f"{base.name} can read none of the inputs of {task.name}"
+        if missing := sorted(base.needs - inputs):
             return f"{base.name} needs {' and '.join(missing)}, which {task.name} does not have"
-        if unread := sorted(task.inputs - base.reads):
+        if unread := sorted(inputs - base.reads):
             return f"{base.name} cannot read the {' and '.join(unread)} of {task.name}"
         if task.output not in base.writes:
             return f"{base.name} cannot predict the {task.output} of {task.name}"
@@ -166,7 +196,7 @@ class MethodCard:
             return f"{base.name} does not respect {' x '.join(missing_symmetry)}, which {task.name} requires"
         if self.sampler is not None and not missing_symmetry:
             return f"{base.name} already respects {task.group_name(task_params)}: there is nothing to symmetrize"
-        if self.sampler is not None and (reason := self.sampler.misfit(missing_symmetry, task)):
+        if self.sampler is not None and (reason := self.sampler.misfit(missing_symmetry, self.view(task))):
             return f"{self.sampler.name} does not cover {task.name}: {reason}"
         tokens = task.max_nodes_of(task_params) ** 2
         if base.max_tokens is not None and tokens > base.max_tokens:

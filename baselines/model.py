@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.out_of_memory import Chunks
+from tasks.cards import Input
 from tasks.ragged import Stored
 from tasks.symmetry.noise import Generator, Noise
 from tasks.symmetry.structure import Structure
@@ -54,12 +55,14 @@ class Model(nn.Module, ABC):
         mixed_precision: Trains the network in bfloat16. Group elements and all measured values stay in full precision.
         compiles: Compiles the network for training.
         chunks: How many samples are evaluated at a time.
+        hidden: The inputs that the network cannot read; neither it nor the sampler gets them.
     """
 
     deterministic: bool
     fixed_samples: int | None
     mixed_precision: bool = False
     compiles: bool = False
+    hidden: frozenset[Input] = frozenset()
     _compilation: tuple[nn.Module, Callable[[Structure], Tensor]] | None = None
 
     def __init__(self) -> None:
@@ -80,6 +83,10 @@ class Model(nn.Module, ABC):
     def prepared(self, graphs: Stored) -> Stored:
         """Adds to each structure of a data set what can be computed once for all predictions."""
         return graphs
+
+    def seen(self, x: Structure) -> Structure:
+        """The structures without the inputs that are ``hidden``."""
+        return x.without(self.hidden) if self.hidden else x
 
     @abstractmethod
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
@@ -144,7 +151,7 @@ class Equivariant(Model):
         return ()
 
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
-        return Prediction(self.computed(self.network, x))
+        return Prediction(self.computed(self.network, self.seen(x)))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
-        return self.network(x)[:, None]
+        return self.network(self.seen(x))[:, None]

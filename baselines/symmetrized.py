@@ -62,12 +62,13 @@ class Symmetrized(Model):
         self.fixed_samples = sampler.fixed_samples
 
     def prepared(self, graphs: Stored) -> Stored:
-        return self.sampler.prepared(graphs)
+        return graphs if self.hidden else self.sampler.prepared(graphs)
 
     def noise(self, x: Structure, samples: int, generator: Generator) -> Noise:
-        return self.sampler.noise(x, self._count(samples), generator)
+        return self.sampler.noise(self.seen(x), self._count(samples), generator)
 
     def from_noise(self, x: Structure, noise: Noise, samples: int, chunk: int | None = None) -> Prediction:
+        x = self.seen(x)
         if self.training:
             sample = self.sampler(x, noise)
             statistics = sample.statistics | agreement(sample, x.mask)
@@ -75,6 +76,7 @@ class Symmetrized(Model):
         return Prediction(self._placed(x, self._mean_evaluated(x, noise, samples, chunk)))
 
     def draws(self, x: Structure, samples: int, generator: Generator = None, chunk: int | None = None) -> Tensor:
+        x = self.seen(x)
         noise = self.noise(x, samples, generator)
         if self.fixed_samples is not None:
             return self._placed(x, self._mean_evaluated(x, noise, samples, chunk))[:, None]

@@ -9,14 +9,15 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Literal
 from urllib.parse import urlsplit
 
 from harness.errors import SymbenchError
 from harness.utils.redaction import redacted
+from tasks.extras import EXTRAS, installed, missing
 
-PACKAGES = ("torch", "torch-geometric", "ray", "mlflow", "polars", "numpy", "pynauty", "python-sat")
+PACKAGES = ("torch", "torch-geometric", "polars", "numpy")
 DISK_SCARCE, DISK_LOW = 1 << 30, 5 << 30
 REACH_SECONDS = 3.0
 RAY_SECONDS = 60.0
@@ -43,7 +44,8 @@ def symbench_version() -> str:
 
 def examine(store: str, *, deep: bool = False) -> list[Finding]:
     """Checks everything that a run needs; ``deep`` also starts a local Ray."""
-    return [*_versions(), *_plugins(), *_devices(), *_ray(deep), *_mlflow(store), *_store(store), *_data(), *_weights()]
+    machine = [*_versions(), *_extras(), *_plugins(), *_devices(), *_ray(deep)]
+    return [*machine, *_mlflow(store), *_store(store), *_data(), *_weights()]
 
 
 def _versions() -> Iterator[Finding]:
@@ -57,7 +59,18 @@ def _versions() -> Iterator[Finding]:
         try:
             yield Finding(package, "ok", version(package))
         except PackageNotFoundError:
-            yield Finding(package, "problem", "not installed", "pip install -c constraints.txt -e .")
+            yield Finding(package, "problem", "not installed", "pip install symbench")
+
+
+def _extras() -> Iterator[Finding]:
+    owner = packages_distributions()
+    for extra, packages in EXTRAS.items():
+        if lacking := missing(extra):
+            advice = f"pip install 'symbench[{extra}]' if you need it"
+            yield Finding(f"extra {extra}", "ok", f"not installed (no {', '.join(lacking)})", advice)
+        else:
+            names = [name for package in packages for name in owner[package]]
+            yield Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version(name)}" for name in names))
 
 
 def _plugins() -> Iterator[Finding]:
@@ -111,6 +124,8 @@ def _driven_gpus() -> list[str]:
 
 
 def _ray(deep: bool) -> Iterator[Finding]:
+    if not installed("ray"):
+        return
     try:
         import ray
     except (ImportError, OSError) as error:

@@ -8,13 +8,27 @@ from dataclasses import replace
 from typing import Any
 
 from baselines.cards import BaseCard, SamplerCard
-from harness.errors import SettingsError
-from harness.utils.text import shortened
+from harness.errors import SettingsError, UnknownName
+from harness.utils.text import nearest, shortened
 from tasks.cards import TaskCard
 from tasks.limits import Limit
 from tasks.settings import as_params
 
 Card = TaskCard | BaseCard | SamplerCard
+
+
+def overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with the values of later layers in their place.
+
+    Raises :class:`UnknownName` for a name that has no default; ``what`` says what the settings are for.
+    """
+    merged = dict(defaults)
+    for layer in layers:
+        for name in layer:
+            if name not in merged:
+                raise UnknownName(f"There is no {what} setting '{name}': {nearest(name, merged)}")
+        merged |= layer
+    return merged
 
 
 def check_values(section: str, card: Card, params: Mapping[str, Any]) -> None:
@@ -91,3 +105,17 @@ def canonical_params(
         values = (getattr(spelling, name) for spelling in spellings)
         kept[name] = next((one for one in values if meaning(replace(settings, **{name: one}), task_card) == own), own)
     return as_params(replace(settings, **kept))
+
+
+def with_choices(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
+    """The parameters with the default choice in place of None."""
+    chosen = dict(params)
+    for name, names in sampler.choices.items():
+        allowed = names(task_card)
+        chosen[name] = allowed[0] if params[name] is None else params[name]
+        if chosen[name] not in allowed:
+            raise SettingsError(
+                f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
+                f"{nearest(str(chosen[name]), allowed)}"
+            )
+    return chosen

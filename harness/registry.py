@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
 from harness import renames
-from harness.errors import DoesNotFit, PluginError, SettingsError, UnknownName
-from harness.parameters import canonical_params, check_values, normal, typed
+from harness.errors import DoesNotFit, MissingExtra, PluginError, SettingsError, UnknownName
+from harness.parameters import canonical_params, check_values, normal, overlay, typed, with_choices
 from harness.spec import RunSpec
 from harness.utils.text import nearest
+from tasks import extras
 from tasks.cards import Recipe, TaskCard
 from tasks.protocol import Protocol
 from tasks.settings import as_params
@@ -27,6 +28,7 @@ from tasks.symmetry.names import space_of
 if TYPE_CHECKING:
     from harness.plugins.catalogue import Catalogue
     from harness.plugins.plugin import Card, Plugin
+    from harness.plugins.plugin_file import PluginFile
 
 Params = Mapping[str, Any]
 
@@ -89,15 +91,50 @@ def add(*cards: Card, origin: str, version: str = "") -> None:
     Raises:
         PluginError: A card is wrong, or another card has its name.
     """
+    _add(cards, origin, version)
+
+
+def add_files(added: Iterable[PluginFile]) -> None:
+    """Registers the cards of plug-in files as :func:`add` does. Workers of a launch get the files.
+
+    A file that is registered already is skipped.
+
+    Raises:
+        PluginError: A file cannot be imported, has no card or a wrong one, or another file has its name.
+    """
+    from harness.plugins.file_cards import cards_of
+
+    for file in added:
+        same_name = next((one for one in files() if one.name == file.name), None)
+        if same_name is None:
+            _add(cards_of(file).values(), file.name, file.version, file)
+        elif same_name.digest != file.digest:
+            raise PluginError(
+                f"Two different plug-in files are called {file.name}, {same_name.path} and {file.path}: rename one of "
+                "them or leave it out."
+            )
+
+
+def _add(cards: Iterable[Card], origin: str, version: str, file: PluginFile | None = None) -> None:
     _warn_of_installed()
     before = _current()[0]
-    after = before.plus(before.new(cards, origin, version))
+    after = before.plus(before.new(cards, origin, version, file))
     new = after.plugins[len(before.plugins) :]
     for plugin in new:
         if plugin.fault:
             raise PluginError(f"The card '{plugin.name}' of {plugin.origin} cannot be used: {plugin.fault}.")
     _warn(new)
     _current()[0] = after
+
+
+def files() -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards are registered."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins() if plugin.file))
+
+
+def files_of(specs: Iterable[RunSpec]) -> tuple[PluginFile, ...]:
+    """The plug-in files whose cards these runs use."""
+    return tuple(dict.fromkeys(plugin.file for plugin in plugins_of(specs) if plugin.file))
 
 
 @contextmanager
@@ -118,17 +155,35 @@ def plugins_of(specs: Iterable[RunSpec]) -> list[Plugin]:
     return [plugin for plugin in catalogue.plugins if any(plugin is one for one in used)]
 
 
+def packages_of(task: str = "", method: str = "") -> list[str]:
+    """The packages whose cards make a task or a method, with their versions; none if it is built in."""
+    users = _current()[0].users(task, method)
+    return list(dict.fromkeys(plugin.package for plugin in users))
+
+
 def check_implementations(specs: Iterable[RunSpec]) -> None:
     """Imports the implementations of the plug-ins that these runs use.
 
-    Raises :class:`PluginError` for the first one that cannot be called, before a run fails on it.
+    Raises :class:`PluginError` for the first one that cannot be built, before a run fails on it.
     """
-    from harness.plugins.references import unusable
+    from harness.plugins.construction import construction_fault
 
     for plugin in plugins_of(specs):
-        for reference in plugin.implementations:
-            if why := unusable(reference):
-                raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
+        if plugin.card is not None and (why := construction_fault(plugin.card)):
+            raise PluginError(f"The plug-in {plugin.origin} cannot be used: {why}.")
+
+
+def check_extras(specs: Iterable[RunSpec]) -> None:
+    """Raises :class:`MissingExtra` for the first task or method of these runs whose extra is not installed."""
+    cards = {name: card for spec in specs for name, card in _parts(spec)}
+    for what, card in cards.items():
+        if card.extra and extras.missing(card.extra):
+            raise MissingExtra(extras.sentence(what, card.extra))
+
+
+def _parts(spec: RunSpec) -> Iterator[tuple[str, TaskCard | BaseCard]]:
+    yield f"The task {spec.task}", task(spec.task)
+    yield f"The method {spec.method}", method(spec.method).base
 
 
 def suggestion(name: str, kind: Literal["task", "method"]) -> str:
@@ -225,7 +280,7 @@ def resolve(
     if protocol not in task_card.protocols:
         hint = nearest(protocol, task_card.protocols)
         raise UnknownName(f"The task '{task_name}' has no protocol '{protocol}': {hint}")
-    params = resolved_task(task_card, task_params or {})
+    params, seen = resolved_task(task_card, task_params or {}), method_card.view(task_card)
     recipes = [recipe for recipe in task_card.recipes if recipe.applies(method_card.names, protocol)]
     return RunSpec(
         task=task_card.name,
@@ -233,7 +288,7 @@ def resolve(
         task_params=params,
         method=method_card.name,
         method_version=method_card.version,
-        base=_resolved_base(method_card.base, task_card, recipes, base or {}),
+        base=_resolved_base(method_card.base, seen, recipes, base or {}),
         sampler=_resolved_sampler(method_card, task_card, params, recipes, sampler or {}),
         seed=seed,
         protocol=protocol,
@@ -246,7 +301,7 @@ def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises :class:`UnknownName` or :class:`SettingsError` for names and values that are not accepted.
     """
-    changed = _overlay("task_params", card.params, chosen)
+    changed = overlay("task_params", card.params, chosen)
     check_values("task_params", card, changed)
     settings = card.resolve(typed(card, normal(card, changed)))
     if reason := card.check(settings):
@@ -257,8 +312,8 @@ def resolved_task(card: TaskCard, chosen: Mapping[str, Any]) -> dict[str, Any]:
 def _resolved_base(
     card: BaseCard, task_card: TaskCard, recipes: Sequence[Recipe], chosen: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    usual = normal(card, _overlay("base", card.params, *(recipe.base for recipe in recipes)))
-    params = _overlay("base", usual, chosen)
+    usual = normal(card, overlay("base", card.params, *(recipe.base for recipe in recipes)))
+    params = overlay("base", usual, chosen)
     check_values("base", card, params)
     params = canonical_params(card, normal(card, params), usual, task_card)
     settings = _checked("base", card, params, task_card)
@@ -277,13 +332,13 @@ def _resolved_sampler(
         raise SettingsError(f"The method '{method_card.name}' has no sampler, so it takes no sampler settings.")
     if card is None:
         return {}
-    usual = _overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
-    params = _overlay("sampler", usual, chosen)
+    own, task_card = method_card.symmetrized_group(task_card, task_params), method_card.view(task_card)
+    usual = overlay("sampler", card.params, *(_known(recipe.sampler, card.params) for recipe in recipes))
+    params = overlay("sampler", usual, chosen)
     check_values("sampler", card, params)
-    usual, params = (_chosen(normal(card, some), card, task_card) for some in (usual, params))
+    usual, params = (with_choices(normal(card, some), card, task_card) for some in (usual, params))
     _checked("sampler", card, params, task_card)
     if "group" in params:
-        own = method_card.symmetrized_group(task_card, task_params)
         params["group"] = _other_group(params["group"], own)
         _check_group(card, params, own, task_card, task_params)
     return canonical_params(card, params, usual, task_card)
@@ -293,36 +348,12 @@ def _known(params: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in params.items() if name in known}
 
 
-def _overlay(what: str, defaults: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(defaults)
-    for layer in layers:
-        for name in layer:
-            if name not in merged:
-                raise UnknownName(f"There is no {what} setting '{name}': {nearest(name, merged)}")
-        merged |= layer
-    return merged
-
-
 def _checked(section: str, card: BaseCard | SamplerCard, params: Params, task_card: TaskCard) -> Any:
     """The typed settings for these parameters. Raises :class:`SettingsError` if they do not work together."""
     settings = typed(card, params)
     if reason := card.check(settings, task_card):
         raise SettingsError(f"The {section} settings of '{card.name}' do not work: {reason}.")
     return settings
-
-
-def _chosen(params: Mapping[str, Any], sampler: SamplerCard, task_card: TaskCard) -> dict[str, Any]:
-    """The parameters with the default choice in place of None."""
-    chosen = dict(params)
-    for name, names in sampler.choices.items():
-        allowed = names(task_card)
-        chosen[name] = allowed[0] if params[name] is None else params[name]
-        if chosen[name] not in allowed:
-            raise SettingsError(
-                f"The sampler '{sampler.name}' has no {name} '{chosen[name]}' on the task '{task_card.name}': "
-                f"{nearest(str(chosen[name]), allowed)}"
-            )
-    return chosen
 
 
 def _other_group(group: Sequence[str] | None, own: Sequence[str]) -> list[str] | None:
@@ -356,7 +387,7 @@ def _another_space(group: Sequence[str], symmetry: Sequence[str]) -> str | None:
 
 def _settings(published: Protocol, *layers: Mapping[str, Any]) -> Protocol:
     try:
-        settings = Protocol(**_overlay("protocol", vars(published), *layers))
+        settings = Protocol(**overlay("protocol", vars(published), *layers))
     except (TypeError, ValueError) as error:
         raise SettingsError(f"These protocol settings do not work: {error}.") from error
     return settings

@@ -102,7 +102,8 @@ class Resources:
 
     ``chunk`` is how many group samples are processed at a time (``None``: all), ``timeout`` is in seconds. ``stack``
     is how many runs that differ only in their seed may be trained at once; together they use the resources of one run.
-    ``workers`` processes train a run together, each with ``cpus``, ``gpus`` and ``memory`` of its own.
+    ``workers`` processes train a run together, each with ``cpus``, ``gpus`` and ``memory`` of its own. ``keep_weights``
+    keeps the weights that are scored in a file of the store.
     """
 
     cpus: float = 1.0
@@ -112,6 +113,7 @@ class Resources:
     timeout: float | None = None
     stack: int = 1
     workers: int = 1
+    keep_weights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,9 @@ class Recipe:
         return (self.method == "*" or self.method in names) and self.protocol in ("*", protocol)
 
 
+ON_TRANSFORMED_INPUTS = "*_transformed"
+
+
 def stricter(metric: str) -> tuple[str, str]:
     """The names of the stricter variants of a metric, which are never better for a sound method.
 
@@ -63,41 +66,54 @@ class TaskCard(Configured):
     (``RunSpec.task_params``).
 
     Attributes:
+        name: The name in suites and records.
+        title: The name in tables; ``name`` if none is given.
         group: The factors of the task's symmetry group, or a function that returns them.
+        inputs: The inputs that the task has.
+        optional: The inputs that a method may ignore. One whose network cannot read them does not get them.
+        output: What is predicted.
+        metric: The metric that ranks methods, one of those that the task's class returns.
+        direction: Whether a larger metric is better.
         control: The metric that shows whether ``metric`` can be trusted: one of :func:`stricter`, which has the same
-            unit, or another that is 0 in a sound run.
+            unit, or another that is 0 in a sound run. ``*`` stands for ``metric``. None if there is no such metric.
         deviations: The known differences from the published experiment under all protocols, in short sentences without
             a full stop.
-        version: Changes whenever the same settings would give other numbers, so that no old record is mistaken for a
+        version: Is raised whenever the same settings would give other numbers, so that no old record is mistaken for a
             new one.
         implementation: The class of the task, or a function that returns an instance: itself, or as ``module:name``. It
             takes an instance of ``settings``.
         settings: The dataclass of the task's settings (:mod:`tasks.settings`).
         check: Returns what is wrong with settings that are each within their limits, in one clause, or None.
+        source: The publication of the task.
+        protocols: The training protocols by name; bundled suites ask for ``quick``, ``standard`` and ``paper``.
+        max_nodes: Returns the largest number of nodes of a structure.
         form: The built-in ``kind`` of the task's class; None for another kind, or if the card does not say.
+        recipes: Published hyperparameters of some methods.
         examples: Returns the number of examples of each split that is known without the data.
         edge_scalars: Number of scalars of an edge, or None if it is not known without the data.
         resolve: Completes settings that depend on what is available (which copy of a data set).
         variant: Returns a label of data that is not the published set, or None.
+        extra: The extra of symbench whose packages make or read the data (:mod:`tasks.extras`); empty if it needs none.
         size: Returns the size that the task can be scaled in, called ``size_name``; None if it cannot.
+        reads_data: True if functions of the card read the data. They are then called when a run needs them, and not
+            when the card is checked.
     """
 
-    name: str
-    title: str
     group: tuple[str, ...] | Callable[[Any], tuple[str, ...]]
     inputs: frozenset[Input]
+    optional: frozenset[Input] = frozenset()
     output: Output
     metric: str
     direction: Literal["max", "min"]
-    control: str | None = None
+    control: str | None = ON_TRANSFORMED_INPUTS
     deviations: tuple[str, ...] = ()
-    version: str
-    source: str
+    version: str = "1"
+    source: str = ""
     implementation: Implementation
     protocols: Mapping[str, Protocol]
     max_nodes: Callable[[Any], int]
     check: Callable[[Any], str | None] = lambda settings: None
-    form: Form | None = None
+    form: Form | None = "supervised"
     examples: Callable[[Any], Mapping[str, int]] = given_examples
     edge_scalars: int | None = None
     recipes: tuple[Recipe, ...] = ()
@@ -105,6 +121,15 @@ class TaskCard(Configured):
     variant: Callable[[Any], str | None] = lambda settings: None
     size: Callable[[Any], int | None] | None = None
     size_name: str = "nodes"
+    extra: str = ""
+    reads_data: bool = False
+
+    @property
+    def control_metric(self) -> str | None:
+        """The name of the control metric. A task without a test set has none on transformed inputs."""
+        if self.control is None or (self.control == ON_TRANSFORMED_INPUTS and self.form in ("separation", "paired")):
+            return None
+        return self.control.replace("*", self.metric)
 
     def group_of(self, params: Params) -> tuple[str, ...]:
         """The factors of the symmetry group under these parameters."""

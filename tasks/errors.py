@@ -5,12 +5,12 @@ class SymbenchError(Exception):
     """An error with one sentence that says what is wrong and what to do."""
 
 
-class DataError(SymbenchError):
-    """Data is missing, damaged or not what it should be."""
-
-
 class SettingsError(SymbenchError):
     """A setting, an argument or an option has a value that is not accepted."""
+
+
+class DataError(SymbenchError):
+    """Data is missing, damaged or not what it should be."""
 
 
 class MissingExtra(SymbenchError, ImportError):

@@ -5,9 +5,10 @@ Dense edges of a large data set would not fit into memory.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -47,6 +48,13 @@ class Segments:
     def __getitem__(self, index: Tensor | slice) -> Segments:
         return Segments(self.start[index], self.count[index], self.most)
 
+    def taken(self, index: Tensor) -> tuple[Segments, Tensor]:
+        """The segments of the graphs ``index`` ``[B]`` alone, and the items to take, ``[sum of their counts]``."""
+        count = self.count[index]
+        start = count.cumsum(0) - count
+        items = torch.arange(int(count.sum())) + (self.start[index] - start).repeat_interleave(count)
+        return Segments(start, count, int(count.max()) if len(count) else 0), items
+
     def gathered(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Gathers items of graphs.
 
@@ -65,24 +73,74 @@ class Segments:
         return Segments(self.start.to(device), self.count.to(device), self.most)
 
 
-@dataclass(frozen=True)
-class RaggedGraphs:
-    """Graphs whose features are classes. Indexing gives a :class:`Structure` padded to ``size`` nodes.
+class Ragged(ABC):
+    """Graphs of different sizes. Indexing gives a :class:`Structure` padded to ``size`` nodes.
 
-    Node scalars are one-hot classes; edge scalars are 1 and one-hot classes.
+    Subclasses are frozen dataclasses with these fields and the features of nodes and edges.
 
     Attributes:
         size: N, the number of nodes of the structures.
         nodes: The nodes of each graph.
         edges: The edges of each graph.
-        node_ones: The channels of node scalars that are one, uint8 ``[sum of nodes, F]``.
-        edge_ones: The channels of edge scalars that are one, uint8 ``[sum of edges, F']``.
         edge_index: Node indices within each graph, ``[2, sum of edges]``.
-        node_scalars: Number of channels of node scalars.
-        edge_scalars: Number of channels of edge scalars.
         key: As in :class:`Structure`.
         ranks: As in :class:`Structure`.
         dtype: The dtype of the structures.
+    """
+
+    size: int
+    nodes: Segments
+    edges: Segments
+    edge_index: Tensor
+    key: Tensor
+    ranks: Tensor
+    dtype: torch.dtype
+
+    def __len__(self) -> int:
+        return len(self.nodes.count)
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor | slice) -> Structure: ...
+
+    def part(self, index: Tensor | slice) -> Self:
+        """The store of the graphs at these indices."""
+        nodes, edges = self.nodes[index], self.edges[index]
+        return replace(self, nodes=nodes, edges=edges, key=self.key[index], ranks=self.ranks[index])  # type: ignore[type-var]
+
+    def keyed(self, first: int) -> Self:
+        """The graphs with ``first`` added to their keys."""
+        return replace(self, key=self.key + first)  # type: ignore[type-var]
+
+    def first(self, size: int | None) -> Self:
+        """The first ``size`` graphs, or all if it is None."""
+        return self.part(slice(size))
+
+    @property
+    def outline(self) -> Structure:
+        """Structures with a mask and no features, which are sufficient for permutations."""
+        mask = torch.arange(self.size, device=self.nodes.count.device) < self.nodes.count[:, None]
+        return Structure.build(mask, node_scalars=torch.zeros(*mask.shape, 0, dtype=self.dtype, device=mask.device))
+
+    def acted(self, element: Element) -> Moved:
+        """The action rho_in(g) x with one element for each graph, computed on access."""
+        return Moved(self, element)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
+        """Moves the graphs to a device; ``dtype`` is that of the structures."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor | Segments)}
+        return replace(self, dtype=dtype or self.dtype, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class RaggedGraphs(Ragged):
+    """Graphs whose features are classes: node scalars are one-hot, edge scalars are 1 and one-hot.
+
+    Attributes:
+        size: As in :class:`Ragged`, like all attributes that are not listed here.
+        node_ones: The channels of node scalars that are one, uint8 ``[sum of nodes, F]``.
+        edge_ones: The channels of edge scalars that are one, uint8 ``[sum of edges, F']``.
+        node_scalars: Number of channels of node scalars.
+        edge_scalars: Number of channels of edge scalars.
     """
 
     size: int
@@ -131,9 +189,6 @@ class RaggedGraphs:
             ranks=torch.zeros(len(graphs), size, 0, dtype=torch.int16),
         )
 
-    def __len__(self) -> int:
-        return len(self.nodes.count)
-
     def __getitem__(self, index: Tensor | slice) -> Structure:
         part = self.part(index)
         ones, exist = part.nodes.gathered(self.node_ones)
@@ -149,47 +204,78 @@ class RaggedGraphs:
         )
         return replace(structure, key=part.key, ranks=part.ranks)
 
-    def part(self, index: Tensor | slice) -> RaggedGraphs:
-        """The store of the graphs at these indices."""
-        nodes, edges = self.nodes[index], self.edges[index]
-        return replace(self, nodes=nodes, edges=edges, key=self.key[index], ranks=self.ranks[index])
 
-    def keyed(self, first: int) -> RaggedGraphs:
-        """The graphs with ``first`` added to their keys."""
-        return replace(self, key=self.key + first)
+@dataclass(frozen=True)
+class RaggedStructures(Ragged):
+    """Graphs whose features are numbers.
 
-    def first(self, size: int | None) -> RaggedGraphs:
-        """The first ``size`` graphs, or all if it is None."""
-        return self.part(slice(size))
+    Attributes:
+        size: As in :class:`Ragged`, like all attributes that are not listed here.
+        node_scalars: ``[sum of nodes, C]``.
+        points: ``[sum of nodes, D, P]``.
+        vectors: ``[sum of nodes, D, V]``.
+        edge_scalars: ``[sum of edges, E]``.
+    """
+
+    size: int
+    nodes: Segments
+    edges: Segments
+    edge_index: Tensor
+    node_scalars: Tensor
+    points: Tensor
+    vectors: Tensor
+    edge_scalars: Tensor
+    key: Tensor
+    ranks: Tensor
+    dtype: torch.dtype = torch.float32
+
+    def __getitem__(self, index: Tensor | slice) -> Structure:
+        part = self.part(index)
+        edges, exist = part.edges.gathered(self.edge_scalars)
+        ends, _ = part.edges.gathered(self.edge_index.T)
+        structure = Structure.build(
+            part.outline.mask,
+            node_scalars=part._of_nodes(self.node_scalars),
+            points=part._of_nodes(self.points),
+            vectors=part._of_nodes(self.vectors),
+            edge_scalars=laid_out(edges.to(self.dtype), ends, exist, self.size, 0.0),
+        )
+        return replace(structure, key=part.key, ranks=part.ranks)
+
+    def _of_nodes(self, values: Tensor) -> Tensor:
+        """Values ``[sum of nodes, ...]`` of the nodes of each graph, padded with zeros, ``[B, N, ...]``."""
+        found, exist = self.nodes.gathered(values)
+        found = found.to(self.dtype) * exist.view(*exist.shape, *[1] * (values.dim() - 1))
+        return pad(found, (0, 0) * (values.dim() - 1) + (0, self.size - found.shape[1]))
+
+    def taken(self, index: Tensor) -> RaggedStructures:
+        """A store of the graphs ``index`` ``[B]`` alone, which keeps nothing of the others."""
+        nodes, of_nodes = self.nodes.taken(index)
+        edges, of_edges = self.edges.taken(index)
+        return replace(
+            self,
+            nodes=nodes,
+            edges=edges,
+            edge_index=self.edge_index[:, of_edges],
+            node_scalars=self.node_scalars[of_nodes],
+            points=self.points[of_nodes],
+            vectors=self.vectors[of_nodes],
+            edge_scalars=self.edge_scalars[of_edges],
+            key=torch.arange(len(index)),
+            ranks=self.ranks[index],
+        )
 
     @property
     def outline(self) -> Structure:
-        """Structures with a mask and no features, which are sufficient for permutations."""
-        mask = torch.arange(self.size, device=self.nodes.count.device) < self.nodes.count[:, None]
-        return Structure.build(mask, node_scalars=torch.zeros(*mask.shape, 0, dtype=self.dtype, device=mask.device))
-
-    def acted(self, element: Element) -> Moved:
-        """The action rho_in(g) x with one element for each graph, computed on access."""
-        return Moved(self, element)
-
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> RaggedGraphs:
-        """Moves the graphs to a device; ``dtype`` is that of the structures."""
-        moved = {
-            item.name: getattr(self, item.name).to(device)
-            for item in fields(self)
-            if isinstance(getattr(self, item.name), Tensor | Segments)
-        }
-        return replace(self, dtype=dtype or self.dtype, **moved)
-
-
-Stored = TypeVar("Stored", bound=Structure | RaggedGraphs)
+        bare = super().outline
+        return replace(bare, points=self.points.new_zeros(*bare.mask.shape, self.points.shape[1], 0, dtype=self.dtype))
 
 
 @dataclass(frozen=True)
 class Moved:
     """Stored graphs, each transformed by its own group element on access."""
 
-    graphs: RaggedGraphs
+    graphs: Ragged
     element: Element
 
     def __len__(self) -> int:
@@ -200,8 +286,11 @@ class Moved:
 
     @property
     def outline(self) -> Structure:
-        """As in :class:`RaggedGraphs`."""
-        return self.graphs.outline  # permutations do not move absent nodes
+        """As in :class:`Ragged`."""
+        return self.graphs.outline  # no element moves absent nodes
+
+
+Stored = TypeVar("Stored", bound=Structure | RaggedGraphs | RaggedStructures)
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,19 @@ def _as_json(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Configured:
-    """Base class of cards with settings; ``settings`` is their dataclass."""
+    """Base class of cards: a name, a title for tables, which is the name if none is given, and settings.
 
+    ``settings`` is their dataclass.
+    """
+
+    name: str
+    title: str = ""
     settings: type = NoSettings
+
+    def __post_init__(self) -> None:
+        """Fills in the title."""
+        if self.title == "":
+            object.__setattr__(self, "title", self.name)
 
     @cached_property
     def params(self) -> Mapping[str, Any]:

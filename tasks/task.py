@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from tasks.ragged import RaggedGraphs, RaggedPairs
+from tasks.ragged import RaggedGraphs, RaggedPairs, RaggedStructures
 from tasks.symmetry.structure import Signature, Structure
 
 Split = Literal["train", "validation", "test"]
@@ -30,7 +30,7 @@ class Dataset:
             outputs. Absent nodes and pairs, and those without a label, have a negative class.
     """
 
-    inputs: Structure | RaggedGraphs
+    inputs: Structure | RaggedGraphs | RaggedStructures
     targets: Tensor | RaggedPairs
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from baselines.bases.vit_weights import AUGREG, CHECKPOINTS, FILE, IN21K, SIZES
 from baselines.catalogue.base_models import ViTSettings
+from tasks.extras import require
 
 NORM_EPS = 1e-6  # of all published vision transformers; the default of transformers differs
 _IN_BLOCK = {  # timm's names and those of transformers
@@ -25,12 +26,11 @@ def encoder(settings: ViTSettings) -> Any:
 
     Raises:
         ValueError: The settings are invalid.
-        ImportError: The extra ``vision`` is not installed.
+        MissingExtra: The extra ``vision`` is not installed.
     """
-    try:
-        from transformers import ViTConfig, ViTModel
-    except ImportError as error:
-        raise ImportError("the vision transformer needs the extra 'vision': pip install 'symbench[vision]'") from error
+    require("The vision transformer", "transformers", "huggingface_hub")
+    from transformers import ViTConfig, ViTModel
+
     weights = settings.weights
     if weights != "random" and weights not in CHECKPOINTS:
         raise ValueError(f"there are no weights '{weights}'; known are auto, {', '.join(CHECKPOINTS)}, random")

@@ -226,6 +226,7 @@ VIT = BaseCard(
     version="2",
     source=f"Dosovitskiy et al. 2021; {PAPER}, sections 4.3 and 4.4",
     implementation="baselines.bases.vit:VisionTransformer",
+    extra="vision",
     settings=ViTSettings,
     resolve=_with_weights,
     weights=lambda settings: label(settings.weights),

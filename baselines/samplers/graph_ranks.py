@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.ragged import RaggedGraphs, Segments, Stored
+from tasks.ragged import RaggedGraphs, RaggedStructures, Segments, Stored
 from tasks.sources.cache import arrays, versioned_name
 from tasks.symmetry.gathering import inverse_of
 from tasks.symmetry.structure import Structure
@@ -51,7 +51,7 @@ def ranked(graphs: Stored) -> Stored:
     return replace(graphs, ranks=torch.from_numpy(found["ranks"])[..., None].to(graphs.outline.mask.device))
 
 
-def digest(graphs: Structure | RaggedGraphs) -> str:
+def digest(graphs: Structure | RaggedGraphs | RaggedStructures) -> str:
     """A digest of all fields of a data set except keys and ranks."""
     found = hashlib.sha256()
     for item in fields(graphs):

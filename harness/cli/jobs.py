@@ -14,6 +14,7 @@ from harness.cli.options import INTERRUPTED, JsonOption, OnlyOption, SetOption, 
 from harness.cli.printing import cell, print_table
 from harness.errors import SettingsError
 from harness.utils.redaction import redacted
+from tasks.extras import require
 
 if TYPE_CHECKING:
     from harness.execution.jobs import JobServer
@@ -58,6 +59,7 @@ def submit(
     follow: FollowOption = False,
 ) -> None:
     """Run a suite or a search on a remote cluster. It is sent there together with this code."""
+    from harness import registry
     from harness.execution.jobs import JobServer
     from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
     from harness.records.plugin_code import used_by
@@ -65,11 +67,18 @@ def submit(
     from harness.search.loading import is_search
     from harness.suites.loading import locate
 
+    require("symbench submit", "ray", "aiohttp")
     search = is_search(suite)
     name, runs, specs = (_of_search if search else _of_suite)(suite, overrides or (), only or ())
     file = locate(suite, SEARCHES, "search") if search else locate(suite)
     submission = Submission(
-        file=file, store=store, overrides=overrides or (), only=only or (), slots=slots, search=search
+        file=file,
+        store=store,
+        overrides=overrides or (),
+        only=only or (),
+        slots=slots,
+        search=search,
+        plugin_files=registry.files(),
     )
     environment = runtime_environment(runtime_env)
     plugins = sendable(used_by(specs))
@@ -79,9 +88,11 @@ def submit(
     typer.echo(f"Job {job_id}: {name}, {runs} runs, records in {redacted(store)}")
     if search:
         words = ["symbench", "search", suite, *(word for one in overrides or () for word in ("--set", one))]
+        words += [word for one in submission.plugin_files for word in ("--plugin", one.path)]
         typer.echo(f"Once it has ended, {redacted(shlex.join([*words, '--store', store]))} shows its results here.")
-    if plugins:
-        typer.echo(f"Sent along: {', '.join(f'{one.distribution} {one.version}' for one in plugins)}")
+    sent = [f"{one.distribution} {one.version}" for one in plugins]
+    if sent := [*sent, *(f"{file.name} {file.version}" for file in submission.plugin_files)]:
+        typer.echo(f"Sent along: {', '.join(sent)}")
     if follow:
         _follow(server, job_id)
     else:

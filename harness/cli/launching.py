@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import (
     INTERRUPTED,
     STORE,
@@ -23,6 +24,7 @@ from harness.cli.options import (
 )
 from harness.cli.printing import needed_store, print_table, shown
 from harness.errors import SymbenchError
+from tasks.extras import require
 
 if TYPE_CHECKING:
     from harness.execution.progress import Progress
@@ -49,14 +51,17 @@ def run(
 
     from harness.execution.progress import progress_for
     from harness.records.opening import open_store
+    from harness.registry import check_extras
     from harness.suites import plan
     from harness.suites.loading import load
 
+    require("symbench run", "ray", "mlflow")
     loaded = load(suite, overrides or ())
     opened = open_store(store)
     with opened.lock():
         planned = plan.plan(loaded, opened, only or ())
         planned.check_some()
+        check_extras(job.spec for job in planned.todo)
         for note in planned.notes():
             typer.echo(note)
         if planned.todo:
@@ -83,7 +88,12 @@ def run(
 @app.command()
 def search(
     name: Annotated[
-        str, typer.Argument(metavar="SEARCH", help="A search file, or the name of one in ray_configs/search.")
+        str,
+        typer.Argument(
+            metavar="SEARCH",
+            help="A search file, or the name of one in ray_configs/search.",
+            autocompletion=completion.searches,
+        ),
     ],
     overrides: SetOption = None,
     store: StoreOption = STORE,
@@ -99,6 +109,7 @@ def search(
     from harness.search.searching import run_search
     from harness.suites.plan import refuse_secrets
 
+    require("symbench search", "optuna", "ray", "mlflow")
     loaded = load(name, overrides or ())
     refuse_secrets([loaded.example])
     progress = progress_for(Console(soft_wrap=True))
@@ -118,7 +129,10 @@ def search(
 
 @app.command()
 def status(
-    suite: Annotated[str | None, typer.Argument(metavar="SUITE", help="Show only the suite with this name.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Argument(metavar="SUITE", help="Show only the suite with this name.", autocompletion=completion.suites),
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from harness.cli import completion
 from harness.errors import SettingsError
 
 
@@ -68,15 +69,30 @@ STORE = "results/store"
 MISTAKE, INTERRUPTED = 2, 130
 
 SuiteArgument = Annotated[
-    str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in ray_configs, such as quick.")
+    str,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite file, or the name of one in ray_configs, such as quick.",
+        autocompletion=completion.suites,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the suite, such as settings.epochs=2."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value of the suite, such as settings.epochs=2.",
+        autocompletion=completion.settings,
+    ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="FILTER", help="Only these pairs of the suite, such as task=nbody,method=gnn-*."),
+    typer.Option(
+        "--only",
+        metavar="FILTER",
+        help="Only these pairs of the suite, such as task=nbody,method=gnn-*.",
+        autocompletion=completion.filters,
+    ),
 ]
 StoreOption = Annotated[
     str,
@@ -99,3 +115,26 @@ SlotsOption = Annotated[
     typer.Option("--slots", min=1, metavar="N", help="How many runs at once on a local Ray (default: one per core)."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _register(paths: list[str] | None) -> None:
+    """Registers plug-in files before the other options are read."""
+    if paths:
+        from harness import registry
+        from harness.plugins.plugin_file import read_file
+
+        registry.add_files(map(read_file, paths))
+
+
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_register,
+        help="A Python file whose tasks, base models, samplers and methods are registered.",
+    ),
+]
+"""Every command has this option, see :mod:`harness.cli.root`."""

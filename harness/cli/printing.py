@@ -34,17 +34,23 @@ def needed_store(store: str) -> Store:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Prints rows as JSON or as a table; the table leaves out ``version``, ``direction`` and ``deviations``."""
+    """Prints rows as JSON or as a table.
+
+    The table leaves out ``version``, ``direction`` and ``deviations``, and ``plugin`` if no row has one.
+    """
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
-        columns = [key for key in rows[0] if key not in ("version", "direction", "deviations")]
+        hidden = {"version", "direction", "deviations"}
+        if not any(row["plugin"] for row in rows):
+            hidden.add("plugin")
+        columns = [key for key in rows[0] if key not in hidden]
         print_table(columns, [[cell(row[column]) for column in columns] for row in rows])
 
 
 def cell(value: Any) -> str:
-    """The text of a value in a table; ``-`` for None."""
-    if value is None:
+    """The text of a value in a table; ``-`` for None and an empty list."""
+    if value is None or value == []:
         return "-"
     return ", ".join(value) if isinstance(value, list) else str(value)
 

@@ -1,22 +1,20 @@
-"""Commands that show what can be run: tasks, methods, plan, check, doctor."""
+"""Commands that show what can be run: tasks, methods, plan, doctor."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli.options import STORE, JsonOption, OnlyOption, SetOption, StoreOption, SuiteArgument
 from harness.cli.printing import found_store, print_rows, print_table
-from harness.errors import SettingsError
 
 if TYPE_CHECKING:
     from baselines.cards import BaseCard, SamplerCard
     from harness.spec import Job
     from harness.suites.plan import Plan, Seconds
-    from harness.verification.verdicts import Verdict
     from tasks.cards import TaskCard
 
 app = typer.Typer()
@@ -36,6 +34,7 @@ def tasks(as_json: JsonOption = False) -> None:
             "direction": card.direction,
             "protocols": list(card.protocols),
             "version": card.version,
+            "plugin": registry.packages_of(task=card.name),
             "source": card.source,
             "deviations": list(card.deviations),
         }
@@ -61,6 +60,7 @@ def methods(as_json: JsonOption = False) -> None:
             "base_model": card.base.name,
             "sampler": card.sampler.name if card.sampler else None,
             "version": card.version,
+            "plugin": registry.packages_of(method=card.name),
             "source": card.source,
             "deviations": list(card.deviations),
         }
@@ -96,40 +96,6 @@ def plan(
         _print_plan(found)
         if seconds is not None:
             _print_cost(seconds)
-
-
-@app.command()
-def check(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="A method, as listed by symbench methods.")],
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="The task whose symmetry is tested.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as sampler.noise_scale=0.1."),
-    ] = None,
-    samples: Annotated[
-        str, typer.Option(metavar="K,K,...", help="Numbers of group elements to compare.")
-    ] = "1,4,16,64",
-    universality: Annotated[
-        bool, typer.Option("--universality", help="Also train it at three widths on random equivariant targets.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Test whether a method with random weights is as symmetric as it claims. The exit code is 0 only if it is."""
-    counts = _whole_numbers(samples)
-
-    from dataclasses import asdict
-
-    from harness.verification import verdicts
-
-    found = verdicts.subject(method, task, overrides or ())
-    checks = verdicts.check(found, counts, universality)
-    if as_json:
-        content = {"method": found.method.name, "task": task, "checks": [asdict(check) for check in checks]}
-        typer.echo(json.dumps(content, indent=1))
-    else:
-        _print_verdicts(f"{found.method.name} on {task}", checks)
-    if not all(check.passed for check in checks):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -211,23 +177,3 @@ def _print_cost(seconds: Seconds) -> None:
         f"{total} on one worker: {len(known) - rough} runs from records of their settings, "
         f"{rough} roughly from other settings of their pair, {len(seconds) - len(known)} without an estimate"
     )
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise SettingsError(f"--samples {text}: write whole numbers with commas, such as 1,4,16,64.") from None
-
-
-def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("k", "equivariance error", title=title, title_justify="left")
-    numbers = verdicts[0].numbers
-    for count, error in zip(numbers["samples"], numbers["errors"], strict=True):
-        table.add_row(str(count), f"{error:.2e}")
-    Console(soft_wrap=True).print(table)
-    for verdict in verdicts:
-        typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness import renames
+from harness.cli import completion
 from harness.cli.options import STORE, JsonOption, StoreOption, local
 from harness.cli.printing import needed_store, print_table, shown
-from harness.errors import TrackingError
+from harness.errors import SettingsError, TrackingError
 from harness.utils.redaction import redacted
+from tasks.extras import installed, require
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +24,15 @@ if TYPE_CHECKING:
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
+
+
+class Font(StrEnum):
+    """The families of type."""
+
+    SERIF = "serif"
+    SANS_SERIF = "sans-serif"
+    MONOSPACE = "monospace"
+
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +72,7 @@ def report(
     from harness.collate import results_folder
     from harness.report import write_report
 
+    require("symbench report", "jinja2", "markupsafe", "plotly")
     opened = needed_store(store)
     tables = collate_tables(opened)
     changes = _changes_since(against, tables.runs) if against else None
@@ -70,10 +83,52 @@ def report(
 
 
 @app.command()
+def figure(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A figure of the report; without a name all are listed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=local, metavar="FILE", help="A .pdf, .svg or .png file, or .csv for its data.")
+    ] = None,
+    store: StoreOption = STORE,
+    width: Annotated[float, typer.Option(min=1, max=40, help="Its width in inches.")] = 3.25,
+    height: Annotated[float, typer.Option(min=1, max=40, help="Its height in inches, without the legend.")] = 2.2,
+    font_size: Annotated[float, typer.Option(min=1, max=100, help="In points.")] = 8.0,
+    font: Annotated[Font, typer.Option(help="The family of its type.")] = Font.SERIF,
+) -> None:
+    """Write one figure of the report for a paper: vector graphics in its size and type, or the data as CSV."""
+    require("symbench figure", "jinja2", "matplotlib")
+    from harness.collate import collate as collate_tables
+    from harness.report.figures import named_figures, write_figure
+    from harness.report.rendering.vector import Layout
+    from harness.report.report import report_contents
+
+    if name is not None and out is None:
+        raise SettingsError("Where to? Name a file, such as --out figure.pdf.")
+    opened = needed_store(store)
+    contents = report_contents(collate_tables(opened), store_name=store, histories=opened.history)
+    figures = named_figures(contents)
+    if name is None or out is None:
+        print_table(["name", "chips"], [[one.name, ", ".join(one.group.chips)] for one in figures.values()])
+        return
+    write_figure(figures, name, out, Layout(width=width, height=height, font_size=font_size, font=font.value))
+    typer.echo(f"Figure: {shown(out)}")
+
+
+@app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.")],
-    second: Annotated[str, typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.")],
-    task: Annotated[str | None, typer.Option("--task", metavar="TASK", help="Compare on this task only.")] = None,
+    first: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="A method, such as mlp-ps.", autocompletion=completion.methods),
+    ],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="Another method, such as mlp-ga.", autocompletion=completion.methods),
+    ],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Compare on this task only.", autocompletion=completion.tasks),
+    ] = None,
     store: StoreOption = STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,7 +154,7 @@ def compare(
     digests = [digest for one in found for digest in one.digests]
     uri = opened.mlflow_uri
     pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
-    if page := compare_url_of(digests, pages, uri):
+    if installed("mlflow") and (page := compare_url_of(digests, pages, uri)):
         typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {redacted(page)}")
 
 
@@ -163,6 +218,7 @@ def ui(
     """Start an MLflow server for the store on this machine and print the URL of the page that compares the runs."""
     from harness.tracking import serve
 
+    require("symbench ui", "mlflow")
     serve(needed_store(store), port, announce=typer.echo)
     typer.echo("The MLflow server has ended.")
 
@@ -172,6 +228,7 @@ def sync(store: StoreOption = STORE) -> None:
     """Log all records to MLflow that are missing there."""
     from harness.tracking import sync as sync_records
 
+    require("symbench sync", "mlflow")
     opened = needed_store(store)
     result = sync_records(opened, opened.mlflow_uri)
     if result.unusable and result.reason:

@@ -11,37 +11,51 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import jobs, launching, registered, results, settings, templates
-from harness.cli.options import INTERRUPTED, MISTAKE
+from harness.cli import checking, completion, jobs, launching, registered, results, settings, templates
+from harness.cli.options import INTERRUPTED, MISTAKE, PluginOption
 from harness.errors import SettingsError, SymbenchError
 from harness.plugins.entry_points import check_entry_points
 from harness.utils.interrupts import interruptible
 from harness.utils.redaction import redacted
+from tasks.extras import named_extras
 
 _UsageError: Any = typer.BadParameter.__base__
 """The class of errors in arguments, which Typer does not export."""
 
 
 class _Commands(TyperGroup):
-    """Reports wrong arguments and interrupts in one sentence."""
+    """Reports wrong arguments and interrupts in one sentence, and gives ``--plugin`` to every command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        plugin = next(option for option in self.params if "--plugin" in option.opts)
+        for command in _below(self):
+            command.params.append(plugin)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         with _one_sentence():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with _one_sentence():
-                return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("Interrupted: what was finished is kept, and the same command starts again.", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+        with _one_sentence():
+            return super().invoke(ctx)
+
+
+def _below(group: TyperGroup) -> Iterator[Any]:
+    """The commands of a group and of the groups in it."""
+    for command in group.commands.values():
+        yield command
+        if isinstance(command, TyperGroup):
+            yield from _below(command)
 
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     try:
         yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted: what was finished is kept, and the same command starts again.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except _UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             raise
@@ -55,10 +69,9 @@ app = typer.Typer(
     cls=_Commands,
     help="Compare ways to make a model symmetric: tasks x methods, from a suite file to a leaderboard.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for part in (registered, settings, templates, launching, jobs, results):
+for part in (registered, checking, settings, templates, launching, jobs, results):
     app.add_typer(part.app)
 
 
@@ -68,10 +81,11 @@ def main() -> None:
     SIGTERM and SIGHUP interrupt it like Ctrl-C, with the exit codes 143 and 129.
     """
     with interruptible() as interrupts:
-        if warning := check_entry_points():
+        if (warning := check_entry_points()) and not completion.asked():
             typer.echo(warning, err=True)
         try:
-            app()
+            with named_extras():
+                app(prog_name="symbench")
         except SymbenchError as error:
             typer.echo(redacted(str(error)), err=True)
             sys.exit(interrupts.exit_code or MISTAKE)
@@ -98,5 +112,6 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
+    plugins: PluginOption = None,
 ) -> None:
     pass

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import completion
 from harness.cli.options import JsonOption
 from harness.cli.printing import print_table
 
@@ -19,9 +20,15 @@ app = typer.Typer()
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A method, or a task.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A method, or a task.", autocompletion=completion.tasks_and_methods),
+    ],
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TASK", help="The task that the method runs on.")
+        str | None,
+        typer.Option(
+            "--task", metavar="TASK", help="The task that the method runs on.", autocompletion=completion.tasks
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -39,6 +39,16 @@ def collate(store: Store, out: Path | None = None) -> Tables:
         SymbenchError: ``out`` cannot be written.
     """
     out = results_folder(store) / "tables" if out is None else out
+    tables, changed = read_tables(store, out)
+    for sentence in tables.warnings():
+        log.warning("%s", sentence)
+    if changed or not are_written(out):
+        write_tables(tables, out)
+    return tables
+
+
+def read_tables(store: Store, out: Path) -> tuple[Tables, bool]:
+    """The tables of a store, and whether they differ from those that were written to ``out``, which are a cache."""
     store.refresh()
     cache = load_cache(out, NAMES)
     rows = read_rows(store.root, cache["runs"] if cache else None)
@@ -47,12 +57,7 @@ def collate(store: Store, out: Path | None = None) -> Tables:
         cache, columns = None, rows.frame.get_columns()
         del rows
         cache = frames_of(runs_of(columns))
-    tables = Tables(**cache, left_out=left_out, parsed=parsed)
-    for sentence in tables.warnings():
-        log.warning("%s", sentence)
-    if changed or not are_written(out):
-        write_tables(tables, out)
-    return tables
+    return Tables(**cache, left_out=left_out, parsed=parsed), changed
 
 
 def results_folder(store: Store) -> Path:

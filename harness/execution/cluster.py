@@ -29,6 +29,7 @@ from harness.errors import ClusterError
 from harness.execution.address import check_address
 from harness.execution.placement import Shape
 from harness.utils.interrupts import uninterrupted
+from tasks import extras
 
 # The launch reports how every run ended, also of those whose results it no longer waits for.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_IGNORE_UNHANDLED_ERRORS": "1"}
@@ -307,7 +308,7 @@ def _unreachable(address: str) -> str | None:
     if not host or not port.isdecimal():
         return no_answer
     if where.startswith("ray://") and importlib.util.find_spec("grpc") is None:
-        return f"--address {address} needs Ray's client: install 'ray[client]', or join by host:port."
+        return f"{extras.sentence(f'--address {address}', 'cluster')}, or join by host:port."
     if not _listens(host, int(port)):
         return no_answer
     try:

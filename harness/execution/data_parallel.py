@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from baselines.out_of_memory import is_out_of_memory
+from harness import registry
 from harness.errors import ClusterError, SymbenchError
 from harness.execution.job_runner import JobRunner
 from harness.execution.messages import WorkerConfig
@@ -81,6 +82,7 @@ def _train_loop(loop_config: dict[str, Any]) -> None:
     """The function that Ray Train runs in each process."""
     job, processes = loop_config["job"], ProcessGroup.current()
     config: WorkerConfig = loop_config["config"]
+    registry.add_files(config.plugin_files)
     if torch.cuda.is_available() and job.resources.gpus:
         from ray.train.torch import get_device
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import logging
 import os
 import time
@@ -14,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ClusterError, MissingExtra, SymbenchError, UnknownName
+from harness.errors import ClusterError, SymbenchError, UnknownName
 from harness.execution.cluster import environment
 from harness.tracking.connection import within
 from harness.utils.text import first_line
+from tasks.extras import require
 
 ANSWER_SECONDS = 20.0
 UPLOAD_SECONDS = 600.0
@@ -135,8 +135,7 @@ class JobServer:
         return state
 
     def _connected(self) -> Any:
-        if importlib.util.find_spec("aiohttp") is None:
-            raise MissingExtra("Jobs need Ray's job submission, which is not installed: pip install 'ray[default]'.")
+        require("The job server of a cluster", "ray", "aiohttp")
         from ray.job_submission import JobSubmissionClient
 
         for name in NOISY_LOGGERS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness import registry
 from harness.errors import SymbenchError
 from harness.execution.cluster import cluster, usage
 from harness.execution.heartbeat import Heartbeat
@@ -107,6 +108,7 @@ def launch_here(
         command=command_line(),
         driver=worker_info(job.spec for job in unique),
         tracker=tracker.handle if tracker else None,
+        plugin_files=registry.files(),
     )
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
 

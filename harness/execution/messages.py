@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.plugins.plugin_file import PluginFile
 from harness.records.plugin_code import PluginCode
 from harness.records.record import Status
 
@@ -44,6 +45,7 @@ class WorkerConfig:
         command: The command line of the launch.
         driver: The code of the driver, with the plug-ins that the runs use (``None``: it is not compared).
         tracker: The MLflow run of the launch (``None``: runs are not mirrored).
+        plugin_files: The plug-in files of the driver, which a worker registers before anything else.
     """
 
     root: Path | str
@@ -52,6 +54,7 @@ class WorkerConfig:
     command: Sequence[str]
     driver: WorkerInfo | None = None
     tracker: TrackerHandle | None = None
+    plugin_files: Sequence[PluginFile] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from harness.records.history import History
 from harness.records.provenance import command_line, provenance, reset_peak_rss
 from harness.records.record import Failure, Record
 from harness.records.store import Store
+from harness.records.weights import NO_WEIGHTS, weights_body, weights_file
 from harness.spec import Job, Resources
 from harness.training.context import Executor, RunContext
 from harness.training.device_errors import DeviceFailed, MemoryFull, is_device_failure
@@ -150,6 +151,7 @@ class _Run:
         job, digest = self._job, self._job.spec.digest
         outcome, failure = (result, None) if isinstance(result, Outcome) else (Outcome(metrics={}), _failure(result))
         seconds = self._share * (time.monotonic() - self._since)
+        weights = weights_body(outcome.weights, digest) if outcome.weights is not None else b""
         with _run_log(self._store.log_path(digest)):
             if failure is None:
                 _log.info("run %s succeeded in %.1f s", digest, seconds)
@@ -166,15 +168,21 @@ class _Run:
             curve=outcome.curve,
             output_variance=outcome.output_variance,
             cost=outcome.cost,
-            notes=outcome.notes,
+            notes=self._notes(outcome, failure),
             provenance=provenance(job, wall_seconds=seconds, command=self._command),
             failure=failure,
+            weights=weights_file(digest, weights) if weights else None,
         )
-        self._store.write(record, self.hooks.history.rows)
+        self._store.write(record, self.hooks.history.rows, weights)
         if failure is None:  # after the record is written, since it is needed until then
             self._store.discard_checkpoint(digest)
         self.hooks.finish(record, _artifacts(self._store.log_path(digest)))
         return record
+
+    def _notes(self, outcome: Outcome, failure: Failure | None) -> tuple[str, ...]:
+        if failure or outcome.weights is not None or not self._job.resources.keep_weights:
+            return outcome.notes
+        return (*outcome.notes, f"{NO_WEIGHTS}: a run on {self._job.spec.task} has no single trained model.")
 
 
 def raise_device_failure(result: Result) -> None:

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness import registry
 from harness.errors import ClusterError, PluginError
+from harness.plugins.plugin_file import PluginFile
 from harness.records.plugin_code import PluginCode, plugin_code
 from harness.records.provenance import ORIGIN, git_state
 from harness.suites.yaml_source import Unusable, parse
@@ -31,7 +33,8 @@ LEFT = ("__pycache__", ".git*", ".rayignore")
 """What is not sent of a package; the last two would make Ray leave out files."""
 
 SUITE_FOLDER = "submitted"
-TAKEN = frozenset({*CODE, SUITE_FOLDER})
+PLUGIN_FOLDER = "plugin_files"
+TAKEN = frozenset({*CODE, SUITE_FOLDER, PLUGIN_FOLDER})
 STOP_SECONDS = 30
 """How long a stopped job may take to end its workers and to write that it was interrupted."""
 
@@ -47,6 +50,7 @@ class Submission:
         only: The values of ``--only``.
         slots: The value of ``--slots``.
         search: Whether it is a search.
+        plugin_files: The plug-in files that it needs, which replace those that it names.
     """
 
     file: Path
@@ -55,6 +59,7 @@ class Submission:
     only: Sequence[str] = ()
     slots: int | None = None
     search: bool = False
+    plugin_files: Sequence[PluginFile] = ()
 
     def __post_init__(self) -> None:
         if not self.store.startswith("/") and "://" not in self.store:
@@ -72,6 +77,8 @@ class Submission:
         words += [word for override in self.overrides for word in ("--set", override)]
         words += [word for item in self.only for word in ("--only", item)]
         words += ["--slots", str(self.slots)] if self.slots is not None else []
+        words += ["--set", "plugins=[]"] if self.plugin_files else []
+        words += [word for file in self.plugin_files for word in ("--plugin", f"{PLUGIN_FOLDER}/{file.name}")]
         return f"exec {shlex.join(words)}"
 
 
@@ -94,19 +101,23 @@ def job_folder(submission: Submission, plugins: Iterable[PluginCode] = ()) -> It
             _pack(plugin, folder)
         (folder / SUITE_FOLDER).mkdir()
         shutil.copy(submission.file, folder / SUITE_FOLDER)
+        (folder / PLUGIN_FOLDER).mkdir()
+        for file in submission.plugin_files:
+            (folder / PLUGIN_FOLDER / file.name).write_bytes(file.content)
         commit, dirty = git_state(root / "harness")
         (folder / ORIGIN).write_text(json.dumps({"commit": commit, "dirty": dirty}), encoding="utf-8")
         yield folder
 
 
 def sendable(used: Mapping[str, PluginCode]) -> list[PluginCode]:
-    """Returns all plug-ins that can be sent, since one may need another.
+    """Returns all packages that can be sent, since one may need another. Plug-in files are sent apart from them.
 
     Raises:
-        SymbenchError: A plug-in in ``used`` cannot be sent.
+        SymbenchError: A package in ``used`` cannot be sent.
     """
-    for plugin in used.values():
-        if reason := _rooted(plugin):
+    files = {file.name for file in registry.files()}
+    for name, plugin in used.items():
+        if name not in files and (reason := _rooted(plugin)):
             raise PluginError(
                 f"The plug-in {plugin.distribution} {plugin.version} cannot be sent along: {reason}. Install it on the "
                 "cluster and start the suite there ('symbench run'), or install it here as a folder."

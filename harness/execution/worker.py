@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 
 from baselines.out_of_memory import free_accelerator
+from harness import registry
 from harness.errors import ClusterError, SymbenchError
 from harness.execution.data_parallel import run_data_parallel
 from harness.execution.job_runner import JobRunner
@@ -25,13 +26,14 @@ class Worker:
         self._runner = JobRunner(config)
 
     def start(self) -> WorkerInfo:
-        """Checks the store, imports what the runs need and returns the code of this process.
+        """Registers plug-in files, checks the store, imports what the runs need and returns the code of this process.
 
         Raises:
-            ClusterError: This process cannot write to the store of the launch.
+            ClusterError: This process cannot use a plug-in file, or cannot write to the store of the launch.
         """
         root = self._config.root
         try:
+            registry.add_files(self._config.plugin_files)
             store = existing_store(root)
             if store is None or not store.has_launch(self._config.launch_id):
                 raise ClusterError(

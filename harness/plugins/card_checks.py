@@ -27,12 +27,19 @@ def task_fault(card: TaskCard, methods: Sequence[MethodCard], left_out: Iterable
     """
     return (
         _fields_fault("task", card, TASK_FIELDS)
+        or _optional_fault(card)
         or _values_fault("task", card)
-        or _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
+        or (None if card.reads_data else _task_functions_fault(card))
+        or _recipes_fault(card, methods, frozenset(left_out))
+    )
+
+
+def _task_functions_fault(card: TaskCard) -> str | None:
+    return (
+        _functions_fault(lambda: (card.group_of(card.params), card.max_nodes_of(card.params)))
         or _functions_fault(lambda: (card.variant_of(card.params), card.resolve(card.settings())))
         or _functions_fault(lambda: (card.size_of(card.params), card.examples(card.settings())))
         or _functions_fault(lambda: _defaults_work(card))
-        or _recipes_fault(card, methods, frozenset(left_out))
     )
 
 
@@ -43,7 +50,10 @@ def method_fault(card: MethodCard) -> str | None:
         return f"the 'base' of its card should be a BaseCard, not {reprlib.repr(card.base)}"
     if not isinstance(parts["sampler"], SamplerCard | None):
         return f"the 'sampler' of its card should be a SamplerCard or None, not {reprlib.repr(card.sampler)}"
-    return base_fault(card.base) or (sampler_fault(card.sampler) if card.sampler else None)
+    fault = base_fault(card.base) or (sampler_fault(card.sampler) if card.sampler else None)
+    if fault is None and card.sampler is None and not card.base.respects:
+        return "the 'respects' of its card should name the groups that it respects, such as frozenset({'S_n'})"
+    return fault
 
 
 def base_fault(base: BaseCard) -> str | None:
@@ -61,6 +71,11 @@ def base_fault(base: BaseCard) -> str | None:
 def sampler_fault(sampler: SamplerCard) -> str | None:
     """Returns the first error of the card as a clause, or None if it is valid."""
     return _fields_fault("sampler", sampler, SAMPLER_FIELDS) or _values_fault("sampler", sampler)
+
+
+def _optional_fault(card: TaskCard) -> str | None:
+    others = ", ".join(sorted(card.optional - card.inputs))
+    return f"the 'optional' of its task card holds {others}, which its 'inputs' do not have" if others else None
 
 
 def _fields_fault(what: str, card: Any, table: Mapping[str, Check]) -> str | None:

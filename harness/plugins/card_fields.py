@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args
 
+from baselines.cards import GUARANTEES
 from harness.plugins.card_functions import Complaint, count_or_none, error_summary, groups, plain
 from harness.plugins.references import reference_fault
 from harness.utils.text import nearest
 from tasks.cards import Form, Input, Output
+from tasks.extras import EXTRAS
 from tasks.protocol import Protocol
 from tasks.settings import defaults_of, limits_of
 from tasks.symmetry.names import is_group
@@ -39,6 +41,11 @@ def _text(value: Any) -> str | None:
 
 def _any_text(value: Any) -> str | None:
     return None if isinstance(value, str) else _should("a text", value)
+
+
+def _guarantee(value: Any) -> str | None:
+    right = isinstance(value, str) and (not value or value.startswith(GUARANTEES))
+    return None if right else _should(f"empty or a text that begins with {', '.join(GUARANTEES)}", value)
 
 
 def _text_or_none(value: Any) -> str | None:
@@ -173,6 +180,7 @@ _COMMON: dict[str, Check] = {
 TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "group": _group,
     "inputs": _of(Input, least=1),
+    "optional": _of(Input),
     "output": _one_of(*get_args(Output)),
     "metric": _text,
     "direction": _one_of("max", "min"),
@@ -188,10 +196,12 @@ TASK_FIELDS: Mapping[str, Check] = _COMMON | {
     "variant": _function,
     "size": _function_or_none,
     "size_name": _text,
+    "extra": _one_of("", *EXTRAS),
+    "reads_data": _flag,
 }
 BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "needs": _of(Input),
-    "reads": _of(Input),
+    "reads": _of(Input, least=1),
     "writes": _of(Output, least=1),
     "respects": _some_of(is_group, SPACE_GROUPS),
     "check": _function,
@@ -199,9 +209,10 @@ BASE_FIELDS: Mapping[str, Check] = _COMMON | {
     "max_tokens": _as(count_or_none),
     "resolve": _function,
     "weights": _function,
+    "extra": _one_of("", *EXTRAS),
 }
 SAMPLER_FIELDS: Mapping[str, Check] = _COMMON | {
-    "guarantee": _any_text,
+    "guarantee": _guarantee,
     "single": _flag,
     "check": _function,
     "meanings": _functions,

@@ -14,7 +14,8 @@ from harness import renames
 from harness.errors import PluginError
 from harness.plugins.card_checks import base_fault, method_fault, sampler_fault, task_fault
 from harness.plugins.card_functions import guarded
-from harness.plugins.plugin import BASES, EQUIVARIANT, GROUP_OF, METHODS, SAMPLERS, TASKS, Card, Plugin, wrong_kind
+from harness.plugins.plugin import EQUIVARIANT, GROUP_OF, TASKS, Card, Plugin, wrong_kind
+from harness.plugins.plugin_file import PluginFile
 from tasks.cards import TaskCard
 from tasks.catalogue import TASKS as BUILT_IN_TASKS
 
@@ -61,7 +62,9 @@ class Catalogue:
         task_card, method_card = self.tasks.get(task), self.methods.get(method)
         return [plugin for plugin in self.plugins if plugin.is_in(task_card, method_card)]
 
-    def new(self, cards: Iterable[Card], origin: str, version: str = "") -> list[Plugin]:
+    def new(
+        self, cards: Iterable[Card], origin: str, version: str = "", file: PluginFile | None = None
+    ) -> list[Plugin]:
         """Those of ``cards`` that are not registered yet, as plug-ins from ``origin``.
 
         Raises:
@@ -79,7 +82,8 @@ class Catalogue:
             if kind is None:
                 raise PluginError(f"A plug-in of {origin} cannot be used: {wrong_kind(card, known)}.")
             if all(card != one for one in known[kind]):
-                found.append(Plugin(distribution=origin, version=version, group=GROUP_OF[kind], card=card))
+                group = GROUP_OF[kind]
+                found.append(Plugin(distribution=origin, version=version, group=group, card=card, file=file))
         return found
 
     def plus(self, found: Iterable[Plugin]) -> Catalogue:
@@ -88,18 +92,15 @@ class Catalogue:
         Of several new cards with one name all are left out, so that nothing depends on the order in which they are
         found. If a pair of a base model and a sampler has the name of a single method, the method is left out.
         """
-        by_group: dict[str, list[Plugin]] = {}
-        for plugin in found:
-            by_group.setdefault(plugin.group, []).append(plugin)
+        found = list(found)
 
-        def taken(*groups: str) -> list[Plugin]:
-            return [plugin for group in groups for plugin in by_group.pop(group, ())]
+        def of(kind: type[Card]) -> list[Plugin]:
+            return [plugin for plugin in found if isinstance(plugin.card, kind)]
 
-        bases = _checked(taken(BASES), base_fault)
-        samplers = _checked(taken(SAMPLERS), lambda card: sampler_fault(card) or _sampler_name_fault(card.name))
-        methods = _checked(taken(EQUIVARIANT, METHODS), method_fault)
-        tasks = taken(TASKS)
-        rest = [plugin for plugins in by_group.values() for plugin in plugins]
+        bases = _checked(of(BaseCard), base_fault)
+        samplers = _checked(of(SamplerCard), lambda card: sampler_fault(card) or _sampler_name_fault(card.name))
+        methods, tasks = _checked(of(MethodCard), method_fault), of(TaskCard)
+        rest = [plugin for plugin in found if plugin.card is None]
 
         bases = _with_unique_names(bases, BUILT_IN_PARTS | self._names(BaseCard))
         samplers = _with_unique_names(samplers, BUILT_IN_PARTS | self._names(SamplerCard))
@@ -157,9 +158,9 @@ class Catalogue:
                 continue
             for name in filter(None, (plugin.entry, plugin.name)):
                 yield name
-                if plugin.group == BASES:
+                if isinstance(plugin.card, BaseCard):
                     yield from (f"{name}-{card.name}" for card in (*baselines.SAMPLERS, *self._usable(SamplerCard)))
-                if plugin.group == SAMPLERS:
+                if isinstance(plugin.card, SamplerCard):
                     yield from (f"{card.name}-{name}" for card in (*baselines.BASES, *self._usable(BaseCard)))
 
     def _with_unique_digests(self, plugins: Sequence[Plugin]) -> list[Plugin]:

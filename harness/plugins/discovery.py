@@ -11,6 +11,7 @@ from typing import Any
 
 from baselines.cards import BaseCard, MethodCard
 from harness.plugins.card_functions import error_summary
+from harness.plugins.card_mistakes import card_mistake
 from harness.plugins.plugin import EQUIVARIANT, GROUPS, UNREADABLE, Plugin, wrong_kind
 
 
@@ -82,7 +83,7 @@ def _loaded(plugin: Plugin, point: EntryPoint) -> Iterator[Plugin]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # an import may raise any error, also SystemExit
-        yield replace(plugin, fault=f"it cannot be imported ({error_summary(error)})")
+        yield replace(plugin, fault=f"it cannot be imported ({card_mistake(error) or error_summary(error)})")
         return
     if not isinstance(found, list | tuple):
         yield _with_card(plugin, found)
@@ -94,9 +95,9 @@ def _loaded(plugin: Plugin, point: EntryPoint) -> Iterator[Plugin]:
 
 def _with_card(plugin: Plugin, card: Any) -> Plugin:
     """Returns the plug-in with this card, or with a fault if its group has other cards."""
-    kind = GROUPS[plugin.group]
-    if not isinstance(card, kind):
-        return replace(plugin, fault=wrong_kind(card, [kind]))
+    kinds = GROUPS[plugin.group]
+    if not isinstance(card, kinds):
+        return replace(plugin, fault=wrong_kind(card, kinds))
     if plugin.group == EQUIVARIANT and isinstance(card, BaseCard):
         return replace(plugin, card=MethodCard(base=card))
     return replace(plugin, card=card)

@@ -8,6 +8,7 @@ from inspect import isroutine
 from typing import Any, Literal
 
 from baselines.cards import BaseCard, MethodCard, SamplerCard
+from harness.plugins.plugin_file import PluginFile
 from harness.renames import warning
 from tasks.cards import Implementation, TaskCard
 
@@ -15,17 +16,17 @@ Card = TaskCard | BaseCard | SamplerCard | MethodCard
 
 TASKS, METHODS = "symbench.tasks", "symbench.methods"
 BASES, SAMPLERS, EQUIVARIANT = "symbench.bases", "symbench.samplers", "symbench.equivariant"
-GROUPS: Mapping[str, type[Card]] = {
-    TASKS: TaskCard,
-    BASES: BaseCard,
-    SAMPLERS: SamplerCard,
-    EQUIVARIANT: BaseCard,
-    METHODS: MethodCard,
+GROUPS: Mapping[str, tuple[type[Card], ...]] = {
+    TASKS: (TaskCard,),
+    BASES: (BaseCard,),
+    SAMPLERS: (SamplerCard,),
+    EQUIVARIANT: (BaseCard,),
+    METHODS: (MethodCard, BaseCard, SamplerCard),
 }
-"""The class of the cards of each entry point group.
+"""The classes of the cards of each entry point group.
 
 Base models and samplers are crossed with all others: each pair is a method. A network that is equivariant by
-construction is a method alone. ``symbench.methods`` is for single pairs.
+construction is a method alone. ``symbench.methods`` is also for single pairs.
 """
 GROUP_OF: Mapping[type[Card], str] = {TaskCard: TASKS, BaseCard: BASES, SamplerCard: SAMPLERS, MethodCard: METHODS}
 """The group of a card that is registered without an entry point."""
@@ -48,6 +49,7 @@ class Plugin:
             :class:`MethodCard`.
         fault: The reason why the card is left out, as a clause, or None.
         renamed: Current names of methods and metrics by the old names that the card has.
+        file: The plug-in file that the card is from, or None.
     """
 
     distribution: str
@@ -59,6 +61,7 @@ class Plugin:
     card: Card | None = None
     fault: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
+    file: PluginFile | None = None
 
     @property
     def package(self) -> str:
@@ -95,8 +98,8 @@ class Plugin:
 
     def may_be(self, name: str) -> bool:
         """Whether it would register a task or a method of this name, as far as that is known."""
+        base, sampler = (isinstance(self.card, kind) for kind in (BaseCard, SamplerCard))
         for own in filter(None, (self.name, self.entry)):
-            base, sampler = (self.group == group for group in (BASES, SAMPLERS))
             if name == own or (base and name.startswith(f"{own}-")) or (sampler and name.endswith(f"-{own}")):
                 return True
         return False
@@ -128,7 +131,7 @@ def wrong_kind(value: Any, wanted: Iterable[type]) -> str:
         return f"it is not a {kinds} but the class {value.__name__}: {do}"
     if isroutine(value):
         return f"it is not a {kinds} but the function {value.__name__}: register the card that it returns"
-    groups = [group for group, kind in GROUPS.items() if isinstance(value, kind)]
+    groups = [group for group, others in GROUPS.items() if isinstance(value, others)]
     if groups:
         return f"it is not a {kinds} but a {type(value).__name__}: register it under {' or '.join(groups)}"
     return f"it is not a {kinds} but of the type {type(value).__name__}"

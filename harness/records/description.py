@@ -18,7 +18,7 @@ def describe(spec: RunSpec) -> Description:
         group=task_card.group_name(spec.task_params),
         metric=task_card.metric,
         direction=task_card.direction,
-        control=task_card.control,
+        control=task_card.control_metric,
         kind=method_card.kind,
         base_model=method_card.base.name,
         sampler=method_card.sampler.name if method_card.sampler else None,

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-RECORDS, LAUNCHES, SEGMENTS = "records", "launches", "segments"
-FOLDERS = (RECORDS, "histories", SEGMENTS, f"{SEGMENTS}/histories", "checkpoints", "logs", LAUNCHES, "mlartifacts")
+RECORDS, LAUNCHES, SEGMENTS, WEIGHTS = "records", "launches", "segments", "weights"
+FOLDERS = (
+    *(RECORDS, "histories", SEGMENTS, f"{SEGMENTS}/histories"),
+    *(WEIGHTS, "checkpoints", "logs", LAUNCHES, "mlartifacts"),
+)
 SEARCHES = "searches"
 """The folder of the stores of searches: ``searches/<name>``."""
 IMPORTED = "imported"

@@ -17,11 +17,12 @@ from fsspec.spec import AbstractFileSystem
 
 from harness.errors import MissingExtra, StoreError, SymbenchError
 from harness.utils.text import first_line
+from tasks.extras import sentence
 from tasks.sources.atomic_files import staged
 
 T = TypeVar("T")
 
-PACKAGES = {"s3": "'symbench[cluster]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+PACKAGES = {"gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 # Without these options a wrong address is tried for minutes.
 IMPATIENT: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
@@ -208,6 +209,8 @@ def _opened(url: str) -> tuple[Any, str]:
             url, use_listings_cache=False, skip_instance_cache=True, **IMPATIENT.get(protocol, {})
         )
     except ImportError as error:
+        if protocol == "s3":
+            raise MissingExtra(sentence(f"--store {url}", "cluster")) from error
         package = PACKAGES.get(protocol, f"what fsspec needs for {protocol}:// ({error})")
         raise MissingExtra(f"--store {url} needs a package that is not installed: install {package}.") from error
     except ValueError as error:

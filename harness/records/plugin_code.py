@@ -1,9 +1,9 @@
-"""The code of the plug-ins of this process: their packages, versions and a digest of their source (no torch).
+"""The code of the plug-ins of this process: their names, versions and a digest of their source (no torch).
 
 Only the plug-ins whose cards a run uses can change its outcome. The code of a package consists of the packages or
 single modules that contain its entry points and the implementations of its cards, and of those that its
 ``top_level.txt`` names. It is found as an import finds it, so that an editable install, a folder on the path and an
-installed copy are treated in the same way.
+installed copy are treated in the same way. The digest of a plug-in file is that of its content.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Root:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginCode:
-    """The code of one package that registers tasks or methods."""
+    """The code of one package or file that registers cards. A file has no ``roots``."""
 
     distribution: str
     version: str
@@ -68,7 +68,14 @@ def plugin_code() -> Mapping[str, PluginCode]:
     by_package: dict[tuple[str, str], list[Plugin]] = {}
     for plugin in registry.plugins():
         by_package.setdefault((plugin.distribution, plugin.version), []).append(plugin)
-    return {name: code_of(name, version, _modules(plugins)) for (name, version), plugins in by_package.items()}
+    of_files = {
+        file.name: PluginCode(distribution=file.name, version=file.version, digest=file.digest, roots=())
+        for file in registry.files()
+    }
+    return {
+        name: of_files.get(name) or code_of(name, version, _modules(plugins))
+        for (name, version), plugins in by_package.items()
+    }
 
 
 @cache

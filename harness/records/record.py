@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from harness import registry
+from harness.records.weights import WeightsFile
 from harness.renames import current_record
 from harness.spec import RunSpec
 from harness.training.results import CurvePoint, VariancePoint
@@ -60,6 +61,7 @@ class Record:
         notes: Remarks for the user, such as a smaller chunk after the device was out of memory.
         provenance: Code, packages and machine.
         failure: Why the run failed, or None.
+        weights: The file of its weights, if they were kept.
     """
 
     spec: RunSpec
@@ -75,6 +77,7 @@ class Record:
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
+    weights: WeightsFile | None = None
 
     @property
     def digest(self) -> str:
@@ -99,6 +102,7 @@ class Record:
             "notes": redacted_values(self.notes),
             "provenance": redacted_values(self.provenance),
             "failure": redacted_values(asdict(self.failure)) if self.failure else None,
+            **({"weights": asdict(self.weights)} if self.weights else {}),
         }
 
     @staticmethod
@@ -127,6 +131,7 @@ class Record:
             notes=tuple(values["notes"]),
             provenance=values["provenance"],
             failure=Failure(**values["failure"]) if values["failure"] else None,
+            weights=WeightsFile.from_dict(values["weights"]) if values.get("weights") else None,
         )
 
 

@@ -1,6 +1,7 @@
 """A store at an address (``s3://bucket/folder``), with a folder on this machine that mirrors it.
 
-Files are written to the folder first and then sent to the address one object at a time, a record after its history.
+Files are written to the folder first and then sent to the address one object at a time, a record after its weights and
+its history.
 A file that cannot be sent is marked in the folder and counts on this machine; the next command that opens the store
 sends it first. Files that were written here and are missing at the address are sent again, never deleted. Files of
 other machines are downloaded on demand. A record is written once: of two successes with the same settings, the first
@@ -32,6 +33,7 @@ from harness.records.record import Record, Status
 from harness.records.record_files import run_of
 from harness.records.remote_segments import SegmentsElsewhere
 from harness.records.store import STALE_SECONDS, Store
+from harness.records.weights import WeightsFile
 from harness.utils.redaction import redacted
 from tasks.sources.atomic_files import make_folder, staged, temporary
 
@@ -69,8 +71,8 @@ class RemoteStore(Store):
         return self._objects.url
 
     def exists(self) -> bool:
-        """Returns True if a launch has ever used the store."""
-        return self._objects.exists("launches")
+        """Returns True if the store has ever been used."""
+        return any(map(self._objects.exists, ("launches", "records")))
 
     def has_launch(self, launch_id: str) -> bool:
         return self._objects.exists(f"launches/{launch_id}.json")
@@ -117,7 +119,13 @@ class RemoteStore(Store):
         for path in paths:
             self._ledger.drop_copy(path)
 
-    def write(self, record: Record, history: Sequence[HistoryRow]) -> None:
+    def bring_weights(self, weights: WeightsFile) -> Path:
+        path = self.weights_path(weights)
+        if not path.exists():
+            self._fetch(path)
+        return path
+
+    def write(self, record: Record, history: Sequence[HistoryRow], weights: bytes = b"") -> None:
         """Writes to the folder, then sends the files to the address.
 
         Raises:
@@ -127,7 +135,7 @@ class RemoteStore(Store):
         path = self.record_path(record.digest, record.status)
         marks = self._mark(path)
         try:
-            super().write(record, history)
+            super().write(record, history, weights)
         except SymbenchError:
             self._ledger.clear(marks)
             raise
@@ -262,18 +270,26 @@ class RemoteStore(Store):
 
     def _send_record(self, digest: str, status: Status) -> None:
         path, history = self.record_path(digest, status), self.history_path(digest, status)
+        own = self._weights_of(digest, status)
         kept = self.segments.has(digest, "succeeded")
         succeeded = kept or self._objects.exists(self._name(self.record_path(digest, "succeeded")))
         if not succeeded:
-            for one in (self.log_path(digest), history, path):
+            for one in (self.log_path(digest), *own, history, path):
                 self._put(one)
         elif status == "succeeded":
             for one in (history, path):
                 if not self._fetch(one) and kept:
                     one.unlink(missing_ok=True)
+            for one in own - self._weights_of(digest, status):
+                one.unlink(missing_ok=True)
         if status == "succeeded":
             for one in (self.record_path(digest, "failed"), self.history_path(digest, "failed")):
                 self._objects.remove(self._name(one))
+
+    def _weights_of(self, digest: str, status: Status) -> set[Path]:
+        """The path of the weights that the record of a run in :attr:`root` names, if it names some."""
+        record = Store._load(self, digest, status)
+        return {self.weights_path(record.weights)} if record is not None and record.weights else set()
 
     def _put(self, path: Path) -> None:
         if path.is_file():

@@ -1,9 +1,9 @@
 """The folder with the records of runs: plain files, which are the source of truth.
 
-A record is written atomically, after its history, so a process can be killed at any moment. The record of a succeeded
-run is ``records/<digest>.json``, that of a failed one ``records/<digest>.failed.json``; if both exist the success
-counts. Many records can be moved into a segment (:mod:`~harness.records.compaction`); a single file is later than any
-segment.
+A record is written atomically, after its weights and its history, so a process can be killed at any moment. The record
+of a succeeded run is ``records/<digest>.json``, that of a failed one ``records/<digest>.failed.json``; if both exist
+the success counts. Many records can be moved into a segment (:mod:`~harness.records.compaction`); a single file is
+later than any segment.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from harness.records.mlflow_uri import mlflow_uri
 from harness.records.record import Record, Status
 from harness.records.record_files import DAMAGE, looks_whole, parsed, record_stem, run_of
 from harness.records.segments import Segments
+from harness.records.weights import WeightsFile
 from harness.utils.redaction import redacted_values
 from tasks.sources.atomic_files import TEMPORARY, make_folder, publish, temporary, write_new
 
@@ -137,6 +138,14 @@ class Store:
         """The file of the history of a record."""
         return self.root / "histories" / f"{record_stem(digest, status)}.parquet"
 
+    def weights_path(self, weights: WeightsFile) -> Path:
+        """The file with the weights of a record, which may be at the address only (:meth:`bring_weights`)."""
+        return self.root / weights.file
+
+    def bring_weights(self, weights: WeightsFile) -> Path:
+        """Downloads the file with the weights of a record into :attr:`root` if it is not there. Returns its path."""
+        return self.weights_path(weights)
+
     def checkpoint_path(self, digest: str) -> Path:
         """The file of a run's checkpoint."""
         return self.root / "checkpoints" / f"{digest}.pt"
@@ -208,12 +217,13 @@ class Store:
             if (record := self.read(digest)) is not None:
                 yield record
 
-    def write(self, record: Record, history: Sequence[HistoryRow]) -> None:
-        """Writes the history and then the record of a run. A failed record never replaces a succeeded one.
+    def write(self, record: Record, history: Sequence[HistoryRow], weights: bytes = b"") -> None:
+        """Writes the weights, the history and then the record of a run. A failure never replaces a success.
 
         Args:
             record: The record.
             history: The metrics that the run logged.
+            weights: The content of the file ``record.weights``, if it has one.
 
         Raises:
             StoreError: The files cannot be written. No partial file remains.
@@ -222,10 +232,10 @@ class Store:
         if status == "failed" and Store._load(self, digest, "succeeded") is not None:  # those at an address: when sent
             return
         body = json.dumps(record.to_dict(), indent=1, allow_nan=False).encode() + b"\n"
+        kept = {self.weights_path(record.weights): weights} if record.weights else {}
+        files = {self.history_path(digest, status): history_parquet(history), self.record_path(digest, status): body}
         try:
-            publish(
-                {self.history_path(digest, status): history_parquet(history), self.record_path(digest, status): body}
-            )
+            publish(kept | files)
             if self.record_path(digest, "succeeded").exists():
                 self.record_path(digest, "failed").unlink(missing_ok=True)
                 self.history_path(digest, "failed").unlink(missing_ok=True)

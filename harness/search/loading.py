@@ -13,6 +13,7 @@ from harness.search.model import Search
 from harness.search.space import Dimension
 from harness.search.validation import check
 from harness.suites import loading
+from harness.suites.plugins import register
 from harness.suites.source import Loc, SuiteFile
 from harness.suites.validation import sentence, suite_keys
 
@@ -29,13 +30,15 @@ def is_search(name: Path | str) -> bool:
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Search:
     """The search in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
 
-    Raises :class:`SuiteError` with one sentence (file, line, the closest known name) for the first error in it.
+    Its plug-in files are registered. Raises :class:`SuiteError` with one sentence (file, line, the closest known name)
+    for the first error in it.
     """
     file = SuiteFile(loading.locate(path, FOLDER, "search"), overrides)
     try:
         search = Search.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SuiteError(sentence(error, file, keys=_keys)) from error
+    register(search.plugins, file)
     for name in renamed_methods([search.method]).values():
         search = search.model_copy(update={"method": name})
     check(search, file)

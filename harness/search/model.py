@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from harness import registry
 from harness.errors import DoesNotFit
+from harness.plugins.plugin_file import PluginFile
 from harness.search.space import Dimension, Space, Values
 from harness.spec import Job
-from harness.suites.fields import Number, PartialResources, PartialSettings, StrictModel, Whole
+from harness.suites.fields import Number, PartialResources, PartialSettings, Plugins, StrictModel, Whole
 from harness.suites.model import Suite
 from harness.suites.yaml_source import dump
 
@@ -28,6 +30,7 @@ class Search(StrictModel):
 
     name: str = Field(pattern=r"^\w[\w.-]*$")
     description: str = ""
+    plugins: Plugins = Field(default_factory=list)
     task: str
     method: str
     protocol: str
@@ -67,6 +70,11 @@ class Search(StrictModel):
         return f"search/{self.name}"
 
     @property
+    def plugin_files(self) -> Sequence[PluginFile]:
+        """The plug-in files whose cards the trials use."""
+        return registry.files_of([self.example.spec])
+
+    @property
     def probe(self) -> dict[str, Any]:
         """A point of the space."""
         return {name: dimension.probes[0] for name, dimension in self.space.items()}
@@ -77,16 +85,23 @@ class Search(StrictModel):
         return self.trial(self.probe)
 
     def trial(self, values: Values) -> Job:
-        """The run with these values of the space. Raises :class:`DoesNotFit` if the pair does not fit."""
+        """The run with these values of the space, whose weights are not kept: those of the best suite are.
+
+        Raises :class:`DoesNotFit` if the pair does not fit.
+        """
         jobs, misfits = Suite.model_validate(self._suite(self.suite_name, [self.seed], values)).expand()
         if not jobs:
             raise DoesNotFit(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
-        return jobs[0]
+        return replace(jobs[0], resources=replace(jobs[0].resources, keep_weights=False))
 
     def confirmation(self, values: Values, why: str) -> str:
-        """The text of a suite that runs these values with seeds that the search did not use."""
+        """The text of a suite that runs these values with seeds that the search did not use.
+
+        The :attr:`plugin_files` have to be in the folder of the suite.
+        """
         seeds = [seed for seed in range(self.confirm + 1) if seed != self.seed][: self.confirm]
-        data = {"description": why, **self._suite(f"{self.name}_best", seeds, values)}
+        plugins = {"plugins": [file.name for file in self.plugin_files]} if self.plugin_files else {}
+        data = {"description": why, **plugins, **self._suite(f"{self.name}_best", seeds, values)}
         return dump(data)
 
     def _suite(self, name: str, seeds: Sequence[int], values: Values) -> dict[str, Any]:

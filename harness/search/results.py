@@ -53,7 +53,7 @@ class SearchResult:
 
 
 def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchResult:
-    """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` into the search's store."""
+    """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` with its plug-in files into the search's store."""
     from harness.utils.spreadsheets import inert
 
     ended = [_result(search, store, number, values) for number, values in enumerate(points)]
@@ -64,6 +64,9 @@ def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchRe
     with _shared(store, "trials.csv") as path:
         inert(frame).write_csv(path)
     if trials and trials[0].score is not None:
+        for file in search.plugin_files:
+            with _shared(store, file.name) as path:
+                path.write_bytes(file.content)
         with _shared(store, "best.yaml") as suite:
             suite.write_text(search.confirmation(trials[0].values, _why(search, trials)), encoding="utf-8")
     return SearchResult(search=search, folder=store.root, trials=trials, suite=suite)

@@ -16,7 +16,7 @@ def search_schema() -> Schema:
     search = {
         "name": {"type": "string", "pattern": r"^\w[\w.-]*$", "description": "The name; by default that of the file."},
         "description": {"type": "string"},
-        **{name: reference(name) for name in ("task", "method", "protocol", "resources", *SECTIONS)},
+        **{name: reference(name) for name in ("plugins", "task", "method", "protocol", "resources", *SECTIONS)},
         "space": {**mapping({axis: reference("dimension") for axis in axes}), "minProperties": 1},
         "metric": {"type": ["string", "null"], "description": "A metric of the validation set; null: the task's."},
         "trials": {**count, "description": "How many runs the search makes."},

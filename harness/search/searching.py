@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from harness import registry
 from harness.errors import SuiteError, SymbenchError
 from harness.execution.cluster import cluster, environment, living_nodes, usage
 from harness.execution.heartbeat import Heartbeat
@@ -48,8 +48,6 @@ def run_search(
     """
     from harness.search.trial_training import trained_task
 
-    if importlib.util.find_spec("optuna") is None:
-        raise SuiteError("A search needs Optuna: pip install -c constraints.txt optuna.")
     store = open_store(place)
     own = store.search(search.name)
     with own.lock(), environment(**SETTINGS), _silent_tune():
@@ -135,6 +133,7 @@ def _fit(
         driver=worker_info([search.example.spec]),
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
+        plugin_files=registry.files(),
     )
     folder = own.root / "tune"
     shutil.rmtree(folder, ignore_errors=True)

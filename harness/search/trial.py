@@ -11,10 +11,12 @@ from typing import Any
 from ray import tune
 
 from baselines.out_of_memory import free_accelerator
+from harness import registry
 from harness.errors import SuiteError
 from harness.execution.messages import WorkerInfo
 from harness.execution.run_job import RunTracker, failed_record, run_job
 from harness.execution.same_code import code_mismatch, worker_info
+from harness.plugins.plugin_file import PluginFile
 from harness.records.description import describe
 from harness.records.opening import open_store
 from harness.records.record import Failure
@@ -28,7 +30,17 @@ from harness.tracking import TrackerHandle
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """What all trials of a search share: the address of the ``store``, and ``since``, its start in ISO 8601 (UTC)."""
+    """What all trials of a search share.
+
+    Attributes:
+        search: The search.
+        store: The address of its store.
+        since: Its start in ISO 8601 (UTC).
+        driver: The code of the driver.
+        command: The command line of the launch.
+        tracker: The MLflow run of the launch (``None``: trials are not mirrored).
+        plugin_files: The plug-in files of the driver, which a worker registers before anything else.
+    """
 
     search: Search
     store: str
@@ -36,6 +48,7 @@ class TrialConfig:
     driver: WorkerInfo
     command: Sequence[str]
     tracker: TrackerHandle | None = None
+    plugin_files: Sequence[PluginFile] = ()
 
 
 class TrialFailed(RuntimeError):
@@ -52,6 +65,7 @@ class Trial(tune.Trainable):
         from harness.training.memory import keep_freed_memory
 
         assert trial_config is not None
+        registry.add_files(trial_config.plugin_files)
         if reason := code_mismatch(worker_info(), trial_config.driver):
             raise SuiteError(reason)
         keep_freed_memory()

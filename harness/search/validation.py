@@ -42,6 +42,7 @@ def check(search: Search, file: SuiteFile) -> None:
         _check_trials(search, name, file)
     _check_budget(search, file)
     registry.check_implementations([search.example.spec])
+    registry.check_extras([search.example.spec])
     for name in ALONE:
         if search.resources.get(name, 1) != 1:
             what = f"'{name}' should be 1: each trial is trained alone, in one process"

@@ -63,6 +63,7 @@ class ResourceFields(StrictModel):
     timeout: Annotated[Number, Field(gt=0)] | None = None
     stack: Annotated[Whole, Field(ge=1)] = Resources.stack
     workers: Annotated[Whole, Field(ge=1)] = Resources.workers
+    keep_weights: StrictBool = Resources.keep_weights
 
 
 def _strict(hint: Any) -> Any:
@@ -125,4 +126,6 @@ Seeds = Annotated[
     Field(min_length=1),
     BeforeValidator(_counted),
 ]
+Plugins = Annotated[list[str], AfterValidator(_distinct), BeforeValidator(_listed)]
+"""Plug-in files, relative to the folder of the suite's or search's file."""
 Names = Annotated[list[str], AfterValidator(_distinct), Field(min_length=1), BeforeValidator(_listed)]

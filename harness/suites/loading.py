@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from harness.errors import SuiteError, UnknownName
 from harness.suites.model import Suite
+from harness.suites.plugins import register
 from harness.suites.source import SuiteFile
 from harness.suites.validation import check_names, sentence
 from harness.utils.text import nearest
@@ -19,7 +20,8 @@ FOLDER = Path(__file__).resolve().parents[2] / "ray_configs"
 def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     """The suite in a file, or the bundled one of that name, with ``key.key=value`` overrides on top.
 
-    Raises :class:`SymbenchError` with one sentence (file, line, the closest known name) for the first error in it.
+    Its plug-in files are registered. Raises :class:`SymbenchError` with one sentence (file, line, the closest known
+    name) for the first error in it.
     """
     file = SuiteFile(locate(path), overrides)
     _refuse_search(file)
@@ -27,6 +29,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
         suite = Suite.model_validate({"name": file.path.stem, **file.data})
     except ValidationError as error:
         raise SuiteError(sentence(error, file)) from error
+    register(suite.plugins, file)
     suite = suite.under_current_names()
     check_names(suite, file)
     suite._file = file

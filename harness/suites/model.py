@@ -22,7 +22,7 @@ from baselines.cards import MethodCard
 from harness import registry
 from harness.errors import SuiteError, SymbenchError
 from harness.spec import Job, Resources, RunSpec
-from harness.suites.fields import Names, PartialResources, PartialSettings, Seeds, StrictModel, matching
+from harness.suites.fields import Names, PartialResources, PartialSettings, Plugins, Seeds, StrictModel, matching
 from harness.suites.run_validation import unworkable
 from harness.suites.source import SuiteFile
 from tasks.cards import TaskCard
@@ -92,6 +92,7 @@ class Suite(Defaults):
 
     name: str = Field(min_length=1)
     description: str = ""
+    plugins: Plugins = Field(default_factory=list)
     protocol: str
     seeds: Seeds = Field(default_factory=lambda: [0])
     experiments: Annotated[list[Experiment], Field(min_length=1)]

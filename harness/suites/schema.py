@@ -40,7 +40,7 @@ def suite_schema() -> Schema:
     suite: dict[str, Schema] = {
         "name": {"type": "string", "minLength": 1, "description": "The name; by default that of the file."},
         "description": {"type": "string"},
-        **{name: reference(name) for name in ("protocol", "seeds", "settings", "resources")},
+        **{name: reference(name) for name in ("plugins", "protocol", "seeds", "settings", "resources")},
         "experiments": {
             "type": "array",
             "minItems": 1,
@@ -85,6 +85,7 @@ def definitions() -> dict[str, Schema]:
         "method": {"enum": list(methods)},
         "task_pattern": _pattern(tasks),
         "method_pattern": _pattern(methods),
+        "plugins": _plugins(),
         "protocol": {"enum": protocols, "description": "The protocol; symbench tasks lists their meanings."},
         "seeds": _seeds(),
         "resources": _resources(),
@@ -195,6 +196,7 @@ def _resources() -> Schema:
             "timeout": {"anyOf": [seconds, {"type": "null"}], "description": "Seconds after which a run fails."},
             "stack": {**count, "description": "Seeds of the same settings that are trained together."},
             "workers": {**count, "description": "Processes that share one run."},
+            "keep_weights": {"type": "boolean", "description": "Keep the best weights of a run in the store."},
         }
     )
 
@@ -206,6 +208,14 @@ def _seeds() -> Schema:
             {"type": "array", "minItems": 1, "uniqueItems": True, "items": limit_schema(SEED, 0)},
         ],
         "description": "A list of seeds, or their number, counted from 0.",
+    }
+
+
+def _plugins() -> Schema:
+    path = {"type": "string"}
+    return {
+        "anyOf": [path, {"type": "array", "uniqueItems": True, "items": path}],
+        "description": "Plug-in files, with paths relative to the folder of this file.",
     }
 
 

@@ -48,7 +48,7 @@ def _permutations(model: Symmetrized, x: Structure, noise: Noise, chunk: int | N
     """The permutations that the sampler makes of ``noise``, ``chunk`` of them at a time."""
 
     def images(part: Noise) -> torch.Tensor | None:
-        permutation = permutation_of(model.sampler(x, part).element)
+        permutation = permutation_of(model.sampler(model.seen(x), part).element)
         return None if permutation is None else permutation.images
 
     found = model.chunks.results(noise, PERMUTATIONS, chunk, images)

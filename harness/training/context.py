@@ -28,6 +28,7 @@ class RunContext:
         chunk: How many group samples are processed at a time (``None``: all).
         checkpoint: Where the state is saved and resumed from (``None``: nowhere).
         processes: The processes that train the run together.
+        keep_weights: Whether the outcome has the weights that were scored.
     """
 
     device: torch.device = CPU
@@ -36,6 +37,7 @@ class RunContext:
     chunk: int | None = None
     checkpoint: Checkpoint | None = None
     processes: ProcessGroup = SINGLE_PROCESS
+    keep_weights: bool = False
 
     @staticmethod
     def of(
@@ -57,6 +59,7 @@ class RunContext:
             hooks=hooks or NullHooks(),
             chunk=resources.chunk,
             checkpoint=Checkpoint(checkpoint, spec.digest) if checkpoint else None,
+            keep_weights=resources.keep_weights,
         )
 
 

@@ -48,7 +48,7 @@ def check_inputs(where: str, structures: Structures) -> None:
     has_nodes = structures.outline.mask.any(1)
     if not has_nodes.all():
         raise DataError(f"Example {_first(~has_nodes)} of {where} has no nodes: leave it out.")
-    if not isinstance(structures, Structure):  # ragged graphs hold classes, which are integers
+    if not isinstance(structures, Structure):  # what is stored end to end was checked when it was read
         return
     for name in CHANNELS:
         invalid = ~getattr(structures, name).isfinite().flatten(1).all(1)

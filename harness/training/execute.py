@@ -12,6 +12,7 @@ from harness.training.device import deterministic
 from harness.training.kinds import kind_of
 from harness.training.metric_names import check_metric_names
 from harness.training.results import Outcome
+from tasks.extras import named_extras
 from tasks.task import Task
 
 
@@ -52,11 +53,13 @@ def execute_stack(specs: Sequence[RunSpec], contexts: Sequence[RunContext]) -> l
         return kind.run_stack(specs, problem, contexts)
 
 
+@named_extras()
 def problem_of(spec: RunSpec) -> Task:
     """Returns the task of ``spec`` with its data.
 
     Raises:
         DataError: The data cannot be used.
+        MissingExtra: A package that makes or reads the data is not installed.
         ValueError: The card says another kind than the task's class.
     """
     card = task(spec.task)

@@ -27,9 +27,9 @@ def monitor_of(spec: RunSpec) -> Monitor:
 
 def new_model(spec: RunSpec, signature: Signature) -> Model:
     """Returns the model of ``spec``, initialised from torch's global generator."""
-    card = method(spec.method)
-    symmetry = card.symmetrized_group(task(spec.task), spec.task_params)
-    model = build(card, signature, symmetry, spec.base, spec.sampler)
+    card, task_card = method(spec.method), task(spec.task)
+    symmetry = card.symmetrized_group(task_card, spec.task_params)
+    model = build(card, signature, symmetry, spec.base, spec.sampler, card.hidden(task_card))
     model.mixed_precision, model.compiles = spec.settings.precision == "bfloat16", spec.settings.compile
     return model
 

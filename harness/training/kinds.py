@@ -34,11 +34,13 @@ class TaskKind(ABC, Generic[T]):
         data_parallel: Whether several processes can train one run together.
         has_gradient: Whether ``analysis_epochs`` can be measured.
         has_output: Whether ``variance_samples`` can be measured.
+        has_weights: Whether a run ends with one model, whose weights can be kept.
     """
 
     data_parallel: ClassVar[bool] = False
     has_gradient: ClassVar[bool] = False
     has_output: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = False
 
     @abstractmethod
     def run(self, spec: RunSpec, problem: T, context: RunContext) -> Outcome:

@@ -23,7 +23,7 @@ def check_metric_names(spec: RunSpec, names: Callable[[], Iterable[str]]) -> Non
     card = task(spec.task)
     if not any(plugin.card is card for plugin in plugins_of([spec])) or not (known := list(names())):
         return
-    for kind, name in (("metric", card.metric), ("control", card.control)):
+    for kind, name in (("metric", card.metric), ("control", card.control_metric)):
         if name is not None and name not in known and not (kind == "control" and name in stricter(card.metric)):
             hint = nearest(name, known)
             raise ValueError(f"the {kind} of the task {card.name} is '{name}', which the task does not return: {hint}")

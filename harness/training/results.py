@@ -6,7 +6,10 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Stage = Literal["initialised", "trained"]
 
@@ -67,6 +70,7 @@ class Outcome:
             ``peak_memory_bytes`` of the tensors alive at once in an evaluation batch, and ``train_peak_memory_bytes``
             of those in training on an accelerator, if the run was not in a stack.
         notes: Short texts for the reader.
+        weights: The scored weights on the CPU by name, if the context asks for them and the run has one model.
     """
 
     metrics: Mapping[str, float]
@@ -74,6 +78,7 @@ class Outcome:
     output_variance: tuple[VariancePoint, ...] = ()
     cost: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    weights: Mapping[str, Tensor] | None = field(default=None, compare=False, repr=False)
 
 
 class NotStacked(RuntimeError):

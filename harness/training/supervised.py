@@ -25,6 +25,7 @@ from harness.training.scoring import curve_on_test_set, metrics_on_test_set
 from harness.training.seeds import generator
 from harness.training.stack_note import stack_note
 from harness.training.stacked import StackedFit
+from harness.training.weights import weights_of
 from harness.utils.text import first_line
 from tasks.symmetry.structure import Structures
 from tasks.task import SupervisedTask
@@ -35,7 +36,7 @@ PROBED_EXAMPLES = 2
 class SupervisedKind(TaskKind[SupervisedTask]):
     """A model is trained, its weights are selected on the validation set and scored on the test set."""
 
-    data_parallel = has_gradient = True
+    data_parallel = has_gradient = has_weights = True
 
     def run(self, spec: RunSpec, problem: SupervisedTask, context: RunContext) -> Outcome:
         fit = new_fit(spec, problem, context)
@@ -125,6 +126,7 @@ class SupervisedKind(TaskKind[SupervisedTask]):
                 "train_examples_per_second": trained_examples / state.train_seconds if state.train_seconds else 0.0,
             },
             notes=model.chunks.notes(chunk),
+            weights=weights_of(model) if context.keep_weights else None,
         )
 
     def variance(

@@ -8,7 +8,6 @@ distribution of g' times those drawn for x.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -21,6 +20,7 @@ from baselines.samplers.sampler import Sampler
 from harness.training.device import cast
 from harness.training.finite import check_finite
 from harness.training.seeds import generator
+from harness.verification.statistics import RESAMPLES, SIGNIFICANCE, Law, one_law, sign_flips, slope
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Structure
@@ -30,12 +30,7 @@ Symmetry = Literal["exact", "Monte Carlo", "none"]
 EXACT_DOUBLE, EXACT_SINGLE = 1e-10, 1e-4
 MONTE_CARLO_SLOPE = -0.5
 STANDARD_ERRORS = 3.0
-RESAMPLES = 500
-SIGN_FLIPS = 4000  # so that the smallest p-value is well below the level of significance
 CHUNK = 16
-SIGNIFICANCE = 1e-3
-PROJECTIONS = 8
-TIE = 1e-9  # statistics this close count as equal: they are computed in two ways, which differ by rounding
 CPU = torch.device("cpu")
 REMEDY = "no symmetry can be tested with these"
 
@@ -139,50 +134,6 @@ def mean_of_draws(model: Model, x: Structure, count: int, noise: torch.Generator
     return check_finite(model(copies, 1, noise).value.unflatten(0, (count, len(x))).mean(0), "predictions", REMEDY)
 
 
-def slope(samples: Sequence[int], errors: Tensor) -> Tensor:
-    """Returns ``[...]``: the exponent of a power law, fitted by least squares in logarithms.
-
-    The law is that of the root mean squares over rounds of ``errors`` ``[..., len(samples), rounds]``.
-    """
-    x = torch.tensor(samples, dtype=torch.float64).log()
-    y = errors.square().mean(-1).clamp_min(torch.finfo(torch.float64).tiny).log() / 2
-    x = x - x.mean()
-    return (y * x).sum(-1) / x.square().sum()
-
-
-def sign_flips(differences: Tensor) -> float:
-    """Returns the p-value of a mean other than 0 for ``differences`` ``[..., M]`` that are symmetric if it is 0.
-
-    The squared norm of their sum is compared with that of the sum with random signs, which is exact for any
-    distribution.
-    """
-    rows = differences.flatten(0, -2)
-    gram = rows @ rows.mT
-    signs = torch.randint(0, 2, (SIGN_FLIPS, len(rows)), generator=generator(CPU, 0, "signs")).to(gram) * 2 - 1
-    flipped = ((signs @ gram) * signs).sum(-1)
-    return ((flipped >= gram.sum()).sum().item() + 1) / (SIGN_FLIPS + 1)
-
-
-@dataclass(frozen=True)
-class Law:
-    """The result of two-sample tests of g' times elements drawn for x against elements drawn for g'x.
-
-    Attributes:
-        draws: The number of elements for each structure.
-        statistics: The number of tests.
-        p_value: The smallest p-value times their number (Bonferroni), at most 1.
-    """
-
-    draws: int
-    statistics: int
-    p_value: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether no difference is significant."""
-        return self.p_value >= SIGNIFICANCE
-
-
 @torch.no_grad()
 def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int) -> Law:
     """Tests whether the elements for g'x have the distribution of g' times the elements for x.
@@ -202,17 +153,8 @@ def law(sampler: Sampler, x: Structure, moved: Structure, g: Element, draws: int
     device = x.mask.device
     here = elements(sampler, x, draws, generator(device, 0, "law here"), g)
     there = elements(sampler, moved, draws, generator(device, 0, "law there"))
-    pooled = check_finite(torch.cat([here, there], 1), "group elements", REMEDY)
-    spread = pooled.std(1, keepdim=True)
-    weights = torch.randn(
-        len(x), pooled.shape[-1], PROJECTIONS, dtype=pooled.dtype, device=device, generator=generator(device, 0, "law")
-    )
-    scaled = torch.where(spread > TIE, (pooled - pooled.mean(1, keepdim=True)) / spread, 0.0)
-    statistics = torch.cat([pooled, scaled @ weights], -1).movedim(1, 0).flatten(1)
-    statistics = statistics[:, statistics.amax(0) - statistics.amin(0) > TIE]  # without constants
-    p_values = kolmogorov_smirnov(statistics[:draws], statistics[draws:])
-    count = p_values.numel()
-    return Law(draws, count, min(1.0, count * p_values.amin().item()) if count else 1.0)
+    check_finite(torch.cat([here, there], 1), "group elements", REMEDY)
+    return one_law(here, there, generator(device, 0, "law"))
 
 
 def elements(sampler: Sampler, x: Structure, draws: int, noise: torch.Generator, left: Element | None = None) -> Tensor:
@@ -245,23 +187,3 @@ def coordinates(element: Element) -> Tensor:
     tensors = [value for value in vars(element).values() if isinstance(value, Tensor)]
     real = [torch.view_as_real(value) if value.is_complex() else value for value in tensors]
     return torch.cat([value.flatten(2).double() for value in real], -1)
-
-
-def kolmogorov_smirnov(first: Tensor, second: Tensor) -> Tensor:
-    """Returns ``[M]``: asymptotic p-values of the two-sample test for each column of ``[n, M]`` and ``[m, M]``.
-
-    A permutation test would need millions of permutations for p-values that are significant after Bonferroni over a
-    thousand statistics. Values that are equal up to rounding are one step of both distributions, which is conservative.
-    """
-    n, m = len(first), len(second)
-    values, order = torch.cat([first, second]).sort(0)
-    step = torch.cat([first.new_full((n,), 1 / n), first.new_full((m,), -1 / m)])
-    difference = step[order].cumsum(0)
-    last = torch.ones_like(values, dtype=torch.bool)
-    last[:-1] = values.diff(dim=0) > TIE
-    distance = (difference.abs() * last).amax(0)
-    root = math.sqrt(n * m / (n + m))
-    x = (root + 0.12 + 0.11 / root) * distance  # Stephens' correction for finite samples
-    terms = torch.arange(1, 101, dtype=first.dtype, device=first.device)[:, None]
-    series = 2 * (-((-1.0) ** terms) * (-2 * terms.square() * x.square()).exp()).sum(0)
-    return torch.where(x < 0.3, 1.0, series).clamp(0, 1)  # below, the series converges slowly, to 1

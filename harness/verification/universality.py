@@ -24,7 +24,8 @@ from torch import Tensor
 from baselines.model import Model
 from harness.training.fit import optimizer_step
 from harness.training.seeds import derive, generator
-from harness.verification.equivariance import mean_of_draws, sign_flips
+from harness.verification.equivariance import mean_of_draws
+from harness.verification.statistics import sign_flips
 from tasks.symmetry.element import Permutation, Product, Rigid
 from tasks.symmetry.groups import Group, SymmetricGroup, node_and_space
 from tasks.symmetry.orthogonalization import plane_rotation

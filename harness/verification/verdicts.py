@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -14,8 +15,6 @@ from pydantic import ValidationError
 from baselines.build import build, load
 from baselines.cards import MethodCard
 from baselines.model import Model
-from baselines.samplers.identity import IdentitySampler
-from baselines.samplers.probabilistic import ProbabilisticSymmetrization
 from baselines.samplers.sampler import Sampler
 from baselines.symmetrized import Symmetrized
 from harness import registry
@@ -23,20 +22,23 @@ from harness.errors import DoesNotFit, SettingsError
 from harness.spec import RunSpec
 from harness.suites.model import point
 from harness.suites.source import parsed
+from harness.trained.loading import load as load_trained
 from harness.training.kinds import kind_of
 from harness.training.results import NotFinite
 from harness.training.seeds import derive, generator
-from harness.verification.equivariance import SIGNIFICANCE, Equivariance, Law, equivariance, law
+from harness.verification.equivariance import Equivariance, equivariance, law
+from harness.verification.statistics import SIGNIFICANCE, Law
 from harness.verification.universality import FALL, FITTED, WIDTHS, Universality, universality
 from tasks.cards import TaskCard
 from tasks.symmetry.element import Element, Product
 from tasks.symmetry.groups import Group, ProductGroup, factors, group
 from tasks.symmetry.structure import Signature, Structure
+from tasks.task import Task
 
 Claim = Literal["exact", "in law", "nothing", "nothing for one seed"]
 
 NO_CLAIM: dict[Claim, str] = {
-    "nothing": "without symmetrization",
+    "nothing": "without a guarantee",
     "nothing for one seed": "of fixed noise, which is random only over seeds",
 }
 
@@ -61,7 +63,7 @@ class Verdict:
 
 
 class Subject(NamedTuple):
-    """A method built for a task, with random weights in float64 and evaluation mode, and inputs."""
+    """A method built for a task, with random or trained weights in float64 and evaluation mode, and inputs."""
 
     task: TaskCard
     method: MethodCard
@@ -77,12 +79,13 @@ class Subject(NamedTuple):
 
     @property
     def claim(self) -> Claim:
-        """The symmetry that the method claims."""
-        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, IdentitySampler):
+        """The symmetry that the method claims: that of its card, which a random prediction can have in law only."""
+        guarantee = self.method.guarantee
+        if guarantee.startswith("none"):
             return "nothing"
-        if isinstance(self.model, Symmetrized) and isinstance(self.model.sampler, ProbabilisticSymmetrization):
-            return "nothing for one seed" if self.model.sampler.deterministic else "in law"
-        return "exact" if self.model.deterministic else "in law"
+        if not self.model.deterministic:
+            return "in law"
+        return "nothing for one seed" if guarantee.startswith("in expectation") else "exact"
 
 
 def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> Subject:
@@ -92,20 +95,45 @@ def subject(method_name: str, task_name: str, overrides: Sequence[str] = ()) -> 
         UnknownName: A name is unknown.
         DoesNotFit: The method does not fit the task.
         SettingsError: The settings do not work.
+        MissingExtra: The extra of the task or the method is not installed.
     """
     card, problem_card = registry.method(method_name), registry.task(task_name)
     spec = _resolved(card, problem_card, overrides)
     if reason := card.misfit(problem_card, spec.task_params):
         raise DoesNotFit(f"{card.name} does not fit {problem_card.name}: {reason}.")
     registry.check_implementations([spec])
+    registry.check_extras([spec])
     with _sentences(f"{card.name} on {problem_card.name} cannot be built with these settings"):
         problem = load(problem_card.implementation)(problem_card.settings_from(spec.task_params))
         torch.manual_seed(derive(spec.seed, "initialisation"))
         symmetry = card.symmetrized_group(problem_card, spec.task_params)
-        model = build(card, problem.signature, symmetry, spec.base, spec.sampler).double().eval()
+        hidden = card.hidden(problem_card)
+        model = build(card, problem.signature, symmetry, spec.base, spec.sampler, hidden).double().eval()
+    return Subject(problem_card, card, spec, problem.signature, model, _examples(problem))
+
+
+def trained(digest: str, store: str | Path) -> Subject:
+    """The trained model of a run that kept its weights, in float64, and inputs of its test set.
+
+    Args:
+        digest: The digest of the run, or its first digits.
+        store: The store: a folder or an address.
+
+    Raises:
+        UnknownName: The store has no such run, or several.
+        StoreError: The run failed or has no weights, or the store cannot be read.
+        PluginError: The task, the method or the plug-in has changed since the run.
+    """
+    found = load_trained(digest, store)
+    card, problem = registry.method(found.spec.method), found.problem
+    return Subject(found.task, card, found.spec, problem.signature, found.module.double(), _examples(problem))
+
+
+def _examples(problem: Task) -> Structure:
+    """A few inputs, in float64."""
     whole = kind_of(problem).inputs(problem)
     spread = torch.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).long()
-    return Subject(problem_card, card, spec, problem.signature, model, whole[spread].to(CPU, torch.float64))
+    return whole[spread].to(CPU, torch.float64)
 
 
 @contextmanager
@@ -181,9 +209,9 @@ def equivariance_verdict(found: Subject, samples: Sequence[int]) -> Verdict:
 def law_verdict(found: Subject, draws: int = DRAWS) -> Verdict:
     """Tests whether the distribution of a symmetrized method's group elements is equivariant."""
     assert isinstance(found.model, Symmetrized)
-    moved, left = _move(found.model.sampler, found)
-    sampler = found.model.sampler
-    return _where_finite("law", lambda: _of_law(law(sampler, found.inputs, moved, left, draws), found.claim))
+    x, sampler = found.model.seen(found.inputs), found.model.sampler
+    moved, left = _move(sampler, found)
+    return _where_finite("law", lambda: _of_law(law(sampler, x, moved, left, draws), found.claim))
 
 
 def universality_verdict(found: Subject) -> Verdict:
@@ -191,7 +219,7 @@ def universality_verdict(found: Subject) -> Verdict:
     symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
 
     def student(width: int, signature: Signature) -> Model:
-        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler)
+        return build(found.method, signature, symmetry, _widened(found, width), found.spec.sampler, found.model.hidden)
 
     def measured() -> Verdict:
         errors = universality(student, found.inputs, group(found.group), found.signature)
@@ -228,8 +256,9 @@ def _other_group(found: Subject) -> str:
     """A warning if the task's group has factors that neither the sampler nor the base model has by name."""
     if not isinstance(found.model, Symmetrized) or found.claim in NO_CLAIM:
         return ""
-    own = {factor.name for factor in factors(found.model.sampler.group)} | found.method.base.respects
-    if not (missing := [name for name in found.group if name not in own]):
+    own = {factor.name for factor in factors(found.model.sampler.group)}
+    symmetry = found.method.symmetrized_group(found.task, found.spec.task_params)
+    if not (missing := [name for name in symmetry if name not in own]):
         return ""
     return (
         f" It symmetrizes over {found.model.sampler.group.name}, and {found.task.name} asks for {' x '.join(missing)}: "
@@ -243,9 +272,10 @@ def _move(sampler: Sampler, found: Subject) -> tuple[Structure, Element]:
     names = {factor.name for factor in own}
     respected = [name for name in found.group if name in found.method.base.respects and name not in names]
     parts: tuple[Group, ...] = (*own, *(group((name,)) for name in respected))
-    whole = ProductGroup(parts).random(found.inputs, 1, generator(CPU, 0, "move the law"))
+    x = found.model.seen(found.inputs)
+    whole = ProductGroup(parts).random(x, 1, generator(CPU, 0, "move the law"))
     left = whole.factors[: len(own)]
-    return found.inputs.acted(whole), left[0] if len(left) == 1 else Product(left)
+    return x.acted(whole), left[0] if len(left) == 1 else Product(left)
 
 
 def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdict:
@@ -261,12 +291,12 @@ def _of_equivariance(found: Equivariance, claim: Claim, symmetry: str) -> Verdic
         + (f"and does not fall to 0 as 1 / sqrt(k){trend}" if found.slope is not None else "for every k"),
     }
     text = texts[found.symmetry]
-    passed = found.symmetry == "exact" if claim == "exact" else _as_claimed(found.symmetry != "none", claim)
-    return Verdict("equivariance", passed, f"{text}{_against(claim, passed)}.", numbers)
+    symmetric = found.symmetry == "exact" if claim == "exact" else found.symmetry != "none"
+    return Verdict("equivariance", symmetric or claim in NO_CLAIM, f"{text}{_against(claim, symmetric)}.", numbers)
 
 
 def _of_law(found: Law, claim: Claim) -> Verdict:
-    passed, numbers = _as_claimed(found.agrees, claim), asdict(found) | {"agrees": found.agrees}
+    passed, numbers = found.agrees or claim in NO_CLAIM, asdict(found) | {"agrees": found.agrees}
     relation = "have the law of" if found.agrees else "do not have the law of"
     if found.statistics == 0:
         return Verdict("law", passed, "the one element for g'x is g' times the one for x.", numbers)
@@ -274,7 +304,7 @@ def _of_law(found: Law, claim: Claim) -> Verdict:
         f"the elements drawn for g'x {relation} g' times those drawn for x (p = {found.p_value:.2g} over "
         f"{found.statistics} statistics of {found.draws} draws, {SIGNIFICANCE:g} needed)"
     )
-    return Verdict("law", passed, f"{sentence}{_against(claim, passed)}.", numbers)
+    return Verdict("law", passed, f"{sentence}{_against(claim, found.agrees)}.", numbers)
 
 
 def _of_universality(found: Universality, claim: Claim) -> Verdict:
@@ -282,8 +312,8 @@ def _of_universality(found: Universality, claim: Claim) -> Verdict:
     errors = " and ".join(f"{', '.join(f'{e:.2g}' for e in row)} on {name}" for name, row in kinds.items() if row)
     verb = "fits" if found.fits else "does not fit"
     widths = ", ".join(map(str, found.widths))
-    passed = _as_claimed(found.fits, claim)
-    against = _against(claim, passed) if claim in NO_CLAIM else ""
+    passed = found.fits or claim in NO_CLAIM
+    against = _against(claim, found.fits) if claim in NO_CLAIM else ""
     sentence = (
         f"{verb} a random equivariant target better as the base model widens: relative error {errors} at widths "
         f"{widths} (p = {found.p_value:.2g}; below {FITTED:g} or {FALL:g} of the first is needed){against}."
@@ -291,11 +321,9 @@ def _of_universality(found: Universality, claim: Claim) -> Verdict:
     return Verdict("universality", passed, sentence, asdict(found) | {"fits": found.fits, "claim": claim})
 
 
-def _as_claimed(symmetric: bool, claim: Claim) -> bool:
-    return claim == "nothing for one seed" or symmetric == (claim != "nothing")
-
-
-def _against(claim: Claim, passed: bool) -> str:
+def _against(claim: Claim, symmetric: bool) -> str:
+    if symmetric:
+        return ", which the method does not guarantee" if claim in NO_CLAIM else ""
     if claim in NO_CLAIM:
-        return f", as expected {NO_CLAIM[claim]}" if passed else ", although nothing symmetrizes it"
-    return "" if passed else f", although the method claims to be symmetric ({claim})"
+        return f", as expected {NO_CLAIM[claim]}"
+    return f", although the method claims to be symmetric ({claim})"

@@ -153,7 +153,7 @@ class ShapesSettings:
 
 def _shapes_data(settings: ShapesSettings) -> ShapesSettings:
     """Replaces ``auto`` by the larger ModelNet in a data folder or ``generated``, and null sizes by their default."""
-    from tasks.sources.point_clouds import available
+    from tasks.sources.modelnet import available
 
     data = available() if settings.data == "auto" else settings.data
     sizes = settings.sizes if data == "generated" else {}
@@ -176,6 +176,7 @@ def _shapes(name: str, title: str, symmetry: str, implementation: str) -> TaskCa
         version="2",
         source=f"{MODELNET}; protocol and generated shapes by symbench",
         implementation=implementation,
+        extra="vision",
         settings=ShapesSettings,
         max_nodes=lambda settings: settings.points,
         size=lambda settings: settings.points,

@@ -36,6 +36,7 @@ INNER_SYMMETRY = TaskCard(
     version="2",
     source=f"{PAPER}, appendix",
     implementation="tasks.inner_symmetry:InnerSymmetry",
+    extra="graphs",
     form="supervised",
     max_nodes=lambda settings: 25,
     protocols={

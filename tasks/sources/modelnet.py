@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError
 from tasks.sources import cache
-from tasks.sources.shape_families import surface_points
 from tasks.sources.splits import split_arrays
 
 if TYPE_CHECKING:
@@ -43,6 +42,12 @@ class Surfaces(NamedTuple):
 def file_name(name: str) -> str:
     """The name of the file with the points of `modelnet10` or `modelnet40`."""
     return cache.versioned_name(name, VERSION, points=POINTS)
+
+
+def available() -> str:
+    """Returns "modelnet40" or "modelnet10" if a data folder has it, else "generated"."""
+    found = (name for name in ("modelnet40", "modelnet10") if cache.find(file_name(name)))
+    return next(found, "generated")
 
 
 def surfaces(name: str) -> tuple[Surfaces, Surfaces]:
@@ -99,6 +104,8 @@ def _sampled(shape: Data) -> Data:
     import torch
     from torch_geometric.data import Data
     from trimesh import Trimesh
+
+    from tasks.sources.shape_families import surface_points
 
     vertices = shape.pos.double().numpy()
     key = zlib.crc32(vertices.tobytes())

@@ -33,12 +33,6 @@ class Poses(NamedTuple):
     translation: NDArray[np.float64]
 
 
-def available() -> str:
-    """Returns "modelnet40" or "modelnet10" if a data folder has it, else "generated"."""
-    found = (name for name in ("modelnet40", "modelnet10") if cache.find(modelnet.file_name(name)))
-    return next(found, "generated")
-
-
 def class_names(handed: bool) -> tuple[str, ...]:
     """The classes of generated shapes; with `handed`, mirror images of chiral shapes are classes of their own."""
     return (*FAMILIES, *(f"left {name}" for name in CHIRAL)) if handed else tuple(FAMILIES)

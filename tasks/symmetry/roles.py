@@ -141,7 +141,7 @@ def checked_output(values: Tensor, role: str, x: Structure) -> Tensor:
     check_role(role, OUTPUTS, "output")
     if not isinstance(values, Tensor):
         raise SettingsError(f"The output '{role}' should be one tensor, not {type(values).__name__}.")
-    sizes = _sizes(values, role, "output")
+    sizes = sizes_of(values, role, "output")
     wanted = {"B": len(x), "N": x.nodes, "D": x.points.shape[2]}
     if wrong := next((axis for axis in sizes if wanted.get(axis, sizes[axis]) != sizes[axis]), None):
         raise SettingsError(
@@ -193,7 +193,7 @@ def check_inputs(inputs: Mapping[str, Tensor]) -> None:
         raise SettingsError(f"There are no inputs: give some of {', '.join(INPUTS)} as tensors.")
     seen: dict[str, tuple[str, int]] = {}
     for role in inputs:
-        for axis, size in _sizes(inputs[role], role, "input").items():
+        for axis, size in sizes_of(inputs[role], role, "input").items():
             other, expected = seen.setdefault(axis, (role, size))
             if size != expected:
                 raise SettingsError(f"The input '{role}' has {axis} = {size}, and '{other}' has {axis} = {expected}.")
@@ -218,7 +218,7 @@ def _kept(values: Tensor, exists: Tensor) -> Tensor:
     return values.masked_fill(~exists.view(*exists.shape, *[1] * (values.dim() - exists.dim())), 0)
 
 
-def _sizes(values: Tensor, role: str, what: str) -> dict[str, int]:
+def sizes_of(values: Tensor, role: str, what: str) -> dict[str, int]:
     """The sizes of a tensor's axes by their names. Raises :class:`SettingsError` if it is not of the role's shape."""
     known = ROLES[role].shapes
     axes = next((axes for axes in known if len(axes) == values.dim()), None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -175,6 +175,10 @@ class Structure:
         """The structures without ``ranks``."""
         return replace(self, ranks=self.ranks[..., :0])
 
+    def without(self, inputs: Collection[str]) -> Structure:
+        """The structures without these inputs (:data:`tasks.cards.Input`): zero channels of them."""
+        return replace(self, **{name: getattr(self, name)[..., :0] for name in map(_field, inputs)})
+
     def keyed(self, first: int) -> Structure:
         """The structures with ``first`` added to their keys."""
         return replace(self, key=self.key + first)
@@ -275,7 +279,17 @@ class Signature:
             padded=not bool(structures.outline.mask.all()),
         )
 
+    def without(self, inputs: Collection[str]) -> Signature:
+        """The signature of structures without these inputs."""
+        absent: dict[str, Any] = dict.fromkeys(map(_field, inputs), 0)
+        return replace(self, **absent)
+
     @property
     def geometry(self) -> int:
         """P + V, the number of points and vectors of a node."""
         return self.points + self.vectors
+
+
+def _field(name: str) -> str:
+    """The field of structures and signatures that holds an input."""
+    return "edge_scalars" if name == "edges" else name

@@ -96,7 +96,7 @@ def test_the_option_counts_for_more_than_the_environment(
 
 def test_jobs_without_rays_default_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(SymbenchError, match=r"pip install 'ray\[default\]'"):
+    with pytest.raises(SymbenchError, match=r"pip install 'symbench\[cluster\]'"):
         jobs.JobServer("http://127.0.0.1:8265")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,14 +17,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from harness import cli
+from harness import cli, registry
 from harness.errors import SymbenchError
 from harness.execution import jobs
 from harness.execution.submission import Submission, job_folder, runtime_environment, sendable
-from harness.records.plugin_code import plugin_code
+from harness.plugins.plugin_file import read_file
+from harness.records.plugin_code import plugin_code, used_by
 from harness.records.provenance import ORIGIN, git_state
-from harness.suites.loading import FOLDER, locate
+from harness.registry import resolve
+from harness.suites.loading import FOLDER, load, locate
 from tests.distributions import CARDS, both, found_in, put
+from tests.plugin_files import TASK, forgotten, write
 
 pytestmark = pytest.mark.usefixtures("no_cluster_is_known")
 
@@ -156,6 +160,33 @@ def test_the_command_says_on_the_cluster_what_was_said_here(suite: Path) -> None
         "3",
     ]
     assert "submitted/quick.yaml" in Submission(file=locate("quick"), store="/shared").entrypoint
+
+
+def test_plug_in_files_travel_in_place_of_those_that_the_suite_names(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"plugins: [cards/my_net.py]\n{SUITE.replace('egnn', 'mine')}")
+    write(tmp_path / "cards")
+    other = write(tmp_path, "my task.py", TASK)
+    with forgotten():
+        registry.add_files([read_file(other)])
+        load(tmp_path / "mine.yaml")
+        ours = plugin_code()
+        made = Submission(file=tmp_path / "mine.yaml", store="/shared", plugin_files=registry.files())
+        assert sendable(used_by([resolve("my_bodies", "mine", "quick", 0)])) == []
+    shutil.rmtree(tmp_path / "cards")
+    with job_folder(made) as folder:
+        _, program, *words = shlex.split(made.entrypoint)
+        assert program == "python"
+        words[words.index("run") : words.index("auto") + 1] = ["plan", "submitted/mine.yaml"]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment["SYMBENCH_STORE"] = words[words.index("--store") + 1]
+        done = subprocess.run(
+            [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        )
+        assert "mine: 1 runs" in done.stdout
+        with forgotten():
+            for name in ("my task.py", "my_net.py"):
+                registry.add_files([read_file(folder / "plugin_files" / name)])
+            assert plugin_code() == ours
 
 
 @pytest.mark.parametrize("store", ["results/store", "", "~/store"])

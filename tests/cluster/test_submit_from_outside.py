@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ import pytest
 from harness.records.provenance import git_state
 from harness.records.store import Store
 from tests.distributions import both, put
+from tests.plugin_files import TASK, write
 from tests.tiny_suite import tiny_suite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,14 +108,15 @@ def test_a_suite_goes_to_the_local_cluster_and_its_records_come_back(
     assert "There is no job raysubmit_x" in outside.call("jobs", "logs", "raysubmit_x", "--follow", fails=True)
     check_that_code_and_suite_travel(outside)
     check_that_a_plug_in_travels(outside)
+    check_that_a_plug_in_file_travels(outside)
     check_that_a_search_travels(outside)
     check_that_a_broken_environment_is_named(outside)
     check_that_a_job_is_stopped(outside)
     store = outside.store
     launches = [json.loads(path.read_text()) for path in sorted(store.glob("launches/*.json"))]
-    assert [launch["status"] for launch in launches] == ["succeeded", "succeeded", "interrupted"]
+    assert [launch["status"] for launch in launches] == ["succeeded"] * 3 + ["interrupted"]
     assert len(Store(store).searches()) == 1
-    assert len(list(Store(store).records())) == 2
+    assert len(list(Store(store).records())) == 3
 
     token = (folder / "token").read_text()
     assert not [path for path in store.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
@@ -147,6 +150,24 @@ def check_that_a_plug_in_travels(outside: Outside) -> None:
     cards.write_text(cards.read_text() + "# edited\n")
     planned = outside.call("plan", "other.yaml", "--store", str(store), address=False)
     assert "other or unknown code of the plug-in other" in planned
+
+
+def check_that_a_plug_in_file_travels(outside: Outside) -> None:
+    """The suite names one file, the command another; on the cluster neither is where it was."""
+    hidden = outside.folder / "hidden"
+    write(hidden / "cards")
+    task = write(hidden, "my_task.py", TASK)
+    suite = tiny_suite(1, "mine").replace("[nbody]", "[my_bodies]")
+    (hidden / "files.yaml").write_text(f"plugins: cards/my_net.py\n{suite}")
+    followed = outside.submit("hidden/files.yaml", "--plugin", str(task), "--follow")
+    assert re.search(r"Sent along: .*my_task\.py \w{12}, my_net\.py \w{12}\n", followed)
+    assert "files: 1 runs, 1 succeeded" in followed
+    [record] = [record for record in Store(outside.store).records() if record.suite == "files"]
+    used = {name: one["used"] for name, one in record.provenance["plugins"].items()}
+    assert used == {"other": False, "my_task.py": True, "my_net.py": True}
+    words = ("plan", "hidden/files.yaml", "--plugin", str(task), "--store", str(outside.store))
+    planned = outside.call(*words, address=False)
+    assert "1 have a record" in planned and "other or unknown code" not in planned
 
 
 def check_that_a_search_travels(outside: Outside) -> None:

@@ -119,8 +119,8 @@ def _costs(method: str, nodes: int) -> dict[str, float]:
 
 def _scores(card: TaskCard, value: float | None, control: float | None) -> dict[str, float]:
     score = math.nan if value is None else value
-    sound = score if card.control in stricter(card.metric) else 0.0
-    return {card.metric: score, str(card.control): sound if control is None else control}
+    sound = score if card.control_metric in stricter(card.metric) else 0.0
+    return {card.metric: score, str(card.control_metric): sound if control is None else control}
 
 
 def default_provenance() -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""What is installed, pinned and shipped, and the setting-up that needs nothing but Python."""
+"""What is installed, pinned and shipped."""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
+import json
 import os
 import re
 import shutil
@@ -12,16 +12,39 @@ import sys
 import tomllib
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from tasks.extras import EXTRAS
+from tests.hiding import HIDING, WITH_THE_CORE
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("harness", "baselines", "tasks")
+USERS = {  # the modules that may import the packages of each extra
+    "graphs": "tasks.sources",
+    "report": "harness.report.rendering",
+    "cluster": ("harness.execution", "harness.search", "harness.tracking", "harness.doctor"),
+    "search": "harness.search",
+    "vision": ("baselines.bases.vit", "tasks.sources"),
+}
+ONLY_WITH_AN_EXTRA = (  # the modules that import one at their top; a command asks for the extra before
+    "harness.execution.dispatch",
+    "harness.execution.worker",
+    "harness.report.figures",
+    "harness.report.rendering.vector",
+    "harness.search.callbacks",
+    "harness.search.distinct",
+    "harness.search.strategy",
+    "harness.search.trial",
+    "tasks.shapes",
+    "tasks.sources.point_clouds",
+    "tasks.sources.shape_families",
+)
 CUDA = re.compile(r"(nvidia-(?!ml-py$)|cuda-|triton)")
 FOLDERS = {".ci", "baselines", "docs", "harness", "ray_configs", "results", "tasks", "tests"}
 
@@ -38,15 +61,30 @@ def tracked() -> list[str]:
     return listed.stdout.splitlines()
 
 
-def needed(names: list[str]) -> dict[str, Requirement]:
+def stated(*extras: str) -> list[Requirement]:
+    """The requirements of the core, or of extras without the core, with those of the extras that they include."""
+    texts = [text for extra in extras for text in PROJECT["optional-dependencies"][extra]]
+    found = []
+    for requirement in map(Requirement, texts if extras else PROJECT["dependencies"]):
+        found += stated(*sorted(requirement.extras)) if requirement.name == PROJECT["name"] else [requirement]
+    return found
+
+
+def names(requirements: list[Requirement]) -> set[str]:
+    return {canonicalize_name(requirement.name) for requirement in requirements}
+
+
+def needed(requirements: list[Requirement]) -> dict[str, Requirement]:
     """The requirements, and those of what they require, but for the parts of CUDA that torch may bring."""
     found: dict[str, Requirement] = {}
-    waiting = [Requirement(name) for name in names]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    waiting = list(requirements)
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
-        if name == "symbench" or name in found or CUDA.match(name):
+        if (name, frozenset(requirement.extras)) in seen or CUDA.match(name):
             continue
+        seen.add((name, frozenset(requirement.extras)))
         found[name] = requirement
         for text in distribution(requirement.name).requires or []:
             inner = Requirement(text)
@@ -57,7 +95,7 @@ def needed(names: list[str]) -> dict[str, Requirement]:
 
 
 def test_constraints_pin_all_that_is_installed_with_the_project() -> None:
-    wanted = needed([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]])
+    wanted = needed([*stated(), *stated("test")])
     assert sorted(wanted.keys() - pins().keys()) == []
     assert sorted(pins().keys() - wanted.keys()) == []
 
@@ -65,20 +103,85 @@ def test_constraints_pin_all_that_is_installed_with_the_project() -> None:
 def test_every_pin_is_exact_plain_and_within_its_range() -> None:
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line), line
-    for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]:
-        requirement = Requirement(text)
-        assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)], prereleases=True), text
+    for requirement in [*stated(), *stated("test")]:
+        version = pins()[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version, prereleases=True), requirement
 
 
-def test_every_import_is_a_stated_dependency() -> None:
-    texts = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["vision"]]
-    stated = {canonicalize_name(Requirement(text).name) for text in texts}
+def test_the_extra_all_has_every_extra_that_is_for_users() -> None:
+    extras = PROJECT["optional-dependencies"].keys() - {"all", "dev", "docs", "test"}
+    assert extras == EXTRAS.keys()
+    assert names(stated("all")) == {name for extra in extras for name in names(stated(extra))}
+    assert names(stated("all")) <= names(stated("test")) == names(stated("dev"))
+
+
+def test_no_requirement_is_stated_twice() -> None:
+    core = names(stated())
+    for extra in EXTRAS:
+        own = [text for text in PROJECT["optional-dependencies"][extra] if not text.startswith("symbench[")]
+        assert not core & names([Requirement(text) for text in own]), extra
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_code_knows_which_packages_an_extra_has(extra: str) -> None:
+    """``tasks.extras`` names exactly what pyproject.toml states, and packages that come with it."""
     provided = packages_distributions()
+    own = {package: {canonicalize_name(owner) for owner in provided[package]} for package in EXTRAS[extra]}
+    brought = needed(stated(extra)).keys()
+    assert [package for package, owners in own.items() if not owners & brought] == []
+    included = {
+        name
+        for text in PROJECT["optional-dependencies"][extra]
+        if text.startswith("symbench[")
+        for name in names(stated(*sorted(Requirement(text).extras)))
+    }
+    assert names(stated(extra)) - included - set().union(*own.values()) == set()
+
+
+def test_every_import_is_a_dependency_of_the_core_or_of_the_extra_that_the_module_is_for() -> None:
+    provided, core = packages_distributions(), names(stated())
+    extra_of = {package: extra for extra, packages in EXTRAS.items() for package in packages}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             for name in imported(path) - set(sys.stdlib_module_names) - set(PACKAGES):
                 owners = {canonicalize_name(owner) for owner in provided.get(name, [])}
-                assert owners & stated, f"{path.relative_to(ROOT)} imports {name}, which pyproject.toml does not state"
+                if name in extra_of:
+                    assert module.startswith(USERS[extra_of[name]]), f"{module} imports {name}"
+                else:
+                    assert owners & core, f"{module} imports {name}, which pyproject.toml does not state"
+
+
+def test_what_is_hidden_from_tests_is_what_the_core_does_not_bring() -> None:
+    brought, provided = needed(stated()).keys(), packages_distributions()
+    packages = {package for packages in EXTRAS.values() for package in packages}
+    assert {one for one in packages if {canonicalize_name(owner) for owner in provided[one]} & brought} == {
+        *WITH_THE_CORE
+    }
+
+
+def test_modules_of_the_core_are_imported_without_the_extras() -> None:
+    program = f"""
+import importlib, json
+failed = {{}}
+for module in {modules()!r}:
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        failed[module] = error.name.partition(".")[0]
+print(json.dumps(failed))
+"""
+    words = [sys.executable, "-c", HIDING + program]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    failed = json.loads(done.stdout)
+    assert sorted(module for module in failed if not module.startswith(ONLY_WITH_AN_EXTRA)) == []
+    assert set(failed.values()) <= {package for packages in EXTRAS.values() for package in packages}
+
+
+def modules() -> list[str]:
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return [name for name in names if not name.startswith("harness.library") and not name.endswith("__main__")]
 
 
 def imported(path: Path) -> set[str]:
@@ -94,6 +197,14 @@ def imported(path: Path) -> set[str]:
 def test_no_folder_beyond_the_agreed_ones() -> None:
     folders = {name.partition("/")[0] for name in tracked() if "/" in name}
     assert folders - FOLDERS == set()
+
+
+def test_the_version_and_the_python_versions_are_stated_once() -> None:
+    """The code has no version of its own, and the classifiers are the versions that are accepted."""
+    code = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    assert [path for path in code if "__version__ =" in path.read_text()] == []
+    minors = [line.rpartition(" ")[2] for line in PROJECT["classifiers"] if re.search(r"3\.\d+$", line)]
+    assert minors and all(minor in SpecifierSet(PROJECT["requires-python"]) for minor in minors)
 
 
 def test_every_folder_with_code_is_a_package() -> None:
@@ -116,15 +227,18 @@ def test_data_files_of_packages_are_shipped(tmp_path: Path) -> None:
     assert [str(path) for path in data if path.suffix not in (".py", ".pyi") and path not in shipped] == []
 
 
-def test_a_wheel_runs_from_any_folder(tmp_path: Path) -> None:
-    """The wheel holds the bundled suites, the types and the licence, and plans a suite without the checkout."""
+def test_a_release_runs_from_any_folder(tmp_path: Path) -> None:
+    """The wheel, made from the sdist, holds the bundled suites, the types and the licence, and plans a suite."""
     source, wheels, installed = tmp_path / "source", tmp_path / "wheels", tmp_path / "installed"
     for name in tracked():
         if name.partition("/")[0] in (*PACKAGES, "ray_configs") or "/" not in name:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(source)]
+    sdist = [sys.executable, "-c", f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"]
+    subprocess.run(sdist, check=True, cwd=source, capture_output=True)
+    (archive,) = tmp_path.glob("symbench-*.tar.gz")
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(archive)]
     subprocess.run(build, check=True, cwd=tmp_path)
     (wheel,) = wheels.iterdir()
     subprocess.run([*pip, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, cwd=tmp_path)
@@ -169,129 +283,3 @@ def test_pre_commit_runs_the_first_checks_of_make_test() -> None:
     entries = [hook["entry"] for hook in hooks]
     assert entries == commands[: len(entries)]
     assert all(command.startswith(".venv/bin/pytest") for command in commands[len(entries) :])
-
-
-# The bootstrap
-
-
-@pytest.fixture
-def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The bootstrap over a project of its own, with an installer that only makes the environment."""
-    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / ".ci" / "bootstrap.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).write_text(name)
-    venv = tmp_path / ".venv"
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module, "VENV", venv)
-    monkeypatch.setattr(module, "STAMP", venv / ".stamp")
-    monkeypatch.setattr(module, "UNFINISHED", venv / ".unfinished")
-    return module
-
-
-class Calls:
-    """Stands in for subprocess.run: makes what is asked for, and can fail or be interrupted at the installation."""
-
-    def __init__(self) -> None:
-        self.seen: list[list[str]] = []
-        self.environment: dict[str, str] = {}
-        self.fail: BaseException | None = None
-
-    def __call__(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
-        self.seen.append(command)
-        if command[1:3] == ["-m", "venv"]:
-            python = Path(command[-1]) / "bin" / "python"
-            python.parent.mkdir(parents=True, exist_ok=True)
-            (Path(command[-1]) / ".unfinished").unlink(missing_ok=True)
-            python.touch()
-        elif command[1] == "-c":
-            there = Path(command[0]).exists()
-            return subprocess.CompletedProcess(command, 0, str(sys.version_info[:2]) if there else "", "")
-        else:
-            self.environment = options["env"]  # type: ignore[assignment]
-            if self.fail:
-                raise self.fail
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    @property
-    def made(self) -> int:
-        return sum(command[1:3] == ["-m", "venv"] for command in self.seen)
-
-    @property
-    def installed(self) -> list[list[str]]:
-        return [command for command in self.seen if "install" in command]
-
-
-@pytest.fixture
-def calls(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    calls = Calls()
-    monkeypatch.setattr(bootstrap.subprocess, "run", calls)
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: None)
-    return calls
-
-
-def test_an_environment_is_made_once_for_each_state_of_the_pins(bootstrap: ModuleType, calls: Calls) -> None:
-    assert bootstrap.main() is None
-    assert bootstrap.main() is None
-    assert (calls.made, len(calls.installed)) == (1, 1)
-    assert calls.installed[0][-4:] == ["-c", "constraints.txt", "-e", ".[test]"]
-    (bootstrap.ROOT / "constraints.txt").write_text("changed")
-    assert bootstrap.main() is None
-    assert (calls.made, len(calls.installed)) == (1, 2)
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), subprocess.CalledProcessError(1, "pip")])
-def test_what_was_broken_off_is_begun_afresh(bootstrap: ModuleType, calls: Calls, error: BaseException) -> None:
-    calls.fail = error
-    assert bootstrap.main()
-    assert not bootstrap.STAMP.exists()
-    calls.fail = None
-    assert bootstrap.main() is None
-    assert (calls.made, len(calls.installed)) == (2, 2)
-    assert bootstrap.main() is None
-    assert len(calls.installed) == 2
-
-
-def test_uv_is_used_where_it_is_and_told_of_local_wheels(
-    bootstrap: ModuleType, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda _: "/usr/bin/uv")
-    monkeypatch.setenv("PIP_FIND_LINKS", "/one /two")
-    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
-    assert bootstrap.main() is None
-    assert calls.installed[0][:3] == ["uv", "pip", "install"]
-    assert calls.environment["UV_FIND_LINKS"] == "/one,/two"
-
-
-def test_an_old_python_is_told_what_to_do(bootstrap: ModuleType, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap.sys, "version_info", (3, 10, 4))
-    sentence = bootstrap.main()
-    assert "Python 3.11 or newer and this is 3.10.4" in sentence
-    assert calls.seen == []
-
-
-def test_an_old_python_can_read_the_bootstrap() -> None:
-    ast.parse((ROOT / ".ci" / "bootstrap.py").read_text(), feature_version=(3, 7))
-
-
-def test_two_starts_wait_for_each_other(tmp_path: Path) -> None:
-    """Two processes over one project: the installer runs once, and the second finds its work done."""
-    project = tmp_path / "project"
-    (project / ".ci").mkdir(parents=True)
-    (project / ".ci" / "bootstrap.py").write_text((ROOT / ".ci" / "bootstrap.py").read_text())
-    for name in ("pyproject.toml", "constraints.txt"):
-        (project / name).write_text("")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    uv = tools / "uv"
-    uv.write_text(f"#!/bin/sh\nsleep 1\necho installed >> {tmp_path}/log\n")
-    uv.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, str(project / ".ci" / "bootstrap.py")]
-    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    assert (tmp_path / "log").read_text() == "installed\n"
-    assert sorted(bool(text) for text in said) == [False, True]

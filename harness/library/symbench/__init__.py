@@ -8,10 +8,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_EXPORTS: dict[str, str] = {}
+_EXPORTS: dict[str, str] = {
+    "EquivarianceResult": "harness.verification.functions",
+    "Evaluation": "harness.evaluation.scores",
+    "TrainedModel": "harness.trained.model",
+    "assert_equivariant": "harness.verification.functions",
+    "equivariance_error": "harness.verification.functions",
+    "evaluate": "harness.evaluation.evaluating",
+    "load": "harness.trained.loading",
+    "results": "harness.evaluation.tables",
+    "symmetrize": "harness.symmetrize",
+}
 """Where each public name is defined."""
 
-_MODULES = ("errors", "testing")
+_MODULES = ("errors", "tasks", "testing")
 """The public submodules."""
 
 __all__ = [*_EXPORTS, *_MODULES]

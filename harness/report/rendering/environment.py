@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def environment(*, autoescape: bool, **delimiters: Any) -> Environment:
@@ -14,6 +15,8 @@ def environment(*, autoescape: bool, **delimiters: Any) -> Environment:
         autoescape: Whether values are escaped for HTML.
         delimiters: Options of :class:`jinja2.Environment`, such as ``block_start_string``.
     """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("harness.report"),
         autoescape=autoescape,

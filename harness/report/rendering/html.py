@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
-
-from jinja2 import Environment
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
+from typing import TYPE_CHECKING, Any
 
 from harness.report.rendering.environment import environment
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 _IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"}
 """Letters that could end a script element, or a line of JavaScript, inside a JSON text."""
@@ -19,6 +19,9 @@ _IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u202
 
 def render_html(contents: Mapping[str, Any]) -> str:
     """Renders the page. Every text is escaped; plotly, the style sheet and the script are embedded once."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
     jinja = environment(autoescape=True)
     jinja.filters["json_script"] = json_script
     return jinja.get_template("leaderboard.html.j2").render(
@@ -31,6 +34,8 @@ def render_html(contents: Mapping[str, Any]) -> str:
 
 def json_script(value: Any) -> Markup:
     """JSON for a script element. No text in ``value`` can end the element."""
+    from markupsafe import Markup
+
     text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(_IN_SCRIPT))
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -91,8 +92,10 @@ def command(suite: str, task: str, method: str, launched: Any) -> str:
     words = shlex.split(launched) if isinstance(launched, str) else launched if isinstance(launched, list) else []
     words = list(redacted_words(str(word) for word in words))  # older records may hold secrets
     chosen = list(_kept(words[words.index("run") + 1 :])) if "run" in words else []
+    before = words[: words.index("run")] if "run" in words else []
+    plugins = [word for option in pairwise(before) if option[0] == "--plugin" for word in option]
     only = f"task={task},method={method}"
-    return shlex.join(["symbench", "run", *(chosen or [suite]), "--only", only])
+    return shlex.join(["symbench", "run", *(chosen or [suite]), *plugins, "--only", only])
 
 
 def _kept(words: Sequence[str]) -> Iterable[str]:

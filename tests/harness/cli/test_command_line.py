@@ -40,7 +40,9 @@ def test_tasks_for_machines(call: Call) -> None:
     assert (code, err) == (0, "")
     assert [row["name"] for row in rows] == list(registry.tasks())
     for row in rows:
-        assert list(row) == ["name", "group", "metric", "direction", "protocols", "version", "source", "deviations"]
+        assert list(row) == [
+            *("name", "group", "metric", "direction", "protocols", "version", "plugin", "source", "deviations")
+        ]
         assert row["direction"] in ("max", "min")
         assert "quick" in row["protocols"]
 
@@ -51,7 +53,7 @@ def test_methods_for_machines(call: Call) -> None:
     assert (code, err) == (0, "")
     assert [row["name"] for row in rows] == list(registry.methods())
     for row in rows:
-        assert list(row) == ["name", "kind", "base_model", "sampler", "version", "source", "deviations"]
+        assert list(row) == [*("name", "kind", "base_model", "sampler", "version", "plugin", "source", "deviations")]
         assert (row["kind"] == "equivariant") == (row["sampler"] is None)
         assert row["name"] == "-".join(filter(None, [row["base_model"], row["sampler"]]))
 

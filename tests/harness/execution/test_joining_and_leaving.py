@@ -69,7 +69,8 @@ def test_what_is_no_address_is_told_before_anybody_is_asked(address: str) -> Non
 def test_the_client_protocol_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     sentence, _ = refusal("ray://127.0.0.1:1")
-    assert sentence == "--address ray://127.0.0.1:1 needs Ray's client: install 'ray[client]', or join by host:port."
+    needs = "--address ray://127.0.0.1:1 needs the extra 'cluster': pip install 'symbench[cluster]'"
+    assert sentence == f"{needs}, or join by host:port."
 
 
 def test_something_else_is_there(mute_server: int, monkeypatch: pytest.MonkeyPatch) -> None:

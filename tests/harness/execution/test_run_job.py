@@ -91,6 +91,30 @@ def test_a_run_leaves_record_history_and_log(tmp_path: Path, job: MakeJob) -> No
     assert tracker.finished[0][1]["run.log"] == log
 
 
+def test_weights_are_kept_beside_the_record_if_they_are_wanted(tmp_path: Path, job: MakeJob) -> None:
+    asked: list[bool] = []
+
+    def with_weights(spec: RunSpec, context: RunContext) -> Outcome:
+        asked.append(context.keep_weights)
+        return Outcome(metrics={}, weights={"a": torch.arange(3.0)} if context.keep_weights else None)
+
+    store = Store(tmp_path)
+    kept = run_job(job(resources=Resources(keep_weights=True)), store, None, execute=with_weights)
+    other = run_job(job(seed=1), store, None, execute=with_weights)
+    assert asked == [True, False]
+    assert kept.weights is not None and other.weights is None and kept.notes == other.notes == ()
+    (path,) = (tmp_path / "weights").iterdir()
+    assert (path, path.stat().st_size) == (store.weights_path(kept.weights), kept.weights.bytes)
+    assert store.read(kept.digest) == kept and kept.weights.load(path)["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("execute", "note"), [(good, "No weights were kept: a run on graph8c has"), (bad, None)])
+def test_a_run_without_a_model_notes_it(tmp_path: Path, job: MakeJob, execute: Executor, note: str | None) -> None:
+    record = run_job(job(resources=Resources(keep_weights=True)), Store(tmp_path), None, execute=execute)
+    assert record.weights is None and not list((tmp_path / "weights").iterdir())
+    assert [text for text in record.notes if text.startswith(note or "No weights")] == list(record.notes[1:])
+
+
 def test_logging_is_afterwards_as_before(tmp_path: Path, job: MakeJob) -> None:
     root = logging.getLogger()
     before = (root.level, list(root.handlers), warnings.showwarning)
@@ -129,7 +153,7 @@ def test_the_checkpoint_goes_once_the_record_is_kept(tmp_path: Path, job: MakeJo
     assert not checkpoint.exists()
 
 
-def _no_space(store: Store, record: Record, history: Sequence[HistoryRow]) -> None:
+def _no_space(store: Store, record: Record, history: Sequence[HistoryRow], weights: bytes) -> None:
     raise SymbenchError("The disk is full.")
 
 

@@ -10,16 +10,20 @@ from typing import Any
 import pytest
 import torch
 
+from harness import registry
+from harness.errors import ClusterError
 from harness.execution import data_parallel
 from harness.execution import job_runner as running
 from harness.execution.job_runner import JobRunner
 from harness.execution.messages import RunResult, WorkerConfig
 from harness.execution.run_job import failed_record
 from harness.execution.worker import Worker
+from harness.plugins.plugin_file import PluginFile
 from harness.records.record import Failure, Record
 from harness.records.store import Store
 from harness.spec import Job, Resources
 from harness.training.device_errors import DeviceFailed
+from tests.plugin_files import NETWORK, forgotten
 
 MakeJob = Callable[..., Job]
 
@@ -102,3 +106,16 @@ def test_a_device_that_failed_is_said_although_it_gives_no_memory_back(
     worker = Worker(WorkerConfig(root=tmp_path, launch_id="one", executor="json:loads", command=[]))
     with pytest.raises(DeviceFailed):
         worker.run([job()])
+
+
+def test_a_worker_knows_what_the_files_of_the_driver_register_before_anything_else(tmp_path: Path) -> None:
+    Store(tmp_path).write_launch("one", {})
+    config = WorkerConfig(root=tmp_path, launch_id="one", executor="symbench_test_no_such_module:run", command=[])
+    file = PluginFile(path="/elsewhere/my_net.py", content=NETWORK.encode())
+    with forgotten():
+        with pytest.raises(ModuleNotFoundError, match="symbench_test_no_such_module"):
+            Worker(replace(config, plugin_files=[file])).start()
+        assert registry.is_method("mine") and registry.files() == (file,)
+        needing = PluginFile(path="/elsewhere/needs.py", content=b"import symbench_test_nothing")
+        with pytest.raises(ClusterError, match=r"^On the node .*: The plug-in file .*needs\.py cannot be used"):
+            Worker(replace(config, plugin_files=[file, needing])).start()

@@ -15,7 +15,7 @@ from baselines.cards import BaseCard, MethodCard, SamplerCard
 from baselines.catalogue import EGNN, MLP
 from harness import registry
 from harness.errors import SymbenchError
-from harness.plugins.card_checks import method_fault, task_fault
+from harness.plugins.card_checks import base_fault, method_fault, sampler_fault, task_fault
 from harness.plugins.card_fields import BASE_FIELDS, SAMPLER_FIELDS, TASK_FIELDS
 from harness.plugins.card_functions import Guarded, guarded
 from tasks.cards import Recipe, TaskCard
@@ -110,9 +110,10 @@ def raises(*values: Any) -> Any:
 def test_every_card_that_is_built_in_is_right() -> None:
     bases = {card.base.name: card.base for card in METHODS}.values()
     samplers = {card.sampler.name: card.sampler for card in METHODS if card.sampler}.values()
-    methods = [MethodCard(base=base) for base in bases] + [MethodCard(base=MLP, sampler=one) for one in samplers]
     faults = [task_fault(guarded(card, "ours"), METHODS) for card in registry.tasks().values()]
-    faults += [method_fault(guarded(card, "ours")) for card in methods]
+    faults += [base_fault(guarded(card, "ours")) for card in bases]
+    faults += [sampler_fault(guarded(card, "ours")) for card in samplers]
+    faults += [method_fault(card) for card in METHODS]
     assert set(faults) == {None}
 
 
@@ -123,7 +124,7 @@ def test_every_field_is_looked_at() -> None:
 
 TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "name": [("n body", "a name of letters"), ("", "a name"), ("all", "a name"), ("mlp-*", "a name"), (3, "a name")],
-    "title": [("", "a text"), (None, "a text")],
+    "title": [(" ", "a text"), (None, "a text")],
     "group": [
         ("S_n", "a tuple of names of groups"),
         (("S_n", "O(#)"), "a tuple of names of groups"),
@@ -136,6 +137,11 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
         (frozenset(), "one or more of"),
         ("points", "a frozenset"),
         (frozenset({1}), "a frozenset"),
+    ],
+    "optional": [
+        (frozenset({"edges", "node_scalars"}), "the 'optional' of its task card holds node_scalars, which"),
+        (frozenset({"pointz"}), "did you mean 'points'?"),
+        (["points"], "a frozenset"),
     ],
     "output": [("node_point", "did you mean 'node_points'?"), (None, "one of graph_scalars"), ((), "one of")],
     "metric": [("", "a text"), (0, "a text")],
@@ -198,16 +204,18 @@ TASK_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     "variant": [("own", "a function"), (raises, "raises RuntimeError"), (lambda settings: 3, "should return a text")],
     "size": [(3, "a function or None"), (raises, "raises RuntimeError"), (lambda settings: "5", "should return a")],
     "size_name": [(None, "a text")],
+    "extra": [(None, "one of "), ("graph", "did you mean 'graphs'")],
+    "reads_data": [("no", "True or False")],
 }
 BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
-    **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source")},
+    **{name: TASK_WRONG[name] for name in ("title", "deviations", "version", "source", "extra")},
     "name": TASK_WRONG["name"],
     "needs": [
         (frozenset({"node"}), "'node', which does not exist"),
         (["points"], "a frozenset"),
         ({"points": 1}, "a frozenset"),
     ],
-    "reads": [(frozenset({"edge"}), "did you mean 'edges'?"), (frozenset(), "needs points, which it does not read")],
+    "reads": [(frozenset({"edge"}), "did you mean 'edges'?"), (frozenset({"edges"}), "needs points, which it does n")],
     "writes": [(frozenset({"graph_scalar"}), "did you mean 'graph_scalars'?"), (frozenset(), "one or more of")],
     "respects": [(frozenset({"SO3"}), "'SO3', which does not exist: did you mean 'SO(3)'?"), ("S_n", "a frozenset")],
     "implementation": [("baselines.bases.mlp:ML", "has no ML: did you mean"), (None, "like 'package.module:Class'")],
@@ -230,7 +238,7 @@ BASE_WRONG: Mapping[str, list[tuple[Any, str]]] = {
 SAMPLER_WRONG: Mapping[str, list[tuple[Any, str]]] = {
     **{name: TASK_WRONG[name] for name in ("name", "title", "deviations", "version", "source")},
     "implementation": [("baselines.samplers:Nothing", "has no Nothing")],
-    "guarantee": [(None, "a text")],
+    "guarantee": [(None, "begins with exact, in expectation, none"), ("always", "begins with exact")],
     "single": [("no", "True or False"), (1, "True or False")],
     "settings": SETTINGS_WRONG,
     "check": [(1, "a function")],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from baselines.cards import BaseCard, MethodCard
 from baselines.catalogue import BASES, EGNN, GROUP_AVERAGING, METHODS, MLP, PROBABILISTIC, SAMPLERS
@@ -22,6 +24,7 @@ from harness.records.plugin_code import used_by
 from tasks.cards import Recipe
 from tasks.catalogue import NBODY
 from tests.distributions import found_in, put
+from tests.harness.plugins.test_card_checks import ANYTHING
 
 NET = replace(MLP, name="net")
 MINE = replace(GROUP_AVERAGING, name="mine")
@@ -62,7 +65,7 @@ def test_built_in_methods_come_first_and_are_unchanged() -> None:
         ([plugin("samplers", replace(MINE, name="mlp"))], {"mlp"}, "which is built in"),
         ([plugin("samplers", replace(MINE, name="learned"))], {"learned"}, "which is an old name of ps"),
         ([plugin("samplers", replace(MINE, name="b-c"))], {"b-c"}, "has no '-'"),
-        ([plugin("equivariant", MethodCard(base=MLP))], {"mlp"}, "which is built in"),
+        ([plugin("equivariant", MethodCard(base=replace(EGNN, name="mlp")))], {"mlp"}, "which is built in"),
         ([plugin("equivariant", MethodCard(base=replace(EGNN, name="mlp-ps")))], {"mlp-ps"}, "which is built in"),
         ([plugin("bases", NET), plugin("bases", NET, "two")], {"net"}, "the name net is registered twice, also by"),
         ([plugin("samplers", MINE), plugin("samplers", MINE, "two")], {"mine"}, "is registered twice, also by"),
@@ -224,6 +227,21 @@ def test_a_base_model_cannot_take_the_name_of_a_method_by_a_pair(fresh: None) ->
     registry.add(MethodCard(base=replace(EGNN, name="net-ps")), origin="first")
     with pytest.raises(PluginError, match="it would make the method net-ps, which first has registered"):
         registry.add(NET, origin="second")
+
+
+@given(data=st.data())
+def test_no_card_whatever_is_answered_by_another_exception(data: st.DataObject) -> None:
+    """Neither a value that is no card, nor a card with two fields of any value."""
+    card = data.draw(st.sampled_from([NET, MINE, NBODY, ALONE]))
+    names = st.sampled_from([field.name for field in fields(card)])
+    changed = replace(card, **data.draw(st.dictionaries(names, ANYTHING, max_size=2)))
+    given = data.draw(st.permutations([changed, NET, data.draw(st.just(MINE) | ANYTHING)]))
+    try:
+        after = Catalogue().plus(Catalogue().new(given, "a notebook"))
+    except PluginError as error:
+        assert "\n" not in str(error)
+    else:
+        assert after.tasks.keys() | after.methods.keys() >= {"nbody", "mlp-ps"}
 
 
 def test_cards_can_be_registered_for_a_while(fresh: None) -> None:

@@ -236,6 +236,7 @@ FIELDS = [
         for value in NO_NUMBERS
     ],
     *[("resources", "memory", value) for value in ("true", "yes", "1:30", "2020-01-01", "[1]")],
+    *[("resources", "keep_weights", value) for value in FLAGS],
     *[("base", name, value) for name in ("width", "layers") for value in (*NO_NUMBERS, "1.0")],
     *[("task_params", name, value) for name in ("nodes", "train", "data_seed") for value in (*NO_NUMBERS, "1.0")],
     *[("sampler", name, value) for name in ("temperature", "noise_scale", "width", "dropout") for value in NO_NUMBERS],

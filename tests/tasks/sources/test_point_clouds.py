@@ -168,9 +168,9 @@ class TestModelNet:
         monkeypatch.setattr(ModelNet, "download", download)
 
     def test_splits_are_published_but_for_a_tenth_of_each_class(self):
-        assert point_clouds.available() == "generated"
+        assert modelnet.available() == "generated"
         found = point_clouds.published("modelnet10")
-        assert point_clouds.available() == "modelnet10"
+        assert modelnet.available() == "modelnet10"
         counts = {split: np.bincount(part.label).tolist() for split, part in found.items()}
         assert counts == {"train": [9, 9], "validation": [1, 1], "test": [2, 2]}
         points = np.concatenate([part.points for part in found.values()])
@@ -201,7 +201,7 @@ class TestModelNet:
         monkeypatch.setattr(modelnet, "SIZES", {"modelnet10": (21, 4)})
         with pytest.raises(DataError, match="20 meshes for train instead of 21"):
             modelnet.surfaces("modelnet10")
-        assert point_clouds.available() == "generated"
+        assert modelnet.available() == "generated"
 
     def test_offline_is_one_clear_sentence(self, monkeypatch):
         from torch_geometric.datasets import ModelNet

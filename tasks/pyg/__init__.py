@@ -1,0 +1,1 @@
+"""Tasks made of PyG data: :func:`tasks.pyg.card.from_pyg`."""
