@@ -21,7 +21,8 @@ from harness.conformance.subject import Subject, gap, gradients_of, predicted
 from harness.plugins.card_checks import sampler_fault
 from harness.plugins.card_functions import guarded
 from harness.training.seeds import generator
-from harness.verification.equivariance import SIGNIFICANCE, coordinates, elements, kolmogorov_smirnov, law
+from harness.verification.equivariance import coordinates, elements, law
+from harness.verification.statistics import SIGNIFICANCE, kolmogorov_smirnov
 from tasks.symmetry.element import Element, Permutation, Product
 from tasks.symmetry.noise import Noise
 from tasks.symmetry.structure import Structure
