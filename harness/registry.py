@@ -96,11 +96,7 @@ def add(*cards: Card, origin: str, version: str = "") -> None:
 
 
 def add_plugin(path: Path | str) -> None:
-    """Registers the tasks, base models, samplers and methods that a single Python file defines.
-
-    Every card at the top level of the file is registered, unless it is imported or part of a ``MethodCard`` of the
-    file; a ``MethodCard(base=...)`` without a sampler is a network that is equivariant by construction. Workers of a
-    launch get the file from this process. It is read once; a file that is registered already is skipped.
+    """Registers the cards at the top level of a Python file, as :func:`add` does. Workers of a launch get the file.
 
     Args:
         path: A file whose name ends in ``.py``. The modules that it imports have to be installed.
@@ -114,11 +110,7 @@ def add_plugin(path: Path | str) -> None:
 
 
 def add_files(added: Iterable[PluginFile]) -> None:
-    """Registers the cards of plug-in files that have been read, see :func:`add_plugin`.
-
-    Raises:
-        PluginError: A file cannot be imported, has no card or a wrong one, or a name is taken.
-    """
+    """:func:`add_plugin` for files that have been read. One that is registered already is skipped."""
     from harness.plugins.file_cards import cards_of
 
     for file in added:
@@ -126,10 +118,8 @@ def add_files(added: Iterable[PluginFile]) -> None:
         if same_name is None:
             _add(cards_of(file).values(), file.name, file.version, file)
         elif same_name.digest != file.digest:
-            raise PluginError(
-                f"Two different plug-in files are called {file.name}, {same_name.path} and {file.path}: rename one of "
-                "them or leave it out."
-            )
+            both = f"{same_name.path} and {file.path}"
+            raise PluginError(f"Two different plug-in files are called {file.name}, {both}: rename or leave out one.")
 
 
 def _add(cards: Iterable[Card], origin: str, version: str, file: PluginFile | None = None) -> None:

@@ -24,74 +24,81 @@ Found = tuple[str, dict[str, str], "list[Verdict]"]
 """The title of the table, what was checked by its name in JSON, and the verdicts."""
 
 
+TargetArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[METHOD|MODULE:NAME]",
+        help="A method of symbench methods; or a function or a torch module, such as mypackage.models:Net.",
+        autocompletion=completion.methods,
+    ),
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        help="For a method: the task whose symmetry is tested.",
+        autocompletion=completion.tasks,
+    ),
+]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", metavar="DIGEST", help="Test the trained model of this run, which kept its weights."),
+]
+MethodSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="For a method: change a setting, as in sampler.noise_scale=0.1.",
+        autocompletion=completion.settings,
+    ),
+]
+UniversalityOption = Annotated[
+    bool,
+    typer.Option("--universality", help="For a method: also train it at three widths on random equivariant targets."),
+]
+GroupOption = Annotated[
+    str | None, typer.Option("--group", metavar="GROUP", help="For MODULE:NAME: the symmetry, such as 'S_n x O(3)'.")
+]
+InputsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROLES",
+        help=f"For MODULE:NAME: its arguments in order, such as positions,node_features:4 (default: {INPUTS}).",
+    ),
+]
+OutputOption = Annotated[
+    str | None, typer.Option(metavar="ROLE", help=f"For MODULE:NAME: what it returns (default: {OUTPUT}).")
+]
+NodesOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help=f"For MODULE:NAME: the number of nodes (default: {NODES}).")
+]
+DimensionOption = Annotated[
+    int | None,
+    typer.Option(metavar="D", min=1, help="For MODULE:NAME: the dimension of space (default: that of the group)."),
+]
+SingleOption = Annotated[bool, typer.Option("--float32", help="For MODULE:NAME: test in float32 instead of float64.")]
+SamplesOption = Annotated[
+    str, typer.Option(metavar="K,K,...", help="Numbers of group elements, or of calls, to compare.")
+]
+
+
 @app.command()
 def check(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[METHOD|MODULE:NAME]",
-            help="A method of symbench methods; or a function or a torch module, such as mypackage.models:Net.",
-            autocompletion=completion.methods,
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task",
-            metavar="TASK",
-            help="For a method: the task whose symmetry is tested.",
-            autocompletion=completion.tasks,
-        ),
-    ] = None,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", metavar="DIGEST", help="Test the trained model of this run, which kept its weights."),
-    ] = None,
+    target: TargetArgument = None,
+    task: TaskOption = None,
+    run: RunOption = None,
     store: StoreOption = STORE,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="For a method: change a setting, as in sampler.noise_scale=0.1.",
-            autocompletion=completion.settings,
-        ),
-    ] = None,
-    universality: Annotated[
-        bool,
-        typer.Option(
-            "--universality", help="For a method: also train it at three widths on random equivariant targets."
-        ),
-    ] = False,
-    group: Annotated[
-        str | None,
-        typer.Option("--group", metavar="GROUP", help="For MODULE:NAME: the symmetry, such as 'S_n x O(3)'."),
-    ] = None,
-    inputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ROLES",
-            help=f"For MODULE:NAME: its arguments in order, such as positions,node_features:4 (default: {INPUTS}).",
-        ),
-    ] = None,
-    output: Annotated[
-        str | None,
-        typer.Option(metavar="ROLE", help=f"For MODULE:NAME: what it returns (default: {OUTPUT})."),
-    ] = None,
-    nodes: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help=f"For MODULE:NAME: the number of nodes (default: {NODES})."),
-    ] = None,
-    dimension: Annotated[
-        int | None,
-        typer.Option(metavar="D", min=1, help="For MODULE:NAME: the dimension of space (default: that of the group)."),
-    ] = None,
-    single: Annotated[
-        bool, typer.Option("--float32", help="For MODULE:NAME: test in float32 instead of float64.")
-    ] = False,
-    samples: Annotated[
-        str, typer.Option(metavar="K,K,...", help="Numbers of group elements, or of calls, to compare.")
-    ] = "1,4,16,64",
+    overrides: MethodSetOption = None,
+    universality: UniversalityOption = False,
+    group: GroupOption = None,
+    inputs: InputsOption = None,
+    output: OutputOption = None,
+    nodes: NodesOption = None,
+    dimension: DimensionOption = None,
+    single: SingleOption = False,
+    samples: SamplesOption = "1,4,16,64",
     as_json: JsonOption = False,
 ) -> None:
     """Test whether a method with random weights, a trained run, or any function is symmetric.
@@ -198,6 +205,7 @@ def _print_verdicts(title: str, verdicts: Sequence[Verdict]) -> None:
     numbers = verdicts[0].numbers
     for count, error in zip(numbers.get("samples", ()), numbers.get("errors", ()), strict=True):
         table.add_row(str(count), f"{error:.2e}")
-    Console(soft_wrap=True).print(table)
+    if table.rows:  # there are no numbers if some are not finite
+        Console(soft_wrap=True).print(table)
     for verdict in verdicts:
         typer.echo(f"{'passed' if verdict.passed else 'FAILED'}  {verdict.check}: {verdict.sentence}")

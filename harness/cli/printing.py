@@ -27,9 +27,7 @@ def needed_store(store: str) -> Store:
     """The store. Raises :class:`StoreError` if there is none."""
     opened = found_store(store)
     if opened is None:
-        raise StoreError(
-            f"There is no store at {store}: make one with 'symbench run quick' or name one with --store."
-        )
+        raise StoreError(f"There is no store at {store}: make one with 'symbench run quick' or name one with --store.")
     return opened
 
 

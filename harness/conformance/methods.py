@@ -7,7 +7,8 @@ import torch
 from harness.conformance.check import Fault
 from harness.conformance.subject import Subject, gap
 from harness.training.seeds import generator
-from harness.verification.equivariance import SIGNIFICANCE, Equivariance, equivariance
+from harness.verification.equivariance import Equivariance, equivariance
+from harness.verification.statistics import SIGNIFICANCE
 from tasks.symmetry.groups import group
 
 SAMPLES = (1, 4, 16)

@@ -107,7 +107,7 @@ class Catalogue:
         parts = self._with_new_pairs([*bases, *samplers])
         crossed = Catalogue((*self.plugins, *parts))
         methods = crossed._checked_methods(methods)
-        both = Catalogue((*crossed.plugins, *methods))
+        both = Catalogue((*crossed.plugins, *methods, *rest))
         tasks = both._checked_tasks(tasks, self)
         return Catalogue((*self.plugins, *tasks, *parts, *methods, *rest))
 

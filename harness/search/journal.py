@@ -32,9 +32,7 @@ class Journal:
             self._path = store.bring(store.root / TRIALS)
             self.points = self._read()
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"The search in {store.address} cannot be read ({error}): remove that folder."
-            ) from error
+            raise StoreError(f"The search in {store.address} cannot be read ({error}): remove that folder.") from error
 
     def add(self, values: Values) -> None:
         """Appends a point and syncs the file, unless the point is in it."""

@@ -86,9 +86,7 @@ def _check_budget(search: Search, file: SuiteFile) -> None:
         what = f"'{search.task}' is not trained under '{search.protocol}', so there is nothing to search"
         raise SuiteError(located(file.where(("task",)), what))
     if search.scheduler != "none" and search.grace > epochs:
-        raise SuiteError(
-            located(file.where(("grace",)), f"'grace' should be at most {epochs}, the epochs of a trial")
-        )
+        raise SuiteError(located(file.where(("grace",)), f"'grace' should be at most {epochs}, the epochs of a trial"))
     if search.trials > search.points.size:
         what = f"'trials' should be at most {search.points.size}, the points of the space"
         raise SuiteError(located(file.where(("trials",)), what))

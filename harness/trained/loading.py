@@ -147,8 +147,8 @@ def _check_registered(spec: RunSpec) -> None:
     missing += [f"method '{spec.method}'"] * (not registry.is_method(spec.method))
     if missing:
         raise UnknownName(
-            f"The {' and the '.join(missing)} of run {spec.digest} cannot be found here: install the plug-in, or give "
-            "the cards with cards=[...]."
+            f"The {' and the '.join(missing)} of run {spec.digest} cannot be found here: install the plug-in, add "
+            "its file with symbench.add_plugin, or give the cards with cards=[...]."
         )
 
 

@@ -28,6 +28,7 @@ MOST_SAMPLES = 1_000
 PAIRS = 32  # of an input and a group element: so many that a reflection is among them
 ENTRIES = 1024  # of the outputs of a random function that are compared, of all inputs together
 CALLS = 8  # with the same inputs, which show whether a function is random
+PARTS = 8  # of the draws of a round, in the test for a bias: more have no more power and take longer
 STANDARD_ERRORS = 4.0  # with 3, a hundredth of equivariant functions would be found not to be
 DITHER = 10  # times the tolerance: noise that hides rounding from the test of the law
 CPU = torch.device("cpu")
@@ -125,22 +126,19 @@ def equivariance_error(
 
     Each input is transformed by random elements of the group: permutations, rotations and reflections are uniform, and
     translations have the size of the input. A function whose outputs differ between calls is random: it is called
-    often, and means over k calls are compared. If such a function is equivariant, one of a hundred at most is found not
-    to be; simulations give about three of a thousand. The random numbers of torch are seeded inside and restored
-    afterwards.
+    often, and means over k calls are compared; of a hundred such functions that are equivariant, one at most is found
+    not to be. The random numbers of torch are seeded inside and restored afterwards.
 
     Args:
         fn: A function or module. It takes tensors in the order of ``inputs``, in batches of any size, and returns one.
             Modules are tested in the mode that they are in; dropout, for example, is random only in training mode.
         group: A symmetry, such as ``"O(3)"`` or ``"S_n x E(3)"``.
-        inputs: B examples, tensors by role: ``node_features`` ``[B, N, C]``, ``positions`` ``[B, N, D]``, ``vectors``
-            ``[B, N, D]``, ``adjacency`` ``[B, N, N]``, ``edge_features`` ``[B, N, N, E]``, ``mask`` ``[B, N]``; float32
-            or float64 (``mask``: bool). Float64 gives the sharper test. Or a ``Batch`` of PyG, which the function then
-            takes (:mod:`tasks.graph_batches`).
+        inputs: B examples, tensors by role: ``node_features`` ``[B, N, C]``, ``positions`` and ``vectors``
+            ``[B, N, D]``, ``adjacency`` ``[B, N, N]``, ``edge_features`` ``[B, N, N, E]``, ``mask`` ``[B, N]`` (bool);
+            float32, or float64 for a sharper test. Or a ``Batch`` of PyG (:mod:`tasks.graph_batches`).
         output: The role of the output, one of these or ``graph_features`` ``[B, C]``, which no group changes.
         samples: The numbers k, at least two.
-        rounds: Independent repetitions, at least 12. A random function is called 2 * ``rounds`` * max(``samples``)
-            times, or slightly more.
+        rounds: Independent repetitions, at least 12, each of which calls a random function 2 * max(``samples``) times.
         seed: Chooses the group elements and the random numbers of the function.
         pass_samples: Whether to call ``fn(..., samples=k)`` instead of averaging k calls.
 
@@ -167,6 +165,7 @@ def equivariance_error(
     with _seeded(x.mask.device, seed):
         pairs = Pairs.draw(function, group, x.repeated(math.ceil(PAIRS / len(x))), seed)
         try:
+            function(x)  # errors of shapes then are about the batch that was given
             if pairs.differ(CALLS, TOLERANCES[precision]):
                 return _random(pairs, precision, counts, rounds, seed)
             return _deterministic(pairs, precision, seed)
@@ -256,26 +255,40 @@ def _largest_error(pairs: Pairs) -> float:
 
 
 def _random(pairs: Pairs, precision: str, counts: Sequence[int], rounds: int, seed: int) -> EquivarianceResult:
-    noise, tolerance = generator(CPU, seed, "statistics"), TOLERANCES[precision]
-    entries = torch.randperm(pairs.here().shape[-1], generator=noise)[: max(1, ENTRIES // len(pairs.x))]
+    width = pairs.here().shape[-1]
+    entries = torch.randperm(width, generator=generator(CPU, seed, "entries"))[: max(1, ENTRIES // len(pairs.x))]
     here, there = (_means(pairs, side, counts, rounds, entries) for side in (pairs.here, pairs.there))
-    size = pairs.size_of(torch.cat([here[0], there[0]]).flatten(2))
+    whole = EquivarianceResult(pairs.group, precision, tuple(counts), ())
+    return compared(whole, here, there, pairs.function.pass_samples, seed)
+
+
+def compared(
+    result: EquivarianceResult, here: Sequence[Tensor], there: Sequence[Tensor], apart: bool, seed: int
+) -> EquivarianceResult:
+    """The ``result`` with errors and statistics.
+
+    Args:
+        result: With the numbers k.
+        here: For each k means of g f(x), ``[rounds, means, B, M]``, float64.
+        there: Means of f(g x), as ``here``.
+        apart: Whether the means for different k are of different draws. Otherwise those for the smallest k have all.
+        seed: Chooses random numbers.
+    """
+    counts, tolerance, noise = result.samples, result.tolerance, generator(CPU, seed, "statistics")
+    size = torch.cat([here[0], there[0]]).flatten(2).square().sum(-1).mean().sqrt()
     differences = [(second - first).flatten(2) / size for first, second in zip(here, there, strict=True)]
     errors = torch.stack([one.square().sum(-1).mean(1).sqrt() for one in differences])  # [len(counts), rounds]
-    # Means over k draws are means of the same draws for all k, unless the function takes them itself.
-    independent = differences if pairs.function.pass_samples else differences[:1]
-    rows = torch.cat([one.mean(1) for one in independent])
-    bias = 1.0 if rows.mean(0).norm() <= tolerance else sign_flips(rows)
+    independent = differences if apart else differences[:1]
+    rows = [part.mean(1) for one in independent for part in one.tensor_split(min(PARTS, one.shape[1]), 1)]
+    differs = torch.cat(rows).mean(0).norm() > tolerance  # by more than rounding
     first, second = (side[0].flatten(0, 1).movedim(1, 0) / size for side in (here, there))  # [B, draws, M]
     hidden = DITHER * tolerance * torch.randn(2, *first.shape, generator=noise, dtype=first.dtype)
-    return EquivarianceResult(
-        pairs.group,
-        precision,
-        tuple(counts),
-        tuple(errors.square().mean(1).sqrt().tolist()),
+    return replace(
+        result,
+        errors=tuple(errors.square().mean(1).sqrt().tolist()),
         slope=slope(counts, errors).item(),
         slope_error=resampled_slopes(counts, errors).std().item(),
-        bias=bias,
+        bias=sign_flips(torch.cat(rows)) if differs else 1.0,
         law=one_law(first + hidden[0], second + hidden[1], noise).p_value,
     )
 

@@ -121,7 +121,7 @@ def imported(target: str) -> Callable[..., Any]:
     """
     module, _, name = target.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), *name.split(".")]):
-        raise SettingsError(f"{target}: write it as package.module:name.")
+        raise SettingsError(f"'{target}' names no function: write package.module:name.")
     with _one_sentence(f"{module} cannot be imported"):
         found: Any = import_module(module)
     try:

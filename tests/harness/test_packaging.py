@@ -270,6 +270,16 @@ def test_the_library_lists_what_it_has() -> None:
     assert set(symbench.__all__) <= set(dir(symbench))
 
 
+def test_type_checkers_find_what_the_library_gives() -> None:
+    """Names that are imported on first use are imported for type checkers from the same place."""
+    import symbench
+
+    source = ast.parse((ROOT / "harness" / "library" / "symbench" / "__init__.py").read_text())
+    block = next(node for node in source.body if isinstance(node, ast.If))
+    found = {one.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for one in node.names}
+    assert found == symbench._EXPORTS
+
+
 def test_one_version_and_one_licence() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])

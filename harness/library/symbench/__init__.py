@@ -6,7 +6,19 @@ Names are imported on first use, so that ``import symbench`` is quick and needs 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers and editors, which do not follow __getattr__
+    from harness.evaluation.evaluating import evaluate as evaluate
+    from harness.evaluation.scores import Evaluation as Evaluation
+    from harness.evaluation.tables import results as results
+    from harness.registry import add_plugin as add_plugin
+    from harness.symmetrize import symmetrize as symmetrize
+    from harness.trained.loading import load as load
+    from harness.trained.model import TrainedModel as TrainedModel
+    from harness.verification.functions import EquivarianceResult as EquivarianceResult
+    from harness.verification.functions import assert_equivariant as assert_equivariant
+    from harness.verification.functions import equivariance_error as equivariance_error
 
 _EXPORTS: dict[str, str] = {
     "EquivarianceResult": "harness.verification.functions",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,32 @@ def test_no_symmetrization_is_expected_to_fail(call: Call) -> None:
     code, out, _ = call("mlp-none", "--task", "nbody")
     assert code == 0
     assert out.count("as expected without a guarantee") == 2
+
+
+def guaranteeing(found: verdicts.Subject, guarantee: str) -> verdicts.Subject:
+    """The same method, with a sampler of a plug-in that guarantees this."""
+    assert found.method.sampler is not None
+    sampler = replace(found.method.sampler, guarantee=guarantee)
+    return found._replace(method=replace(found.method, sampler=sampler))
+
+
+def test_a_sampler_is_held_to_its_guarantee() -> None:
+    """A deterministic one: to nothing, to exactness if it says so or says nothing, to its law over seeds."""
+    plain = verdicts.subject("mlp-none", "nbody")
+    claims = {"none": "nothing", "none on ties": "nothing", "": "exact", "exact": "exact"}
+    claims |= {"in expectation over noise": "nothing for one seed"}
+    for guarantee, claim in claims.items():
+        found = guaranteeing(plain, guarantee)
+        verdict = verdicts.equivariance_verdict(found, (1, 4))
+        assert found.claim == claim and verdict.passed == (claim != "exact"), verdict.sentence
+        assert ("although the method claims to be symmetric (exact)" in verdict.sentence) == (claim == "exact")
+
+
+def test_symmetry_that_is_not_guaranteed_is_no_failure() -> None:
+    averaged = verdicts.subject("mlp-ga", "nbody")
+    assert averaged.claim == guaranteeing(averaged, "exact").claim == guaranteeing(averaged, "").claim == "in law"
+    verdict = verdicts.law_verdict(guaranteeing(averaged, "none"), draws=200)
+    assert verdict.passed and "which the method does not guarantee" in verdict.sentence
 
 
 def test_fixed_noise_is_symmetric_over_the_draw_of_its_seed_only(call: Call) -> None:
