@@ -88,7 +88,7 @@ def rows_of_samplers() -> Iterator[Any]:
             yield pytest.param(group, NAMED.findall(inputs)[0], fits, id=f"{group} on {inputs.strip()}")
 
 
-@pytest.mark.parametrize(("group", "role", "fits"), rows_of_samplers())
+@pytest.mark.parametrize(("group", "role", "fits"), list(rows_of_samplers()))
 def test_the_table_of_samplers_is_right(group: str, role: str, fits: dict[str, str]) -> None:
     dimension = max(space_of(name) for name in group.split(" x ")) or 4
     inputs = {role: torch.randn(2, 4, dimension)}
