@@ -290,6 +290,7 @@ FILL = """
 import sys
 from pathlib import Path
 import numpy as np
+from tasks.errors import DataError
 from tasks.sources import cache
 
 def generate():

@@ -26,7 +26,7 @@ def test_a_second_launch_is_told_who_holds_the_store(tmp_path: Path) -> None:
         root = Path(__file__).parents[3]
         other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True)
         assert other.returncode == 1
-        assert f"SymbenchError: Another launch (pid {os.getpid()} on " in other.stderr
+        assert f"StoreError: Another launch (pid {os.getpid()} on " in other.stderr
         assert f"is using the store {tmp_path}" in other.stderr
         with pytest.raises(SymbenchError, match="Another launch"), Store(tmp_path).lock():
             pass
