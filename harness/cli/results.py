@@ -1,10 +1,11 @@
-"""Commands over the records: collate, report, compare, export, import, compact, ui, sync."""
+"""Commands over the records: collate, tables, report, compare, export, import, compact, ui, sync."""
 
 from __future__ import annotations
 
 import json
 import logging
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from tasks.extras import installed, require
 if TYPE_CHECKING:
     import polars as pl
 
+    from harness.collate.dictionary import Column
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
@@ -46,6 +48,28 @@ def collate(store: StoreOption = STORE) -> None:
     opened = needed_store(store)
     collate_tables(opened)
     typer.echo(f"Tables: {shown(results_folder(opened) / 'tables')}")
+
+
+@app.command()
+def tables(
+    table: Annotated[
+        str | None, typer.Argument(metavar="TABLE", help="Only this table.", autocompletion=completion.tables)
+    ] = None,
+    describe: Annotated[bool, typer.Option("--describe", help="Name, type, unit and meaning of every column.")] = False,
+    as_json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The same as Markdown.")] = False,
+) -> None:
+    """List the tables that symbench collate writes; with --describe their columns."""
+    from harness.collate import dictionary
+
+    if markdown:
+        typer.echo(dictionary.markdown(table), nl=False)
+    elif describe:
+        _print_columns(dictionary.columns(table), as_json)
+    elif as_json:
+        typer.echo(json.dumps(dictionary.described(table), indent=1))
+    else:
+        print_table(["table", "rows"], dictionary.described(table).items())
 
 
 @app.command()
@@ -236,6 +260,16 @@ def sync(store: StoreOption = STORE) -> None:
     typer.echo(str(result))
     if result.failed:
         raise typer.Exit(1)
+
+
+def _print_columns(columns: list[Column], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([column.as_dict() for column in columns], indent=1))
+        return
+    for number, (table, group) in enumerate(groupby(columns, lambda column: column.table)):
+        typer.echo(f"{chr(10) if number else ''}{table}")
+        rows = [[column.name, column.type, column.unit or "-", column.meaning] for column in group]
+        print_table(["column", "type", "unit", "meaning"], rows)
 
 
 def _changes_since(path: Path, runs: pl.DataFrame) -> RegressionSection:

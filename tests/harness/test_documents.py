@@ -12,7 +12,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
-    *map("docs/{}.md".format, ("design-decisions", "gpu", "scale", "speed")),
+    *map("docs/{}.md".format, ("design-decisions", "gpu", "scale", "speed", "tables")),
 )
 TOP = "baselines|docs|harness|ray_configs|results|tasks|tests"
 NAMED = re.compile(rf"`((?:{TOP})/[\w./-]*)`")
