@@ -1,11 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help bootstrap demo test chaos bench clean
+.PHONY: help bootstrap demo test docs chaos bench clean
 
 help:
 	@echo "make demo   run the suite quick on this machine and write results/leaderboard.html"
 	@echo "make test   check and test everything"
+	@echo "make docs   write the documentation to build/site, to be opened without a network"
 	@echo "make chaos  kill workers, nodes, servers, ... at every moment of a launch: no record may be lost"
 	@echo "make bench  measure speed and memory, and print them"
 	@echo "make clean  remove caches; results and .venv stay"
@@ -24,6 +25,10 @@ test: bootstrap
 	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadfile --durations=20 -m "not benchmark and not chaos and not alone"
 	$(BIN)/pytest --durations=20 -m "not benchmark and not chaos and alone"
+
+docs: bootstrap
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict -q -f docs/site/mkdocs.yml
+	@echo "Open build/site/index.html"
 
 chaos: bootstrap
 	$(BIN)/pytest tests/cluster/test_kill_matrix.py -m "chaos or not chaos"
