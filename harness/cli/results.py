@@ -87,6 +87,9 @@ def report(
             help="Earlier results, a store or a bundle: list the changes beyond noise since then.",
         ),
     ] = None,
+    only_before: Annotated[
+        bool, typer.Option("--only-before", help="With --against, also list results that have no run now.")
+    ] = False,
 ) -> None:
     """Collate the records and write leaderboard.html, leaderboard.md and leaderboard.tex.
 
@@ -97,9 +100,11 @@ def report(
     from harness.report import write_report
 
     require("symbench report", "jinja2", "markupsafe", "plotly")
+    if only_before and against is None:
+        raise SettingsError("--only-before lists what earlier results have: name them with --against.")
     opened = needed_store(store)
     tables = collate_tables(opened)
-    changes = _changes_since(against, tables.runs) if against else None
+    changes = _changes_since(against, tables.runs, only_before) if against else None
     for path in write_report(tables, opened, out or results_folder(opened), changes):
         typer.echo(f"Report: {shown(path)}")
     if changes and changes.regressed:
@@ -272,16 +277,16 @@ def _print_columns(columns: list[Column], as_json: bool) -> None:
         print_table(["column", "type", "unit", "meaning"], rows)
 
 
-def _changes_since(path: Path, runs: pl.DataFrame) -> RegressionSection:
-    """Prints the changes since the results at ``path``."""
+def _changes_since(path: Path, runs: pl.DataFrame, only_before: bool) -> RegressionSection:
+    """Prints the changes since the results at ``path``: the verdict, the counts, then what moved."""
     from harness.bundles.reference import reference_runs
     from harness.collate.regression import regression
     from harness.report.sections.regression import regression_section
 
-    found = regression_section(regression(runs, reference_runs(path)), str(path))
+    found = regression_section(regression(runs, reference_runs(path)), str(path), only_before=only_before)
+    for sentence in found.sentences:
+        typer.echo(sentence)
     if found.table.rows:
         rows = [[cell.text for cell in row] for row in found.table.rows]
         print_table([column.title for column in found.table.columns], rows)
-    for sentence in found.sentences:
-        typer.echo(sentence)
     return found
