@@ -23,7 +23,7 @@ UNITS: Mapping[str, str] = {
     "B": "bytes",
     "FLOP/example": "floating-point operations per example",
     "nat": "nats: a natural logarithm",
-    "UTC": "a moment, as ISO 8601 in UTC",
+    "UTC": "a moment in UTC",
 }
 
 
@@ -119,11 +119,11 @@ OF_TABLE: Mapping[str, Mapping[str, Meaning]] = {
             "loss²", "The squared mean over examples of the standard deviation of the loss over the repeats."
         ),
         "train_peak_memory_bytes": Meaning(
-            "B", "The same in training on an accelerator; null on a processor or in a stack."
+            "B", "The largest memory of tensors in training on an accelerator; null on a processor or in a stack."
         ),
         "wall_seconds": Meaning("s", "The time of the whole run, with loading and testing."),
-        "started": Meaning("UTC", "When the run began."),
-        "finished": Meaning("UTC", "When the run ended."),
+        "started": Meaning("UTC", "When the run began; null if its record names no moment."),
+        "finished": Meaning("UTC", "When the run ended; null if its record names no moment."),
         "host": Meaning("", "The name of the machine."),
         "git_commit": Meaning("", "The commit of the code; null outside a repository."),
         "git_dirty": Meaning("", "Whether the code had changes that were not committed."),

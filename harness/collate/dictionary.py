@@ -84,9 +84,16 @@ def markdown(table: str | None = None) -> str:
 def _columns(table: str, schema: pl.Schema) -> Iterator[Column]:
     for name, dtype in schema.items():
         fields = _fields(dtype)
-        yield _column(table, name, "List(Struct)" if fields else str(dtype))
+        yield _column(table, name, _type(dtype))
         for field in fields:
             yield _column(table, f"{name}.{field.name}", str(field.dtype))
+
+
+def _type(dtype: pl.DataType) -> str:
+    """The name of a type, without what the unit or the fields say."""
+    if _fields(dtype):
+        return "List(Struct)"
+    return "Datetime" if dtype == pl.Datetime else str(dtype)
 
 
 def _fields(dtype: pl.DataType) -> list[pl.Field]:
