@@ -13,8 +13,8 @@ from tasks.symmetry.groups import group
 
 SAMPLES = (1, 4, 16)
 ROUNDS = 24
-SLOPES = (-0.75, -0.25)
-"""The exponents that pass for 1 / sqrt(k) with so few rounds; an error that does not fall has an exponent near 0."""
+LARGEST_SLOPE = -0.25
+"""The largest exponent that passes for 1 / sqrt(k) with so few rounds; an error that does not fall has one near 0."""
 
 CLOSE = 1e-8
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def symmetry_fault(subject: Subject) -> Fault:
 def _falls(found: Equivariance) -> bool:
     if found.slope is None or found.bias is None:
         return False
-    return SLOPES[0] < found.slope < SLOPES[1] and found.bias >= SIGNIFICANCE
+    return found.slope < LARGEST_SLOPE and found.bias >= SIGNIFICANCE
 
 
 def chunk_fault(subject: Subject) -> Fault:

@@ -27,6 +27,7 @@ ROUNDS, FEWEST_ROUNDS = 16, 12
 MOST_SAMPLES = 1_000
 PAIRS = 32  # of an input and a group element: so many that a reflection is among them
 ENTRIES = 1024  # of the outputs of a random function that are compared, of all inputs together
+MEANS = 8  # over k samples in a round, at most, of a function that takes them itself: each is a call
 CALLS = 8  # with the same inputs, which show whether a function is random
 PARTS = 8  # of the draws of a round, in the test for a bias: more have no more power and take longer
 STANDARD_ERRORS = 4.0  # with 3, a hundredth of equivariant functions would be found not to be
@@ -159,18 +160,25 @@ def equivariance_error(
     counts = _checked(samples, rounds)
     form, example = inputs_like(inputs)
     x = Structure(*(getattr(example, field.name).detach() for field in fields(Structure)))
-    precision = _precision(x.node_scalars.dtype)
     differentiates = isinstance(inputs, Mapping) and any(values.requires_grad for values in inputs.values())
-    function = Function(fn, form, output, differentiates, pass_samples)
+    function = Function(fn, form, output, differentiates, pass_samples=pass_samples)
     with _seeded(x.mask.device, seed):
-        pairs = Pairs.draw(function, group, x.repeated(math.ceil(PAIRS / len(x))), seed)
-        try:
-            function(x)  # errors of shapes then are about the batch that was given
-            if pairs.differ(CALLS, TOLERANCES[precision]):
-                return _random(pairs, precision, counts, rounds, seed)
-            return _deterministic(pairs, precision, seed)
-        except NotFinite:
-            return EquivarianceResult(pairs.group, precision, (1,), (math.inf,))
+        return _measured(function, group, x, counts, rounds, seed)
+
+
+def _measured(
+    function: Function, group: str, x: Structure, counts: Sequence[int], rounds: int, seed: int
+) -> EquivarianceResult:
+    precision = _precision(x.node_scalars.dtype)
+    pairs = Pairs.draw(function, group, x.repeated(math.ceil(PAIRS / len(x))), seed)
+    try:
+        function(x)  # errors of shapes then are about the batch that was given
+        pairs = replace(pairs, function=function.without_gradients(x))
+        if pairs.differ(CALLS, TOLERANCES[precision]):
+            return _random(pairs, precision, counts, rounds, seed)
+        return _deterministic(pairs, precision, seed)
+    except NotFinite:
+        return EquivarianceResult(pairs.group, precision, (1,), (math.inf,))
 
 
 def assert_equivariant(
@@ -307,7 +315,7 @@ def _means(
         return torch.stack(values).unflatten(0, (rounds, calls))
 
     if pairs.function.pass_samples:
-        return [drawn(count, counts[-1] // count) for count in counts]
+        return [drawn(count, min(MEANS, counts[-1] // count)) for count in counts]
     single = drawn(1, counts[-1])
     whole = [single[:, : counts[-1] // count * count] for count in counts]
     return [draws.unflatten(1, (-1, count)).mean(2) for count, draws in zip(counts, whole, strict=True)]

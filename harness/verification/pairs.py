@@ -32,6 +32,7 @@ class Function:
         inputs: The form of its arguments.
         output: The role of the output.
         differentiates: Whether the arguments require gradients, as those of an energy whose forces are returned.
+        gradients: Whether it is computed with gradients enabled, which takes longer.
         pass_samples: Whether the number of samples is passed on.
     """
 
@@ -39,6 +40,7 @@ class Function:
     inputs: ModuleInputs
     output: str
     differentiates: bool = False
+    gradients: bool = True
     pass_samples: bool = False
 
     @property
@@ -54,6 +56,17 @@ class Function:
         assert representation is not None
         return representation
 
+    def without_gradients(self, x: Structure) -> Function:
+        """The function with gradients disabled, unless it needs some itself: tried on ``x``."""
+        if self.differentiates:
+            return self
+        faster = replace(self, gradients=False)
+        try:
+            faster(x)
+        except RuntimeError:  # of torch, for a tensor that does not require a gradient
+            return self
+        return faster
+
     def __call__(self, x: Structure, samples: int = 1) -> Tensor:
         """The output ``[B, ...]``, zero for absent nodes and pairs.
 
@@ -65,7 +78,8 @@ class Function:
         for one in arguments:
             if self.differentiates and one.is_floating_point():
                 one.requires_grad_()
-        values = self.call(*arguments, **({"samples": samples} if self.pass_samples else {}))
+        with torch.set_grad_enabled(self.gradients):
+            values = self.call(*arguments, **({"samples": samples} if self.pass_samples else {}))
         if not isinstance(values, Tensor):
             kind = type(values).__name__
             raise SettingsError(f"{self.name} returns {kind}, not a tensor: test a function that returns one tensor.")

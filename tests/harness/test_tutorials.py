@@ -1,5 +1,5 @@
 """What the documents tell a reader to type: command lines are read by the command line, Python code is run, and the
-suites are valid.
+suites are valid. A block with a title is a file, which lies in the current folder of the page's other blocks.
 """
 
 from __future__ import annotations
@@ -22,15 +22,10 @@ import yaml
 from harness.cli import app
 from harness.search.loading import load as load_search
 from harness.suites.loading import load
+from tests.pages import ROOT, blocks, write_files
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 RECIPES = ROOT / "docs" / "tables.md"  # they need a store: tests/harness/collate/test_dictionary.py runs them
-BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
 def having(language: str) -> list[Path]:
@@ -95,6 +90,7 @@ def test_suites_and_searches_are_valid(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in having("python") if page != RECIPES], ids=lambda page: page.name)
 def test_python_code_runs(page: Path, tmp_path: Path, generated_data: Path) -> None:
     """The blocks of a page are one program. A block that is only part of one, as in a list, is indented."""
+    write_files(page, tmp_path)
     program = "\n".join(blocks(page, "python"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

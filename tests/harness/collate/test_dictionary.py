@@ -19,10 +19,11 @@ from harness.errors import UnknownName
 from harness.records.store import Store
 from tests.harness.collate.pooling import variance_points
 from tests.harness.synthetic import demo_records, make_record, write
+from tests.pages import ROOT, blocks
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "tables.md").read_text()
-TEXT, COLUMNS = PAGE.split("`symbench tables --markdown` prints what follows.\n\n")
-RECIPES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PAGE = ROOT / "docs" / "tables.md"
+COLUMNS = PAGE.read_text().partition("`symbench tables --markdown` prints what follows.\n\n")[2]
+RECIPES = blocks(PAGE, "python")
 
 
 @pytest.fixture(scope="module")
