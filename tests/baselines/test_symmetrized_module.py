@@ -394,9 +394,7 @@ def test_a_module_that_returns_something_else_is_one_sentence(value: Any, messag
         ((points(),), {"chunk": 1.5}, "chunk should be a whole number of at least 1, not 1.5"),
     ],
 )
-def test_a_call_that_is_not_like_the_example_is_one_sentence(
-    inputs: tuple[Any, ...], options: dict[str, Any], message: str
-) -> None:
+def test_a_call_that_is_not_like_the_example_is_refused(inputs: tuple[Any, ...], options: Any, message: str) -> None:
     model = symmetrize(perceptron(), "SO(3)", "ga", inputs={"positions": points()})
     with pytest.raises(SettingsError, match=message):
         model(*inputs, **options)
