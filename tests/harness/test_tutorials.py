@@ -23,6 +23,7 @@ from harness.cli import app
 from harness.search.loading import load as load_search
 from harness.suites.loading import load
 from tests.pages import ROOT, blocks, write_files
+from tests.plugin_files import forgotten
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 RECIPES = ROOT / "docs" / "tables.md"  # they need a store: tests/harness/collate/test_dictionary.py runs them
@@ -38,7 +39,7 @@ def lines() -> list[Any]:
         for text in (*blocks(page, "bash"), *blocks(page, "")):
             for line in text.replace("\\\n", " ").splitlines():
                 if line.startswith("symbench "):
-                    found.append(pytest.param(line, id=f"{page.name}: {' '.join(line.split())[:60]}"))
+                    found.append(pytest.param(page, line, id=f"{page.name}: {' '.join(line.split())[:60]}"))
     return found
 
 
@@ -60,10 +61,12 @@ def read(words: list[str]) -> None:
     assert context.params.keys() == {parameter.name for parameter in command.params if parameter.expose_value}
 
 
-@pytest.mark.parametrize("line", lines())
-def test_command_lines_are_read(line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("page", "line"), lines())
+def test_command_lines_are_read(page: Path, line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    read(shlex.split(line, comments=True)[1:])
+    write_files(page, tmp_path)
+    with forgotten():  # plug-ins of other pages
+        read(shlex.split(line, comments=True)[1:])
 
 
 WRONG = {"runs quick": "runs", "run quick --slot 3": "--slot", "show": "name", "run quick --store s3://": "--store"}

@@ -28,7 +28,10 @@ def executed(book: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode
 
 def kinds(book: nbformat.NotebookNode) -> list[list[str]]:
     """The forms of the outputs of each cell."""
-    return [sorted(form for one in cell.get("outputs", ()) for form in one.get("data", [one.output_type])) for cell in book.cells]
+    return [
+        sorted({form for one in cell.get("outputs", ()) for form in one.get("data", [one.output_type])})
+        for cell in book.cells
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
