@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ class Imported:
         source: The name of the bundle in the tables.
         added: Number of runs that were added.
         known: Number of runs that were not added, since the store has identical records.
+        own: Number of these whose record is one of the store's own, not of another import.
         repeated: Number of added runs that the store has another record of, with the same numbers.
         differing: Number of added runs that the store only has records of with other numbers.
     """
@@ -44,12 +45,17 @@ class Imported:
     source: str
     added: int
     known: int
+    own: int
     repeated: int
     differing: int
 
     def sentences(self) -> Iterator[str]:
         """Sentences for the user."""
-        yield f"{self.source}: {self.added:,} runs imported, {self.known:,} were here already."
+        if self.own and self.own == self.known and not self.added:
+            yield f"{self.source}: a bundle of this store's own runs: it has all {self.own:,}, and none was imported."
+            return
+        own = f" ({self.own:,} of them this store's own)" if self.own else ""
+        yield f"{self.source}: {self.added:,} runs imported, {self.known:,} were here already{own}."
         if self.repeated:
             yield f"{self.repeated:,} of them had been run here too, with the same numbers."
         if self.differing:
@@ -77,22 +83,23 @@ def import_bundle(store: Store, bundle: Bundle) -> Imported:
     target = store.root / IMPORTED / source
     if target.exists():
         raise BundleError(f"The bundle {source} was imported before: delete {target} to import it again.")
-    fresh, known, repeated, differing = {}, 0, 0, 0
+    fresh, known, own, repeated, differing = {}, 0, 0, 0, 0
     for (digest, status), body in bundle.records.items():
         name = store.record_path(digest, status).name
         values = _values(body)
-        others = list(_others(store, digest, status))
-        if values in others:
+        here, others = (list(_read(bodies)) for bodies in _bodies(store, digest, status))
+        if values in here or values in others:
             known += 1
+            own += values in here
             continue
         fresh[name] = body
-        same = [all(other.get(key, []) == values.get(key, []) for key in _NUMBERS) for other in others]
+        same = [all(other.get(key, []) == values.get(key, []) for key in _NUMBERS) for other in (*here, *others)]
         repeated += any(same)
         differing += bool(same) and not all(same)
     if fresh:
         with store.sharing(target):
             _write(target, bundle.manifest, fresh)
-    return Imported(source=source, added=len(fresh), known=known, repeated=repeated, differing=differing)
+    return Imported(source=source, added=len(fresh), known=known, own=own, repeated=repeated, differing=differing)
 
 
 def checked_bundle(path: Path) -> Bundle:
@@ -135,14 +142,20 @@ def _row(path: Path, digest: str | None, body: bytes) -> dict[str, Any]:
     return row
 
 
-def _others(store: Store, digest: str, status: Status) -> Iterator[Any]:
-    """The records of this run and status in the store, without damaged ones, which collation reports."""
-    own = store.record_path(digest, status)
-    paths = [folder / own.name for folder in record_folders(store.root)]
-    found: list[bytes | str] = [path.read_bytes() for path in paths if path.is_file()]
-    if not own.is_file() and (kept := store.segments.find(digest, status)) is not None:
-        found.append(kept)
-    for body in found:
+def _bodies(store: Store, digest: str, status: Status) -> tuple[list[bytes | str], list[bytes | str]]:
+    """The JSON of the store's own records of this run and status, and that of imported ones."""
+    path = store.record_path(digest, status)
+    paths = [folder / path.name for folder in record_folders(store.root)]
+    found = {file: file.read_bytes() for file in paths if file.is_file()}
+    own: list[bytes | str] = [body for file, body in found.items() if file == path]
+    if not own and (kept := store.segments.find(digest, status)) is not None:
+        own = [kept]
+    return own, [body for file, body in found.items() if file != path]
+
+
+def _read(bodies: Iterable[bytes | str]) -> Iterator[Any]:
+    """The values of records without damaged ones, which collation reports."""
+    for body in bodies:
         with contextlib.suppress(ValueError):
             yield _values(body)
 

@@ -86,6 +86,14 @@ def searches(context: typer.Context) -> Iterable[str]:
 
 
 @_offer
+def tables(context: typer.Context) -> Iterable[str]:
+    """The tables of a store."""
+    from harness.collate.columns import ROWS
+
+    return ROWS
+
+
+@_offer
 def filters(context: typer.Context) -> Iterator[str]:
     """The filters of ``--only`` for one task or one method."""
     from harness import registry

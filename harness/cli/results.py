@@ -1,10 +1,11 @@
-"""Commands over the records: collate, report, compare, export, import, compact, ui, sync."""
+"""Commands over the records: collate, tables, report, compare, export, import, compact, ui, sync."""
 
 from __future__ import annotations
 
 import json
 import logging
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from tasks.extras import installed, require
 if TYPE_CHECKING:
     import polars as pl
 
+    from harness.collate.dictionary import Column
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
@@ -49,6 +51,28 @@ def collate(store: StoreOption = STORE) -> None:
 
 
 @app.command()
+def tables(
+    table: Annotated[
+        str | None, typer.Argument(metavar="TABLE", help="Only this table.", autocompletion=completion.tables)
+    ] = None,
+    describe: Annotated[bool, typer.Option("--describe", help="Name, type, unit and meaning of every column.")] = False,
+    as_json: JsonOption = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The same as Markdown.")] = False,
+) -> None:
+    """List the tables that symbench collate writes; with --describe their columns."""
+    from harness.collate import dictionary
+
+    if markdown:
+        typer.echo(dictionary.markdown(table), nl=False)
+    elif describe:
+        _print_columns(dictionary.columns(table), as_json)
+    elif as_json:
+        typer.echo(json.dumps(dictionary.described(table), indent=1))
+    else:
+        print_table(["table", "rows"], dictionary.described(table).items())
+
+
+@app.command()
 def report(
     store: StoreOption = STORE,
     out: Annotated[
@@ -63,6 +87,9 @@ def report(
             help="Earlier results, a store or a bundle: list the changes beyond noise since then.",
         ),
     ] = None,
+    only_before: Annotated[
+        bool, typer.Option("--only-before", help="With --against, also list results that have no run now.")
+    ] = False,
 ) -> None:
     """Collate the records and write leaderboard.html, leaderboard.md and leaderboard.tex.
 
@@ -73,9 +100,11 @@ def report(
     from harness.report import write_report
 
     require("symbench report", "jinja2", "markupsafe", "plotly")
+    if only_before and against is None:
+        raise SettingsError("--only-before lists what earlier results have: name them with --against.")
     opened = needed_store(store)
     tables = collate_tables(opened)
-    changes = _changes_since(against, tables.runs) if against else None
+    changes = _changes_since(against, tables.runs, only_before) if against else None
     for path in write_report(tables, opened, out or results_folder(opened), changes):
         typer.echo(f"Report: {shown(path)}")
     if changes and changes.regressed:
@@ -238,16 +267,26 @@ def sync(store: StoreOption = STORE) -> None:
         raise typer.Exit(1)
 
 
-def _changes_since(path: Path, runs: pl.DataFrame) -> RegressionSection:
-    """Prints the changes since the results at ``path``."""
+def _print_columns(columns: list[Column], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([column.as_dict() for column in columns], indent=1))
+        return
+    for number, (table, group) in enumerate(groupby(columns, lambda column: column.table)):
+        typer.echo(f"{chr(10) if number else ''}{table}")
+        rows = [[column.name, column.type, column.unit or "-", column.meaning] for column in group]
+        print_table(["column", "type", "unit", "meaning"], rows)
+
+
+def _changes_since(path: Path, runs: pl.DataFrame, only_before: bool) -> RegressionSection:
+    """Prints the changes since the results at ``path``: the verdict, the counts, then what moved."""
     from harness.bundles.reference import reference_runs
     from harness.collate.regression import regression
     from harness.report.sections.regression import regression_section
 
-    found = regression_section(regression(runs, reference_runs(path)), str(path))
+    found = regression_section(regression(runs, reference_runs(path)), str(path), only_before=only_before)
+    for sentence in found.sentences:
+        typer.echo(sentence)
     if found.table.rows:
         rows = [[cell.text for cell in row] for row in found.table.rows]
         print_table([column.title for column in found.table.columns], rows)
-    for sentence in found.sentences:
-        typer.echo(sentence)
     return found

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -49,6 +50,7 @@ OUTPUT_VARIANCE = pl.List(
         }
     )
 )
+MOMENT = pl.Datetime("us", "UTC")
 POINTS = {"curve": CURVE, "output_variance": OUTPUT_VARIANCE}
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "digest": pl.String,
@@ -89,8 +91,8 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "peak_memory_bytes": pl.Int64,
     "train_peak_memory_bytes": pl.Int64,
     "wall_seconds": pl.Float64,
-    "started": pl.String,
-    "finished": pl.String,
+    "started": MOMENT,
+    "finished": MOMENT,
     "host": pl.String,
     "device": pl.String,
     "stack": pl.Int64,
@@ -281,8 +283,8 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "peak_memory_bytes": _whole(record.cost.get("peak_memory_bytes")),
         "train_peak_memory_bytes": _whole(record.cost.get("train_peak_memory_bytes")),
         "wall_seconds": _finite(provenance.get("wall_seconds")),
-        "started": record.started,
-        "finished": record.finished,
+        "started": _moment(record.started),
+        "finished": _moment(record.finished),
         "host": _text(provenance.get("host")),
         "device": device_of(provenance),
         "stack": stack_of(record.notes),
@@ -329,6 +331,15 @@ def _finite(value: Any) -> float | None:
 def _whole(value: Any) -> int | None:
     number = _finite(value)
     return None if number is None or abs(number) >= 2**63 else round(number)
+
+
+def _moment(text: str) -> datetime | None:
+    """The moment of a text in ISO 8601, in UTC if it names no offset; None if it is no moment."""
+    try:
+        when = datetime.fromisoformat(text)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _text(value: Any) -> str | None:

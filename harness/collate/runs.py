@@ -37,7 +37,7 @@ def runs_of(columns: list[pl.Series]) -> pl.DataFrame:
 def _places(rows: pl.DataFrame) -> pl.Series:
     """The indices of the rows that remain, in the order of the table."""
     narrow = rows.select("status", "finished", "file", "source", *_BY).with_row_index("place")
-    once = narrow.sort(pl.col("status") == "succeeded", "finished", "file", descending=[True, True, False]).unique(
-        ["digest", "source"], keep="first", maintain_order=True
-    )
+    once = narrow.sort(
+        pl.col("status") == "succeeded", "finished", "file", descending=[True, True, False], nulls_last=True
+    ).unique(["digest", "source"], keep="first", maintain_order=True)
     return once.sort(*_BY, nulls_last=True)["place"]

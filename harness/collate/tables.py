@@ -105,7 +105,7 @@ def _write_in_parts(frame: pl.DataFrame, path: Path) -> None:
     """Writes CSV in parts, since all texts of a million runs would take gigabytes."""
     with path.open("wb") as file:
         for start in range(0, max(1, frame.height), CSV_ROWS):
-            _plain(frame[start : start + CSV_ROWS]).write_csv(file, include_header=start == 0)
+            _plain(frame[start : start + CSV_ROWS]).write_csv(file, include_header=start == 0, datetime_format="%+")
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

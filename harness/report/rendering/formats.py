@@ -92,14 +92,9 @@ def operations(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def moment(iso: str | None) -> str:
-    """A date and time: ``2026-03-02 10:00 UTC``. A text that is not an ISO 8601 time is returned as it is."""
-    try:
-        when = datetime.fromisoformat(iso or "")
-    except ValueError:
-        return iso or ""
-    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    return f"{when:%Y-%m-%d %H:%M} UTC"
+def moment(when: datetime) -> str:
+    """A date and time: ``2026-03-02 10:00 UTC``."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def listed(words: list[str], most: int = 6) -> str:

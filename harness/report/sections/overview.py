@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -53,10 +54,19 @@ def overview(tables: Tables) -> Overview:
         _fact(runs["seed"].n_unique(), "seed", "seeds"),
         Fact(value=duration(float(runs["wall_seconds"].sum())), word="of computing"),
     )
-    period = f"{moment(runs['started'].min())} to {moment(runs['finished'].max())}" if runs.height else ""  # type: ignore[arg-type]
     return Overview(
-        facts=facts, period=period, machines=_machines(runs), warnings=tuple(_warnings(tables)), table=_table(runs)
+        facts=facts,
+        period=_period(runs),
+        machines=_machines(runs),
+        warnings=tuple(_warnings(tables)),
+        table=_table(runs),
     )
+
+
+def _period(runs: pl.DataFrame) -> str:
+    began, ended = runs["started"].min(), runs["finished"].max()
+    known = isinstance(began, datetime) and isinstance(ended, datetime)
+    return f"{moment(began)} to {moment(ended)}" if known else ""  # type: ignore[arg-type]
 
 
 def _fact(n: int, one: str, many: str) -> Fact:
@@ -90,6 +100,10 @@ def _variants(runs: pl.DataFrame) -> dict[str, list[str]]:
     return dict(rows.iter_rows())
 
 
+def _moment(when: datetime | None) -> Cell:
+    return missing("Not recorded") if when is None else Cell(text=moment(when), sort=when.isoformat())
+
+
 def _table(runs: pl.DataFrame) -> Table:
     grouped = (
         runs.group_by("suite", "protocol", "task", maintain_order=True)
@@ -116,8 +130,8 @@ def _table(runs: pl.DataFrame) -> Table:
             Cell(text=duration(row["wall_seconds"]), sort=row["wall_seconds"])
             if row["wall_seconds"]
             else missing("Wall time was not recorded"),
-            Cell(text=moment(row["started"]), sort=row["started"]),
-            Cell(text=moment(row["finished"]), sort=row["finished"]),
+            _moment(row["started"]),
+            _moment(row["finished"]),
         ]
         for row in grouped.iter_rows(named=True)
     ]

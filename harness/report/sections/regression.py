@@ -27,7 +27,7 @@ class RegressionSection:
     Attributes:
         name: The name of the earlier results.
         table: The results that changed.
-        sentences: A summary.
+        sentences: The verdict, the counts, and remarks on the tests.
         regressed: Whether a result is worse or lost.
     """
 
@@ -37,28 +37,46 @@ class RegressionSection:
     regressed: bool
 
 
-def regression_section(found: pl.DataFrame, name: str) -> RegressionSection:
+def regression_section(found: pl.DataFrame, name: str, *, only_before: bool = False) -> RegressionSection:
     """The section for the result of :func:`~harness.collate.regression.regression`.
 
     Args:
         found: The compared results, one row for each setting.
         name: The name of the earlier results.
+        only_before: Also lists the results that have no run now.
     """
-    shown = found.filter(~pl.col("change").is_in(_UNCHANGED))
+    hidden = _UNCHANGED if only_before else (*_UNCHANGED, "only before")
+    shown = found.filter(~pl.col("change").is_in(hidden))
     rows = [_cells(row) for row in shown.head(MAX_ROWS).iter_rows(named=True)]
     left_out = shown.height - len(rows)
     return RegressionSection(
         name=name,
         table=Table(id="changes-table", caption=f"Changes since {name}", columns=_COLUMNS, rows=rows),
         sentences=(
-            *_sentences(found),
+            _verdict(Counter(found["change"])),
+            *_sentences(found, only_before),
             *([f"{counted(left_out, 'further row')} not shown."] if left_out else []),
         ),
         regressed=not found.filter(pl.col("change").is_in(REGRESSIONS)).is_empty(),
     )
 
 
-def _sentences(found: pl.DataFrame) -> Iterable[str]:
+def _verdict(counts: Counter[str]) -> str:
+    words = {"worse": "significantly worse", "lost": "lost"}
+    if found := [f"{_results(counts[change])} {said}" for change, said in words.items() if counts[change]]:
+        return f"Regression: {' and '.join(found)}."
+    if counts.total() == counts["only before"] + counts["only now"]:
+        return "Nothing to compare: no result has runs with exactly the same settings on both sides."
+    untested = counts["too few seeds"]
+    rest = f"; {_results(untested)} different with too few seeds to be tested" if untested else ""
+    return f"No regression found: no result is significantly worse or lost{rest}."
+
+
+def _results(n: int) -> str:
+    return f"{counted(n, 'result')} {'is' if n == 1 else 'are'}"
+
+
+def _sentences(found: pl.DataFrame, only_before: bool) -> Iterable[str]:
     counts = Counter(found["change"])
     both = counts.total() - counts["only before"] - counts["only now"]
     words = [f"{counts[word]:,} {word}" for word in ("worse", "lost", "better", "gained") if counts[word]]
@@ -77,7 +95,9 @@ def _sentences(found: pl.DataFrame) -> Iterable[str]:
         )
     for side in ("only before", "only now"):
         if counts[side]:
-            yield f"{counted(counts[side], 'result')} {side}: the other side has no run with exactly these settings."
+            hint = " (--only-before lists them)" if side == "only before" and not only_before else ""
+            only = f"{counted(counts[side], 'result')} {side}{hint}"
+            yield f"{only}: the other side has no run with exactly these settings."
 
 
 _SCORE = "Mean over seeds of the ranking score: the worse of the scores on original and transformed inputs"

@@ -116,7 +116,10 @@ def test_others_numbers_are_never_pooled_with_ours(bundle: Path, tmp_path: Path)
 
 def test_the_same_records_come_in_once(bundle: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "theirs" / "store")
-    assert import_bundle(store, checked_bundle(bundle)).known == 4
+    found = import_bundle(store, checked_bundle(bundle))
+    assert (found.added, found.known, found.own) == (0, 4, 4)
+    (sentence,) = found.sentences()
+    assert sentence == f"{found.source}: a bundle of this store's own runs: it has all 4, and none was imported."
     assert not (store.root / "imported").exists()
     store = store_of(tmp_path / "mine" / "store")
     import_bundle(store, checked_bundle(bundle))
@@ -124,7 +127,9 @@ def test_the_same_records_come_in_once(bundle: Path, tmp_path: Path) -> None:
         import_bundle(store, checked_bundle(bundle))
     renamed = bundle.with_name(f"again{bundle.suffix}")
     export(Store(tmp_path / "theirs" / "store"), renamed)
-    assert import_bundle(store, checked_bundle(renamed)).known == 4
+    found = import_bundle(store, checked_bundle(renamed))
+    assert (found.added, found.known, found.own) == (0, 4, 0)
+    assert [*found.sentences()] == [f"{found.source}: 0 runs imported, 4 were here already."]
 
 
 def test_a_run_done_twice_with_the_same_numbers_is_said_to_be(bundle: Path, tmp_path: Path) -> None:
@@ -286,7 +291,8 @@ def test_of_a_bundle_only_what_is_new_comes_in(bundle: Path, tmp_path: Path) -> 
     other = make_record(seed=1, value=9.0)
     store = store_of(tmp_path / "mine" / "store", OURS[0], other)
     found = import_bundle(store, checked_bundle(bundle))
-    assert (found.added, found.known, found.repeated, found.differing) == (3, 1, 0, 1)
+    assert (found.added, found.known, found.own, found.repeated, found.differing) == (3, 1, 1, 0, 1)
+    assert next(found.sentences()).endswith("3 runs imported, 1 were here already (1 of them this store's own).")
     files = {path.name for path in (store.root / "imported" / found.source / "records").iterdir()}
     assert files == {f"{OURS[1].digest}.json", f"{OURS[2].digest}.json", f"{FAILED.digest}.failed.json"}
 

@@ -50,6 +50,7 @@ def tab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("symbench run quick --only method=egn", ["method=egnn"]),
         ("symbench run quick --set settings.lr", ["settings.lr="]),
         ("symbench search nbody_e", ["nbody_egnn"]),
+        ("symbench tables sca", ["scaling"]),
         ("symbench search nbody_egnn --set resources.chu", ["resources.chunk="]),
         ("symbench run quick --set pro", ["protocol="]),
         ("symbench run no-such-su", []),

@@ -63,6 +63,8 @@ def test_parquet_and_csv_lie_beside_the_store(store: Store) -> None:
         assert csv.columns == frame.columns and csv.height == frame.height
     curves = pl.read_csv(out / "runs.csv", infer_schema_length=None)["curve"]
     assert any(len(json.loads(text)) == 7 for text in curves)
+    began = pl.read_csv(out / "runs.csv", infer_schema_length=None)["started"]
+    assert set(began) == {record.started for record in demo_records()}
 
 
 @settings(max_examples=12, deadline=None)

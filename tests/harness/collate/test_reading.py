@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -16,8 +17,6 @@ from tests.harness.synthetic import make_record
 TEXTS = {
     "digest": "digest",
     "suite": "suite",
-    "started": "started",
-    "finished": "finished",
     "task": "spec.task",
     "task_version": "spec.task_version",
     "method": "spec.method",
@@ -120,6 +119,23 @@ def test_a_number_that_was_not_found_is_null_and_leaves_the_others(
     put(values, place, number)
     put(expected, column, None)
     assert read(values) | {"metrics": None} == expected | {"metrics": None}
+
+
+@pytest.mark.parametrize("place", ["started", "finished"])
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-03-02T10:00:42.125+00:00", datetime(2026, 3, 2, 10, 0, 42, 125_000, tzinfo=UTC)),
+        ("2026-03-02T10:00:42+02:00", datetime(2026, 3, 2, 8, 0, 42, tzinfo=UTC)),
+        ("2026-03-02T10:00:42", datetime(2026, 3, 2, 10, 0, 42, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_a_moment_is_a_date_in_utc_and_another_text_is_null(place: str, text: str, moment: datetime | None) -> None:
+    expected = read(body()) | {place: moment}
+    assert read(body(**{place: text})) == expected
 
 
 @pytest.mark.parametrize(

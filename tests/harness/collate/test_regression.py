@@ -138,7 +138,7 @@ def test_all_cells_are_looked_at_at_once(direction: str, change: str) -> None:
     assert row["adjusted"] >= 0.05
     outside = ((among["low"] > 0) | (among["high"] < 0)).sum()
     assert 1 < outside < 30
-    assert f" {outside} further 95 % intervals without 0 " in regression_section(among, "before").sentences[1]
+    assert f" {outside} further 95 % intervals without 0 " in regression_section(among, "before").sentences[2]
 
 
 def test_two_seeds_with_equal_differences_are_too_few(tmp_path: Path) -> None:
@@ -219,13 +219,17 @@ def test_readers_get_what_moved_first_and_the_counts(tmp_path: Path) -> None:
     assert (few.text, few.note) == ("-0.5000", "no interval: too few seeds")
     assert [cell.text for cell in section.table.rows[1][6:8]] == ["1.550", "1.100"]
     assert [cell.text for cell in section.table.rows[1][10:]] == ["2 → 3", "0 → 1"]
-    assert section.sentences[0] == "4 results in both: 1 worse."
-    assert section.sentences[1].startswith("3 differences tested at once") and "Holm" in section.sentences[1]
-    assert section.sentences[2] == (
+    assert section.sentences[:2] == ("Regression: 1 result is significantly worse.", "4 results in both: 1 worse.")
+    assert section.sentences[2].startswith("3 differences tested at once") and "Holm" in section.sentences[2]
+    assert section.sentences[3] == (
         "1 result with another value but too few seeds to test the difference: 5 are needed on both sides."
     )
     same = regression_section(regression(runs_of(tmp_path / "now"), runs_of(tmp_path / "now")), "now")
-    assert not same.regressed and same.sentences[0] == "4 results in both: no change beyond noise."
+    assert not same.regressed
+    assert same.sentences[:2] == (
+        "No regression found: no result is significantly worse or lost.",
+        "4 results in both: no change beyond noise.",
+    )
 
 
 def test_earlier_results_may_be_a_store_several_or_a_bundle(tmp_path: Path) -> None:
@@ -250,8 +254,31 @@ def test_what_is_worse_comes_first_and_what_is_lost_is_a_regression(tmp_path: Pa
     assert [row["change"] for row in found] == ["worse", "lost", "better", "only before", "only now", "same"]
     section = regression_section(pl.DataFrame(found[1:]), "before")
     assert section.regressed  # what is lost alone
-    assert section.sentences[0] == "3 results in both: 1 lost, 1 better."
+    assert section.sentences[:2] == ("Regression: 1 result is lost.", "3 results in both: 1 lost, 1 better.")
     assert not regression_section(pl.DataFrame(found[2:]), "before").regressed
+    both = regression_section(pl.DataFrame(found), "before")
+    assert both.sentences[0] == "Regression: 1 result is significantly worse and 1 result is lost."
+
+
+def test_results_that_have_no_run_now_are_counted_and_listed_on_request(tmp_path: Path) -> None:
+    found = regression(
+        runs_of(tmp_path / "now", *records([1.0], method="new")),
+        runs_of(tmp_path / "before", *records([1.0], method="old")),
+    )
+    section, full = (regression_section(found, "before", only_before=asked) for asked in (False, True))
+    assert [row[0].text for row in section.table.rows] == ["new"]
+    assert [row[0].text for row in full.table.rows] == ["old", "new"]
+    assert section.sentences[0].startswith("Nothing to compare")
+    assert section.sentences[2].startswith("1 result only before (--only-before lists them): ")
+    assert full.sentences[2].startswith("1 result only before: ")
+
+
+def test_a_verdict_names_results_that_could_not_be_tested(tmp_path: Path) -> None:
+    found = regression(runs_of(tmp_path / "now", *records([2.0])), runs_of(tmp_path / "before", *records([1.0])))
+    assert regression_section(found, "before").sentences[0] == (
+        "No regression found: no result is significantly worse or lost; "
+        "1 result is different with too few seeds to be tested."
+    )
 
 
 def test_of_several_other_settings_none_is_said_to_be_the_one_that_changed(tmp_path: Path) -> None:

@@ -191,6 +191,13 @@ def test_of_two_files_of_one_run_the_later_counts(tmp_path: Path, reverse: bool)
     assert tables.accuracy.select("mean", "seeds").row(0) == (0.25, 1)
 
 
+def test_a_file_that_does_not_say_when_the_run_ended_counts_last(tmp_path: Path) -> None:
+    dated, other = make_record(value=0.5), replace(make_record(value=0.25), finished="yesterday")
+    (path,) = write(tmp_path / "store", dated)
+    path.with_name("0.json").write_text(json.dumps(other.to_dict()))
+    assert collate(Store(tmp_path / "store")).accuracy["mean"].to_list() == [0.5]
+
+
 def test_the_points_of_a_curve_may_stand_in_any_order() -> None:
     record = make_record(method="gnn-ga", samples=(1, 10, 100, 1000))
     mixed = replace(record, curve=(record.curve[2], record.curve[0], record.curve[3], record.curve[1]))

@@ -115,6 +115,11 @@ def test_the_exit_code_is_1_if_a_result_is_worse(
     options = ["--store", str(tmp_path / "now" / "store"), "--against", str(tmp_path / "before")]
     done = CliRunner().invoke(app, ["report", *options])
     assert (done.exit_code, words in done.output) == (code, True), done.output
+    lines = done.output.splitlines()
+    assert lines[0].startswith("Regression: 2 results are" if code else "No regression found")
+    assert lines[1].startswith(words)
+    table = next((place for place, line in enumerate(lines) if line.startswith("Method ")), None)
+    assert (table is None) == ("no change" in words) and (table is None or table > 1)
     for name in ("leaderboard.html", "leaderboard.md"):
         page = (tmp_path / "now" / name).read_text()
         assert "Changes since" in page and words in page
