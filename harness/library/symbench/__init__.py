@@ -34,7 +34,7 @@ _EXPORTS: dict[str, str] = {
 }
 """Where each public name is defined."""
 
-_MODULES = ("errors", "tasks", "testing")
+_MODULES = ("errors", "methods", "tasks", "testing")
 """The public submodules."""
 
 __all__ = [*_EXPORTS, *_MODULES]
