@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -184,7 +185,8 @@ def test_doctor_for_machines(folder: Path, call: Call) -> None:
     code, out, _ = call("doctor", "--json")
     found = {finding["name"]: finding for finding in json.loads(out)}
     assert code == 0
-    assert {"python", "torch", "ray", "mlflow", "cpu", "gpu", "mlflow store", "disk", "store", "data"} <= set(found)
+    assert {"python", "torch", "extra cluster", "cpu", "gpu", "mlflow store", "disk", "store", "data"} <= set(found)
+    assert f"ray {version('ray')}, mlflow-skinny {version('mlflow')}" in found["extra cluster"]["text"]
     assert all(finding["advice"] for finding in found.values() if finding["status"] != "ok")
     assert not (folder / "results").exists()
 
@@ -262,8 +264,8 @@ def test_from_a_suite_to_a_leaderboard(folder: Path) -> None:
 def test_errors_are_mendable_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake of ours keeps its traceback; one of the user's does not."""
 
-    def fail(error: Exception) -> Callable[[], None]:
-        def app() -> None:
+    def fail(error: Exception) -> Callable[..., None]:
+        def app(prog_name: str) -> None:
             raise error
 
         return app
