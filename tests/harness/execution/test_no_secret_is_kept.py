@@ -109,7 +109,7 @@ def test_a_secret_typed_anywhere_is_in_no_file_no_mlflow_and_no_line(
         progress = PlainProgress(Console(width=500))
         progress.note(f"cannot join {address}")
         progress.finished(jobs[0], "failed", f"{query} {sentences[jobs[0].spec.digest]}")
-        patch.setattr(root, "app", lambda: raised(SymbenchError(f"--store {address}, {query}")))
+        patch.setattr(root, "app", lambda prog_name: raised(SymbenchError(f"--store {address}, {query}")))
         with pytest.raises(SystemExit):
             root.main()
         assert sync(store, store.mlflow_uri).logged == 2
