@@ -69,7 +69,7 @@ def _extras() -> Iterator[Finding]:
             advice = f"pip install 'symbench[{extra}]' if you need it"
             yield Finding(f"extra {extra}", "ok", f"not installed (no {', '.join(lacking)})", advice)
         else:
-            names = [name for package in packages for name in owner[package]]
+            names = [min(owner[package], key=len) for package in packages]  # mlflow, not mlflow-skinny
             yield Finding(f"extra {extra}", "ok", ", ".join(f"{name} {version(name)}" for name in names))
 
 

@@ -186,7 +186,7 @@ def test_doctor_for_machines(folder: Path, call: Call) -> None:
     found = {finding["name"]: finding for finding in json.loads(out)}
     assert code == 0
     assert {"python", "torch", "extra cluster", "cpu", "gpu", "mlflow store", "disk", "store", "data"} <= set(found)
-    assert f"ray {version('ray')}, mlflow-skinny {version('mlflow')}" in found["extra cluster"]["text"]
+    assert f"ray {version('ray')}, mlflow {version('mlflow')}, " in found["extra cluster"]["text"]
     assert all(finding["advice"] for finding in found.values() if finding["status"] != "ok")
     assert not (folder / "results").exists()
 
