@@ -13,7 +13,7 @@ from harness.parameters import check_values, normal, overlay, typed, with_choice
 from harness.utils.text import nearest
 from tasks.cards import Input, TaskCard
 from tasks.settings import as_params
-from tasks.symmetry.names import GROUPS, clash, is_group, nodes_first
+from tasks.symmetry.names import GROUPS, clash, factors_in, is_group, nodes_first
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,7 @@ def parsed_group(group: str | Iterable[str]) -> tuple[str, ...]:
         UnknownName: There is no group of such a name.
         SettingsError: There are no names, or two factors act on the same thing.
     """
-    names = re.split(r"\s+x\s+|\s*\u00d7\s*", group.strip()) if isinstance(group, str) else list(group)
+    names = factors_in(group)
     for name in names:
         if not isinstance(name, str) or not is_group(name):
             number = re.search(r"\d+", str(name))
@@ -137,14 +137,11 @@ def _task_with(x: Structure, names: tuple[str, ...]) -> TaskCard:
     }
     return TaskCard(
         name="these inputs",
-        title="these inputs",
         group=names,
         inputs=frozenset(kind for kind, count in channels.items() if count),
         output="graph_scalars",
         metric="",
         direction="max",
-        version="",
-        source="",
         implementation="",
         protocols={},
         max_nodes=lambda settings: x.nodes,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from tasks.cards import Input, TaskCard, stricter
+from tasks.cards import Input, TaskCard
 from tasks.catalogue.shared import SHORT_TRAINING, STANDARD_TRAINING
 from tasks.errors import SettingsError
 from tasks.protocol import Protocol
@@ -17,7 +17,7 @@ from tasks.pyg.scores import LOSSES, SCORES, Direction, Kind, Score
 from tasks.pyg.splits import FRACTIONS
 from tasks.pyg.targets import LEVELS, Level
 from tasks.pyg.task import OwnTask
-from tasks.symmetry.names import NODE_GROUPS, clash, is_group, nodes_first
+from tasks.symmetry.names import NODE_GROUPS, clash, factors_in, is_group, nodes_first
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "standard": replace(STANDARD_TRAINING, epochs=200, batch_size=32, test_samples=10, test_repeats=5),
@@ -83,17 +83,12 @@ def _card(data: OwnData, protocols: Mapping[str, Protocol]) -> TaskCard:
     name, score = data.chosen.name, data.chosen.score
     return TaskCard(
         name=name,
-        title=name,
         group=data.chosen.group,
         inputs=data.inputs,
         output="node_points" if data.level == "node_vectors" else data.level,
         metric=score.name,
         direction=score.direction,
-        control=stricter(score.name)[0],
-        version="1",
-        source="",
         implementation=lambda settings: OwnTask(data, settings),
-        form="supervised",
         settings=data.settings,
         protocols=protocols,
         max_nodes=lambda settings: data.structures.size,
@@ -106,7 +101,7 @@ def _card(data: OwnData, protocols: Mapping[str, Protocol]) -> TaskCard:
 
 def _factors(group: str | Sequence[str]) -> tuple[str, ...]:
     """The factors of a group in the order that tasks use."""
-    names = group.split(" x ") if isinstance(group, str) else list(group)
+    names = factors_in(group)
     for factor in names:
         if not is_group(factor):
             raise SettingsError(f"There is no group {factor!r}: write for example 'S_n' or 'S_n x O(3)'.")

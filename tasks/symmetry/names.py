@@ -94,6 +94,11 @@ def space_of(name: str) -> int:
     return {"C_#": 2, "D_#": 2, "SO+(#,3)": 4}.get(kind, 2 * number if kind.startswith(("U", "SU")) else number)
 
 
+def factors_in(group: str | Iterable[str]) -> list[str]:
+    """The names of the factors of a group that is written as text (``S_n x O(3)``) or given as names; not checked."""
+    return re.split(r"\s+x\s+|\s*\u00d7\s*", group.strip()) if isinstance(group, str) else list(group)
+
+
 def clash(names: Iterable[str]) -> str | None:
     """Returns None if ``names`` can be the factors of a direct product, else the reason as one clause."""
     names = list(names)

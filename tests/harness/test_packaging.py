@@ -181,7 +181,7 @@ print(json.dumps(failed))
 def modules() -> list[str]:
     paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
-    return [name for name in names if not name.startswith("harness.library") and not name.endswith("__main__")]
+    return [name for name in names if not name.startswith("harness.public") and not name.endswith("__main__")]
 
 
 def imported(path: Path) -> set[str]:
@@ -216,7 +216,7 @@ def test_every_folder_with_code_is_a_package() -> None:
 def test_data_files_of_packages_are_shipped(tmp_path: Path) -> None:
     """An installed copy, not only a checkout, has every file that the code reads."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    declared["harness.library.symbench"] = declared.pop("symbench")  # where the checkout has it
+    declared["harness.public.symbench"] = declared.pop("symbench")  # where the checkout has it
     shipped = {
         path
         for package, patterns in declared.items()
@@ -243,7 +243,7 @@ def test_a_release_runs_from_any_folder(tmp_path: Path) -> None:
     (wheel,) = wheels.iterdir()
     subprocess.run([*pip, "install", "--no-deps", "--target", str(installed), str(wheel)], check=True, cwd=tmp_path)
     assert [package for package in (*PACKAGES, "symbench") if not (installed / package / "py.typed").is_file()] == []
-    assert not (installed / "symbench.py").exists() and not (installed / "harness" / "library").exists()
+    assert not (installed / "symbench.py").exists() and not (installed / "harness" / "public").exists()
     assert list(installed.glob("symbench-*.dist-info/licenses/LICENSE"))
     command = [sys.executable, "-c", "import harness; from harness.cli import main; print(harness.__file__); main()"]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
@@ -260,7 +260,7 @@ def test_a_release_runs_from_any_folder(tmp_path: Path) -> None:
 def test_a_checkout_that_is_not_installed_has_the_library() -> None:
     program = "import sys, symbench.errors, symbench; print(symbench.__file__, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == [str(ROOT / "harness/library/symbench/__init__.py"), "False"], done.stderr
+    assert done.stdout.split() == [str(ROOT / "harness/public/symbench/__init__.py"), "False"], done.stderr
 
 
 def test_the_library_lists_what_it_has() -> None:
@@ -274,7 +274,7 @@ def test_type_checkers_find_what_the_library_gives() -> None:
     """Names that are imported on first use are imported for type checkers from the same place."""
     import symbench
 
-    source = ast.parse((ROOT / "harness" / "library" / "symbench" / "__init__.py").read_text())
+    source = ast.parse((ROOT / "harness" / "public" / "symbench" / "__init__.py").read_text())
     block = next(node for node in source.body if isinstance(node, ast.If))
     found = {one.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for one in node.names}
     assert found == symbench._EXPORTS
