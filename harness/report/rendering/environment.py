@@ -21,6 +21,7 @@ def environment(*, autoescape: bool, **delimiters: Any) -> Environment:
         loader=PackageLoader("harness.report"),
         autoescape=autoescape,
         undefined=StrictUndefined,
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
         **delimiters,
