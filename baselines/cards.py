@@ -9,7 +9,7 @@ from typing import Any, Literal
 from baselines.samplers.coverage import GEOMETRY, uncovered
 from tasks.cards import Implementation, Input, Output, TaskCard
 from tasks.settings import Configured
-from tasks.symmetry.names import NODE_GROUPS
+from tasks.symmetry.names import NODE_GROUPS, TRIVIAL
 
 Params = Mapping[str, Any]
 
@@ -168,6 +168,8 @@ class MethodCard:
         blind = bool(self.hidden(task) & GEOMETRY) and not self.view(task).inputs & GEOMETRY
         trivial = blind and task.output != "node_points"
         respects = self.base.respects
+        if self.guarantee != "none":
+            respects |= {TRIVIAL}
         factors = task.group_of(task_params)
         return tuple(one for one in factors if one not in respects and not (trivial and one not in NODE_GROUPS))
 

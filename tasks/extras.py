@@ -17,7 +17,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "report": ("jinja2", "markupsafe", "matplotlib", "plotly"),
     "cluster": ("ray", "mlflow", "aiohttp", "grpc", "psycopg2", "s3fs"),
     "search": ("optuna",),  # and all of cluster
-    "vision": ("huggingface_hub", "transformers", "trimesh"),
+    "vision": ("huggingface_hub", "sklearn", "transformers", "trimesh"),
 }
 """The packages of each extra, by the names under which they are imported."""
 

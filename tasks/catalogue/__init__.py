@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tasks.cards import TaskCard
 from tasks.catalogue.geometry import NBODY, SHAPES_O3, SHAPES_SE3
 from tasks.catalogue.graphs import BREC, EXP, EXP_CLASSIFY, GRAPH8C
+from tasks.catalogue.images import DIGITS, FRACTALS
 from tasks.catalogue.long_range import PCQM_CONTACT, PEPTIDES_FUNC, PEPTIDES_STRUCT
 from tasks.catalogue.nodes import PATTERN
 from tasks.catalogue.synthetic import INNER_SYMMETRY, TEACHERS
@@ -37,5 +38,7 @@ TASKS: tuple[TaskCard, ...] = (
     PEPTIDES_STRUCT,
     PCQM_CONTACT,
     INNER_SYMMETRY,
+    FRACTALS,
+    DIGITS,
     *TEACHERS,
 )

@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-NODE_GROUPS = frozenset({"S_n", "C_n", "D_n"})
+TRIVIAL = "trivial"
+"""The group of tasks without a symmetry: its only element leaves every node at its place."""
+NODE_GROUPS = frozenset({"S_n", "C_n", "D_n", TRIVIAL})
 
 
 def nothing_to_act_on(name: str) -> str:
@@ -40,6 +42,7 @@ LOG_ORDERS: Mapping[str, Callable[[int], float]] = {  # of n nodes, or of the nu
     "C_#": math.log,
     "D_#": lambda m: math.log(2 * m),
     "B_#": lambda d: d * math.log(2) + math.lgamma(d + 1),
+    TRIVIAL: lambda n: 0.0,
 }
 DIMENSIONS: Mapping[str, Callable[[int], int]] = {
     "O(#)": lambda d: d * (d - 1) // 2,
@@ -56,7 +59,7 @@ DIMENSIONS: Mapping[str, Callable[[int], int]] = {
 
 
 FAMILIES = tuple(kind for kind in (*LOG_ORDERS, *DIMENSIONS) if "#" in kind and kind != "SO+(#,3)")
-SINGLE = ("S_n", "C_n", "D_n", "SO+(1,3)")
+SINGLE = ("S_n", "C_n", "D_n", "SO+(1,3)", TRIVIAL)
 GROUPS = (*SINGLE, *FAMILIES)
 
 
@@ -142,7 +145,7 @@ def keeps_inputs(names: Iterable[str], nodes: int) -> bool:
 
 def _permutes(group: str | None, order: int, nodes: int) -> bool:
     """Returns True if a group of nodes has an element of prime order ``order``."""
-    if group is None or order == 1:
+    if group in (None, TRIVIAL) or order == 1:
         return False
     if group == "S_n":
         return nodes >= order

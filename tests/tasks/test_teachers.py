@@ -96,7 +96,7 @@ def test_targets_of_a_group_without_reflections_change_under_one(kind: type[Teac
 
 
 def test_every_registered_group_is_among_these() -> None:
-    known = {*SINGLE, *FAMILIES}
+    known = {*SINGLE, *FAMILIES} - {"trivial"}  # under which every function is equivariant
     covered = {name if name in known else family(name)[0] for names, _ in (*GRAPHS, *SPACES) for name in names}
     assert covered == known
 

@@ -15,8 +15,9 @@ from tasks.symmetry.groups.product import ProductGroup, factors, node_and_space
 from tasks.symmetry.groups.sequence import SequenceGroup
 from tasks.symmetry.groups.similarity import SimilarityGroup
 from tasks.symmetry.groups.symmetric import SymmetricGroup
+from tasks.symmetry.groups.trivial import TrivialGroup
 from tasks.symmetry.groups.unitary import UnitaryGroup
-from tasks.symmetry.names import family
+from tasks.symmetry.names import TRIVIAL, family
 
 __all__ = [
     "AffineGroup",
@@ -33,6 +34,7 @@ __all__ = [
     "SequenceGroup",
     "SimilarityGroup",
     "SymmetricGroup",
+    "TrivialGroup",
     "UnitaryGroup",
     "about_centroid",
     "factors",
@@ -45,6 +47,7 @@ SINGLE: dict[str, Callable[[], Group]] = {
     "C_n": SequenceGroup,
     "D_n": lambda: SequenceGroup(reversals=True),
     "SO+(1,3)": LorentzGroup,
+    TRIVIAL: TrivialGroup,
 }
 FAMILIES: dict[str, Callable[[int], Group]] = {  # the number takes the place of #
     "O(#)": OrthogonalGroup,

@@ -29,7 +29,7 @@ from tests.structures import random_graphs, random_momenta, random_particles
 
 GEOMETRIC = ["O(3)", "SO(3)", "E(3)", "SE(3)", "Sim(3)", "SSim(2)", "Aff(3)", "U(2)", "SU(2)", "C_5", "D_4", "B_3"]
 GEOMETRIC += ["SO+(1,3)"]
-ON_NODES = ["S_n", "C_n", "D_n"]
+ON_NODES = ["S_n", "C_n", "D_n", "trivial"]
 PRODUCTS = [("S_n", "O(3)"), ("S_n", "SE(3)"), ("D_n", "Aff(3)")]
 GROUPS = [(name,) for name in ON_NODES + GEOMETRIC] + PRODUCTS
 REPRESENTATIONS = list(Representation)
