@@ -53,6 +53,10 @@ def test_data_that_cannot_be_used_end_a_search_before_anything_starts(
         run_search(searched(), tmp_path / "store", address=None, progress=Watcher())
 
 
+def watched(search: Search, store: Store) -> TrialConfig:
+    return TrialConfig(search=search, store=store.address, since=now(), driver=worker_info(), command=["symbench"])
+
+
 def started(search: Search, store: Store, lr: float, since: str | None = None) -> Trial:
     one = Trial.__new__(Trial)
     config = TrialConfig(
@@ -180,7 +184,7 @@ def test_the_watch_tells_of_each_trial_that_had_no_record_and_of_how_it_ended(se
     old, good, bad, dead = (search.trial({"settings.lr": lr}) for lr in (0.1, 0.2, 0.3, 0.4))
     steps(started(search, store, 0.1))
     progress, journal = Watcher(), Journal(store, search)
-    watch = Watch(search, journal, store, progress)  # type: ignore[arg-type]
+    watch = Watch(watched(search, store), journal, store, progress)  # type: ignore[arg-type]
     store.write(failed_record(bad, Failure(sentence="It broke.")), [])
 
     def tuned(lr: float, score: float) -> Any:
@@ -299,7 +303,7 @@ def test_the_record_of_a_trial_that_failed_is_not_written_over(searched: Any, tm
     job = search.trial({"settings.lr": 0.1})
     store.write(failed_record(job, Failure(sentence="It took too long.")), [])
     progress = Watcher()
-    watch = Watch(search, Journal(store, search), store, progress)  # type: ignore[arg-type]
+    watch = Watch(watched(search, store), Journal(store, search), store, progress)  # type: ignore[arg-type]
     watch.on_trial_error(1, [], SimpleNamespace(config={"settings.lr": 0.1}, error_file=None))
     assert progress.sentences == ["It took too long."]
 
