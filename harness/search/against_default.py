@@ -70,7 +70,7 @@ class AgainstDefault:
         }[self.verdict]
         if self.difference is not None:
             best, default = np.mean(np.array(shared, dtype=float), 0)
-            interval = "" if self.low is None else f" ({LEVEL:.0%} interval {self.low:.3g} to {self.high:.3g})"
+            interval = "" if self.low is None else f" ({100 * LEVEL:.0f} % interval {self.low:.3g} to {self.high:.3g})"
             yield (
                 f"Validation {self.metric} over {len(shared)} seeds that the search has not used: best {best:.4g}, "
                 f"default {default:.4g}, paired difference {self.difference:.3g}{interval}."

@@ -37,7 +37,7 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     assert list(found.sentences()) == [
         "The best setting beats the default.",
         "Validation mse over 5 seeds that the search has not used: best 0.51, default 0.602, paired difference -0.092 "
-        f"(95% interval {found.low:.3g} to {found.high:.3g}).",
+        f"(95 % interval {found.low:.3g} to {found.high:.3g}).",
     ]
 
 
