@@ -119,7 +119,7 @@ def _of_search(search: str, overrides: Sequence[str], only: Sequence[str]) -> Su
     if only:
         raise SettingsError(f"--only picks runs of a suite, and {search} is a search: leave it out.")
     loaded = load(search, overrides)
-    return loaded.suite_name, loaded.trials, [loaded.example.spec]
+    return loaded.suite_name, loaded.most_runs, [loaded.example.spec]
 
 
 @jobs_app.callback()

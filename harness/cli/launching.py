@@ -123,6 +123,8 @@ def search(
         raise typer.Exit(1)
     typer.echo(title(found.search))
     print_table(*table(found))
+    for sentence in found.against_default.sentences() if found.against_default else ():
+        typer.echo(sentence)
     typer.echo(f"Trials: {shown(found.folder / 'trials.parquet')} and trials.csv")
     typer.echo(f"Next: symbench run {shlex.quote(shown(found.suite))} tests the best with other seeds")
 

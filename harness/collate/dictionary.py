@@ -28,7 +28,7 @@ class Column:
     Attributes:
         table: The name of the table.
         name: The name; that of a field is ``column.field``.
-        type: The Polars type; lists of structs are ``List(Struct)``, and their fields have entries of their own.
+        type: The Polars type; the fields of a ``Struct`` or a ``List(Struct)`` have entries of their own.
         unit: One of :data:`~harness.collate.columns.UNITS`.
         meaning: One sentence.
     """
@@ -83,24 +83,21 @@ def markdown(table: str | None = None) -> str:
 
 def _columns(table: str, schema: pl.Schema) -> Iterator[Column]:
     for name, dtype in schema.items():
-        fields = _fields(dtype)
         yield _column(table, name, _type(dtype))
-        for field in fields:
-            yield _column(table, f"{name}.{field.name}", str(field.dtype))
+        yield from _columns(table, pl.Schema({f"{name}.{field.name}": field.dtype for field in _fields(dtype)}))
 
 
 def _type(dtype: pl.DataType) -> str:
     """The name of a type, without what the unit or the fields say."""
     if _fields(dtype):
-        return "List(Struct)"
+        return "List(Struct)" if isinstance(dtype, pl.List) else "Struct"
     return "Datetime" if dtype == pl.Datetime else str(dtype)
 
 
 def _fields(dtype: pl.DataType) -> list[pl.Field]:
-    """The fields of a list of structs."""
-    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
-        return dtype.inner.fields
-    return []
+    """The fields of a struct or of a list of structs."""
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return inner.fields if isinstance(inner, pl.Struct) else []
 
 
 def _column(table: str, name: str, dtype: str) -> Column:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import polars as pl
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from harness import registry
+from harness.collate.structs import NESTED, finite, metrics, series, whole
+from harness.collate.structs import provenance as fitted_provenance
 from harness.records.devices import device_of
 from harness.records.record import SCHEMA
 from harness.renames import current_record
@@ -27,31 +27,7 @@ from harness.spec import without_neutral, without_seed
 from harness.training.stack_note import stack_of
 
 Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-CURVE = pl.List(
-    pl.Struct(
-        {
-            "samples": pl.Int64,
-            "value": pl.Float64,
-            "value_error": pl.Float64,
-            "variance": pl.Float64,
-            "equivariance": pl.Float64,
-        }
-    )
-)
-OUTPUT_VARIANCE = pl.List(
-    pl.Struct(
-        {
-            "stage": pl.String,
-            "samples": pl.Int64,
-            "repeats": pl.Int64,
-            "output_variance": pl.Float64,
-            "loss_mean": pl.Float64,
-            "loss_variance": pl.Float64,
-        }
-    )
-)
 MOMENT = pl.Datetime("us", "UTC")
-POINTS = {"curve": CURVE, "output_variance": OUTPUT_VARIANCE}
 COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "digest": pl.String,
     "source": pl.String,
@@ -79,8 +55,9 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "value": pl.Float64,
     "control_name": pl.String,
     "control": pl.Float64,
-    "metrics": pl.String,
-    **POINTS,
+    "metrics": NESTED["metrics"],
+    "curve": NESTED["curve"],
+    "output_variance": NESTED["output_variance"],
     "train_samples": pl.Int64,
     "test_samples": pl.Int64,
     "parameters": pl.Int64,
@@ -101,8 +78,8 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "symbench_version": pl.String,
     "error": pl.String,
     "traceback": pl.String,
-    "notes": pl.String,
-    "provenance": pl.String,
+    "notes": NESTED["notes"],
+    "provenance": NESTED["provenance"],
     "spec_json": pl.String,
 }
 
@@ -218,25 +195,16 @@ def read_row(raw: bytes | str, source: str | None = None) -> dict[str, Any]:
 
 
 def frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """Converts rows of :func:`read_row` to a table; numbers of points that are not finite become null.
+    """Converts rows of :func:`read_row` to a table.
 
     Args:
         rows: The rows.
         schema: The columns, which may be more than :data:`COLUMNS`.
     """
     lists = {name: [row[name] for row in rows] for name in schema}
-    points = [_finite_points(name, lists.pop(name)) for name in POINTS]
+    nested = [series(name, lists.pop(name)) for name in NESTED]
     plain = pl.DataFrame(lists, schema={name: schema[name] for name in lists})
-    return plain.with_columns(points).select(*schema)
-
-
-def _finite_points(name: str, values: list[Any]) -> pl.Series:
-    """The column ``name`` of :data:`POINTS`."""
-    dtype = POINTS[name]
-    column = pl.Series(name, pa.array(values, type=pl.Series(dtype=dtype).to_arrow().type), dtype=dtype)
-    floats = [item.name for item in dtype.inner.fields if item.dtype == pl.Float64]  # type: ignore[union-attr]
-    numbers = [pl.when(pl.field(item).is_finite()).then(pl.field(item)) for item in floats]
-    return column.list.eval(pl.element().struct.with_fields(numbers))
+    return plain.with_columns(nested).select(*schema)
 
 
 def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[str, Any]:
@@ -267,22 +235,22 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "series": _series(same_but_seed, described.size_name) + apart,
         "metric": described.metric,
         "direction": described.direction,
-        "value": _finite(record.metrics.get(described.metric)),
+        "value": finite(record.metrics.get(described.metric)),
         "control_name": described.control,
-        "control": _finite(record.metrics.get(described.control)) if described.control else None,
-        "metrics": _canonical({name: _finite(value) for name, value in record.metrics.items()}),
+        "control": finite(record.metrics.get(described.control)) if described.control else None,
+        "metrics": metrics(record.metrics),
         "curve": _once((point for point in record.curve if point.samples >= 1), "samples"),
         "output_variance": _once(record.output_variance, "stage", "samples"),
-        "train_samples": _whole(record.spec.settings.get("train_samples")),
-        "test_samples": _whole(record.spec.settings.get("test_samples")),
-        "parameters": _whole(record.cost.get("parameters")),
-        "train_seconds": _finite(record.cost.get("train_seconds")),
-        "flops_per_example": _finite(record.cost.get("flops_per_example")),
-        "seconds_per_example": _finite(record.cost.get("seconds_per_example")),
-        "train_examples_per_second": _finite(record.cost.get("train_examples_per_second")),
-        "peak_memory_bytes": _whole(record.cost.get("peak_memory_bytes")),
-        "train_peak_memory_bytes": _whole(record.cost.get("train_peak_memory_bytes")),
-        "wall_seconds": _finite(provenance.get("wall_seconds")),
+        "train_samples": whole(record.spec.settings.get("train_samples")),
+        "test_samples": whole(record.spec.settings.get("test_samples")),
+        "parameters": whole(record.cost.get("parameters")),
+        "train_seconds": finite(record.cost.get("train_seconds")),
+        "flops_per_example": finite(record.cost.get("flops_per_example")),
+        "seconds_per_example": finite(record.cost.get("seconds_per_example")),
+        "train_examples_per_second": finite(record.cost.get("train_examples_per_second")),
+        "peak_memory_bytes": whole(record.cost.get("peak_memory_bytes")),
+        "train_peak_memory_bytes": whole(record.cost.get("train_peak_memory_bytes")),
+        "wall_seconds": finite(provenance.get("wall_seconds")),
         "started": _moment(record.started),
         "finished": _moment(record.finished),
         "host": _text(provenance.get("host")),
@@ -293,8 +261,8 @@ def _row(record: _Record, spec: Mapping[str, Any], source: str | None) -> dict[s
         "symbench_version": _text(provenance.get("symbench_version")),
         "error": failure.sentence if failure else None,
         "traceback": failure.traceback if failure else None,
-        "notes": _canonical(record.notes),
-        "provenance": _canonical(provenance),
+        "notes": record.notes,
+        "provenance": fitted_provenance(provenance),
         "spec_json": _canonical(without_seed(spec)),
     }
 
@@ -320,17 +288,6 @@ _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _finite(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _whole(value: Any) -> int | None:
-    number = _finite(value)
-    return None if number is None or abs(number) >= 2**63 else round(number)
 
 
 def _moment(text: str) -> datetime | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from harness.collate.incremental import LeftOut, cache_metadata
-from harness.collate.reading import POINTS
+from harness.collate.structs import NESTED, as_json
 from harness.errors import StoreError
 from harness.records.record import SCHEMA
 from harness.utils.spreadsheets import inert
@@ -109,10 +109,8 @@ def _write_in_parts(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """The table without nested columns and formulas, for CSV: points as JSON, lists of names joined by commas."""
+    """The table without nested columns and formulas, for CSV: what runs hold as JSON, names joined by commas."""
+    nested = [name for name, dtype in frame.schema.items() if dtype == NESTED.get(name)]
+    frame = frame.with_columns(map(as_json, nested))
     names = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
-    frame = frame.with_columns(pl.col(names).list.join(", "))
-    for name in [name for name, dtype in frame.schema.items() if dtype == POINTS.get(name)]:
-        points = pl.col(name).list.eval(pl.element().struct.json_encode()).list.join(",")
-        frame = frame.with_columns(pl.format("[{}]", points).alias(name))
-    return inert(frame)
+    return inert(frame.with_columns(pl.col(names).list.join(", ")))

@@ -13,15 +13,18 @@ from harness.execution.run_job import SENTENCE_CHARACTERS, failed_record
 from harness.records.record import Failure
 from harness.records.store import Store
 from harness.search.journal import Journal
-from harness.search.model import Search
+from harness.search.trial import TrialConfig
 from harness.spec import Job
 
 
 class Watch(tune.Callback):
-    """Reports trials to the journal, the store and the progress; not those that had a record before."""
+    """Reports trials to the journal, the store and the progress; not those that had a record before.
 
-    def __init__(self, search: Search, journal: Journal, store: Store, progress: Progress) -> None:
-        self._search, self._journal, self._store, self._progress = search, journal, store, progress
+    Runs of ``config`` that are known in advance are not written to the journal.
+    """
+
+    def __init__(self, config: TrialConfig, journal: Journal, store: Store, progress: Progress) -> None:
+        self._config, self._journal, self._store, self._progress = config, journal, store, progress
         self._known = {digest for digest, status in store.statuses().items() if status == "succeeded"}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -32,9 +35,8 @@ class Watch(tune.Callback):
         self._store.check_lock()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        values = self._search.points.values(trial.config)
-        self._journal.add(values)
-        if (job := self._search.trial(values)).spec.digest not in self._known:
+        self._propose(trial)
+        if (job := self._job(trial)).spec.digest not in self._known:
             self._progress.started(job)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -49,14 +51,18 @@ class Watch(tune.Callback):
 
         Tune repeats a trial whose process dies during it, but not one whose process dies just before it.
         """
-        self._journal.add(self._search.points.values(trial.config))
+        self._propose(trial)
         job = self._job(trial)
         if self._store.read(job.spec.digest) is None:
             self._store.write(failed_record(job, Failure(sentence=_reason(trial))), [])
         self._progress.finished(job, "failed", self._sentence(job))
 
+    def _propose(self, trial: Any) -> None:
+        if not self._config.jobs:
+            self._journal.add(self._config.search.points.values(trial.config))
+
     def _job(self, trial: Any) -> Job:
-        return self._search.trial(self._search.points.values(trial.config))
+        return self._config.job(trial.config)
 
     def _sentence(self, job: Job) -> str | None:
         record = self._store.read(job.spec.digest)

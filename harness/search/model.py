@@ -23,7 +23,8 @@ SECTIONS = ("settings", "task_params", "base", "sampler")
 class Search(StrictModel):
     """One task and one method with a space of settings around the fixed ones.
 
-    Every trial is trained with ``seed``; the suite that a search writes has ``confirm`` other seeds. ``metric`` is a
+    Every trial is trained with ``seed``; then the best and the default, which is the search without its space, are
+    trained with ``compare`` other seeds. The suite that a search writes has ``confirm`` other seeds. ``metric`` is a
     metric of the validation set (``None``: the task's), ``grace`` the number of epochs before a trial can be stopped,
     and ``reduction`` the reduction factor of ``asha``.
     """
@@ -47,6 +48,7 @@ class Search(StrictModel):
     grace: Whole = Field(default=1, ge=1)
     reduction: Number = Field(default=3, gt=1)
     seed: Whole = Field(default=0, ge=0, lt=2**32)
+    compare: Whole = Field(default=5, ge=0)
     confirm: Whole = Field(default=5, ge=2)
 
     @property
@@ -63,6 +65,11 @@ class Search(StrictModel):
     def mode(self) -> str:
         """``min`` or ``max``."""
         return "min" if self.scored == "loss" else registry.task(self.task).direction
+
+    @property
+    def most_runs(self) -> int:
+        """The number of runs: the trials, then the best and the default on each seed of their comparison."""
+        return self.trials + 2 * self.compare
 
     @property
     def suite_name(self) -> str:
@@ -84,22 +91,29 @@ class Search(StrictModel):
         """One trial, for what all trials have in common."""
         return self.trial(self.probe)
 
-    def trial(self, values: Values) -> Job:
+    def trial(self, values: Values, seed: int | None = None) -> Job:
         """The run with these values of the space, whose weights are not kept: those of the best suite are.
+
+        Without values it is the default, and without ``seed`` it has that of the search.
 
         Raises :class:`DoesNotFit` if the pair does not fit.
         """
-        jobs, misfits = Suite.model_validate(self._suite(self.suite_name, [self.seed], values)).expand()
+        seeds = [self.seed if seed is None else seed]
+        jobs, misfits = Suite.model_validate(self._suite(self.suite_name, seeds, values)).expand()
         if not jobs:
             raise DoesNotFit(f"{misfits[0].method} does not fit {misfits[0].task}: {misfits[0].reason}.")
         return replace(jobs[0], resources=replace(jobs[0].resources, keep_weights=False))
+
+    def other_seeds(self, count: int) -> list[int]:
+        """The first ``count`` seeds that the trials do not have."""
+        return [seed for seed in range(count + 1) if seed != self.seed][:count]
 
     def confirmation(self, values: Values, why: str) -> str:
         """The text of a suite that runs these values with seeds that the search did not use.
 
         The :attr:`plugin_files` have to be in the folder of the suite.
         """
-        seeds = [seed for seed in range(self.confirm + 1) if seed != self.seed][: self.confirm]
+        seeds = self.other_seeds(self.confirm)
         plugins = {"plugins": [file.name for file in self.plugin_files]} if self.plugin_files else {}
         data = {"description": why, **plugins, **self._suite(f"{self.name}_best", seeds, values)}
         return dump(data)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.records.store import Store
+from harness.search.against_default import FILE, AgainstDefault, against_default
 from harness.search.model import Search
 from harness.search.space import Values
-from harness.search.trial_training import STOPPED, Report, reports
+from harness.search.trial_training import STOPPED, final_report
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,12 +36,16 @@ class TrialResult:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """The trials, best first and failed ones last; ``suite`` is the file with the best one, if any succeeded."""
+    """The trials, best first and failed ones last; ``suite`` is the file with the best one, if any succeeded.
+
+    ``against_default`` compares the best with the default.
+    """
 
     search: Search
     folder: Path
     trials: Sequence[TrialResult]
     suite: Path | None
+    against_default: AgainstDefault | None = None
 
     @property
     def failure(self) -> str | None:
@@ -53,12 +57,14 @@ class SearchResult:
 
 
 def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchResult:
-    """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` with its plug-in files into the search's store."""
+    """Writes ``trials.parquet``, ``trials.csv`` and ``best.yaml`` with its plug-in files into the search's store.
+
+    If the best is compared with the default, ``against_default.json`` has the result.
+    """
     from harness.utils.spreadsheets import inert
 
-    ended = [_result(search, store, number, values) for number, values in enumerate(points)]
-    trials = sorted((trial for trial in ended if trial is not None), key=lambda trial: _rank(search, trial))
-    frame, suite = _frame(search, trials), None
+    trials = ended_trials(search, store, points)
+    frame, suite, against = _frame(search, trials), None, None
     with _shared(store, "trials.parquet") as path:
         frame.write_parquet(path)
     with _shared(store, "trials.csv") as path:
@@ -69,7 +75,16 @@ def conclude(search: Search, store: Store, points: Sequence[Values]) -> SearchRe
                 path.write_bytes(file.content)
         with _shared(store, "best.yaml") as suite:
             suite.write_text(search.confirmation(trials[0].values, _why(search, trials)), encoding="utf-8")
-    return SearchResult(search=search, folder=store.root, trials=trials, suite=suite)
+        if against := against_default(search, store, trials[0].values):
+            with _shared(store, FILE) as path:
+                path.write_text(against.as_json(), encoding="utf-8")
+    return SearchResult(search=search, folder=store.root, trials=trials, suite=suite, against_default=against)
+
+
+def ended_trials(search: Search, store: Store, points: Sequence[Values]) -> list[TrialResult]:
+    """The trials that have a record, best first and failed ones last."""
+    ended = [_result(search, store, number, values) for number, values in enumerate(points)]
+    return sorted((trial for trial in ended if trial is not None), key=lambda trial: _rank(search, trial))
 
 
 @contextlib.contextmanager
@@ -100,15 +115,15 @@ def _result(search: Search, store: Store, number: int, values: Values) -> TrialR
     digest = search.trial(values).spec.digest
     if (record := store.read(digest)) is None:
         return None
-    reported = list(reports(store, digest)) or [Report(0, float("nan"))]
+    last = final_report(store, digest)
     status: TrialStatus = "failed" if record.failure else "stopped" if STOPPED in record.notes else "finished"
     return TrialResult(
         number=number,
         digest=digest,
         values=values,
         status=status,
-        score=None if record.failure or not math.isfinite(reported[-1].score) else reported[-1].score,
-        epochs=reported[-1].epochs,
+        score=None if record.failure else last.known_score,
+        epochs=last.epochs,
         seconds=record.provenance.get("wall_seconds"),
         sentence=record.failure.sentence if record.failure else None,
     )

@@ -29,6 +29,11 @@ def search_schema() -> Schema:
             "description": "One in this many trials survives a round of asha.",
         },
         "seed": {**limit_schema(SEED, 0), "description": "The seed of every trial."},
+        "compare": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "On how many other seeds the best trial is compared with the default; 0: not at all.",
+        },
         "confirm": {
             "type": "integer",
             "minimum": 2,

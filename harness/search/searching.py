@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,9 +24,11 @@ from harness.execution.same_code import worker_info
 from harness.records.opening import open_store
 from harness.records.provenance import command_line
 from harness.records.store import Store
+from harness.search.against_default import runs_to_compare
 from harness.search.journal import Journal
 from harness.search.model import Search
-from harness.search.results import SearchResult, conclude
+from harness.search.results import SearchResult, conclude, ended_trials
+from harness.spec import Job
 from harness.tracking import LaunchTracker, sync
 
 RETRIES = 2
@@ -90,18 +93,24 @@ def _tune(
         "address": address,
         "command": command_line(),
         "mlflow_parent": tracker.handle.parent_run_id or None,
-        "runs": search.trials,  # the runs themselves are not known in advance
+        "runs": search.most_runs,  # the runs themselves are not known in advance
     }
+    compared: list[Job] = []
     status: Literal["succeeded", "failed", "interrupted"] = "interrupted"
 
     def write(state: str, progress: Mapping[str, Any] | None = None) -> None:
-        digests = [search.trial(values).spec.digest for values in journal.points]
+        jobs = [*(search.trial(values) for values in journal.points), *compared]
+        digests = [job.spec.digest for job in jobs]
         own.write_launch(launch_id, launch_state | {"digests": digests, "status": state, "progress": progress})
 
     write("running")
     try:
         with Heartbeat(progress, partial(write, "running"), usage) as heartbeat:
-            _fit(search, own, journal, heartbeat, tracker=tracker, since=launch_state["started"], slots=slots)
+            fit = partial(_fit, search, own, journal, heartbeat, tracker, launch_state["started"], slots)
+            fit()
+            compared += _to_compare(search, own, journal)
+            if compared:
+                fit(compared)
         status = "succeeded"
     finally:
         with suppress(SymbenchError):  # a full disk must not hide why the search ended
@@ -114,17 +123,18 @@ def _fit(
     own: Store,
     journal: Journal,
     progress: Progress,
-    *,
     tracker: LaunchTracker,
     since: str,
     slots: int | None,
+    jobs: Sequence[Job] = (),
 ) -> None:
+    """Runs the trials, or ``jobs`` that are known in advance."""
     from ray import tune
     from ray.tune.error import TuneError
 
     from harness.search.callbacks import Watch
-    from harness.search.strategy import strategy
-    from harness.search.trial import Trial, TrialConfig
+    from harness.search.strategy import each_once, strategy
+    from harness.search.trial import JOB, Trial, TrialConfig
 
     config = TrialConfig(
         search=search,
@@ -134,18 +144,20 @@ def _fit(
         command=command_line(),
         tracker=None if tracker.lost else tracker.handle,
         plugin_files=registry.files(),
+        jobs=jobs,
     )
     folder = own.root / "tune"
     shutil.rmtree(folder, ignore_errors=True)
     try:
         tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, trial_config=config), _grants(search)),
-            tune_config=strategy(search, journal.points, slots),
+            param_space={JOB: tune.grid_search(list(range(len(jobs))))} if jobs else None,
+            tune_config=each_once(search, slots) if jobs else strategy(search, journal.points, slots),
             run_config=tune.RunConfig(
                 name=folder.name,
                 storage_path=str(own.root),
                 verbose=0,
-                callbacks=[Watch(search, journal, own, progress)],
+                callbacks=[Watch(config, journal, own, progress)],
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),  # runs write their own checkpoints
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
             ),
@@ -168,12 +180,28 @@ def _grants(search: Search) -> dict[str, float]:
     return {"cpu": resources.cpus, "gpu": resources.gpus, **memory}
 
 
+def _to_compare(search: Search, own: Store, journal: Journal) -> list[Job]:
+    """The runs of the best and of the default that have no successful record yet."""
+    best = next(iter(ended_trials(search, own, journal.points)), None)
+    if best is None or best.score is None:
+        return []
+    statuses = own.statuses()
+    jobs = chain.from_iterable(runs_to_compare(search, best.values))
+    return [job for job in jobs if statuses.get(job.spec.digest) != "succeeded"]
+
+
 @contextlib.contextmanager
 def _reported(progress: Progress, search: Search, own: Store, journal: Journal) -> Iterator[int]:
-    """Reports the begin and the end of the search, and yields the number of trials without a successful record."""
+    """Reports the begin and the end of the search, and yields the number of runs without a successful record.
+
+    While trials are missing, the best is not known, and all runs of its comparison with the default count as missing.
+    """
     statuses = own.statuses()
     done = sum(statuses.get(search.trial(values).spec.digest) == "succeeded" for values in journal.points)
-    missing = max(0, search.trials - done)
+    if missing := max(0, search.trials - done):
+        missing += 2 * search.compare
+    else:
+        missing = len(_to_compare(search, own, journal))
     progress.begin(missing, done)
     try:
         yield missing

@@ -28,6 +28,13 @@ def strategy(search: Search, points: Sequence[Values], slots: int | None) -> tun
     )
 
 
+def each_once(search: Search, slots: int | None) -> tune.TuneConfig:
+    """The configuration that runs trials which are known in advance, each to its end."""
+    return tune.TuneConfig(
+        metric=SCORE, mode=search.mode, num_samples=1, max_concurrent_trials=slots, reuse_actors=True
+    )
+
+
 def _algorithm(search: Search, points: Sequence[Values]) -> Any:
     """Optuna, which first proposes ``points`` again and then draws new ones."""
     import optuna

@@ -27,6 +27,9 @@ from harness.spec import Job
 from harness.tracking import RunTracker as MlflowRun
 from harness.tracking import TrackerHandle
 
+JOB = "job"
+"""The key of a configuration that names a run known in advance."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
@@ -40,6 +43,7 @@ class TrialConfig:
         command: The command line of the launch.
         tracker: The MLflow run of the launch (``None``: trials are not mirrored).
         plugin_files: The plug-in files of the driver, which a worker registers before anything else.
+        jobs: Runs that are known in advance, named by their place; otherwise a trial is a point of the space.
     """
 
     search: Search
@@ -49,6 +53,11 @@ class TrialConfig:
     command: Sequence[str]
     tracker: TrackerHandle | None = None
     plugin_files: Sequence[PluginFile] = ()
+    jobs: Sequence[Job] = ()
+
+    def job(self, config: Mapping[str, Any]) -> Job:
+        """The run of a trial that Tune gave this configuration."""
+        return self.jobs[config[JOB]] if self.jobs else self.search.trial(self.search.points.values(config))
 
 
 class TrialFailed(RuntimeError):
@@ -97,8 +106,7 @@ class Trial(tune.Trainable):
         free_accelerator()
 
     def _begin(self, config: Mapping[str, Any]) -> None:
-        search = self._config.search
-        self._job = search.trial(search.points.values(config))
+        self._job = self._config.job(config)
         self._since = time.monotonic()
         self._last = Report(0, math.nan)
         self._training = StepwiseThread(self._run)

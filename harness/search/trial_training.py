@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -32,6 +33,11 @@ class Report(NamedTuple):
 
     epochs: int
     score: float
+
+    @property
+    def known_score(self) -> float | None:
+        """The score, or None if it is not finite."""
+        return self.score if math.isfinite(self.score) else None
 
 
 class TrialRun:
@@ -85,6 +91,11 @@ def trained_task(spec: RunSpec) -> SupervisedTask:
         raise SuiteError(f"The task '{spec.task}' has no validation set, so it cannot be searched.")
     check_examples(problem, ("train", "validation"))
     return problem
+
+
+def final_report(store: Store, digest: str) -> Report:
+    """The last report of a trial; one without a score if there is none."""
+    return next(iter(deque(reports(store, digest), maxlen=1)), Report(0, math.nan))
 
 
 def reports(store: Store, digest: str) -> Iterator[Report]:

@@ -41,6 +41,7 @@ def check(search: Search, file: SuiteFile) -> None:
     for name in search.space:  # a trial needs valid values of all dimensions
         _check_trials(search, name, file)
     _check_budget(search, file)
+    _check_default(search, file)
     registry.check_implementations([search.example.spec])
     registry.check_extras([search.example.spec])
     for name in ALONE:
@@ -78,6 +79,16 @@ def _check_key(name: str, file: SuiteFile) -> None:
     if section == "settings" and setting.startswith(UNSEEN):
         what = f"'{name}' only changes the test, and a search uses the validation set"
         raise SuiteError(located(file.where(at), what))
+
+
+def _check_default(search: Search, file: SuiteFile) -> None:
+    """Raises :class:`SuiteError` if the best cannot be compared with the default."""
+    try:
+        if search.compare:
+            search.trial({})
+    except SymbenchError as error:
+        what = f"the default cannot be run: {str(error).rstrip('.')}: give it other settings outside of 'space', or set"
+        raise SuiteError(located(file.where(("compare",)), f"{what} compare: 0")) from error
 
 
 def _check_budget(search: Search, file: SuiteFile) -> None:

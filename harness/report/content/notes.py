@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,7 +18,7 @@ def run_notes(runs: pl.DataFrame) -> Notes:
     """The notes of all runs by setting, each note once."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for setting, notes in runs.select("setting", "notes").iter_rows():
-        found[setting] |= dict.fromkeys(json.loads(notes))
+        found[setting] |= dict.fromkeys(notes)
     return {setting: list(notes) for setting, notes in found.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -152,9 +151,9 @@ def _table(runs: pl.DataFrame) -> Table:
 
 def _machines(runs: pl.DataFrame) -> str:
     """The host, device and number of CPUs of every machine."""
-    found = set()
-    for provenance in runs["provenance"].unique():
-        values = json.loads(provenance)
-        cpus = f", {values['cpus']} CPUs" if values.get("cpus") else ""
-        found.add(f"{values.get('host') or 'unknown host'}: {values.get('device') or 'unknown device'}{cpus}")
+    machine = pl.col("provenance").struct.field("device", "cpus")
+    found = {
+        f"{host or 'unknown host'}: {device or 'unknown device'}{f', {cpus} CPUs' if cpus else ''}"
+        for host, device, cpus in runs.select("host", machine).unique().iter_rows()
+    }
     return listed(sorted(found), 3)

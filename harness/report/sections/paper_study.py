@@ -297,8 +297,8 @@ def _logged(runs: pl.DataFrame, settings: set[str], histories: Histories) -> pl.
 
 
 def _trained_entropies(runs: pl.DataFrame, settings: set[str]) -> list[float]:
-    found = (json.loads(metrics).get(TRAINED_ENTROPY) for metrics in _succeeded(runs, settings)["metrics"])
-    return [value for value in found if value is not None]
+    metrics = _succeeded(runs, settings)["metrics"].explode().struct.unnest()
+    return metrics.filter(name=TRAINED_ENTROPY)["value"].drop_nulls().to_list()
 
 
 def _succeeded(runs: pl.DataFrame, settings: set[str]) -> pl.DataFrame:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -21,7 +19,24 @@ _LOCAL_OPTIONS = ("--only", "--store", "--address")
 
 def environments(runs: pl.DataFrame) -> Table:
     """One row for each combination of code, packages and device."""
-    counts = Counter(_environment(json.loads(provenance)) for provenance in runs["provenance"])
+    item = pl.element().struct.field
+    of_package = (
+        pl.col("provenance").struct.field("packages").list.eval(pl.format("{} {}", item("name"), item("version")))
+    )
+    values = (
+        runs.select(
+            "symbench_version",
+            "git_commit",
+            "git_dirty",
+            pl.col("provenance").struct.field("device"),
+            "host",
+            pl.col("provenance").struct.field("python"),
+            of_package.list.join(", ").alias("packages"),
+        )
+        .group_by(pl.all(), maintain_order=True)
+        .len()
+        .sort("len", descending=True, maintain_order=True)
+    )
     columns = [
         Column(title="Commit"),
         Column(title="Runs", numeric=True),
@@ -32,14 +47,14 @@ def environments(runs: pl.DataFrame) -> Table:
         Column(title="Python"),
         Column(title="Packages", wrap=True),
     ]
-    rows = [_environment_cells(n, *values) for values, n in counts.most_common()]
+    rows = [_environment_cells(*row) for row in values.iter_rows()]
     return Table(id="environments", caption="Code, packages and machines", columns=columns, rows=rows)
 
 
 def reproduction(runs: pl.DataFrame) -> Table:
     """One row for each task, method and command that ran it. Every row of the leaderboard belongs to one of them."""
     grouped = (
-        runs.with_columns(pl.col("provenance").str.json_path_match("$.command").alias("launched"))
+        runs.with_columns(pl.col("provenance").struct.field("command").alias("launched"))
         .group_by("task", "method", "suite", "launched")
         .agg(
             pl.len(),
@@ -67,7 +82,6 @@ def reproduction(runs: pl.DataFrame) -> Table:
 
 def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
     suite, task, method, launched = row["suite"], row["task"], row["method"], row["launched"]
-    words = json.loads(launched) if launched and launched.startswith("[") else launched
     return [
         Cell(text=method, sort=method, note=f"from {listed(row['source'])}" if row["source"] else "", code=True),
         Cell(text=task, sort=task, code=True),
@@ -76,21 +90,20 @@ def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
         text(listed(row["setting_label"], 4), why_missing="In one setting only"),
         Cell(text=listed(row["seed"], 5)),
         Cell(text=f"{row['len']:,}", sort=row["len"]),
-        Cell(text=command(suite, task, method, words), code=True),
+        Cell(text=command(suite, task, method, launched), code=True),
     ]
 
 
-def command(suite: str, task: str, method: str, launched: Any) -> str:
+def command(suite: str, task: str, method: str, launched: Sequence[str] | None) -> str:
     """The command that reproduces a row: ``symbench run SUITE --only task=TASK,method=METHOD``.
 
     Args:
         suite: The name of the suite.
         task: The name of the task.
         method: The name of the method.
-        launched: The recorded command, as words or as a line; its suite and options are kept. Anything else is ignored.
+        launched: The words of the recorded command; its suite and options are kept.
     """
-    words = shlex.split(launched) if isinstance(launched, str) else launched if isinstance(launched, list) else []
-    words = list(redacted_words(str(word) for word in words))  # older records may hold secrets
+    words = list(redacted_words(launched or ()))  # older records may hold secrets
     chosen = list(_kept(words[words.index("run") + 1 :])) if "run" in words else []
     before = words[: words.index("run")] if "run" in words else []
     plugins = [word for option in pairwise(before) if option[0] == "--plugin" for word in option]
@@ -108,27 +121,15 @@ def _kept(words: Sequence[str]) -> Iterable[str]:
         yield word
 
 
-def _environment(values: dict[str, Any]) -> tuple[Any, ...]:
-    packages = values.get("packages")
-    shown = (
-        ", ".join(f"{name} {version}" for name, version in sorted(packages.items()))
-        if isinstance(packages, dict)
-        else ""
-    )
-    kinds = {"symbench_version": str, "git_commit": str, "git_dirty": bool, "device": str, "host": str, "python": str}
-    known = (value if isinstance(value := values.get(name), kind) else None for name, kind in kinds.items())
-    return (*known, shown)
-
-
 def _environment_cells(
-    runs: int,
     version: str | None,
     commit: str | None,
     dirty: bool | None,
     device: str | None,
     host: str | None,
     python: str | None,
-    packages: str,
+    packages: str | None,
+    runs: int,
 ) -> list[Cell]:
     no_checkout = "Not recorded: the code was in no git checkout"
     state = missing(no_checkout)

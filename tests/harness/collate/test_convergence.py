@@ -15,7 +15,7 @@ from harness.collate import convergence as convergence_module
 from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seeds
 from harness.collate.convergence import convergence, limits, log_slope, needed, settled
 from harness.collate.power_law import exponents
-from harness.collate.reading import CURVE
+from harness.collate.structs import CURVE
 from tests.harness.collate.pooling import collated
 from tests.harness.synthetic import make_record
 

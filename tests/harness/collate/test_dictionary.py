@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,23 @@ def tables(results: Path) -> Tables:
 def test_every_column_of_a_table_with_rows_is_described(table: str, tables: Tables) -> None:
     frame = tables.frames()[table]
     assert frame.height > 0
+    fields = [column.name for column in dictionary.columns(table) if "." in column.name]
+    assert fields == list(fields_of(frame.schema))
     described = [column for column in dictionary.columns(table) if "." not in column.name]
     assert [column.name for column in described] == frame.columns
     assert [column.type for column in described] == [
-        "List(Struct)" if "Struct" in str(dtype) else str(dtype).partition("(time_unit")[0] for dtype in frame.dtypes
+        re.sub(r"Struct\({.*}\)|\(time_unit.*\)", lambda found: found[0].partition("(")[0], str(dtype))
+        for dtype in frame.dtypes
     ]
+
+
+def fields_of(schema: pl.Schema) -> Iterator[str]:
+    """The fields of all structs, by their places in a column, such as ``curve.samples``."""
+    for name, dtype in schema.items():
+        inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+        for field in inner.fields if isinstance(inner, pl.Struct) else []:
+            yield f"{name}.{field.name}"
+            yield from fields_of(pl.Schema({f"{name}.{field.name}": field.dtype}))
 
 
 def test_there_is_no_description_without_a_column() -> None:
@@ -66,13 +79,16 @@ def test_a_number_has_a_unit_and_a_name_has_none() -> None:
     columns = dictionary.columns()
     assert {column.unit for column in columns} == set(UNITS)
     assert [column.name for column in columns if column.type.startswith(("Float", "Date")) and not column.unit] == []
-    texts = [column for column in columns if column.type in ("String", "Boolean", "List(String)", "List(Struct)")]
+    texts = [
+        column for column in columns if column.type in ("String", "Boolean", "List(String)", "Struct", "List(Struct)")
+    ]
     assert {column.unit for column in texts} == {""}
 
 
 def test_a_meaning_is_one_sentence_and_a_column_that_it_names_exists() -> None:
     columns = dictionary.columns()
     values = {"succeeded", "failed", "initialised", "trained", "max", "min", "symmetrized", "equivariant", " x "}
+    values |= {"cpu", "cuda", "run"}
     for column in columns:
         assert re.fullmatch(r"['A-Z].*[^.]\.", column.meaning) and ". " not in column.meaning
         siblings = {other.name for other in columns if other.table == column.table}
@@ -96,11 +112,11 @@ def test_the_command_prints_the_same_as_json_and_as_a_table() -> None:
         run(app, ["tables", "rank"], catch_exceptions=False)
 
 
-@pytest.mark.parametrize(("place", "name"), [(0, "by_method"), (2, "curve"), (4, "cost")])
+@pytest.mark.parametrize(("place", "name"), [(0, "by_method"), (2, "curve"), (4, "cost"), (6, "metrics")])
 def test_recipes_run_and_give_the_same_in_polars_and_pandas(
     place: int, name: str, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(RECIPES) == 6
+    assert len(RECIPES) == 8
     monkeypatch.chdir(results)
     in_polars, in_pandas = (_run(recipe)[name] for recipe in RECIPES[place : place + 2])
     if name == "by_method":
@@ -118,6 +134,10 @@ def test_the_recipes_show_what_the_tables_hold(results: Path, tables: Tables, mo
     expected = quick.filter(task="nbody", size=8, method="egnn")["mean"].item()
     assert pivoted.filter(method="egnn")["nbody 8"].item() == expected
     assert curve["samples"].to_list() == [1, 4, 16]
+    every = _run(RECIPES[6])["metrics"]
+    assert every.height == tables.runs["metrics"].list.len().sum()
+    scores = every.join(tables.runs.select("digest", name="metric", score="value").drop_nulls(), on=["digest", "name"])
+    assert scores["value"].equals(scores["score"]) and scores.height > 9
     assert cost.height == tables.costs.select("setting", "device").n_unique()
 
 

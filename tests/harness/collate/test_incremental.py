@@ -215,7 +215,7 @@ def test_non_finite_numbers_become_null(store: Store) -> None:
     tables = collate(store)
     row = tables.runs.row(0, named=True)
     assert row["value"] is None and row["peak_memory_bytes"] is None
-    assert json.loads(row["metrics"]) == {"loss": 0.25, "mse": None}
+    assert row["metrics"] == [{"name": "loss", "value": 0.25}, {"name": "mse", "value": None}]
     assert tables.accuracy.select("seeds", "undefined").row(0) == (0, 1)
     assert tables.sample_complexity["mean"].null_count() == 1
 

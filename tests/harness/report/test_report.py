@@ -209,14 +209,14 @@ def test_an_unwritable_folder_gives_one_sentence(tmp_path: Path) -> None:
             ],
             "symbench run my.yaml --set seeds=3 --only task=nbody,method=egnn",
         ),
-        ("symbench run 'a b.yaml'", "symbench run 'a b.yaml' --only task=nbody,method=egnn"),
+        (["symbench", "run", "a b.yaml"], "symbench run 'a b.yaml' --only task=nbody,method=egnn"),
         (
-            "symbench --plugin a.py --plugin b.py run my.yaml --plugin c.py",
+            ["symbench", "--plugin", "a.py", "--plugin", "b.py", "run", "my.yaml", "--plugin", "c.py"],
             "symbench run my.yaml --plugin c.py --plugin a.py --plugin b.py --only task=nbody,method=egnn",
         ),
     ],
 )
-def test_the_command_that_reproduces_a_row(launched: object, expected: str) -> None:
+def test_the_command_that_reproduces_a_row(launched: list[str] | None, expected: str) -> None:
     assert command("quick", "nbody", "egnn", launched) == expected
 
 

@@ -39,6 +39,7 @@ TINY: dict[str, Any] = {
     "trials": 6,
     "grace": 2,
     "reduction": 2,
+    "compare": 0,
 }
 
 
@@ -199,6 +200,28 @@ def test_after_the_driver_was_killed_the_same_command_does_the_rest(folder: Path
     assert points[: len(proposed)] == proposed
     assert len(after) == len(points) == len({*points}) == 5
     assert not (own / "tune").exists()
+
+
+def test_the_best_is_compared_with_the_default_on_seeds_that_the_search_has_not_used(folder: Path) -> None:
+    """Its runs are trials without a test; the same command trains nothing again, and one with more seeds only these."""
+    text = {**TINY, "trials": 2, "compare": 1, "space": {"settings.lr": {"choice": [1e-2, 1e-3]}}}
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(text | {"settings": text["settings"] | {"lr": 1e-6}}))
+    first = subprocess.run(command(folder), cwd=folder, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert "4 runs to do, 0 have a record already" in first.stdout and "4/4 done" in first.stdout
+    own = Store(folder / "store" / "searches" / "tiny")
+    runs = sorted((record.spec.seed, record.spec.settings.lr == 1e-6) for record in own.records())
+    assert runs == [(0, False), (0, False), (1, False), (1, True)]
+    assert all(record.metrics == {} for record in own.records())
+    again = subprocess.run([*command(folder), "--set", "compare=2"], cwd=folder, capture_output=True, text=True)
+    assert "2 runs to do, 2 have a record already" in again.stdout and len(own.statuses()) == 6
+    found = json.loads((own.root / "against_default.json").read_text())
+    assert (found["metric"], found["direction"], found["verdict"]) == ("mse", "min", "too few seeds")
+    assert found["seeds"] == [1, 2] and (found["low"], found["high"]) == (None, None)
+    gaps = [best - default for best, default in zip(found["best"], found["default"], strict=True)]
+    assert found["difference"] == pytest.approx(sum(gaps) / 2) and found["difference"] < 0
+    said = "Too few seeds to say whether the best setting beats the default: 5 are needed, and both have a score on 2."
+    assert said in again.stdout
 
 
 def test_when_all_trials_fail_one_sentence_says_why(folder: Path) -> None:

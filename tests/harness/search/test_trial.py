@@ -53,6 +53,10 @@ def test_data_that_cannot_be_used_end_a_search_before_anything_starts(
         run_search(searched(), tmp_path / "store", address=None, progress=Watcher())
 
 
+def watched(search: Search, store: Store) -> TrialConfig:
+    return TrialConfig(search=search, store=store.address, since=now(), driver=worker_info(), command=["symbench"])
+
+
 def started(search: Search, store: Store, lr: float, since: str | None = None) -> Trial:
     one = Trial.__new__(Trial)
     config = TrialConfig(
@@ -180,7 +184,7 @@ def test_the_watch_tells_of_each_trial_that_had_no_record_and_of_how_it_ended(se
     old, good, bad, dead = (search.trial({"settings.lr": lr}) for lr in (0.1, 0.2, 0.3, 0.4))
     steps(started(search, store, 0.1))
     progress, journal = Watcher(), Journal(store, search)
-    watch = Watch(search, journal, store, progress)  # type: ignore[arg-type]
+    watch = Watch(watched(search, store), journal, store, progress)  # type: ignore[arg-type]
     store.write(failed_record(bad, Failure(sentence="It broke.")), [])
 
     def tuned(lr: float, score: float) -> Any:
@@ -299,7 +303,7 @@ def test_the_record_of_a_trial_that_failed_is_not_written_over(searched: Any, tm
     job = search.trial({"settings.lr": 0.1})
     store.write(failed_record(job, Failure(sentence="It took too long.")), [])
     progress = Watcher()
-    watch = Watch(search, Journal(store, search), store, progress)  # type: ignore[arg-type]
+    watch = Watch(watched(search, store), Journal(store, search), store, progress)  # type: ignore[arg-type]
     watch.on_trial_error(1, [], SimpleNamespace(config={"settings.lr": 0.1}, error_file=None))
     assert progress.sentences == ["It took too long."]
 
@@ -337,7 +341,7 @@ def test_a_search_tells_of_itself_as_a_launch_and_asks_for_what_a_trial_takes(
     [path] = store.root.glob("launches/*.json")
     said = json.loads(path.read_text())
     assert ended == [said["status"]] == ["interrupted" if fails else "succeeded"]
-    assert (said["runs"], said["suite"]) == (4, "search/high")
+    assert (said["runs"], said["suite"]) == (4 + 2 * 5, "search/high")
     monkeypatch.setattr(searching, "living_nodes", lambda: [Shape(1, 2, 2**31)])
     assert searching._grants(search) == {"cpu": 2, "gpu": 1, "memory": 2.0**30}
     monkeypatch.setattr(searching, "living_nodes", lambda: [Shape(0, 2, 2**31)])
@@ -355,5 +359,5 @@ def test_trials_that_failed_are_still_to_be_done(searched: Any, tmp_path: Path) 
     begun: list[tuple[int, int]] = []
     progress: Any = SimpleNamespace(begin=lambda todo, done: begun.append((todo, done)), end=lambda: None)
     with searching._reported(progress, search, store, journal) as missing:
-        assert missing == 3
-    assert begun == [(3, 1)]
+        assert missing == 3 + 2 * search.compare
+    assert begun == [(3 + 2 * search.compare, 1)]
