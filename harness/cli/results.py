@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from harness.collate.dictionary import Column
+    from harness.records.store import Store
     from harness.report.sections.regression import RegressionSection
 
 app = typer.Typer()
@@ -166,7 +167,7 @@ def compare(
     from harness.collate.comparison import compare as compare_runs
     from harness.report.content.method_comparison import as_values, sentences, table
     from harness.tracking.connection import is_server
-    from harness.tracking.server import HOST, PORT, compare_url_of
+    from harness.tracking.server import COMPARED, HOST, PORT, compare_url_of
 
     opened = needed_store(store)
     runs = collate_tables(opened).runs
@@ -184,7 +185,11 @@ def compare(
     uri = opened.mlflow_uri
     pages = uri if is_server(uri) else f"http://{HOST}:{PORT}"
     if installed("mlflow") and (page := compare_url_of(digests, pages, uri)):
-        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}: {redacted(page)}")
+        address, shown_runs = page
+        part = ""
+        if shown_runs < (all_runs := len(set(digests))):
+            part = f" ({shown_runs} of {all_runs} runs; others are not in MLflow, or more than {COMPARED})"
+        typer.echo(f"In MLflow{'' if pages == uri else ', while symbench ui runs'}{part}: {redacted(address)}")
 
 
 @app.command()
@@ -243,12 +248,20 @@ def compact(store: StoreOption = STORE) -> None:
 def ui(
     store: StoreOption = STORE,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port of the server.")] = 5000,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Only the page of this task.", autocompletion=completion.tasks),
+    ] = None,
+    suite: Annotated[str | None, typer.Option("--suite", metavar="NAME", help="Only the pages of this suite.")] = None,
 ) -> None:
-    """Start an MLflow server for the store on this machine and print the URL of the page that compares the runs."""
+    """Start an MLflow server for the store on this machine and print the URL of a page for each task.
+
+    The page shows all runs of the task, best first, with charts of its metric.
+    """
     from harness.tracking import serve
 
     require("symbench ui", "mlflow")
-    serve(needed_store(store), port, announce=typer.echo)
+    serve(needed_store(store), port, announce=typer.echo, task=task, suite=suite)
     typer.echo("The MLflow server has ended.")
 
 
@@ -265,6 +278,47 @@ def sync(store: StoreOption = STORE) -> None:
     typer.echo(str(result))
     if result.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def register(
+    digest: Annotated[str | None, typer.Argument(metavar="DIGEST", help="A run that kept its weights.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="The winner of this task.", autocompletion=completion.tasks),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The name in MLflow's registry (default: that of the task).")
+    ] = None,
+    store: StoreOption = STORE,
+) -> None:
+    """Register the kept weights of a run, or of a task's winner, as a model of MLflow, for mlflow.pytorch.load_model.
+
+    The winner is the method that is alone on the first place of the task's leaderboard, with its lowest seed.
+    """
+    require("symbench register", "mlflow")
+    if (digest is None) == (task is None):
+        raise SettingsError("Name a run by its digest, or the task whose winner is to be registered with --task.")
+    from harness.tracking.models import register as register_model
+
+    opened = needed_store(store)
+    if task is not None:
+        digest = _winning_run(opened, task)
+        typer.echo(f"The winner's run: {digest}")
+    assert digest is not None
+    model = register_model(opened, digest, name or task or f"symbench-{digest}")
+    typer.echo(f'Registered: load it with mlflow.pytorch.load_model("{model}")')
+
+
+def _winning_run(store: Store, task: str) -> str:
+    """The digest of the run of the task's winner with the lowest seed."""
+    from harness.collate import collate as collate_tables
+    from harness.report.content.winner import winner
+
+    tables = collate_tables(store)
+    best = winner(tables, task)
+    runs = tables.runs.filter(status="succeeded", setting=best["setting"]).sort("seed")
+    return str(runs["digest"][0])
 
 
 def _print_columns(columns: list[Column], as_json: bool) -> None:

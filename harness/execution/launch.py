@@ -98,7 +98,6 @@ def launch_here(
         "address": address,
         "command": command_line(),
         "digests": [job.spec.digest for job in unique],
-        "mlflow_parent": tracker.handle.parent_run_id if tracker else None,
     }
     store.write_launch(result.launch_id, launch_file | {"status": "running"})
     config = WorkerConfig(
@@ -124,7 +123,7 @@ def launch_here(
         with suppress(SymbenchError):  # if the disk is full here, the error that ended the launch is more important
             store.write_launch(result.launch_id, launch_file | ended)
         if tracker:
-            tracker.finish(status)
+            tracker.finish()
     return result
 
 
@@ -134,7 +133,7 @@ def new_launch_id() -> str:
 
 
 def _tracker(store: Store, suite: str, launch_id: str, progress: Progress) -> LaunchTracker | None:
-    """The launch's parent run in MLflow; None, with a note to the user, if MLflow cannot be reached."""
+    """The launch in MLflow; None, with a note to the user, if MLflow cannot be reached."""
     from harness.tracking import LaunchTracker
 
     tracker = LaunchTracker.start(store.mlflow_uri, suite, launch_id, store.root, store.address)

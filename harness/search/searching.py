@@ -81,7 +81,7 @@ def _tune(
     slots: int | None,
     uri: str,
 ) -> None:
-    """Runs all trials as one launch, with one parent run in MLflow."""
+    """Runs all trials as one launch."""
     launch_id = new_launch_id()
     tracker = LaunchTracker.start(uri, search.suite_name, launch_id, own.root, own.address)
     if tracker.lost:
@@ -92,7 +92,6 @@ def _tune(
         "started": now(),
         "address": address,
         "command": command_line(),
-        "mlflow_parent": tracker.handle.parent_run_id or None,
         "runs": search.most_runs,  # the runs themselves are not known in advance
     }
     compared: list[Job] = []
@@ -115,7 +114,7 @@ def _tune(
     finally:
         with suppress(SymbenchError):  # a full disk must not hide why the search ended
             write(status)
-        tracker.finish(status)
+        tracker.finish()
 
 
 def _fit(

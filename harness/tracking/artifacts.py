@@ -1,4 +1,4 @@
-"""The artifact folder of an MLflow database, also after database and artifacts were moved."""
+"""The artifact folder of an MLflow database, also after database and artifacts were moved or copied."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def artifact_root(uri: str, store_root: Path) -> str:
 
 
 def follow_move(uri: str) -> None:
-    """Updates the paths of artifacts in an SQLite database that was moved.
+    """Updates the paths of artifacts in an SQLite database that was moved or copied.
 
     MLflow stores absolute paths and has no call that changes them: new artifacts would be written to the old folder,
-    and old ones would not be found. Does nothing if ``uri`` is no SQLite file with experiments of symbench.
+    and old ones would not be found. Artifacts that lie beside the database are taken from there, so that a copy needs
+    nothing of the original. Does nothing if ``uri`` is no SQLite file with experiments of symbench.
     """
     file = sqlite_file(uri)
     if file is None or not file.is_file():
@@ -37,14 +38,15 @@ def follow_move(uri: str) -> None:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         if not {"experiments", "runs"} <= tables:
             return
-        outdated = database.execute(
-            "SELECT experiment_id FROM experiments WHERE name LIKE 'symbench/%' AND artifact_location != ?",
-            [(folder / FOLDER).as_uri()],
+        here = (folder / FOLDER).as_uri()
+        experiments = database.execute(
+            "SELECT experiment_id, artifact_location FROM experiments WHERE name LIKE 'symbench/%'"
         ).fetchall()
-        lost = sum(_move_runs(database, experiment, folder) for (experiment,) in outdated)
+        found = {experiment: (_move_runs(database, experiment, folder), place) for experiment, place in experiments}
+        lost = sum(missing for missing, place in found.values() if place != here)  # said once
         database.executemany(
             "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
-            [((folder / FOLDER).as_uri(), experiment) for (experiment,) in outdated],
+            [(here, experiment) for experiment, (_, place) in found.items() if place != here],
         )
     if lost:
         _log.warning("the artifacts of %d runs in MLflow are neither at their old path nor below %s", lost, folder)
@@ -56,12 +58,12 @@ def _move_runs(database: sqlite3.Connection, experiment: int, folder: Path) -> i
     rows = database.execute("SELECT run_uuid, artifact_uri, status FROM runs WHERE experiment_id = ?", [experiment])
     for run, uri, status in rows:
         path = _path(uri)
-        if path.is_dir():
+        if path.is_relative_to(folder):
             continue
         found = _below(folder, path)
         if found is not None:
             moved.append((found.as_uri(), run))
-        else:
+        elif not path.is_dir():
             lost += status == "FINISHED" and _mirrors_a_record(database, run)
     database.executemany("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", moved)
     return lost

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from harness.records.mlflow_uri import sqlite_file
 from harness.tracking.artifacts import artifact_root, follow_move
-from harness.tracking.content import experiment_name
+from harness.tracking.content import experiment_name, experiment_tags
 from harness.utils.redaction import redacted
 from harness.utils.text import first_line
 
@@ -83,6 +83,8 @@ def _knock(uri: str) -> None:
 def experiment(client: MlflowClient, uri: str, suite: str, store_root: Path) -> str:
     """Returns the id of a suite's experiment, which is created if it does not exist.
 
+    An experiment of an earlier version gets the tags that it lacks. What a user wrote in them is kept.
+
     Args:
         client: A client of MLflow.
         uri: The tracking URI. A server determines the location of artifacts itself.
@@ -96,13 +98,16 @@ def experiment(client: MlflowClient, uri: str, suite: str, store_root: Path) -> 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifact_location=location)
+            return client.create_experiment(name, artifact_location=location, tags=experiment_tags(suite))
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
+    for key, text in experiment_tags(suite).items():
+        if key not in found.tags:
+            client.set_experiment_tag(found.experiment_id, key, text)
     return found.experiment_id
 
 

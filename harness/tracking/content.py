@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import math
@@ -25,7 +26,14 @@ FINISHED = "symbench.finished"
 LAUNCH = "symbench.launch"
 STORE = "symbench.store"
 STORE_ID = "symbench.store_id"
+TASK = "symbench.task"
+METRIC = "symbench.metric"
+DIRECTION = "symbench.direction"
 PARENT = "mlflow.parentRunId"
+"""Earlier versions put runs below a run for their launch, which hid them in MLflow's pages."""
+
+KIND = "mlflow.experimentKind"
+NOTE = "mlflow.note.content"
 
 _LARGEST = 2**63 - 1
 _NOT_IN_NAMES = re.compile(r"[^/\w.\- :]")
@@ -45,13 +53,11 @@ class Home(NamedTuple):
 
     Attributes:
         launch: The id of the launch.
-        parent: The id of the parent run.
         store: The location of the store, for people.
         store_id: The identity of the store (:func:`~harness.tracking.identity.store_id`).
     """
 
     launch: str
-    parent: str
     store: str
     store_id: str
 
@@ -62,14 +68,14 @@ def experiment_name(suite: str) -> str:
 
 
 def run_name(spec: RunSpec, description: Description) -> str:
-    """The name of a run: task, size, method and seed."""
+    """The name of a run: method, seed, task and size. The method is first, since MLflow's legends cut long names."""
     size = f" {description.size_name}={description.size}" if description.size is not None else ""
-    return _cut(_text(f"{spec.task}{size} {spec.method} seed={spec.seed}"), MAX_NAME)
+    return _cut(_text(f"{spec.method} seed={spec.seed} {spec.task}{size}"), MAX_NAME)
 
 
 def params(spec: RunSpec) -> dict[str, str]:
     """The flattened spec, with names such as ``settings.lr`` and ``task_params.nodes``."""
-    return {_name(key): _cut(value, MAX_VALUE) for key, value in _flat("", spec.to_dict())}
+    return {name(key): _cut(value, MAX_VALUE) for key, value in _flat("", spec.to_dict())}
 
 
 def opening_tags(job: Job, description: Description, home: Home) -> dict[str, str]:
@@ -78,13 +84,14 @@ def opening_tags(job: Job, description: Description, home: Home) -> dict[str, st
     return _texts(
         {
             DIGEST: spec.digest,
-            "symbench.task": spec.task,
+            TASK: spec.task,
             "symbench.method": spec.method,
             "symbench.seed": spec.seed,
             "symbench.protocol": spec.protocol,
             "symbench.suite": job.suite,
             "symbench.group": description.group,
-            "symbench.metric": description.metric,
+            METRIC: description.metric,
+            DIRECTION: description.direction,
             "symbench.kind": description.kind,
             "symbench.base_model": description.base_model,
             "symbench.sampler": description.sampler,
@@ -94,7 +101,9 @@ def opening_tags(job: Job, description: Description, home: Home) -> dict[str, st
             LAUNCH: home.launch,
             STORE: home.store,
             STORE_ID: home.store_id,
-            PARENT: home.parent,
+            "mlflow.user": _user(),
+            "mlflow.source.name": f"symbench, suite {job.suite}",
+            "mlflow.source.type": "LOCAL",
         }
     )
 
@@ -111,17 +120,31 @@ def closing_tags(record: Record) -> dict[str, str]:
             "symbench.version": provenance.get("symbench_version"),
             "symbench.git_commit": provenance.get("git_commit"),
             "symbench.git_dirty": provenance.get("git_dirty"),
+            "mlflow.source.git.commit": provenance.get("git_commit"),
             "symbench.error": record.failure.sentence if record.failure else None,
         }
     )
 
 
-def point(name: str, value: Any, timestamp: int, step: int) -> Point:
+def experiment_tags(suite: str) -> dict[str, str]:
+    """The tags of the experiment of a suite: its description, and that its runs are of machine learning."""
+    return {KIND: "custom_model_development", NOTE: _cut(_text(f"Runs of the suite {suite} of symbench."), MAX_VALUE)}
+
+
+def name(text: str) -> str:
+    """The name if MLflow accepts it, else a valid name with a hash that makes it unique."""
+    clean = posixpath.normpath(_NOT_IN_NAMES.sub("_", text)).lstrip("./")
+    if text and clean == text and len(text) <= MAX_NAME:
+        return text
+    return f"{clean[: MAX_NAME - 9]}_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def point(metric: str, value: Any, timestamp: int, step: int) -> Point:
     """A point that MLflow and its databases accept.
 
     The name has valid characters, a value that is no number becomes NaN, and timestamp and step are bounded integers.
     """
-    return Point(_name(name), _number(value), max(0, _whole(timestamp)), _whole(step))
+    return Point(name(metric), _number(value), max(0, _whole(timestamp)), _whole(step))
 
 
 def history_points(rows: Iterable[tuple[int, str, float, float]], started: str) -> list[Point]:
@@ -166,6 +189,14 @@ def milliseconds(moment: str) -> int:
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
+def _user() -> str | None:
+    """The user who logs a run, if the system has a name for this user."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without an entry for the user
+        return None
+
+
 def _flat(prefix: str, values: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -186,14 +217,6 @@ def _text(value: Any) -> str:
 
 def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _name(name: str) -> str:
-    """The name if MLflow accepts it, else a valid name with a hash that makes it unique."""
-    clean = posixpath.normpath(_NOT_IN_NAMES.sub("_", name)).lstrip("./")
-    if name and clean == name and len(name) <= MAX_NAME:
-        return name
-    return f"{clean[: MAX_NAME - 9]}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def _whole(number: Any) -> int:

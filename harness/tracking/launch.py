@@ -1,28 +1,20 @@
-"""The driver's part of the mirror: the experiment of a suite and a parent run for each launch."""
+"""The driver's part of the mirror: the experiment of a suite, and the end of runs that a launch left unfinished."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
-from harness.tracking import content
 from harness.tracking.connection import connect, experiment, is_server, reason, within
 from harness.tracking.content import Home
 from harness.tracking.identity import origin, store_id
 from harness.tracking.writing import end_unfinished
 from harness.utils.redaction import redacted
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 DATABASE_SECONDS = 60.0
 SERVER_SECONDS = 15.0
 FINISH_SECONDS = 10.0
-
-LaunchStatus = Literal["succeeded", "failed", "interrupted"]
-_STATUSES = {"succeeded": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +30,6 @@ class TrackerHandle:
         store: The location of the store, seen from the driver.
         store_id: The identity of the store.
         experiment_id: The id of the suite's experiment.
-        parent_run_id: The id of the launch's parent run.
         lost: Why MLflow cannot be used, or None.
     """
 
@@ -48,13 +39,12 @@ class TrackerHandle:
     store: str
     store_id: str = ""
     experiment_id: str = ""
-    parent_run_id: str = ""
     lost: str | None = None
 
     @property
     def home(self) -> Home:
         """The place of the launch's runs in MLflow."""
-        return Home(self.launch_id, self.parent_run_id, self.store, self.store_id)
+        return Home(self.launch_id, self.store, self.store_id)
 
 
 class LaunchTracker:
@@ -74,7 +64,7 @@ class LaunchTracker:
 
     @staticmethod
     def start(uri: str, suite: str, launch_id: str, store_root: Path, address: str | None = None) -> LaunchTracker:
-        """Creates the database, the experiment and the parent run if they do not exist.
+        """Creates the database and the experiment if they do not exist.
 
         Never raises, and takes a bounded time. The caller holds the store's lock, so runs of this store that are still
         running in MLflow were killed.
@@ -94,30 +84,17 @@ class LaunchTracker:
             lost = f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): 'symbench sync' logs the runs later."
             return LaunchTracker(replace(handle, lost=lost))
 
-    def finish(self, status: LaunchStatus) -> None:
-        """Ends the parent run and marks runs that its workers left running as killed. Never raises."""
+    def finish(self) -> None:
+        """Marks runs that the workers left running as killed. Never raises."""
         if self.lost:
             return
         try:
-            within(FINISH_SECONDS, lambda: self._close(status))
+            within(FINISH_SECONDS, self._close)
         except Exception as error:  # as in start
             _log.warning("the launch could not be ended in MLflow (%s)", reason(error))
 
-    def _close(self, status: LaunchStatus) -> None:
-        client = connect(self.handle.uri)
-        client.set_terminated(self.handle.parent_run_id, _STATUSES[status])
-        end_unfinished(client, self.handle.experiment_id, self.handle.store, self.handle.store_id)
-
-
-def open_parent(client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> str:
-    """Creates the parent run of a launch. Returns its id."""
-    tags = {
-        "symbench.suite": suite,
-        content.LAUNCH: home.launch,
-        content.STORE: home.store,
-        content.STORE_ID: home.store_id,
-    }
-    return client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    def _close(self) -> None:
+        end_unfinished(connect(self.handle.uri), self.handle.experiment_id, self.handle.store, self.handle.store_id)
 
 
 def _open(handle: TrackerHandle, store_root: Path, address: str | None) -> TrackerHandle:
@@ -125,5 +102,4 @@ def _open(handle: TrackerHandle, store_root: Path, address: str | None) -> Track
     experiment_id = experiment(client, handle.uri, handle.suite, store_root)
     handle = replace(handle, store_id=store_id(store_root, address))
     end_unfinished(client, experiment_id, handle.store, handle.store_id)
-    parent = open_parent(client, experiment_id, handle.suite, handle.home, f"launch {handle.launch_id}")
-    return replace(handle, experiment_id=experiment_id, parent_run_id=parent)
+    return replace(handle, experiment_id=experiment_id)

@@ -22,16 +22,18 @@ from urllib.parse import quote
 
 import psutil
 
-from harness.errors import TrackingError
+from harness.errors import TrackingError, UnknownName
 from harness.records.store import Store
 from harness.tracking import content
 from harness.tracking.artifacts import artifact_root, follow_move
 from harness.tracking.connection import SETTINGS, connect, is_server, reason
+from harness.tracking.views import LOADED, View, chosen, publish
 from harness.utils.interrupts import uninterrupted
 from harness.utils.redaction import redacted
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment, Run
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -43,27 +45,37 @@ COMPARED = 100
 _to_terminal = partial(print, flush=True)
 
 
-def serve(store: Store, port: int, announce: Callable[[str], None] = _to_terminal) -> None:
+def serve(
+    store: Store,
+    port: int,
+    announce: Callable[[str], None] = _to_terminal,
+    *,
+    task: str | None = None,
+    suite: str | None = None,
+) -> None:
     """Serves the MLflow pages of a store until interrupted.
 
-    If ``MLFLOW_TRACKING_URI`` names a server, only announces its address.
+    If ``MLFLOW_TRACKING_URI`` names a server, only announces its addresses.
 
     Args:
         store: The store.
         port: The port; 0 takes any free one.
         announce: Called with the texts for the user.
+        task: Announces only the pages of this task.
+        suite: Announces only the pages of this suite.
 
     Raises:
+        UnknownName: MLflow has no runs of this task and suite.
         TrackingError: The port is in use, or MLflow cannot be used.
     """
     uri = store.mlflow_uri
     if is_server(uri):
-        announce(pages(uri, uri))
+        announce(pages(uri, uri, task, suite))
         return
     try:
         announce("MLflow starts ...")
         with running(uri, store.root, port) as (url, process):
-            announce(f"{pages(url, uri)}\nCtrl-C ends it.")
+            announce(f"{pages(url, uri, task, suite)}\nCtrl-C ends it.")
             while process.poll() is None:  # with Polars' handler for Ctrl-C a waitpid would not return
                 time.sleep(0.2)
     except KeyboardInterrupt:
@@ -71,75 +83,84 @@ def serve(store: Store, port: int, announce: Callable[[str], None] = _to_termina
     raise TrackingError(f"MLflow's server ended by itself (exit code {process.returncode}): start it again.")
 
 
-def pages(url: str, uri: str) -> str:
-    """The addresses of the pages, one on each line."""
-    lines = [f"MLflow:           {redacted(url)}"]
-    if compare := compare_url(url, uri):
-        lines.append(f"Compare the runs: {redacted(compare)}")
-    return "\n".join(lines)
-
-
-def compare_url(url: str, uri: str) -> str | None:
-    """The address of the page that compares the newest finished runs of the suite that ran last.
+def pages(url: str, uri: str, task: str | None = None, suite: str | None = None) -> str:
+    """Writes the views of all tasks to MLflow, and returns the addresses of its pages, one on each line.
 
     Args:
         url: The address of the pages.
         uri: The tracking URI.
-
-    Returns:
-        The address, or None if nothing was logged.
+        task: Only the views of this task.
+        suite: Only the views of this suite.
 
     Raises:
+        UnknownName: MLflow has no runs of this task and suite.
         TrackingError: MLflow cannot be used.
     """
-    found = _finished(uri, ["LIKE '%'"], COMPARED)
-    return _page(url, [run for run in found if run.info.experiment_id == found[0].info.experiment_id])
+    with _usable(uri):
+        client = connect(uri)
+        found = [view for experiment in _experiments(client) for view in publish(client, experiment)]
+    shown = sorted(chosen(found, task, suite), key=lambda view: (view.task, view.suite))
+    if not shown and (task or suite):
+        wanted = " and ".join(f"{kind} {name}" for kind, name in (("task", task), ("suite", suite)) if name)
+        known = sorted({f"{view.task} ({view.suite})" for view in found}) or ["no runs at all"]
+        raise UnknownName(f"MLflow has no runs of {wanted}: it has {', '.join(known)}.")
+    lines = [f"MLflow: {redacted(url)}", *(_line(view, url) for view in shown)]
+    if not found:
+        lines.append("There are no runs in MLflow: 'symbench sync' logs those of the store.")
+    if any(view.runs > LOADED for view in shown):
+        lines.append(
+            f"A page loads {LOADED} runs at a time, best first: 'Load more' below its list adds the next ones."
+        )
+    return "\n".join(lines)
 
 
-def compare_url_of(digests: Sequence[str], url: str, uri: str) -> str | None:
+def _line(view: View, url: str) -> str:
+    runs = f"{view.runs:,} run{'' if view.runs == 1 else 's'}"
+    return f"{view.task}, suite {view.suite}, {runs} by {view.metric}: {redacted(view.address(url))}"
+
+
+def compare_url_of(digests: Sequence[str], url: str, uri: str) -> tuple[str, int] | None:
     """The address of the page that compares the newest finished run of each digest, up to :data:`COMPARED`.
 
     Returns:
-        The address, or None if none of the runs was logged.
+        The address and the number of its runs, or None if none of the runs was logged.
 
     Raises:
         TrackingError: MLflow cannot be used.
     """
-    wanted = list(dict.fromkeys(digests))[:COMPARED]
-    return _page(url, _finished(uri, [f"= '{digest}'" for digest in wanted], 1))
-
-
-def _finished(uri: str, conditions: Sequence[str], most: int) -> list[Run]:
-    """For each condition on the digest, at most ``most`` finished runs, newest first.
-
-    Each condition is a query, since MLflow cannot search for one of several values of a tag.
-    """
-    try:
+    runs: list[Run] = []
+    with _usable(uri):
         client = connect(uri)
-        suites = [item for item in client.search_experiments() if item.name.startswith(content.experiment_name(""))]
-        return [
-            run
-            for condition in conditions
-            for run in client.search_runs(
-                [item.experiment_id for item in suites] or ["0"],
-                f"attributes.status = 'FINISHED' and tags.`{content.DIGEST}` {condition}",
-                max_results=most,
-                order_by=["attributes.start_time DESC"],
+        suites = [experiment.experiment_id for experiment in _experiments(client)]
+        for digest in list(dict.fromkeys(digests))[
+            :COMPARED
+        ]:  # MLflow cannot search for one of several values of a tag
+            condition = f"attributes.status = 'FINISHED' and tags.`{content.DIGEST}` = '{digest}'"
+            runs += client.search_runs(
+                suites or ["0"], condition, max_results=1, order_by=["attributes.start_time DESC"]
             )
-        ]
-    except Exception as error:  # MLflow and what is below it raise many kinds
-        raise TrackingError(
-            f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
-        ) from error
-
-
-def _page(url: str, runs: Sequence[Run]) -> str | None:
     ids = {
         "runs": [run.info.run_id for run in runs],
         "experiments": list(dict.fromkeys(run.info.experiment_id for run in runs)),
     }
     wanted = [f"{name}={quote(json.dumps(values))}" for name, values in ids.items()]
-    return f"{url.rstrip('/')}/#/compare-runs?{'&'.join(wanted)}" if runs else None
+    return (f"{url.rstrip('/')}/#/compare-runs?{'&'.join(wanted)}", len(runs)) if runs else None
+
+
+def _experiments(client: MlflowClient) -> list[Experiment]:
+    """The experiments of all suites."""
+    return [item for item in client.search_experiments() if item.name.startswith(content.experiment_name(""))]
+
+
+@contextmanager
+def _usable(uri: str) -> Iterator[None]:
+    """Raises :class:`TrackingError` in place of the many kinds of errors of MLflow and what is below it."""
+    try:
+        yield
+    except Exception as error:
+        raise TrackingError(
+            f"MLflow at {redacted(uri)} cannot be used ({reason(error)}): check MLFLOW_TRACKING_URI."
+        ) from error
 
 
 @contextmanager

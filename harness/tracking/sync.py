@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from harness.tracking import content
 from harness.tracking.connection import connect, experiment, is_server, reason
 from harness.tracking.content import Home
 from harness.tracking.identity import is_of, origin, store_id
-from harness.tracking.launch import open_parent
+from harness.tracking.views import publish
 from harness.tracking.writing import PAGE, close_run, end_unfinished, open_run
 from harness.utils.redaction import redacted
 
@@ -117,7 +117,7 @@ def sync(store: Store, uri: str) -> SyncResult:
 class _Sync:
     def __init__(self, store: Store, uri: str, client: MlflowClient) -> None:
         self._store, self._uri, self._client = store, uri, client
-        self._home = Home("", "", origin(store.root), store_id(store.root, store.address))
+        self._home = Home("", origin(store.root), store_id(store.root, store.address))
         self._launches = _launches(store.root)
         self._name = f"sync {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         self._suites: dict[str, _Suite] = {}
@@ -134,7 +134,11 @@ class _Sync:
             mirrors = suite.mirrors.get(record.digest, [])
             current = next((mirror for mirror in mirrors if mirror.of == record.finished), None)
             if current is None:
-                todo.append(_Todo(record, suite.experiment_id, suite.home(self._launch_of(record))))
+                todo.append(
+                    _Todo(
+                        record, suite.experiment_id, self._home._replace(launch=self._launch_of(record) or self._name)
+                    )
+                )
             outdated[record.digest] = [
                 mirror.run_id for mirror in mirrors if mirror is not current and self._is_outdated(mirror, record)
             ]
@@ -144,7 +148,10 @@ class _Sync:
         stale = [run_id for digest, run_ids in outdated.items() if digest not in missing for run_id in run_ids]
         for run_id in stale:
             self._client.delete_run(run_id)
+        for suite in self._suites.values():
+            suite.flatten(set(stale))
         self._end_unfinished()
+        self._publish()
         return SyncResult(
             logged=len(logged),
             replaced=len(stale),
@@ -152,6 +159,14 @@ class _Sync:
             failed=len(missing),
             reason=self._failures[0] if self._failures else None,
         )
+
+    def _publish(self) -> None:
+        """Writes the views of the experiments. If MLflow does not allow it, 'symbench ui' tries again."""
+        for suite in self._suites.values():
+            try:
+                publish(self._client, self._client.get_experiment(suite.experiment_id))
+            except Exception as error:  # as in sync
+                _log.info("the views of an experiment could not be written: %s", reason(error))
 
     def _end_unfinished(self) -> None:
         """Marks runs as killed that launches could not end because MLflow did not answer.
@@ -169,7 +184,7 @@ class _Sync:
     def _suite(self, name: str) -> _Suite:
         if name not in self._suites:
             experiment_id = experiment(self._client, self._uri, name, self._store.root)
-            self._suites[name] = _Suite(self._client, experiment_id, name, self._home, self._name)
+            self._suites[name] = _Suite(self._client, experiment_id, self._home)
         return self._suites[name]
 
     def _launch_of(self, record: Record) -> str | None:
@@ -201,33 +216,33 @@ class _Sync:
 
 
 class _Suite:
-    """The runs of a suite in MLflow: mirrors by digest and parent runs by launch."""
+    """The runs of a suite in MLflow: mirrors by digest, and what earlier versions nested."""
 
-    def __init__(self, client: MlflowClient, experiment_id: str, suite: str, home: Home, name: str) -> None:
+    def __init__(self, client: MlflowClient, experiment_id: str, home: Home) -> None:
         self.experiment_id = experiment_id
         self.mirrors: dict[str, list[_Mirror]] = {}
         self.has_unfinished = False
-        self._client, self._name, self._home, self._id = client, suite, home, name
-        self._parents: dict[str, str] = {}
+        self._client = client
+        self._parents: list[str] = []
+        self._nested: list[str] = []
         for run_id, status, start, tags in _runs(client, experiment_id):
             of_store = is_of(tags, home.store, home.store_id)
             self.has_unfinished |= of_store and status == "RUNNING"
             if digest := tags.get(content.DIGEST):
                 of = tags.get(content.FINISHED) if status in ("FINISHED", "FAILED") else None
                 self.mirrors.setdefault(digest, []).append(_Mirror(run_id, of, start, of_store))
-            elif launch := tags.get(content.LAUNCH):
-                self._parents[launch] = run_id
+            elif of_store and content.LAUNCH in tags:
+                self._parents.append(run_id)
+            if of_store and content.PARENT in tags:
+                self._nested.append(run_id)
 
-    def home(self, launch: str | None) -> Home:
-        """The place of a run: below the parent run of its launch, or of this synchronisation if it has no launch."""
-        launch_id = launch or self._id
-        home = self._home._replace(launch=launch_id)
-        if launch_id not in self._parents:
-            name = f"launch {launch}" if launch else self._id
-            parent = open_parent(self._client, self.experiment_id, self._name, home, name)
-            self._client.set_terminated(parent)
-            self._parents[launch_id] = parent
-        return home._replace(parent=self._parents[launch_id])
+    def flatten(self, deleted: Set[str]) -> None:
+        """Takes runs out of the runs for launches that earlier versions put them in, which MLflow's pages collapse."""
+        for run_id in self._nested:
+            if run_id not in deleted:
+                self._client.delete_tag(run_id, content.PARENT)
+        for run_id in self._parents:
+            self._client.delete_run(run_id)
 
 
 def _runs(client: MlflowClient, experiment_id: str) -> Iterator[tuple[str, str, int, Mapping[str, str]]]:
@@ -235,7 +250,11 @@ def _runs(client: MlflowClient, experiment_id: str) -> Iterator[tuple[str, str, 
     while True:
         page = client.search_runs([experiment_id], max_results=PAGE, page_token=token)
         for run in page:
-            tags = {name: text for name, text in run.data.tags.items() if name.startswith("symbench.")}
+            tags = {
+                name: text
+                for name, text in run.data.tags.items()
+                if name.startswith("symbench.") or name == content.PARENT
+            }
             yield run.info.run_id, run.info.status, run.info.start_time, tags
         token = page.token
         if not token:

@@ -65,7 +65,7 @@ def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uri = f"sqlite:///{store.root / 'mlflow.db'}"  # whatever the environment says
     assert LaunchTracker.start(uri, "unused", "unused", store.root).lost is None
     made = sqlite3.connect(store.root / "mlflow.db")
-    made.executescript("DELETE FROM tags; DELETE FROM runs; DELETE FROM experiments WHERE experiment_id != 0;")
+    made.executescript("DELETE FROM experiment_tags; DELETE FROM experiments WHERE experiment_id != 0;")
     made.close()
     return store.root / "mlflow.db"
 
@@ -140,7 +140,7 @@ def put(store: Store, make_record: Callable[..., Record]) -> Callable[..., Recor
 
 @pytest.fixture
 def mlflow_runs() -> Callable[..., list[Any]]:
-    """All runs that mirror a record (``parents=True``: those that stand for a launch or a sync), oldest first."""
+    """All runs that mirror a record (``parents=True``: the runs for launches of earlier versions), oldest first."""
 
     def find(uri: str, *, parents: bool = False) -> list[Any]:
         client = connect(uri)

@@ -111,7 +111,7 @@ def test_what_is_too_large_or_too_odd_for_a_database_is_logged_all_the_same(
     [name] = [name for name in runs["2"].data.metrics if name.startswith("\U0001d49c")]
     assert len(client.get_metric_history(runs["2"].info.run_id, name)) == 1200
 
-    home = content.Home("x", "y", "z\0", "w")
+    home = content.Home("x", "z\0", "w")
     experiment_id = client.create_experiment(content.experiment_name(job.suite))
     run_id = open_run(client, experiment_id, job, record.description, home, 0)
     send(client, run_id, content.closing_points(record), content.params(job.spec), content.closing_tags(record))

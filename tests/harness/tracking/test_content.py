@@ -131,8 +131,8 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_a_run_is_named_by_what_it_is(make_job: Callable[..., Job], make_record: Callable[..., Record]) -> None:
     spec, about = make_job(7).spec, make_record().description
-    assert content.run_name(spec, about) == "nbody nodes=5 gnn-ga seed=7"
-    assert content.run_name(spec, replace(about, size=None)) == "nbody gnn-ga seed=7"
+    assert content.run_name(spec, about) == "gnn-ga seed=7 nbody nodes=5"
+    assert content.run_name(spec, replace(about, size=None)) == "gnn-ga seed=7 nbody"
     assert content.experiment_name("quick") == "symbench/quick"
 
 
@@ -143,7 +143,7 @@ def test_the_page_says_when_a_run_began_and_ended(make_record: Callable[..., Rec
 
 
 def test_what_is_not_known_is_no_tag(make_job: Callable[..., Job], make_record: Callable[..., Record]) -> None:
-    home = content.Home("launch", "parent", "host:/store", "name")
+    home = content.Home("launch", "host:/store", "name")
     about = replace(make_record().description, size=None, sampler=None)
     opening, closing = content.opening_tags(make_job(), about, home), content.closing_tags(make_record())
     assert opening.keys() == {
@@ -155,12 +155,15 @@ def test_what_is_not_known_is_no_tag(make_job: Callable[..., Job], make_record: 
         "symbench.suite",
         "symbench.group",
         "symbench.metric",
+        "symbench.direction",
         "symbench.kind",
         "symbench.base_model",
         "symbench.launch",
         "symbench.store",
         "symbench.store_id",
-        "mlflow.parentRunId",
+        "mlflow.user",
+        "mlflow.source.name",
+        "mlflow.source.type",
     }
     assert (opening["symbench.group"], opening["symbench.metric"]) == ("S_n x E(3)", "mse")
     assert closing == {
@@ -170,4 +173,5 @@ def test_what_is_not_known_is_no_tag(make_job: Callable[..., Job], make_record: 
         "symbench.device": "cpu",
         "symbench.git_commit": "0123abc",
         "symbench.git_dirty": "false",
+        "mlflow.source.git.commit": "0123abc",
     }

@@ -150,8 +150,6 @@ def test_runs_of_a_killed_launch_are_ended_by_a_launch_that_spells_the_store_oth
     again = Path(f"{tmp_path}/{spelling}")
     assert LaunchTracker.start(sqlite_uri(again / "mlflow.db"), "quick", "next", again).lost is None
     assert [run.info.status for run in mlflow_runs(store.mlflow_uri)] == ["KILLED"]
-    statuses = {run.info.run_name: run.info.status for run in mlflow_runs(store.mlflow_uri, parents=True)}
-    assert statuses == {"launch killed": "KILLED", "launch next": "RUNNING"}
 
 
 def test_runs_that_know_nothing_but_their_place_are_told_by_it(
@@ -311,18 +309,33 @@ def test_what_others_keep_in_the_database_is_left_alone(at: Callable[[Path], Sto
     assert client.get_experiment(own).artifact_location == (store.root / "mlartifacts").as_uri()
 
 
-def test_artifacts_that_are_where_they_were_stay_there_and_others_are_found_by_the_longest_end(
+def test_a_copy_has_its_own_artifacts_found_by_the_longest_end_and_others_stay_where_they_are(
     at: Callable[[Path], Store], tmp_path: Path
 ) -> None:
     store, old = at(tmp_path / "store"), tmp_path / "old"
     client = connect(store.mlflow_uri)
     experiment = client.create_experiment("symbench/quick", artifact_location=(old / "wide" / "mlartifacts").as_uri())
-    kept, moved = (client.create_run(experiment).info for _ in range(2))
-    (old / "wide" / "mlartifacts" / kept.run_id / "artifacts").mkdir(parents=True)
-    for one in (kept, moved):
-        for place in ("", "wide"):
-            (store.root / place / "mlartifacts" / one.run_id / "artifacts").mkdir(parents=True)
+    left, copied = (client.create_run(experiment).info for _ in range(2))
+    for one in (left, copied):
+        (old / "wide" / "mlartifacts" / one.run_id / "artifacts").mkdir(parents=True)
+    for place in ("", "wide"):
+        (store.root / place / "mlartifacts" / copied.run_id / "artifacts").mkdir(parents=True)
     follow_move(store.mlflow_uri)
-    assert client.get_run(kept.run_id).info.artifact_uri == kept.artifact_uri
-    longest = store.root / "wide" / "mlartifacts" / moved.run_id / "artifacts"
-    assert client.get_run(moved.run_id).info.artifact_uri == longest.as_uri()
+    assert client.get_run(left.run_id).info.artifact_uri == left.artifact_uri
+    longest = store.root / "wide" / "mlartifacts" / copied.run_id / "artifacts"
+    assert client.get_run(copied.run_id).info.artifact_uri == longest.as_uri()
+
+
+def test_a_copy_opens_its_artifacts_after_the_original_was_deleted(
+    at: Callable[[Path], Store], put_in: Callable[[Store, int], Record], mlflow_runs: Runs, tmp_path: Path
+) -> None:
+    store = at(tmp_path / "original")
+    record = put_in(store, 0)
+    sync(store, store.mlflow_uri)
+    shutil.copytree(store.root, tmp_path / "copy")
+    copy = Store(tmp_path / "copy")
+    assert sync(copy, copy.mlflow_uri).failed == 0  # while the original is there
+    shutil.rmtree(store.root)
+    for run in mlflow_runs(copy.mlflow_uri):
+        page = connect(copy.mlflow_uri).download_artifacts(run.info.run_id, "record.json")
+        assert json.loads(Path(page).read_text())["digest"] == record.digest

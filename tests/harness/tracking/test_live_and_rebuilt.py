@@ -45,7 +45,7 @@ def live(store: Store, make_record: Callable[..., Record]) -> Callable[..., Reco
         store.write_launch("launch-1", {"started": started, "digests": [record.digest]})
         follower.finish(record, {"record.json": "what the caller thinks"})
         assert follower.lost is None
-        tracker.finish("failed" if failed else "succeeded")
+        tracker.finish()
         return record
 
     return perform
@@ -67,7 +67,6 @@ def test_live_and_rebuilt_are_the_same(
     second = f"sqlite:///{shutil.copy(new_database, tmp_path / 'rebuilt.db')}"
     assert sync(store, second).logged == 1
     first, rebuilt = mirror_of(store.mlflow_uri), mirror_of(second)
-    assert first["tags"].pop("mlflow.parentRunId") != rebuilt["tags"].pop("mlflow.parentRunId")
     of_the_moment = {name: first["metrics"].pop(name) for name in [*first["metrics"]] if name.startswith("system/")}
     assert "system/system_memory_usage_percentage" in of_the_moment
     assert first == rebuilt
@@ -81,18 +80,20 @@ def test_live_and_rebuilt_are_the_same(
     assert ("traceback.txt" in first["artifacts"]) == failed
 
 
-def test_runs_hang_below_their_launch(
+def test_runs_stand_in_the_experiment_of_their_suite_and_nothing_else_does(
     store: Store,
     live: Callable[..., Record],
     make_job: Callable[..., Job],
     mlflow_runs: Callable[..., list[Any]],
 ) -> None:
     live(make_job(), UNUSUAL[:1])
-    (parent,), (child,) = mlflow_runs(store.mlflow_uri, parents=True), mlflow_runs(store.mlflow_uri)
-    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.info.experiment_id == parent.info.experiment_id
-    assert connect(store.mlflow_uri).get_experiment(parent.info.experiment_id).name == "symbench/quick"
-    assert parent.info.status == "FINISHED"
+    (only,) = mlflow_runs(store.mlflow_uri)
+    assert mlflow_runs(store.mlflow_uri, parents=True) == []
+    assert "mlflow.parentRunId" not in only.data.tags and only.data.tags["symbench.launch"]
+    found = connect(store.mlflow_uri).get_experiment(only.info.experiment_id)
+    assert found.name == "symbench/quick"
+    assert found.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert found.tags["mlflow.note.content"].startswith("Runs of the suite quick of symbench.")
     assert Path(store.root, "mlartifacts").is_dir() and any(store.root.glob("mlartifacts/**/report.md"))
 
 
@@ -109,13 +110,8 @@ def test_a_launch_ends_what_earlier_ones_left_running(
     Store(store.root / "other")
     elsewhere = LaunchTracker.start(store.mlflow_uri, "quick", "of another store", store.root / "other")
     LaunchTracker.start(store.mlflow_uri, "quick", "next", store.root)
-    (child,), parents = mlflow_runs(store.mlflow_uri), mlflow_runs(store.mlflow_uri, parents=True)
-    assert child.info.status == "KILLED"
-    assert {run.data.tags["symbench.launch"]: run.info.status for run in parents} == {
-        "killed": "KILLED",
-        "of another store": "RUNNING",
-        "next": "RUNNING",
-    }
+    (only,) = mlflow_runs(store.mlflow_uri)
+    assert (only.info.status, only.data.tags["symbench.launch"]) == ("KILLED", "killed")
     assert elsewhere.lost is None
 
 

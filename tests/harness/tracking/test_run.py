@@ -29,9 +29,7 @@ from harness.tracking.server import running
 @pytest.fixture
 def make_handle(store: Store) -> Callable[[str], TrackerHandle]:
     def make(uri: str) -> TrackerHandle:
-        return TrackerHandle(
-            uri=uri, suite="quick", launch_id="x", store=origin(store.root), experiment_id="1", parent_run_id="0" * 32
-        )
+        return TrackerHandle(uri=uri, suite="quick", launch_id="x", store=origin(store.root), experiment_id="1")
 
     return make
 
@@ -86,7 +84,7 @@ def test_a_lost_handle_mirrors_nothing(
     follower = RunTracker(tracker.handle, make_job(), make_record().description)
     follower.log(0, {"loss": 1.0})
     follower.finish(make_record(), {})
-    tracker.finish("succeeded")
+    tracker.finish()
     assert follower.lost == tracker.lost
 
 
@@ -104,7 +102,7 @@ def test_an_abandoned_mirror_ends_and_leaves_its_run_to_the_launch(
     follower._thread.join(20)
     assert not follower._thread.is_alive()
     assert [found.info.status for found in mlflow_runs(store.mlflow_uri)] == ["RUNNING"]
-    tracker.finish("succeeded")
+    tracker.finish()
     sync(store, store.mlflow_uri)
     assert "RUNNING" not in [found.info.status for found in mlflow_runs(store.mlflow_uri)]
 
@@ -139,7 +137,7 @@ def test_a_server_killed_midway_neither_slows_the_run_nor_loses_it(
         follower.finish(record, {})
         assert time.monotonic() - began < run.FINISH_SECONDS + 1
         assert follower.lost
-        tracker.finish("succeeded")
+        tracker.finish()
     store.write(record, rows)
     assert [found.info.status for found in mlflow_runs(store.mlflow_uri)] == ["RUNNING"]
     assert sync(store, store.mlflow_uri) == SyncResult(logged=1, replaced=1)
@@ -187,7 +185,7 @@ def test_a_locked_database_ends_in_time(
     follower = RunTracker(tracker.handle, make_job(), make_record().description)
     follower.log(0, {"loss": 1.0})
     follower.finish(make_record(), {})
-    tracker.finish("succeeded")
+    tracker.finish()
     assert 1.8 < time.monotonic() - began < 4.0
     assert follower.lost
     blocker.close()
@@ -251,12 +249,17 @@ class Experiments:
 
     def __init__(self, found: bool) -> None:
         self.found, self.locations = found, list[str | None]()
-        self.experiment = type("Experiment", (), {"experiment_id": "7", "lifecycle_stage": "active"})()
+        tags = {"mlflow.note.content": "mine"}
+        self.experiment = type("Experiment", (), {"experiment_id": "7", "lifecycle_stage": "active", "tags": tags})()
+        self.tagged = dict[str, str]()
 
     def get_experiment_by_name(self, name: str) -> Any:
         return self.experiment if self.found and self.locations else None
 
-    def create_experiment(self, name: str, artifact_location: str | None) -> str:
+    def set_experiment_tag(self, experiment_id: str, key: str, value: str) -> None:
+        self.tagged[key] = value
+
+    def create_experiment(self, name: str, artifact_location: str | None, tags: dict[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         self.locations.append(artifact_location)
@@ -267,6 +270,7 @@ def test_an_experiment_that_another_process_has_just_made_is_used(tmp_path: Path
     made = Experiments(found=True)
     assert connection.experiment(made, "http://host", "quick", tmp_path) == "7"  # type: ignore[arg-type]
     assert made.locations == [None]  # a server knows itself where artifacts go
+    assert made.tagged == {"mlflow.experimentKind": "custom_model_development"}  # the description is a user's
     own = Experiments(found=True)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert connection.experiment(own, uri, "quick", tmp_path) == "7"  # type: ignore[arg-type]

@@ -62,12 +62,14 @@ def test_the_pages_are_on_loopback_alone_and_all_processes_end(
             assert len(family) == 2
             assert urllib.request.urlopen(f"{url}/health", timeout=10).read() == b"OK"
 
-            query = urllib.parse.parse_qs(compare.partition("?")[2])
-            (run_id,) = json.loads(query["runs"][0])
-            assert compare.startswith(f"{url}/#/compare-runs?")
-            run = connect(url).get_run(run_id)
+            assert compare.startswith(f"{url}/#/experiments/")
+            client = connect(url)
+            [experiment] = [one for one in client.search_experiments() if one.name == "symbench/quick"]
+            key = urllib.parse.parse_qs(compare.partition("?")[2])["viewStateShareKey"][0]
+            assert f"mlflow.sharedViewState.{key}" in experiment.tags
+            [run] = client.search_runs([experiment.experiment_id])
+            run_id = run.info.run_id
             assert run.data.tags["symbench.digest"] == record.digest
-            assert [run.info.experiment_id] == json.loads(query["experiments"][0])
             with urllib.request.urlopen(f"{url}/get-artifact?path=report.md&run_uuid={run_id}", timeout=10) as page:
                 assert page.read().startswith(b"# nbody x gnn-ga")
 
@@ -96,7 +98,7 @@ def _is_the_same_through_the_server(
     follower.log(0, {"loss": 1.0})
     follower.finish(record, {"log.txt": "ünï"})
     assert follower.lost is None
-    tracker.finish("succeeded")
+    tracker.finish()
     client = connect(url)
     experiment = client.get_experiment_by_name("symbench/served")
     (found,) = client.search_runs([experiment.experiment_id], "tags.`symbench.digest` LIKE '%'")
@@ -109,19 +111,42 @@ def _is_the_same_through_the_server(
     os.unlink(local)
 
 
-def test_the_newest_suite_is_compared(store: Store, put: Callable[..., Record], make_job: Callable[..., Job]) -> None:
-    assert server.compare_url("http://x", store.mlflow_uri) is None
+def test_each_task_of_each_suite_has_a_page_with_all_its_runs(
+    store: Store, put: Callable[..., Record], make_job: Callable[..., Job]
+) -> None:
+    assert "'symbench sync' logs those of the store" in server.pages("http://x", store.mlflow_uri)
     put(make_job(0, suite="old"))
-    new = [put(make_job(seed, suite="new"), minutes=seed) for seed in (1, 2)]
+    for seed in (1, 2):
+        put(make_job(seed, suite="new"), minutes=seed)
     put(make_job(3, suite="new"), minutes=3, failed=True)
-    assert sync(store, store.mlflow_uri) == SyncResult(logged=4)
-    address = server.compare_url("http://127.0.0.1:5/", store.mlflow_uri)
-    assert address is not None and address.startswith("http://127.0.0.1:5/#/compare-runs?runs=%5B%22")
-    runs = json.loads(urllib.parse.parse_qs(address.partition("?")[2])["runs"][0])
-    client = connect(store.mlflow_uri)
-    assert [client.get_run(run_id).data.tags["symbench.digest"] for run_id in runs] == [
-        record.digest for record in reversed(new)
+    put(make_job(4, suite="new", task="pattern"), minutes=4)
+    assert sync(store, store.mlflow_uri) == SyncResult(logged=5)
+    first, *lines = server.pages("http://127.0.0.1:5/", store.mlflow_uri).splitlines()
+    assert first == "MLflow: http://127.0.0.1:5/"
+    said = [line.partition(": ")[0] for line in lines]
+    assert said == [
+        "nbody, suite new, 3 runs by mse",
+        "nbody, suite old, 1 run by mse",
+        "pattern, suite new, 1 run by mse",
     ]
+    assert all(": http://127.0.0.1:5/#/experiments/" in line for line in lines)
+    [only] = server.pages("http://x", store.mlflow_uri, task="nbody", suite="old").splitlines()[1:]
+    assert only.startswith("nbody, suite old")
+    with pytest.raises(
+        SymbenchError, match=r"no runs of task qm9: it has nbody \(new\), nbody \(old\), pattern \(new\)"
+    ):
+        server.pages("http://x", store.mlflow_uri, task="qm9")
+
+
+def test_a_page_that_loads_only_a_part_says_so(
+    store: Store, put: Callable[..., Record], make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in (1, 2):
+        put(make_job(seed))
+    sync(store, store.mlflow_uri)
+    assert "Load more" not in server.pages("http://x", store.mlflow_uri)
+    monkeypatch.setattr(server, "LOADED", 1)
+    assert server.pages("http://x", store.mlflow_uri).endswith("'Load more' below its list adds the next ones.")
 
 
 def test_given_runs_are_compared_and_no_others(
@@ -131,8 +156,8 @@ def test_given_runs_are_compared_and_no_others(
     sync(store, store.mlflow_uri)
     wanted = [records[2].digest, records[0].digest]
     address = server.compare_url_of([*wanted, *wanted, "0" * 16], "http://127.0.0.1:5", store.mlflow_uri)
-    assert address is not None
-    asked = urllib.parse.parse_qs(address.partition("?")[2])
+    assert address is not None and address[1] == 2
+    asked = urllib.parse.parse_qs(address[0].partition("?")[2])
     client = connect(store.mlflow_uri)
     runs = [client.get_run(run_id) for run_id in json.loads(asked["runs"][0])]
     assert [run.data.tags["symbench.digest"] for run in runs] == wanted

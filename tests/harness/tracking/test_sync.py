@@ -51,7 +51,7 @@ def test_the_second_sync_logs_nothing(store: Store, put: Put, make_job: Callable
     assert [run.info.status for run in found].count("FAILED") == 1
 
 
-def test_records_of_no_launch_hang_below_the_sync(
+def test_a_record_names_its_launch_or_the_sync(
     store: Store, put: Put, make_job: Callable[..., Job], mlflow_runs: Runs
 ) -> None:
     first, second = put(make_job(1)), put(make_job(2), minutes=10)
@@ -60,15 +60,35 @@ def test_records_of_no_launch_hang_below_the_sync(
     Path(store.root, "launches", "broken.json").write_text("{")
     third = put(make_job(3))
     sync(store, store.mlflow_uri)
-    names = {run.info.run_id: run.info.run_name for run in mlflow_runs(store.mlflow_uri, parents=True)}
-    below = {
-        run.data.tags["symbench.digest"]: names[run.data.tags["mlflow.parentRunId"]]
+    tags = [run.data.tags for run in mlflow_runs(store.mlflow_uri)]
+    launches = {of["symbench.digest"]: of["symbench.launch"] for of in tags}
+    assert (launches[first.digest], launches[second.digest]) == ("early", "late")
+    assert launches[third.digest].startswith("sync 20")
+    assert mlflow_runs(store.mlflow_uri, parents=True) == []
+
+
+def test_runs_that_earlier_versions_put_below_a_launch_are_taken_out_of_it(
+    store: Store, put: Put, make_job: Callable[..., Job], mlflow_runs: Runs
+) -> None:
+    put(make_job(1))
+    sync(store, store.mlflow_uri)
+    client = connect(store.mlflow_uri)
+    (ours,) = mlflow_runs(store.mlflow_uri)
+    own = {key: ours.data.tags[key] for key in ("symbench.launch", "symbench.store", "symbench.store_id")}
+    parents = [
+        client.create_run(ours.info.experiment_id, tags=tags).info.run_id
+        for tags in (own, own | {"symbench.store_id": "another"})
+    ]
+    theirs = {"symbench.digest": "0" * 16, "symbench.store_id": "another", "mlflow.parentRunId": parents[1]}
+    client.create_run(ours.info.experiment_id, tags=theirs)
+    client.set_tag(ours.info.run_id, "mlflow.parentRunId", parents[0])
+    assert sync(store, store.mlflow_uri) == SyncResult(skipped=1)
+    assert [run.info.run_id for run in mlflow_runs(store.mlflow_uri, parents=True)] == [parents[1]]
+    nested = {
+        run.data.tags["symbench.digest"]: run.data.tags.get("mlflow.parentRunId")
         for run in mlflow_runs(store.mlflow_uri)
     }
-    assert below[first.digest] == "launch early"
-    assert below[second.digest] == "launch late"
-    assert below[third.digest].startswith("sync 20")
-    assert len(names) == 3
+    assert nested == {ours.data.tags["symbench.digest"]: None, "0" * 16: parents[1]}
 
 
 def test_a_half_logged_run_is_replaced(
@@ -97,8 +117,6 @@ def test_a_retry_that_goes_on_is_left_alone(
         assert sync(store, store.mlflow_uri) == SyncResult(logged=1)
         assert sync(store, store.mlflow_uri) == SyncResult(skipped=1)
         assert {run.info.status for run in mlflow_runs(store.mlflow_uri)} == {"FAILED", "RUNNING"}
-        parents = {run.info.run_name: run.info.status for run in mlflow_runs(store.mlflow_uri, parents=True)}
-        assert parents["launch retry"] == "RUNNING"
 
 
 def test_what_an_ended_launch_left_running_is_ended(
@@ -110,9 +128,6 @@ def test_what_an_ended_launch_left_running_is_ended(
     sync(store, store.mlflow_uri)
     ended = {run.data.tags["symbench.digest"]: run.info.status for run in mlflow_runs(store.mlflow_uri)}
     assert ended == {make_job().spec.digest: "FINISHED", never_finished.spec.digest: "KILLED"}
-    parents = {run.info.run_name: run.info.status for run in mlflow_runs(store.mlflow_uri, parents=True)}
-    assert parents.pop("launch lost its server") == "KILLED"
-    assert set(parents.values()) == {"FINISHED"}
 
 
 def test_what_another_store_runs_goes_on(
@@ -219,7 +234,7 @@ def test_four_processes_lose_nothing(store: Store, put: Put, make_job: Callable[
         for part in range(4)
     ]
     assert [process.wait(300) for process in processes] == [0] * 4
-    tracker.finish("succeeded")
+    tracker.finish()
     client, runs = connect(store.mlflow_uri), mlflow_runs(store.mlflow_uri)
     assert sorted(run.data.tags["symbench.digest"] for run in runs) == sorted(digests)
     for run in runs:
