@@ -179,6 +179,7 @@ def _block(one: _Family, several_protocols: bool) -> Block:
     variance = f"variance of one sample: {'; '.join(known)}" if known else ""
     said = "; ".join(filter(None, (*parts, variance))) or "no time or memory was measured"
     several_devices = len({row["device"] for row in one.rows}) > 1
+    devices = "Measured on several devices; each exponent is from one of them." if several_devices else ""
     return Block(
         title=one.title,
         link=one.link,
@@ -186,7 +187,7 @@ def _block(one: _Family, several_protocols: bool) -> Block:
         sentence=f"On {one.title}, {_range(one)}: {said}.",
         columns=("time", "memory", "variance"),
         entries=[_entry(one, sampler, curves) for sampler, curves in one.curves.items()],
-        remark="Measured on several devices; each exponent is from one of them." if several_devices else "",
+        remark=f"{_by_group(one)}{devices}".strip(),
         panel=_panel(one),
     )
 
@@ -198,6 +199,21 @@ def _measure(one: _Family) -> list[str]:
         if len(known) > 1:
             return [f"{name} = {known[0]:.3g} to {known[-1]:.3g}"]
     return []
+
+
+def _by_group(one: _Family) -> str:
+    """A sentence on the exponents of costs in the measure of the group; empty if they are not known."""
+    measure = next(iter(_measure(one)), "").partition(" =")[0]
+    parts = []
+    for cost, word in (("seconds", "time"), ("memory", "memory")):
+        name = f"{cost}_group_exponent"
+        rows = sorted((curve[0] for curve in one.every if curve[0][name] is not None), key=lambda row: row[name])
+        if rows:
+            low, high = rows[0][f"{name}_low"], rows[0][f"{name}_high"]
+            alone = len(one.every) == 1 and low is not None and high is not None
+            interval = f" [{low:.2f}, {high:.2f}]" if alone else ""
+            parts.append(f"{word} {span([f'{rows[0][name] + 0:.2f}', f'{rows[-1][name] + 0:.2f}'])}{interval}")
+    return f"Exponents in {measure}: {', '.join(parts)}. " if measure and parts else ""
 
 
 def _entry(one: _Family, sampler: str | None, curves: Sequence[Curve]) -> Entry:

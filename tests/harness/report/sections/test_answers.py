@@ -196,6 +196,7 @@ def test_exponents_are_those_of_the_costs(tmp_path: Path) -> None:
         "group averaging": ["n^2.00", "n^2.00", "4 → 32"],
         "equivariant by construction": ["n^2.00", "n^2.00", "none"],
     }
+    assert block.remark.startswith("Exponents in ln |G|: time ")
     assert block.panel is not None and len(block.panel.lines) == 2
     assert "1 seed: no claim that samplers differ" in sizes.remark
 
