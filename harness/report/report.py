@@ -16,6 +16,7 @@ from harness.report.rendering.html import render_html
 from harness.report.rendering.latex import render_latex
 from harness.report.rendering.markdown import render_markdown
 from harness.report.rendering.size_limits import limit_size
+from harness.report.sections.answers import answers
 from harness.report.sections.costs import costs
 from harness.report.sections.failures import MAX_TRACEBACKS, failures, omitted
 from harness.report.sections.group_size_scaling import group_size_scaling
@@ -78,6 +79,7 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
     reader = HistoryReader(histories) if histories else None
     head = overview(tables)
     contents = {
+        "answers": answers(tables),
         "leaderboard": leaderboard(tables),
         "rank_rule": RULE,
         "ranks_across_tasks": ranks_across_tasks(tables),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u2029"}
 """Letters that could end a script element, or a line of JavaScript, inside a JSON text."""
+MINUS = "\u2212"
+_POWER = re.compile(r"(?<=\b[kn2])\^(-?\d+(?:\.\d+)?|a)\b")
 
 
 def render_html(contents: Mapping[str, Any]) -> str:
@@ -23,7 +26,7 @@ def render_html(contents: Mapping[str, Any]) -> str:
     from plotly.offline import get_plotlyjs
 
     jinja = environment(autoescape=True)
-    jinja.filters["json_script"] = json_script
+    jinja.filters |= {"json_script": json_script, "powers": powers}
     return jinja.get_template("leaderboard.html.j2").render(
         **contents,
         stylesheet=Markup(_source(jinja, "style.css")),
@@ -38,6 +41,13 @@ def json_script(value: Any) -> Markup:
 
     text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Markup(text.translate(_IN_SCRIPT))
+
+
+def powers(text: str) -> Markup:
+    """The text, escaped, with the exponents of powers such as ``k^-0.50`` raised."""
+    from markupsafe import Markup, escape
+
+    return Markup(_POWER.sub(lambda found: f"<sup>{found[1].replace('-', MINUS)}</sup>", str(escape(text))))
 
 
 def _rounded(value: Any) -> Any:

@@ -124,6 +124,20 @@ def test_the_page_does_not_overflow(browser: webdriver.Chrome, page: Path, width
     assert outside == []
 
 
+def test_the_first_screen_answers(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    sentences = browser.find_elements(By.CSS_SELECTOR, ".answer .says")
+    figures = browser.find_elements(By.CSS_SELECTOR, ".answer svg[role=img]")
+    assert len(sentences) == 3 and len({sentence.rect["x"] for sentence in sentences}) == 3
+    assert all(sentence.rect["y"] + sentence.rect["height"] < 900 for sentence in sentences)
+    assert all(figure.get_attribute("aria-label") for figure in figures)
+    drawn = [figure for figure in figures if figure.is_displayed() and figure.rect["width"] > 50]
+    assert len({figure.find_element(By.XPATH, "ancestor::article").get_attribute("id") for figure in drawn}) == 3
+    load(browser, page, 390)
+    cards = browser.find_elements(By.CSS_SELECTOR, ".answer")
+    assert len({card.rect["x"] for card in cards}) == 1
+
+
 def column(browser: webdriver.Chrome, table: str, index: int) -> list[str | None]:
     return script(
         browser,
