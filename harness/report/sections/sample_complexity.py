@@ -14,7 +14,7 @@ from harness.report.content.by_epoch import ByEpoch, by_epoch
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.control_metrics import drop, drop_remark
 from harness.report.content.curve_tables import curve_tables, range_text
-from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat
+from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat, needed_axis, needed_line
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series
 from harness.report.content.notes import Notes, note_sentences, run_notes
@@ -276,10 +276,8 @@ def _by_training(comparison_group: ComparisonGroup, methods: Sequence[_MethodCur
     metric, direction = comparison_group.metric, comparison_group.direction
     title = f"{metric} at k = {largest} ({better(direction)})"
     yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"))
-    needed = [_finite(_line(of, rows, "samples_needed", None, "train_samples")) for of, rows in ends]
-    if any(value is not None for line in needed for value in line.y):
-        known = sorted({value for line in needed for value in line.y if value is not None})
-        yield figure(SAMPLES_NEEDED, needed, x, Axis(title="k at evaluation", log=True, ticks=known))
+    if needed := [line for of, rows in ends if (line := needed_line(of, rows, "train_samples")).x]:
+        yield figure(SAMPLES_NEEDED, needed, x, needed_axis(needed))
     spread = [_line(of, rows, "variance", "variance_stderr", "train_samples") for of, rows in starts]
     if any(value for line in spread for value in line.y):
         smallest = min(row["samples"] for _, rows in starts for row in rows)
@@ -302,10 +300,6 @@ def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, ag
         y=[row[value] for row in rows],
         stderr=[row[error] if error else None for row in rows],
     )
-
-
-def _finite(line: Line) -> Line:
-    return replace(line, y=[None if value == float("inf") else value for value in line.y])
 
 
 def _inexact(curve: Curve) -> Curve:
