@@ -13,7 +13,7 @@ from harness.collate import Tables
 from harness.report.content.by_epoch import ByEpoch, by_epoch
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.control_metrics import drop, drop_remark
-from harness.report.content.curve_tables import curve_tables, range_text
+from harness.report.content.curve_tables import curve_tables
 from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat, needed_axis, needed_line
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series
@@ -32,7 +32,7 @@ from harness.report.rendering.figures import (
     figure,
     needs_log_axis,
 )
-from harness.report.rendering.formats import listed
+from harness.report.rendering.formats import listed, range_text
 
 EXACT = 1e-4
 """A relative equivariance error below this comes from rounding errors in single precision."""
