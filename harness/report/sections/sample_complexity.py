@@ -172,16 +172,22 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, settings: _Se
     shown = replace(comparison_group, chips=tuple(filter(None, (*comparison_group.chips, first))))
     changed = changed_sentence(comparison_group.protocol, common)
     drawn = _by_method(curves, labels) if shown.is_main else []
+    by_training = _by_method(curves, {setting: _any_k(label) for setting, label in labels.items()}) if drawn else []
     return ComparisonGroupCurves(
         protocol=shown.protocol,
         chips=shown.chips,
         heat_maps=sample_heat_maps(
-            f"{id_}-maps", shown, [(one.series, one.curves) for one in drawn], settings.examples
+            f"{id_}-maps", shown, [(one.series, one.curves) for one in by_training], settings.examples
         ),
         figure_group=_figure_group(f"{id_}-figures", shown, drawn, settings) if shown.is_main else None,
         tables=curve_tables(id_, shown, curves, labels),
         remarks=tuple(filter(None, (changed, *note_sentences(rows, settings.notes), dropped))),
     )
+
+
+def _any_k(label: str) -> str:
+    """A label without k in training, which it has if the changes from the published settings are not known."""
+    return ", ".join(part for part in label.split(", ") if not part.startswith("train_samples="))
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:

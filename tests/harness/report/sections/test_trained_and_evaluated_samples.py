@@ -116,6 +116,14 @@ def test_both_k_are_in_one_heat_map_with_the_numbers_of_the_tables(tmp_path: Pat
     assert alone.heat_maps is None
 
 
+def test_runs_of_an_earlier_version_have_their_heat_map_too(tmp_path: Path) -> None:
+    earlier = [replace(one, spec=replace(one.spec, task_version="0")) for one in (trained(1), trained(5))]
+    found, _ = study(tmp_path, *earlier)
+    assert found.heat_maps is not None
+    (trace,) = found.heat_maps.figures[0].spec["data"]
+    assert trace["meta"]["rows"] == [1, 5]
+
+
 def test_only_the_first_methods_have_heat_maps_and_the_others_are_named(tmp_path: Path) -> None:
     methods = ("gnn-ga", "gnn-ps", "mlp-ga", "mlp-ps", "transformer-ga")
     found, _ = study(tmp_path, *(trained(k, method) for method in methods for k in (1, 5)))
