@@ -56,10 +56,10 @@ class Scale:
         return math.log10(max(value, self.low))
 
     def written(self, value: float) -> str:
-        """A number in at most six letters: with two digits on a logarithmic scale, else three for the largest."""
+        """A number in at most six letters: with two digits on a logarithmic scale, else three for numbers below the largest."""
         if not self.log:
             size = max(abs(self.low), abs(self.high))
-            return f"{value:.{max(0, 2 - math.floor(math.log10(size))) if size else 0}f}"
+            return f"{value:.{max(0, 3 - math.ceil(math.log10(size))) if size else 0}f}"
         if value == 0:
             return "0"
         if 1e-3 <= abs(value) < 1e3:
