@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from harness import registry
 from harness.report.content.comparison_groups import Row
 from harness.report.content.titles import card_id, method_title
 from harness.report.rendering.cells import Cell
@@ -54,3 +55,9 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series
         )
         drawn[method] += 1
     return found
+
+
+def takes_one_sample(method: str) -> bool:
+    """Whether a method uses one group element at every k; False if it is not registered."""
+    card = registry.methods().get(method)
+    return card is not None and card.sampler is not None and card.sampler.single

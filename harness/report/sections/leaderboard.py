@@ -7,18 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from harness import registry
 from harness.collate import Tables
-from harness.collate.bootstrap import Array
-from harness.collate.significance import by_seed
-from harness.collate.standings import Standings, standings
 from harness.report.content import control_metrics, published
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.methods import method_cell
 from harness.report.content.notes import Notes, note_sentences, run_notes
-from harness.report.content.ranking import place_text, significance_marks
+from harness.report.content.ranked_rows import ranked_rows
+from harness.report.content.ranking import place_text
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, card_id, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
@@ -105,15 +101,14 @@ def _task(number: int, task: str, rows: list[dict[str, Any]], runs: _Runs) -> Ta
 def _board(id_: str, comparison_group: ComparisonGroup, runs: _Runs) -> Board:
     common = shared_changes(comparison_group.rows, runs.changes)
     papers = published.results(comparison_group.task, comparison_group.metric, comparison_group.params)
-    best_first = control_metrics.best_first(comparison_group.rows, comparison_group)
-    values, found = _standings(best_first, comparison_group, runs.scores)
-    marks = significance_marks(found, values)
+    ranked = ranked_rows(comparison_group, runs.scores)
+    places = ranked.standings.places
 
     def cells(row: Row, place: int | None, value: float, mark: str) -> list[Cell]:
         of_method = papers.get(row["method"], [])
         return [
             method_cell(row, setting_label(row, runs.changes, common)),
-            _place_cell(place, found.places, value),
+            _place_cell(place, places, value),
             _value_cell(row, mark),
             *([control_metrics.cell(row, comparison_group)] if comparison_group.control else []),
             _interval_cell(row),
@@ -133,21 +128,10 @@ def _board(id_: str, comparison_group: ComparisonGroup, runs: _Runs) -> Board:
             id=id_,
             caption=", ".join((protocol, *comparison_group.chips)),
             columns=_columns(comparison_group, bool(papers)),
-            rows=[cells(*one) for one in zip(best_first, found.places, values, marks, strict=True)],
+            rows=[cells(*one) for one in zip(ranked.rows, places, ranked.values, ranked.marks, strict=True)],
         ),
         remarks=(*note_sentences(comparison_group.rows, runs.notes), *_remarks(comparison_group, papers)),
     )
-
-
-def _standings(
-    rows: Sequence[Row], comparison_group: ComparisonGroup, scores: control_metrics.SeedScores
-) -> tuple[Array, Standings]:
-    """The values by which rows are ranked, where higher is better, and their standings."""
-    sign = 1.0 if comparison_group.direction == "max" else -1.0
-    ranked_by = [control_metrics.score(row, comparison_group) for row in rows]
-    values = np.array([np.nan if one.mean is None else sign * one.mean for one in ranked_by])
-    of_rows = [scores.get((row["setting"], one.column), {}) for row, one in zip(rows, ranked_by, strict=True)]
-    return values, standings([sign * by_seed(of_rows)], values)
 
 
 def _columns(comparison_group: ComparisonGroup, with_paper: bool) -> list[Column]:

@@ -16,7 +16,7 @@ from harness.report.content.control_metrics import drop, drop_remark
 from harness.report.content.curve_tables import curve_tables
 from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat
 from harness.report.content.histories import Histories
-from harness.report.content.methods import method_series
+from harness.report.content.methods import method_series, takes_one_sample
 from harness.report.content.notes import Notes, note_sentences, run_notes
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, task_title
@@ -333,7 +333,7 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[F
     random = [curve for curve in shown if any(row["variance"] for row in curve)]
     if rounding := _methods(curve for curve in random if not above_rounding(curve, shown)):
         yield f"The variance is a rounding error, below {ROUNDING:g} of the largest (not drawn): {rounding}."
-    if single := _methods(curve for curve in random if _takes_one_sample(curve[0]["method"])):
+    if single := _methods(curve for curve in random if takes_one_sample(curve[0]["method"])):
         yield f"These methods use one group element at every k, so k changes nothing: {single}."
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
     if exact := _methods(curve for curve in measured if not _inexact(curve)):
@@ -360,8 +360,3 @@ def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:
 
 def _methods(curves: Iterable[Curve]) -> str:
     return listed(sorted({curve[0]["method"] for curve in curves}), 12)
-
-
-def _takes_one_sample(method: str) -> bool:
-    card = registry.methods().get(method)
-    return card is not None and card.sampler is not None and card.sampler.single
