@@ -17,8 +17,8 @@ def accuracy(runs: pl.LazyFrame) -> pl.LazyFrame:
     ``seeds`` counts the runs with a finite value, ``failed`` those that failed, and ``undefined`` those that succeeded
     without a finite value. ``score`` is the value by which the setting is compared with others
     (:func:`~harness.collate.statistics.score`), from ``score_seeds`` runs. ``control`` is the second metric of the task
-    (:class:`~tasks.cards.TaskCard`), null if the runs did not record it, and ``control_seeds`` counts the runs that did.
-    Costs are in :func:`~harness.collate.costs.costs`.
+    (:class:`~tasks.cards.TaskCard`), null if the runs did not record it, and ``control_seeds`` counts the runs that
+    did. Costs are in :func:`~harness.collate.costs.costs`.
 
     Args:
         runs: The table ``runs``.

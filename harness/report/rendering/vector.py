@@ -6,6 +6,7 @@ import html
 import math
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from harness.report.rendering.figures import Figure, Series, Trace
+from harness.report.rendering.figures import Figure, Series, Trace, by_sampler
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,8 +94,9 @@ def draw(figure: Figure, legend: Sequence[Series], path: Path, layout: Layout) -
     }
     with matplotlib.rc_context(settings):
         drawn = {trace["meta"].get("series") for trace in figure.spec["data"]}
-        shown = [series for series in legend if series.id in drawn]
-        rows = math.ceil(len(shown) / layout.columns([one.name for one in shown]))
+        found = [series for series in legend if series.id in drawn]
+        shown = [series for _, members in by_sampler(found) for series in members]
+        rows = math.ceil(len(shown) / layout.columns([_label(one) for one in shown]))
         canvas = Canvas(figsize=(layout.width, layout.height + rows * layout.line), layout="constrained")
         axes = canvas.add_subplot()
         for trace in figure.spec["data"]:
@@ -118,7 +120,6 @@ def _trace(axes: Axes, trace: Trace) -> None:
         axes.fill(x, y, color=colour, alpha=0.15, linewidth=0)
         return
     line, marker = trace.get("line", {}), trace.get("marker", {})
-    symbol, is_open, _ = str(marker.get("symbol", "")).partition("-open")
     axes.errorbar(
         x,
         y,
@@ -127,16 +128,37 @@ def _trace(axes: Axes, trace: Trace) -> None:
         linestyle=DASHES[line.get("dash", "solid")] if "lines" in mode else "none",
         linewidth=0.5 * line.get("width", 2),
         drawstyle="steps-post" if line.get("shape") == "hv" else "default",
-        marker=MARKERS[symbol] if "markers" in mode else "none",
-        markersize=0.5 * marker.get("size", 7),
-        markerfacecolor="white" if is_open else colour,
-        markeredgewidth=0.7,
         alpha=marker.get("opacity", 1.0),
         elinewidth=0.6,
     )
+    if "markers" in mode:
+        _markers(axes, x, y, marker, colour)
     if "text" in mode:
         for place, text in zip(zip(x, y, strict=True), trace["text"], strict=True):
             axes.annotate(_plain(text), place, xytext=(2, 3), textcoords="offset points", color=colour)
+
+
+def _markers(axes: Axes, x: Sequence[float], y: Sequence[float], marker: Mapping[str, Any], colour: str) -> None:
+    """Draws the markers of a trace; its symbol and size are one for all points, or one for each."""
+    symbols, sizes = marker["symbol"], marker.get("size", 7)
+    each = zip(symbols, sizes, strict=True) if isinstance(symbols, list) else [(symbols, sizes)] * len(x)
+    points: defaultdict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
+    for place, how in zip(zip(x, y, strict=True), each, strict=True):
+        points[how].append(place)
+    for (symbol, size), places in points.items():
+        name, is_open, _ = symbol.partition("-open")
+        axes.plot(
+            *zip(*places, strict=True),
+            color=colour,
+            linestyle="none",
+            marker=MARKERS[name],
+            markersize=0.5 * size,
+            markerfacecolor="white" if is_open else colour,
+            markeredgewidth=0.7,
+            alpha=marker.get("opacity", 1.0),
+            clip_on=False,
+            zorder=3,
+        )
 
 
 def _axis(axis: Any, settings: Mapping[str, Any], letters: float) -> None:
@@ -161,13 +183,18 @@ def _legend(canvas: Canvas, series: Sequence[Series], layout: Layout) -> None:
             marker=MARKERS[one.style.symbol],
             markersize=3.5,
             markerfacecolor="white" if one.style.hollow else _colours()[one.style.role],
-            label=_no_formula(one.name),
+            label=_no_formula(_label(one)),
         )
         for one in series
     ]
     if handles:
-        columns = layout.columns([one.name for one in series])
+        columns = layout.columns([_label(one) for one in series])
         canvas.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _label(series: Series) -> str:
+    """The name of a series, with its badges in brackets."""
+    return series.name + "".join(f" [{badge.text}]" for badge in series.badges)
 
 
 def _plain(text: str) -> str:

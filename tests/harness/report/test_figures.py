@@ -49,7 +49,12 @@ def test_every_figure_of_a_report_has_a_name_and_is_drawn(figures: dict[str, Nam
         out = tmp_path / f"{number}.svg"
         write_figure(figures, name, out, Layout(width=7))
         drawn = {trace["meta"].get("series") for trace in found.figure.spec["data"]}
-        assert {one.name for one in found.group.legend if one.id in drawn} <= texts_of(out), name
+        named = {
+            one.name + "".join(f" [{badge.text}]" for badge in one.badges)
+            for one in found.group.legend
+            if one.id in drawn
+        }
+        assert named <= texts_of(out), name
 
 
 def test_a_figure_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
@@ -68,8 +73,8 @@ def test_equal_figures_are_equal_files(suffix: str, tmp_path: Path) -> None:
 def test_the_data_are_the_points_with_one_standard_error() -> None:
     found = one_line("mlp-ps", [1, 10, 100], [2.0, None, 1.0])
     assert data(found.figure, found.group.legend).rows() == [
-        ("mlp-ps", 1.0, 2.0, 1.5, 2.5),
-        ("mlp-ps", 100.0, 1.0, 0.5, 1.5),
+        ("mlp-ps", 1.0, 2.0, 1.5, 2.5, False),
+        ("mlp-ps", 100.0, 1.0, 0.5, 1.5, False),
     ]
 
 
