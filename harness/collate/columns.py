@@ -75,6 +75,15 @@ COMMON: Mapping[str, Meaning] = {
     "mean": Meaning("metric", "The mean of the metric over seeds."),
     "stderr": Meaning("metric", "The standard error of 'mean' over seeds; null for one seed."),
     "seeds": Meaning("count", "The number of runs with a finite value, over which 'mean' is taken."),
+    "score_metric": Meaning(
+        "", "The metric that ranks the setting: 'metric', or its stricter form if the mean of that is worse."
+    ),
+    "score": Meaning(
+        "metric",
+        "The mean of 'score_metric' over seeds, by which settings are ranked; null without the stricter form if others "
+        "of the benchmark have it.",
+    ),
+    "score_stderr": Meaning("metric", "The standard error of 'score' over seeds; null for one seed."),
     "variance": Meaning("output²", "The variance of the prediction over group samples, mean over examples and seeds."),
     "parameters": Meaning("count", "The number of parameters of the model."),
     "flops_per_example": Meaning("FLOP/example", "Floating-point operations of one prediction with 'test_samples'."),
@@ -178,7 +187,8 @@ OF_TABLE: Mapping[str, Mapping[str, Meaning]] = {
         "file_size": Meaning("B", "The size of the file; 0 for a record in a segment."),
     },
     "accuracy": {
-        "iqm": Meaning("metric", "The interquartile mean over seeds: the mean of the middle half."),
+        "score_seeds": Meaning("count", "The number of runs over which 'score' is taken."),
+        "iqm": Meaning("metric", "The interquartile mean of 'score_metric' over seeds: the mean of the middle half."),
         "iqm_low": Meaning("metric", "The lower end of the 95 % bootstrap interval of 'iqm'; null for one seed."),
         "iqm_high": Meaning("metric", "The upper end of the 95 % bootstrap interval of 'iqm'; null for one seed."),
         "control_mean": Meaning("metric", "The mean over seeds of the metric 'control_name'."),

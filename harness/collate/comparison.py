@@ -18,7 +18,7 @@ from harness.utils.text import nearest
 class Comparison:
     """A comparison of one setting of each of two methods on the seeds that both ran.
 
-    The score is the metric of the task or, if it is worse, the metric on transformed inputs, as on the leaderboard.
+    The score is that of the leaderboard (:func:`~harness.collate.statistics.score`).
 
     Attributes:
         first: Interquartile mean of the scores of the first method.

@@ -14,9 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from harness.collate.bootstrap import RESAMPLES, Array, expanded, resampled_seeds
-
-SETTING = ("setting", "source")
-"""The columns that identify a setting; ``source`` separates imported records."""
+from harness.collate.statistics import SETTING
 
 WITHIN = 0.01
 LAST = 10.0  # the limit is estimated from the last decade of k

@@ -11,7 +11,7 @@ import polars as pl
 
 from harness.collate.bootstrap import LEVEL
 from harness.collate.significance import ROUNDING, by_seed, differences, holm
-from harness.collate.statistics import score
+from harness.collate.statistics import own_score
 from harness.differences import changes
 from harness.spec import without_neutral
 
@@ -26,8 +26,8 @@ _CELL = ("task", "protocol", "method", "task_params", "metric", "direction", "se
 def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
     """Compares two tables ``runs`` setting by setting; imported runs are left out.
 
-    ``difference`` is the mean score (:func:`~harness.collate.statistics.score`) ``now`` minus that ``before``, with a
-    95 % interval and the ``p`` of :func:`~harness.collate.significance.differences`; ``adjusted`` is p adjusted over
+    ``difference`` is the mean score (:func:`~harness.collate.statistics.own_score`) ``now`` minus that ``before``, with
+    a 95 % interval and the ``p`` of :func:`~harness.collate.significance.differences`; ``adjusted`` is p adjusted over
     all rows (Holm). The ``change`` is
 
     * ``better`` or ``worse`` if ``adjusted`` is at most 5 %: of reports in which nothing changed, at most 5 % name a
@@ -79,7 +79,7 @@ def regression(now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
 
 
 def _own(runs: pl.DataFrame) -> pl.DataFrame:
-    return runs.filter(pl.col("source").is_null()).with_columns(score())
+    return runs.filter(pl.col("source").is_null()).with_columns(own_score())
 
 
 def _side(runs: pl.DataFrame, name: str) -> pl.DataFrame:

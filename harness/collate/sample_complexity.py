@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from harness.collate.convergence import SETTING
-from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
+from harness.collate.statistics import SETTING, SETTING_KEYS, count, mean, stderr
 
 
 def sample_complexity(runs: pl.LazyFrame) -> pl.LazyFrame:

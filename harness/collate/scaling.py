@@ -8,30 +8,36 @@ from typing import Any
 
 import polars as pl
 
-from harness.collate.convergence import SETTING
 from harness.collate.power_law import exponents
-from harness.collate.statistics import SETTING_KEYS, count, mean, stderr
+from harness.collate.statistics import SETTING, SETTING_KEYS, count, mean, score, score_metric, stderr
 from tasks.symmetry.names import dimension, log_order
 
 
 def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
     """One row per setting and device, for every task and method that ran on at least two sizes.
 
-    ``mean``, ``stderr`` and ``seeds`` are over all devices, costs are those of one device. ``series`` is equal for
-    settings that differ in size only. Units are seconds per example, bytes and nats. ``log_group_size`` is the
-    logarithm of the order of all finite factors of the group and ``group_dimension`` the dimension of all Lie groups
-    among them; null if there are none. :func:`with_samples_and_exponents` completes the rows.
+    ``mean``, ``score``, their errors and ``seeds`` are over all devices, costs are those of one device. ``series`` is
+    equal for settings that differ in size only. Units are seconds per example, bytes and nats. ``log_group_size`` is
+    the logarithm of the order of all finite factors of the group and ``group_dimension`` the dimension of all Lie
+    groups among them; null if there are none. :func:`with_samples_and_exponents` completes the rows.
     """
     keys = (*SETTING_KEYS, "series")
-    quality = {"mean": mean("value"), "stderr": stderr("value"), "seeds": count("value")}
+    quality = {
+        "mean": mean("value"),
+        "stderr": stderr("value"),
+        "seeds": count("value"),
+        "score": mean("score"),
+        "score_stderr": stderr("score"),
+    }
     sizes = pl.col("size").n_unique().over("task", "method")
     return (
-        runs.filter((pl.col("status") == "succeeded") & pl.col("size").is_not_null())
+        runs.with_columns(score(), score_metric())
+        .filter((pl.col("status") == "succeeded") & pl.col("size").is_not_null())
         .filter(sizes >= 2)
         .with_columns(statistic.over(keys).alias(name) for name, statistic in quality.items())
         .group_by(*keys, "device", maintain_order=True)
         .agg(
-            pl.col("mean", "stderr").first(),
+            pl.col("mean", "stderr", "score_metric", "score", "score_stderr").first(),
             mean("seconds_per_example"),
             stderr("seconds_per_example").alias("seconds_per_example_stderr"),
             mean("peak_memory_bytes"),

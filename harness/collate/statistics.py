@@ -29,6 +29,9 @@ SETTING_KEYS = (
 )
 """The columns that pooled runs have in common: all but the seed. ``source`` is null for runs of this store."""
 
+SETTING = ("setting", "source")
+"""The columns that identify a setting; ``source`` separates imported records."""
+
 BENCHMARK = ("task", "task_version", "variant", "task_params", "protocol", "metric", "direction")
 """The columns that comparable runs have in common."""
 
@@ -49,8 +52,38 @@ def count(column: str) -> pl.Expr:
 
 
 def score() -> pl.Expr:
-    """The score of a run, as on the leaderboard: its metric, or the stricter metric of the same unit if it is worse."""
-    strict = pl.any_horizontal(pl.col("control_name") == pl.format(name, pl.col("metric")) for name in stricter("{}"))
-    worse = pl.when(pl.col("direction") == "max").then(pl.min_horizontal("value", "control"))
-    counted = pl.when(strict).then(worse.otherwise(pl.max_horizontal("value", "control"))).otherwise(pl.col("value"))
+    """The score of a run, by which methods are compared: its value of the metric :func:`score_metric`.
+
+    It is null if the run has no finite value. It is also null if the setting did not record the stricter metric while
+    others of its benchmark did: its value may then come from the order of the data alone.
+    """
+    recorded = _strict().is_not_null().any()
+    comparable = recorded.over(SETTING) | ~recorded.over(BENCHMARK)
+    return pl.when(comparable).then(own_score()).alias("score")
+
+
+def own_score() -> pl.Expr:
+    """The score of a run, whatever other settings recorded: for a setting that is compared with itself only."""
+    counted = pl.when(_is_worse()).then(_strict()).otherwise(pl.col("value"))
     return pl.when(pl.col("value").is_not_null()).then(counted).alias("score")
+
+
+def score_metric() -> pl.Expr:
+    """The metric by which a setting is compared: the stricter one (:func:`~tasks.cards.stricter`) if it is worse.
+
+    The means over the seeds of the setting decide, and not each seed: the mean of the worse of two noisy values would
+    put a sound method at a disadvantage.
+    """
+    return pl.when(_is_worse()).then("control_name").otherwise("metric").alias("score_metric")
+
+
+def _strict() -> pl.Expr:
+    """The control of a run if it is a stricter form of the metric, else null."""
+    names = (pl.format(name, pl.col("metric")) for name in stricter("{}"))
+    return pl.when(pl.any_horizontal(pl.col("control_name") == name for name in names)).then("control")
+
+
+def _is_worse() -> pl.Expr:
+    """Whether the mean of the stricter metric over the seeds of the setting is worse than that of the metric."""
+    gap = (_strict().mean() - pl.col("value").mean()).over(SETTING)
+    return pl.when(pl.col("direction") == "max").then(gap < 0).otherwise(gap > 0)

@@ -70,12 +70,12 @@ class Evaluation:
 
     @property
     def interquartile_mean(self) -> float | None:
-        """The mean of the middle half of the scores, as on leaderboards; None if no seed has a finite value."""
+        """The mean of the middle half of the scores; None if no seed has a finite value."""
         return float(interquartile_mean(self.scores)) if self.scores.size else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % bootstrap interval of the interquartile mean, as on leaderboards.
+        """The 95 % bootstrap interval of the interquartile mean.
 
         None for fewer than five seeds, for which it would be too narrow.
         """

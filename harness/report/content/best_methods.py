@@ -254,7 +254,7 @@ def _remark(scored: Sequence[_Ranking], several_protocols: bool) -> str:
     said = ["Each dot is a method, and the best is at the right"]
     if any(score.stderr for one in scored for score in one.ranked.scores):
         said[0] += "; ± and bars are one standard error over seeds"
-    if any(score.column == "control" for one in scored for score in one.ranked.scores):
+    if any(score.stricter for one in scored for score in one.ranked.scores):
         said.append("Where a method has two scores, the worse one ranks it and is shown")
     if not several_protocols:
         said.append(f"Protocol {joined(sorted({one.group.protocol for one in scored}))}")

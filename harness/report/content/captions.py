@@ -14,6 +14,9 @@ STDERR = "± is one standard error over seeds"
 BANDS = "bands are one standard error over seeds, and one seed has no band"
 BARS = "bars are one standard error over seeds"
 BOOTSTRAP = "brackets are 95 % bootstrap intervals over seeds, and for two or three seeds the range"
+RANKS = "brackets are 95 % intervals from a bootstrap over seeds within each task"
+OVER_SEEDS = (STDERR, BANDS, BARS, BOOTSTRAP, RANKS)
+"""What one seed does not have."""
 T_INTERVAL = "brackets are 95 % t-intervals"
 
 
@@ -22,7 +25,8 @@ def caption(rows: Iterable[Row], *intervals: str, examples: Sequence[int] | None
 
     Args:
         rows: The rows that are shown, with ``seeds``, ``task``, ``task_version`` and ``task_params``.
-        intervals: What the errors and intervals are, such as :data:`STDERR`.
+        intervals: What the errors and intervals are, such as :data:`STDERR`. Those :data:`OVER_SEEDS` are left out if
+            all rows have one seed.
         examples: The numbers of examples that the rows were measured on; by default those of the test sets. An empty
             sequence says that they are not known.
     """
@@ -32,7 +36,7 @@ def caption(rows: Iterable[Row], *intervals: str, examples: Sequence[int] | None
     parts = (
         f"n = {range_text(tested)} test {'example' if tested == [1] else 'examples'}" if tested else "",
         f"{range_text(seeds)} {'seed' if max(seeds) == 1 else 'seeds'}" if seeds else "no seed gave a value",
-        *(intervals if seeds else ()),
+        *(text for text in intervals if max(seeds, default=0) > 1 or (seeds and text not in OVER_SEEDS)),
     )
     return "; ".join(filter(None, parts)) + "."
 

@@ -7,27 +7,29 @@ the ranking: a row is ranked by the worse of the two. Any other control is shown
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
 
 import polars as pl
 
+from harness.collate.statistics import score as seed_score
 from harness.report.content.comparison_groups import ComparisonGroup, Row
 from harness.report.rendering.cells import Cell, Column, missing
 from harness.report.rendering.formats import counted, estimate
 
-NOT_SYMMETRIC = "not symmetric: worse on transformed inputs"
-WORSE = "worse on transformed inputs"
-UNSOUND = "separates structures from relabelled copies of themselves"
-_WHY = {
-    NOT_SYMMETRIC: "The score on the original inputs is better by more than chance explains, so this method uses the "
-    "order or the pose of the data",
-    WORSE: "The score on the original inputs is better by more than two standard errors, although the method is "
-    "symmetric in expectation: this is either chance or a fault",
-    UNSOUND: "What this method separates depends on the order of the nodes, or on the group elements that were drawn",
+NOT_SYMMETRIC = "not symmetric"
+WORSE = "worse when transformed"
+UNSOUND = "not sound"
+WHY = {
+    NOT_SYMMETRIC: "the score is worse on transformed inputs than on the original ones by more than chance explains, "
+    "so the method uses the order or the pose of the data",
+    WORSE: "the score is worse on transformed inputs than on the original ones by more than two standard errors, "
+    "although the method is symmetric in expectation: this is either chance or a fault",
+    UNSOUND: "the method separates structures from relabelled copies of themselves, so what it separates depends on "
+    "the order of the nodes, or on the group elements that were drawn",
 }
+"""Why a row has such a mark."""
 _MEANINGS = {
     "false_separations": "the number of structures that were separated from a relabelled copy of themselves. It is 0 "
     "in a sound run; random embeddings separate copies by chance",
@@ -36,9 +38,8 @@ _MEANINGS = {
 }
 
 
-Scored = Literal["value", "control"]
-SeedScores = Mapping[tuple[str, Scored], Mapping[int, float]]
-"""Scores by setting and column of the table ``runs``, then by seed."""
+SeedScores = Mapping[tuple[str, str | None], Mapping[int, float]]
+"""Scores by setting and source, then by seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,40 +49,34 @@ class Score:
     Attributes:
         mean: The mean over seeds; None if the row cannot be ranked.
         stderr: The standard error over seeds, if known.
-        column: The column of the table ``runs`` with the scores of the runs.
+        stricter: Whether it is of the stricter form of the metric, which is worse.
     """
 
     mean: float | None
     stderr: float | None
-    column: Scored = "value"
+    stricter: bool = False
 
 
-def score(row: Row, comparison_group: ComparisonGroup) -> Score:
-    """The worse of the metric and the control if the control is a stricter form of the metric, else the metric.
+def score(row: Row) -> Score:
+    """The score of a row of the table ``accuracy``, or of one that has its columns ``score``.
 
-    If other rows of the group have a stricter score, a row without one is not ranked: its score may come from the order
-    of the data alone.
+    It is the worse of the metric and the control if the control is a stricter form of the metric, else the metric
+    (:func:`harness.collate.statistics.score`).
     """
-    original = Score(mean=row["mean"], stderr=row["stderr"])
-    if not comparison_group.ranks_by_worse:
-        return original
-    stricter = Score(mean=_control(row, comparison_group), stderr=row["control_stderr"], column="control")
-    if original.mean is None or stricter.mean is None:
-        return Score(mean=None, stderr=None)
-    return stricter if _gap(row, comparison_group) > 0 else original
+    return Score(mean=row["score"], stderr=row["score_stderr"], stricter=row["score_metric"] != row["metric"])
 
 
 def scores_by_seed(runs: pl.DataFrame) -> SeedScores:
-    """The scores of all runs; a setting has no entry if none of its runs has a value."""
-    found: dict[tuple[str, Scored], dict[int, float]] = {}
-    for column in get_args(Scored):
-        for setting, seed, value in runs.select("setting", "seed", column).drop_nulls().iter_rows():
-            found.setdefault((setting, column), {})[seed] = value
+    """The scores of all runs; a setting has no entry if none of its runs has a score."""
+    found: dict[tuple[str, str | None], dict[int, float]] = {}
+    known = runs.select("setting", "source", "seed", seed_score()).filter(pl.col("score").is_not_null())
+    for setting, source, seed, value in known.iter_rows():
+        found.setdefault((setting, source), {})[seed] = value
     return found
 
 
 def drop(row: Row, comparison_group: ComparisonGroup) -> str:
-    """A short text if the stricter score is worse by more than chance explains, else an empty one."""
+    """A mark of :data:`WHY` if the stricter score is worse by more than chance explains, else an empty text."""
     if not comparison_group.ranks_by_worse or row["mean"] is None or _control(row, comparison_group) is None:
         return ""
     gap, error = _gap(row, comparison_group), math.hypot(row["stderr"] or 0.0, row["control_stderr"] or 0.0)
@@ -93,20 +88,6 @@ def drop(row: Row, comparison_group: ComparisonGroup) -> str:
     return WORSE if symmetric else NOT_SYMMETRIC
 
 
-def drop_remark(drops: Set[str], methods: str) -> str:
-    """A sentence for a section that shows original scores only; empty if there are no ``drops``.
-
-    Args:
-        drops: The results of :func:`drop` for some methods.
-        methods: The names of these methods.
-    """
-    if not drops:
-        return ""
-    if UNSOUND in drops:
-        return f"All separated pairs count, also those separated by chance (see the leaderboard for {methods})."
-    return f"Scores are on the original inputs. On transformed inputs {methods} scored worse (see the leaderboard)."
-
-
 def column(comparison_group: ComparisonGroup) -> Column:
     """The column of the control metric."""
     why = f"Mean ± standard error over seeds: {_meaning(comparison_group)}"
@@ -114,18 +95,15 @@ def column(comparison_group: ComparisonGroup) -> Column:
 
 
 def cell(row: Row, comparison_group: ComparisonGroup) -> Cell:
-    """The control of one row; a note says if it is worse than the score or lacks seeds."""
+    """The control of one row; a note says if it lacks seeds."""
     value = _control(row, comparison_group)
     if value is None:
         return missing("Not measured: no run gave a value" if row["mean"] is None else "Not recorded by these runs")
     partly = row["control_seeds"] < row["seeds"]
-    found = drop(row, comparison_group)
-    notes = (found, f"{counted(row['control_seeds'], 'seed')} only" if partly else "")
     return Cell(
         text=estimate(value, row["control_stderr"]),
         sort=value,
-        note="; ".join(filter(None, notes)),
-        why=_WHY.get(found, ""),
+        note=f"{counted(row['control_seeds'], 'seed')} only" if partly else "",
     )
 
 
@@ -150,7 +128,7 @@ def best_first(rows: Iterable[Row], comparison_group: ComparisonGroup) -> list[R
 
 def _sort_key(comparison_group: ComparisonGroup, row: Row) -> tuple[bool, bool, float, float, str]:
     sign = -1.0 if comparison_group.direction == "max" else 1.0
-    ranked = score(row, comparison_group).mean
+    ranked = score(row).mean
     value = row["mean"] if ranked is None else ranked
     control = _control(row, comparison_group)
     second = math.inf if comparison_group.ranks_by_worse or control is None else control

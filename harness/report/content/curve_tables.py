@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from harness.report.content.badges import Badges
+from harness.report.content.captions import BOOTSTRAP, STDERR, caption
 from harness.report.content.comparison_groups import ComparisonGroup, Row
+from harness.report.content.curve_scores import WITHHELD
 from harness.report.content.curves import Curve, is_flat
 from harness.report.content.methods import method_cell
 from harness.report.content.titles import arrow
@@ -16,7 +20,12 @@ TRAINED = Column(title="Trained with k", why="Group samples per example in train
 
 
 def curve_tables(
-    id_: str, comparison_group: ComparisonGroup, curves: Sequence[Curve], labels: Mapping[str, str]
+    id_: str,
+    comparison_group: ComparisonGroup,
+    curves: Sequence[Curve],
+    labels: Mapping[str, str],
+    badges: Badges,
+    examples: Sequence[int],
 ) -> tuple[Table, ...]:
     """Tables of the metric, the variance and (if measured) the equivariance error by k, and of the samples needed.
 
@@ -25,23 +34,29 @@ def curve_tables(
         comparison_group: The rows that may be compared.
         curves: One curve for each setting.
         labels: The label of each setting.
+        badges: The badges of each setting.
+        examples: The numbers of test examples that the curves are measured on.
     """
+    methods = [method_cell(curve[0], labels[curve[0]["setting"]], badges) for curve in curves]
     what = f"{comparison_group.metric} {arrow(comparison_group.direction)} by number of group samples k"
     measured = any(row["equivariance"] is not None for curve in curves for row in curve)
-    errors = _table(f"{id_}-equivariance", "Equivariance error by number of group samples k", curves, labels, _error)
-    return (
-        _table(f"{id_}-metric", what, curves, labels, _quality),
-        _table(f"{id_}-variance", "Estimator variance by number of group samples k", curves, labels, _variance),
+    errors = _table(f"{id_}-equivariance", "Equivariance error by number of group samples k", curves, methods, _error)
+    tables = (
+        _table(f"{id_}-metric", what, curves, methods, _quality),
+        _table(f"{id_}-variance", "Estimator variance by number of group samples k", curves, methods, _variance),
         *([errors] if measured else []),
-        _convergence(f"{id_}-convergence", comparison_group, curves, labels),
+        _convergence(f"{id_}-convergence", comparison_group, curves, methods),
     )
+    rows = [row for curve in curves for row in curve]
+    intervals = {tables[0].id: (STDERR,), tables[-1].id: (BOOTSTRAP,)}
+    return tuple(replace(one, basis=caption(rows, *intervals.get(one.id, ()), examples=examples)) for one in tables)
 
 
 def _table(
     id_: str,
     caption: str,
     curves: Sequence[Curve],
-    labels: Mapping[str, str],
+    methods: Sequence[Cell],
     cell: Callable[[Row], Cell | None],
 ) -> Table:
     samples = sorted({row["samples"] for curve in curves for row in curve})
@@ -56,18 +71,18 @@ def _table(
         ],
         rows=[
             [
-                method_cell(curve[0], labels[curve[0]["setting"]]),
+                method,
                 trained_cell(curve),
                 *(_at(curve, k, cell) for k in samples),
                 _seeds(curve),
             ]
-            for curve in curves
+            for curve, method in zip(curves, methods, strict=True)
         ],
     )
 
 
 def _convergence(
-    id_: str, comparison_group: ComparisonGroup, curves: Sequence[Curve], labels: Mapping[str, str]
+    id_: str, comparison_group: ComparisonGroup, curves: Sequence[Curve], methods: Sequence[Cell]
 ) -> Table:
     return Table(
         id=id_,
@@ -100,15 +115,19 @@ def _convergence(
         ],
         rows=[
             [
-                method_cell(curve[0], labels[curve[0]["setting"]]),
+                method,
                 trained_cell(curve),
-                number(curve[0]["limit"], plain(curve[0]["limit"]), why_missing="No run has a complete curve"),
+                number(
+                    curve[0]["limit"],
+                    plain(curve[0]["limit"]),
+                    why_missing=WITHHELD if curve[0].get("withheld") else "No run has a complete curve",
+                ),
                 needed_cell(curve[0], flat=is_flat(curve)),
                 _slope(curve, "variance_slope"),
                 _slope(curve, "equivariance_slope"),
                 _seeds(curve),
             ]
-            for curve in curves
+            for curve, method in zip(curves, methods, strict=True)
         ],
     )
 
@@ -133,6 +152,8 @@ def needed_cell(row: Row, *, flat: bool = False) -> Cell:
     if flat:
         return Cell(text="any", sort=0, why="The method brings its own samples, so k changes nothing")
     needed, low, high = (row[f"samples_needed{end}"] for end in ("", "_low", "_high"))
+    if row.get("withheld"):
+        return missing(WITHHELD)
     if needed is None:
         return missing("The metric varies by more than 1 % by chance, or no run has a complete curve")
 
@@ -192,7 +213,7 @@ def _at(curve: Curve, k: int, cell: Callable[[Row], Cell | None]) -> Cell:
     row = next((row for row in curve if row["samples"] == k), None)
     if row is None:
         return missing(f"Not evaluated at k = {k}")
-    return cell(row) or missing("No finite value")
+    return cell(row) or missing(WITHHELD if row.get("withheld") else "No finite value")
 
 
 def _seeds_column() -> Column:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness import registry
+from harness.report.content.badges import Badges
 from harness.report.content.comparison_groups import Row
 from harness.report.content.titles import card_id, method_title
 from harness.report.rendering.cells import Cell
@@ -13,10 +14,10 @@ from harness.report.rendering.figures import Series
 from harness.report.rendering.styles import method_style
 
 
-def method_cell(row: Row, note: str = "") -> Cell:
+def method_cell(row: Row, note: str = "", badges: Badges | None = None) -> Cell:
     """The first cell of a method's row: its name with the colour and marker that it has in figures.
 
-    Below the name stand the pretrained weights, the source of imported runs and ``note``.
+    After the name stand its ``badges``, and below it the pretrained weights, the source of imported runs and ``note``.
     """
     return Cell(
         text=row["method"],
@@ -26,10 +27,11 @@ def method_cell(row: Row, note: str = "") -> Cell:
         code=True,
         style=method_style(row["sampler"], row["base_model"]),
         link=card_id("method", row["method"]),
+        badges=badges.get((row["setting"], row["source"]), ()) if badges else (),
     )
 
 
-def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series]:
+def method_series(rows: Iterable[Row], labels: Mapping[str, str], badges: Badges | None = None) -> list[Series]:
     """One series for each row, which is one setting of a method.
 
     If a method has several settings, its series carry the label of their setting, and all but the first have hollow
@@ -38,6 +40,7 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series
     Args:
         rows: One row for each setting, with ``method``, ``setting``, ``sampler`` and ``base_model``.
         labels: The label of each setting.
+        badges: The badges of each setting.
     """
     rows = list(rows)
     settings = Counter(row["method"] for row in rows)
@@ -51,6 +54,7 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series
                 id=row["setting"],
                 name=f"{method} ({label})" if label else method,
                 style=method_style(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
+                badges=badges.get((row["setting"], row["source"]), ()) if badges else (),
             )
         )
         drawn[method] += 1

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.report.content.captions import BARS, caption
 from harness.report.content.comparison_groups import ComparisonGroup, Row
 from harness.report.content.control_metrics import Score
 from harness.report.content.devices import DEVICE, DEVICE_AND_STACK, device_text
@@ -122,19 +123,27 @@ def front_columns(points: Sequence[Point], comparison_group: ComparisonGroup) ->
     return found
 
 
-def pareto_figures(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point]) -> FigureGroup | None:
-    """A figure for each cost and each device. Returns None if no point has a score and a cost."""
+def pareto_figures(
+    id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], protocol: str
+) -> FigureGroup | None:
+    """A figure for each cost and each device. Returns None if no point has a score and a cost.
+
+    Args:
+        id_: The id of the group of figures.
+        comparison_group: The rows that may be compared.
+        points: One for each row.
+        protocol: The protocol as the reader sees it, which says if the settings of all rows were changed.
+    """
     on = {point.key(): columns for point, columns in zip(points, front_columns(points, comparison_group), strict=True)}
     scored = [point for point in points if point.score.mean is not None]
     shown = sorted(scored, key=lambda point: not on[point.key()])[:MAX_POINTS]
     figures = [figure for measure in MEASURES for figure in _figures(comparison_group, shown, measure)]
     if not figures:
         return None
-    protocol_chip = f"protocol {comparison_group.protocol}"
     return FigureGroup(
         id=id_,
-        title=f"{comparison_group.task}, {protocol_chip}",
-        chips=(protocol_chip, *comparison_group.chips),
+        title=f"{comparison_group.task}, protocol {comparison_group.protocol}",
+        chips=(f"protocol {protocol}", *comparison_group.chips),
         legend=sorted({point.series.id: point.series for point in shown}.values(), key=lambda series: series.name),
         figures=figures,
         remarks=tuple(_remarks(points, scored, shown)),
@@ -144,8 +153,8 @@ def pareto_figures(id_: str, comparison_group: ComparisonGroup, points: Sequence
 
 def _remarks(points: Sequence[Point], scored: Sequence[Point], shown: Sequence[Point]) -> list[str]:
     remarks = [
-        "Bars are one standard error over seeds. The front is computed from the means, so a method whose bar reaches "
-        "the front may belong to it."
+        caption((point.row for point in shown), BARS),
+        "The front is computed from the means, so a method whose bar reaches the front may belong to it.",
     ]
     if len(shown) < len(scored):
         remarks.append(
@@ -251,7 +260,8 @@ def _marker(point: Point, measure: Measure, metric: str, is_best: bool, middle: 
         f"<b>{name}</b>",
         f"{measure.name}: {measure.shown(row[measure.column])}",
         f"{html.escape(metric, quote=False)}: {estimate(point.score.mean, point.score.stderr)} "
-        f"({counted(row['seeds'], 'seed')})",
+        f"({counted(row['score_seeds'], 'seed')})",
+        *(html.escape(badge.text, quote=False) for badge in point.series.badges),
         *(["on the Pareto front"] if is_best else []),
     ]
     return scatter(

@@ -51,9 +51,9 @@ def ranked_rows(comparison_group: ComparisonGroup, by_setting: control_metrics.S
     """
     rows = control_metrics.best_first(comparison_group.rows, comparison_group)
     sign = 1.0 if comparison_group.direction == "max" else -1.0
-    scores = [control_metrics.score(row, comparison_group) for row in rows]
+    scores = [control_metrics.score(row) for row in rows]
     values = np.array([np.nan if one.mean is None else sign * one.mean for one in scores])
-    of_rows = [by_setting.get((row["setting"], one.column), {}) for row, one in zip(rows, scores, strict=True)]
+    of_rows = [by_setting.get((row["setting"], row["source"]), {}) for row in rows]
     found = standings([sign * by_seed(of_rows)], values)
     return RankedRows(
         rows=rows,

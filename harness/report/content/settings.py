@@ -38,6 +38,16 @@ def shared_changes(rows: Iterable[Row], changes: Changes) -> dict[str, Any]:
     return {name: value for name, value in first.items() if all(name in c and c[name] == value for c in known)}
 
 
+def protocol_text(protocol: str, own: Mapping[str, Any] | None) -> str:
+    """The name of the protocol of a run, ``paper``, or ``paper, changed`` if its settings are not those of it."""
+    return f"{protocol}, changed" if own else protocol
+
+
+def shared_protocol(protocol: str, rows: Iterable[Row], changes: Changes) -> str:
+    """The protocol of a table, as :func:`protocol_text` writes it: changed if the settings of every row are."""
+    return protocol_text(protocol, {} if any(not changes[row["setting"]] for row in rows) else {"": None})
+
+
 def setting_label(row: Row, changes: Changes, common: Mapping[str, Any]) -> str:
     """The changes of a row without the ``common`` ones.
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from harness.collate import Tables
-from harness.collate.significance import LEAST_SEEDS, by_seed
-from harness.collate.standings import standings
+from harness.collate.significance import LEAST_SEEDS
 from harness.errors import SettingsError
 from harness.report.content import control_metrics
 from harness.report.content.comparison_groups import Row, by_task, comparison_groups
+from harness.report.content.ranked_rows import ranked_rows
 
 
 def winner(tables: Tables, task: str) -> Row:
@@ -22,18 +20,13 @@ def winner(tables: Tables, task: str) -> Row:
     if not rows:
         raise SettingsError(f"There are no results of the task {task}: name a run by its digest.")
     group = comparison_groups(rows)[0]
-    best_first = control_metrics.best_first(group.rows, group)
-    sign = 1.0 if group.direction == "max" else -1.0
-    ranked_by = [control_metrics.score(row, group) for row in best_first]
-    scores = control_metrics.scores_by_seed(tables.runs)
-    of_rows = [scores.get((row["setting"], one.column), {}) for row, one in zip(best_first, ranked_by, strict=True)]
-    values = np.array([np.nan if one.mean is None else sign * one.mean for one in ranked_by])
-    found = standings([sign * by_seed(of_rows)], values)
+    ranked = ranked_rows(group, control_metrics.scores_by_seed(tables.runs))
+    found = ranked.standings
     if not found.tested:
         raise SettingsError(
             f"{task} has no winner yet: fewer than two methods have {LEAST_SEEDS} seeds. Name a run by its digest."
         )
-    first = [row for row, place in zip(best_first, found.places, strict=True) if place == 1]
+    first = [row for row, place in zip(ranked.rows, found.places, strict=True) if place == 1]
     if len(first) > 1:
         names = ", ".join(row["method"] for row in first)
         raise SettingsError(f"{task} has no single winner: {names} share the first place. Name a run by its digest.")

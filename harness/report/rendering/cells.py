@@ -13,6 +13,14 @@ Mark = Literal["", "best", "tied", "missing", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Badge:
+    """A short mark beside a method, which a reader must know before comparing it; ``why`` says what it means."""
+
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One cell of a table.
 
@@ -25,6 +33,7 @@ class Cell:
         code: Whether the text is set in a monospaced font.
         style: The colour and marker of the method that the cell names.
         link: The id of the element of the page that says more.
+        badges: Marks after the text.
     """
 
     text: str
@@ -35,6 +44,7 @@ class Cell:
     code: bool = False
     style: Style | None = None
     link: str = ""
+    badges: Sequence[Badge] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +73,7 @@ class Table:
         caption: The name of the table.
         columns: The heads of the columns.
         rows: One cell for each column in every row.
+        basis: A sentence below the table on what its numbers are computed from: examples, seeds and intervals.
         remark: A sentence below the table about rows that are not in it.
     """
 
@@ -70,6 +81,7 @@ class Table:
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]] = field(default_factory=list)
+    basis: str = ""
     remark: str = ""
 
 

@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.report.rendering.cells import Badge
 from harness.report.rendering.coinciding import Curve, Point, hidden
-from harness.report.rendering.styles import Style
+from harness.report.rendering.styles import EQUIVARIANT, OTHER, ROLES, Style
 
 MAX_SERIES = 16
+UNGROUPED = 8
+"""A legend of more entries is grouped by sampler."""
+_GROUPS = {"none": "no sampler", EQUIVARIANT: "equivariant", OTHER: "other samplers"}
 ARROW = "triangle-up"
 """The marker, larger than the others, of a point whose value is only known to be larger."""
 CENSORED = "censored"
@@ -20,11 +24,12 @@ Trace = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One method in one setting: the id of the setting, a name, which may be any text, and a style."""
+    """One method in one setting: the id of the setting, a name, which may be any text, a style, and badges."""
 
     id: str
     name: str
     style: Style
+    badges: Sequence[Badge] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +124,19 @@ class FigureGroup:
     figures: Sequence[Figure]
     remarks: Sequence[str]
     choice: str = ""
+
+    @property
+    def legend_groups(self) -> list[tuple[str, list[Series]]]:
+        """The legend by sampler (:func:`by_sampler`)."""
+        return by_sampler(self.legend)
+
+
+def by_sampler(legend: Sequence[Series]) -> list[tuple[str, list[Series]]]:
+    """The series of a legend by sampler, each group with its name; one group without a name if the legend is short."""
+    if len(legend) <= UNGROUPED:
+        return [("", list(legend))]
+    groups = ((role, [one for one in legend if one.style.role == role]) for role in (*ROLES, OTHER, EQUIVARIANT))
+    return [(_GROUPS.get(role, role), members) for role, members in groups if members]
 
 
 def figure(

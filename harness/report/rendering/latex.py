@@ -68,7 +68,7 @@ def latex_text(value: object) -> str:
 
 
 def latex_cell(cell: Cell) -> str:
-    """The text of a cell: the best is bold, what does not differ significantly is underlined, a note is small."""
+    """The text of a cell: the best is bold, what does not differ significantly is underlined, the rest small."""
     shown = latex_text(cell.text)
     if cell.code:
         shown = rf"\texttt{{{shown}}}"
@@ -76,7 +76,8 @@ def latex_cell(cell: Cell) -> str:
         return rf"\underline{{{shown}}}"
     if cell.mark == "best":
         shown = rf"\textbf{{{shown}}}"
-    return rf"{shown} {{\footnotesize ({latex_text(cell.note)})}}" if cell.note else shown
+    small = "; ".join((*(badge.text for badge in cell.badges), *([cell.note] if cell.note else [])))
+    return rf"{shown} {{\footnotesize ({latex_text(small)})}}" if small else shown
 
 
 def _character(letter: str) -> str:

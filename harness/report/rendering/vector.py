@@ -21,7 +21,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from harness.report.rendering.figures import Figure, Series, Trace
+from harness.report.rendering.figures import Figure, Series, Trace, by_sampler
 from harness.report.rendering.heat_map import HEAT_MAP, MISSING, WHOLE_ROW
 
 if TYPE_CHECKING:
@@ -97,8 +97,9 @@ def draw(figure: Figure, legend: Sequence[Series], path: Path, layout: Layout) -
     }
     with matplotlib.rc_context(settings):
         drawn = {trace["meta"].get("series") for trace in figure.spec["data"]}
-        shown = [series for series in legend if series.id in drawn]
-        rows = math.ceil(len(shown) / layout.columns([one.name for one in shown]))
+        found = [series for series in legend if series.id in drawn]
+        shown = [series for _, members in by_sampler(found) for series in members]
+        rows = math.ceil(len(shown) / layout.columns([_label(one) for one in shown]))
         canvas = Canvas(figsize=(layout.width, layout.height + rows * layout.line), layout="constrained")
         axes = canvas.add_subplot()
         for trace in figure.spec["data"]:
@@ -220,13 +221,18 @@ def _legend(canvas: Canvas, series: Sequence[Series], layout: Layout) -> None:
             marker=MARKERS[one.style.symbol],
             markersize=3.5,
             markerfacecolor="white" if one.style.hollow else _colours()[one.style.role],
-            label=_no_formula(one.name),
+            label=_no_formula(_label(one)),
         )
         for one in series
     ]
     if handles:
-        columns = layout.columns([one.name for one in series])
+        columns = layout.columns([_label(one) for one in series])
         canvas.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def _label(series: Series) -> str:
+    """The name of a series, with its badges in brackets."""
+    return series.name + "".join(f" [{badge.text}]" for badge in series.badges)
 
 
 def _plain(text: str) -> str:

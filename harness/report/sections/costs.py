@@ -10,11 +10,19 @@ import polars as pl
 from harness.collate import Tables
 from harness.collate.statistics import SETTING_KEYS
 from harness.report.content import control_metrics
+from harness.report.content.badges import Badges, badge_sentences, badges
+from harness.report.content.captions import STDERR, caption
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.devices import device_text
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.pareto import MEASURES, Point, front_columns, pareto_figures
-from harness.report.content.settings import Changes, changed_settings, setting_label, shared_changes
+from harness.report.content.settings import (
+    Changes,
+    changed_settings,
+    setting_label,
+    shared_changes,
+    shared_protocol,
+)
 from harness.report.content.titles import arrow, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number, text
 from harness.report.rendering.figures import FigureGroup
@@ -44,14 +52,22 @@ class TaskCosts:
     comparison_groups: tuple[ComparisonGroupCosts, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Runs:
+    """What the runs of the settings in a table contribute to it."""
+
+    changes: Changes
+    badges: Badges
+
+
 def costs(tables: Tables) -> list[TaskCosts]:
     """One entry for each task. A method that ran on several devices has a row for each of them."""
-    changes = changed_settings(tables.runs)
+    runs = _Runs(changes=changed_settings(tables.runs), badges=badges(tables))
     found = []
     for number_, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1):
         id_ = f"cost-{number_}"
         groups = tuple(
-            _comparison_group(f"{id_}-{n}", one, changes) for n, one in enumerate(comparison_groups(rows), start=1)
+            _comparison_group(f"{id_}-{n}", one, runs) for n, one in enumerate(comparison_groups(rows), start=1)
         )
         found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
     return found
@@ -64,22 +80,22 @@ def _rows(tables: Tables) -> pl.DataFrame:
     )
 
 
-def _comparison_group(id_: str, comparison_group: ComparisonGroup, changes: Changes) -> ComparisonGroupCosts:
-    common = shared_changes(comparison_group.rows, changes)
+def _comparison_group(id_: str, comparison_group: ComparisonGroup, runs: _Runs) -> ComparisonGroupCosts:
+    common = shared_changes(comparison_group.rows, runs.changes)
     rows = control_metrics.best_first(comparison_group.rows, comparison_group)
-    labels = {row["setting"]: setting_label(row, changes, common) for row in rows}
+    labels = {row["setting"]: setting_label(row, runs.changes, common) for row in rows}
     settings = {row["setting"]: row for row in rows}
-    series = dict(zip(settings, method_series(settings.values(), labels), strict=True))
-    points = [
-        Point(series=series[row["setting"]], row=row, score=control_metrics.score(row, comparison_group))
-        for row in rows
-    ]
+    series = dict(zip(settings, method_series(settings.values(), labels, runs.badges), strict=True))
+    points = [Point(series=series[row["setting"]], row=row, score=control_metrics.score(row)) for row in rows]
+    protocol = shared_protocol(comparison_group.protocol, rows, runs.changes)
     return ComparisonGroupCosts(
-        protocol=comparison_group.protocol,
+        protocol=protocol,
         chips=comparison_group.chips,
-        figure_group=(pareto_figures(f"{id_}-figures", comparison_group, points) if comparison_group.is_main else None),
-        table=_table(f"{id_}-table", comparison_group, points, labels),
-        remarks=tuple(_remarks(rows, _devices(rows))),
+        figure_group=(
+            pareto_figures(f"{id_}-figures", comparison_group, points, protocol) if comparison_group.is_main else None
+        ),
+        table=_table(f"{id_}-table", comparison_group, points, labels, runs.badges),
+        remarks=(*badge_sentences(rows, runs.badges), *_remarks(rows, _devices(rows))),
     )
 
 
@@ -100,7 +116,9 @@ def _remarks(rows: Sequence[Row], devices: Sequence[str]) -> Iterable[str]:
         yield f"Operations were not counted when these records were made: {which}."
 
 
-def _table(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], labels: Mapping[str, str]) -> Table:
+def _table(
+    id_: str, comparison_group: ComparisonGroup, points: Sequence[Point], labels: Mapping[str, str], badges: Badges
+) -> Table:
     several_devices = len(_devices(point.row for point in points)) > 1
     columns = [
         Column(title="Method"),
@@ -123,13 +141,14 @@ def _table(id_: str, comparison_group: ComparisonGroup, points: Sequence[Point],
         Column(title="Throughput", why="Examples per second in training, mean over seeds", numeric=True),
     ]
     rows = [
-        _cells(point, labels[point.row["setting"]], on_front, several_devices)
+        _cells(point, method_cell(point.row, labels[point.row["setting"]], badges), on_front, several_devices)
         for point, on_front in zip(points, front_columns(points, comparison_group), strict=True)
     ]
-    return Table(id=id_, caption="Cost of each method", columns=columns, rows=rows)
+    basis = caption((point.row for point in points), STDERR)
+    return Table(id=id_, caption="Cost of each method", columns=columns, rows=rows, basis=basis)
 
 
-def _cells(point: Point, label: str, on_front: Sequence[str], several_devices: bool) -> list[Cell]:
+def _cells(point: Point, method: Cell, on_front: Sequence[str], several_devices: bool) -> list[Cell]:
     row, mean = point.row, point.score.mean
     ended = row["seeds"] + row["undefined"]
     why = "Not measured" if ended else "Not measured: no run succeeded"
@@ -141,7 +160,7 @@ def _cells(point: Point, label: str, on_front: Sequence[str], several_devices: b
         return replace(found, mark="best", why=ON_FRONT) if column in on_front else found
 
     return [
-        method_cell(row, label),
+        method,
         *([text(device_text(row) if row["cost_seeds"] else None, why_missing=why)] if several_devices else []),
         number(mean, estimate(mean, point.score.stderr), why_missing="Not ranked: see the leaderboard"),
         cost("parameters"),

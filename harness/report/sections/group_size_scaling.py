@@ -10,13 +10,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.collate import Tables
+from harness.report.content.badges import Badges, badge_sentences, badges, marks_of
+from harness.report.content.captions import BANDS, STDERR, T_INTERVAL, caption
 from harness.report.content.comparison_groups import Row, by_task, nondefault_params
 from harness.report.content.curve_tables import interval_cell, needed_cell
 from harness.report.content.curves import Curve, above_rounding
 from harness.report.content.devices import DEVICE, device_text
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.published import PROTOCOL
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
+from harness.report.content.settings import (
+    Changes,
+    changed_sentence,
+    changed_settings,
+    setting_label,
+    shared_changes,
+    shared_protocol,
+)
 from harness.report.content.titles import arrow, better, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number
 from harness.report.rendering.figures import MAX_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, needs_log_axis
@@ -44,21 +53,21 @@ class TaskSizes:
 
 def group_size_scaling(tables: Tables) -> list[TaskSizes]:
     """One entry for each task with a method that ran on at least two sizes."""
-    changes = changed_settings(tables.runs)
+    changes, marks = changed_settings(tables.runs), badges(tables)
     return [
-        _task(f"sizes-{place}", task, rows, changes)
+        _task(f"sizes-{place}", task, rows, changes, marks)
         for place, (task, rows) in enumerate(by_task(tables.scaling).items(), start=1)
     ]
 
 
-def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes) -> TaskSizes:
+def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes, marks: Badges) -> TaskSizes:
     grouped: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         grouped[row["protocol"], _family(row)].append(row)
     order = sorted(grouped, key=lambda key: (key[0] != PROTOCOL, key))
     several = len({name for _, name in order}) > 1
     parts = (
-        _protocol(f"{id_}-{n}", task, key[0], (group_title(key[1]),) if several else (), grouped[key], changes)
+        _protocol(f"{id_}-{n}", task, key[0], (group_title(key[1]),) if several else (), grouped[key], changes, marks)
         for n, key in enumerate(order, start=1)
     )
     return TaskSizes(id=id_, title=task_title(task), protocols=tuple(parts))
@@ -71,7 +80,7 @@ def _family(row: Row) -> str:
 
 
 def _protocol(
-    id_: str, task: str, protocol: str, chips: tuple[str, ...], rows: Sequence[Row], changes: Changes
+    id_: str, task: str, protocol: str, chips: tuple[str, ...], rows: Sequence[Row], changes: Changes, marks: Badges
 ) -> ProtocolSizes:
     every = _curves(rows)
     curves = [curve for curve in every if len(_sizes(curve)) > 1] or every
@@ -82,11 +91,13 @@ def _protocol(
     changed = changed_sentence(protocol, common)
     alone = sorted({curve[0]["method"] for curve in every if curve not in curves})
     left_out = f"Left out, since their settings ran on one size only: {listed(alone, 12)}. See the leaderboard."
+    shown = shared_protocol(protocol, kept, changes)
+    figures = _figure_group(f"{id_}-figures", task, protocol, chips, curves, labels, marks)
     return ProtocolSizes(
-        protocol=" · ".join((protocol, *chips)),
-        figure_group=_figure_group(f"{id_}-figures", task, protocol, chips, curves, labels),
-        table=_table(f"{id_}-table", chips, kept, labels),
-        remarks=(*([changed] if changed else []), *([left_out] if alone else [])),
+        protocol=" · ".join((shown, *chips)),
+        figure_group=replace(figures, chips=(f"protocol {shown}", *figures.chips)),
+        table=_table(f"{id_}-table", chips, kept, labels, marks),
+        remarks=(*([changed] if changed else []), *([left_out] if alone else []), *badge_sentences(kept, marks)),
     )
 
 
@@ -98,10 +109,16 @@ def _with_params(row: Row, known: Mapping[str, Any] | None) -> Mapping[str, Any]
 
 
 def _figure_group(
-    id_: str, task: str, protocol: str, chips: tuple[str, ...], curves: Sequence[Curve], labels: Mapping[str, str]
+    id_: str,
+    task: str,
+    protocol: str,
+    chips: tuple[str, ...],
+    curves: Sequence[Curve],
+    labels: Mapping[str, str],
+    marks: Badges,
 ) -> FigureGroup:
     shown = curves[:MAX_SERIES]
-    series = method_series((curve[0] for curve in shown), labels)
+    series = method_series((curve[0] for curve in shown), labels, marks_of(shown, marks))
     first = shown[0][0]
     measure, sizes = _group_sizes(row for curve in shown for row in curve)
     x = Axis(
@@ -111,7 +128,7 @@ def _figure_group(
         labels=_labels(sizes) if measure else [str(n) for n in sorted(sizes)],
     )
     pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
-    quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
+    quality = [_line(of, curve, "score", "score_stderr") for of, curve in pairs]
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     variance = Axis(title="variance at k = 1", log=needs_log_axis([value for line in spread for value in line.y]))
     needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
@@ -120,11 +137,10 @@ def _figure_group(
         title=f"{first['metric']} {arrow(first['direction'])}",
         log=needs_log_axis([value for line in quality for value in line.y]),
     )
-    protocol_chip = f"protocol {protocol}"
     return FigureGroup(
         id=id_,
-        title=f"{task}, {protocol_chip}",
-        chips=(protocol_chip, *chips, *sorted({curve[0]["variant"] for curve in shown if curve[0]["variant"]})),
+        title=f"{task}, protocol {protocol}",
+        chips=(*chips, *sorted({curve[0]["variant"] for curve in shown if curve[0]["variant"]})),
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
@@ -134,7 +150,7 @@ def _figure_group(
             ),
             *_costs(list(zip(series, shown, strict=True)), x),
         ],
-        remarks=tuple(_remarks(len(shown), len(curves))),
+        remarks=tuple(_remarks(shown, len(curves))),
     )
 
 
@@ -180,11 +196,11 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
     return labels
 
 
-def _remarks(shown: int, curves: int) -> Iterable[str]:
-    yield "Bands are one standard error over seeds; with one seed there is no band."
+def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
+    yield caption((row for curve in shown for row in curve), BANDS)
     yield "There is no point if a variance is zero or a rounding error, or if no measured k was enough."
-    if curves > shown:
-        yield f"{shown} of {curves} curves are drawn, those with most sizes. The table has all."
+    if curves > len(shown):
+        yield f"{len(shown)} of {curves} curves are drawn, those with most sizes. The table has all."
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
@@ -215,13 +231,14 @@ def _line(series: Series, curve: Curve, value: str, error: str | None, scale: fl
     )
 
 
-def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
+def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mapping[str, str], marks: Badges) -> Table:
     several_devices = len({device_text(row, DEVICE) for row in rows}) > 1
     return Table(
         id=id_,
         caption=": ".join(("Metric, samples, time and memory by size", *chips)),
         columns=_columns(rows[0], several_devices),
-        rows=[_cells(row, labels[row["setting"]], several_devices) for row in rows],
+        rows=[_cells(row, method_cell(row, labels[row["setting"]], marks), several_devices) for row in rows],
+        basis=caption(rows, STDERR, T_INTERVAL),
     )
 
 
@@ -232,7 +249,9 @@ def _columns(row: Row, several_devices: bool) -> list[Column]:
         Column(title="ln |G|", why="The logarithm of the number of elements of the finite factors", numeric=True),
         Column(title="dim G", why="The dimension of the continuous factors", numeric=True),
         Column(
-            title=f"{row['metric']} {arrow(row['direction'])}", why="Mean ± standard error over seeds", numeric=True
+            title=f"{row['metric']} {arrow(row['direction'])}",
+            why="The score by which rows are ranked: mean ± standard error over seeds",
+            numeric=True,
         ),
         Column(title="Variance", why="The variance of a prediction from one group sample (k = 1)", numeric=True),
         Column(
@@ -249,14 +268,14 @@ def _columns(row: Row, several_devices: bool) -> list[Column]:
     ]
 
 
-def _cells(row: Row, label: str, several_devices: bool) -> list[Cell]:
+def _cells(row: Row, method: Cell, several_devices: bool) -> list[Cell]:
     log_size, dimension = row["log_group_size"], row["group_dimension"]
     return [
-        method_cell(row, label),
+        method,
         Cell(text=str(row["size"]), sort=row["size"]),
         number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
         number(dimension, str(dimension), why_missing="The group has no continuous factor"),
-        number(row["mean"], estimate(row["mean"], row["stderr"]), why_missing="No run gave a finite value"),
+        number(row["score"], estimate(row["score"], row["score_stderr"]), why_missing="No score: see the leaderboard"),
         number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
         needed_cell(row, flat=row["variance"] == 0),
         *([Cell(text=device_text(row, DEVICE), sort=row["device"])] if several_devices else []),

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import registry
 from harness.collate import Tables
-from harness.report.content import control_metrics, published
+from harness.report.content import captions, control_metrics, published
+from harness.report.content.badges import Badges, badge_sentences, badges
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.methods import method_cell
 from harness.report.content.notes import Notes, note_sentences, run_notes
 from harness.report.content.ranked_rows import ranked_rows
 from harness.report.content.ranking import place_text
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
+from harness.report.content.settings import (
+    Changes,
+    changed_sentence,
+    changed_settings,
+    setting_label,
+    shared_changes,
+    shared_protocol,
+)
 from harness.report.content.titles import arrow, better, card_id, group_title, task_title
-from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.cells import Cell, Column, Mark, Table, missing
 from harness.report.rendering.formats import between, counted, estimate, listed
 
 
@@ -63,6 +71,7 @@ class _Runs:
     changes: Changes
     notes: Notes
     scores: control_metrics.SeedScores
+    badges: Badges
 
 
 def leaderboard(tables: Tables) -> list[TaskLeaderboard]:
@@ -71,6 +80,7 @@ def leaderboard(tables: Tables) -> list[TaskLeaderboard]:
         changes=changed_settings(tables.runs),
         notes=run_notes(tables.runs),
         scores=control_metrics.scores_by_seed(tables.runs),
+        badges=badges(tables),
     )
     return [
         _task(number, task, rows, runs) for number, (task, rows) in enumerate(by_task(tables.accuracy).items(), start=1)
@@ -104,33 +114,40 @@ def _board(id_: str, comparison_group: ComparisonGroup, runs: _Runs) -> Board:
     ranked = ranked_rows(comparison_group, runs.scores)
     places = ranked.standings.places
 
-    def cells(row: Row, place: int | None, value: float, mark: str) -> list[Cell]:
+    def cells(row: Row, place: int | None, value: float, mark: Mark) -> list[Cell]:
         of_method = papers.get(row["method"], [])
+        strict = control_metrics.cell(row, comparison_group)
+        by_control = control_metrics.score(row).stricter and strict.text != _value_cell(row).text
         return [
-            method_cell(row, setting_label(row, runs.changes, common)),
+            method_cell(row, setting_label(row, runs.changes, common), runs.badges),
             _place_cell(place, places, value),
-            _value_cell(row, mark),
-            *([control_metrics.cell(row, comparison_group)] if comparison_group.control else []),
+            _marked(_value_cell(row), "" if by_control else mark),
+            *([_marked(strict, mark if by_control else "")] if comparison_group.control else []),
             _interval_cell(row),
             *([_paper_cell(of_method, row, comparison_group, runs.changes[row["setting"]])] if papers else []),
             Cell(text=str(row["seeds"]), sort=row["seeds"]),
             _failed_cell(row),
         ]
 
-    protocol = f"{comparison_group.task}, protocol {comparison_group.protocol}"
+    protocol = shared_protocol(comparison_group.protocol, comparison_group.rows, runs.changes)
     return Board(
-        protocol=comparison_group.protocol,
+        protocol=protocol,
         chips=comparison_group.chips,
         changed=changed_sentence(comparison_group.protocol, common),
         control=control_metrics.explanation(comparison_group),
         is_main=comparison_group.is_main,
         table=Table(
             id=id_,
-            caption=", ".join((protocol, *comparison_group.chips)),
+            caption=", ".join((comparison_group.task, f"protocol {protocol}", *comparison_group.chips)),
+            basis=captions.caption(comparison_group.rows, captions.STDERR, captions.BOOTSTRAP),
             columns=_columns(comparison_group, bool(papers)),
             rows=[cells(*one) for one in zip(ranked.rows, places, ranked.values, ranked.marks, strict=True)],
         ),
-        remarks=(*note_sentences(comparison_group.rows, runs.notes), *_remarks(comparison_group, papers)),
+        remarks=(
+            *badge_sentences(comparison_group.rows, runs.badges),
+            *note_sentences(comparison_group.rows, runs.notes),
+            *_remarks(comparison_group, papers),
+        ),
     )
 
 
@@ -148,8 +165,9 @@ def _columns(comparison_group: ComparisonGroup, with_paper: bool) -> list[Column
         *([control_metrics.column(comparison_group)] if comparison_group.control else []),
         Column(
             title="IQM, 95 %",
-            why="Interquartile mean over seeds and its 95 % bootstrap interval. For two or three seeds the interval is "
-            "their range, which contains the true value in only about 50 or 75 % of cases",
+            why="Interquartile mean over seeds of the score that ranks the row, and its 95 % bootstrap interval. For "
+            "two or three seeds the interval is their range, which contains the true value in only about 50 or 75 % of "
+            "cases",
             numeric=True,
         ),
         *([Column(title="Paper", why=comparison, numeric=True)] if with_paper else []),
@@ -164,29 +182,34 @@ def _place_cell(place: int | None, places: list[int | None], value: float) -> Ce
     return missing("Not ranked: a score is missing" if math.isnan(value) else "Not ranked: too few seeds")
 
 
-def _value_cell(row: Row, mark: str) -> Cell:
+def _value_cell(row: Row) -> Cell:
     if row["mean"] is None:
         why = "every run failed" if row["failed"] else "no run gave a finite value"
         return Cell(text="–", note=why, mark="missing")  # noqa: RUF001
     shown = estimate(row["mean"], row["stderr"])
-    if mark == "best":
-        return Cell(text=shown, sort=row["mean"], mark="best", why="The best of this table")
-    if mark == "tied":
-        why = "The difference from the best is not significant"
-        return Cell(text=shown, sort=row["mean"], mark="tied", why=why, note="≈ best")
     why = "One seed: no standard error" if row["stderr"] is None else ""
     return Cell(text=shown, sort=row["mean"], why=why)
 
 
+def _marked(cell: Cell, mark: Mark) -> Cell:
+    """The cell of the score that ranks a row, with the mark of the row."""
+    if mark == "best":
+        return replace(cell, mark="best", why="The best of this table")
+    if mark == "tied":
+        note = "; ".join(filter(None, ("≈ best", cell.note)))
+        return replace(cell, mark="tied", why="The difference from the best is not significant", note=note)
+    return cell
+
+
 def _interval_cell(row: Row) -> Cell:
     if row["iqm"] is None:
-        return missing("No run gave a finite value")
+        return missing("No run gave a finite value" if row["mean"] is None else "Not ranked: a score is missing")
     if row["iqm_low"] is None:
         return missing("One seed: no interval")
     return Cell(
         text=between(row["iqm"], row["iqm_low"], row["iqm_high"]),
         sort=row["iqm"],
-        why=f"Over {counted(row['seeds'], 'seed')}",
+        why=f"{row['score_metric']} over {counted(row['score_seeds'], 'seed')}",
     )
 
 

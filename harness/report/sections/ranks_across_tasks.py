@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import polars as pl
+
 from harness.collate import Tables
+from harness.report.content.badges import badges
+from harness.report.content.captions import RANKS, caption
 from harness.report.content.comparison_groups import Row
 from harness.report.content.methods import method_cell
 from harness.report.content.published import PROTOCOL
 from harness.report.content.ranking import place_text
-from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.cells import Badge, Cell, Column, Table, missing
 from harness.report.rendering.formats import between, counted, listed, plain
 
 
@@ -30,11 +35,38 @@ def ranks_across_tasks(tables: Tables) -> list[Ranking]:
     styles = tables.accuracy.unique("method", keep="first").select("method", "sampler", "base_model", "weights")
     rows = tables.ranks.join(styles, on="method", how="left", maintain_order="left")
     grouped = rows.group_by("protocol", "ranking", maintain_order=True)
-    found = [_ranking(place, part.to_dicts()) for place, (_, part) in enumerate(grouped, start=1)]
+    marks = _badges(tables)
+    found = [_ranking(place, part.to_dicts(), marks) for place, (_, part) in enumerate(grouped, start=1)]
     return sorted(found, key=lambda ranking: (ranking.protocol != PROTOCOL, ranking.protocol))
 
 
-def _ranking(place: int, rows: Sequence[Row]) -> Ranking:
+_Marks = Mapping[tuple[str, str, str | None], Mapping[str, Sequence[Badge]]]
+"""Badges by protocol, method and source, then by task."""
+
+
+def _badges(tables: Tables) -> _Marks:
+    """The badges of the settings that have a score."""
+    found: defaultdict[tuple[str, str, str | None], defaultdict[str, list[Badge]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    marks = badges(tables)
+    for row in tables.accuracy.filter(pl.col("score").is_not_null()).iter_rows(named=True):
+        key = row["protocol"], row["method"], row["source"]
+        found[key][row["task"]] += marks[row["setting"], row["source"]]
+    return found
+
+
+def _over_tasks(row: Row, marks: _Marks) -> list[Badge]:
+    """The badges of a method on the tasks of its ranking, each once; on hover, the tasks and the reasons."""
+    of_method = marks.get((row["protocol"], row["method"], row["source"]), {})
+    why: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for task in row["tasks"]:
+        for badge in of_method.get(task, ()):
+            why[badge.text][f"{task}: {badge.why}"] = None
+    return [Badge(text=text, why=". ".join(reasons)) for text, reasons in why.items()]
+
+
+def _ranking(place: int, rows: Sequence[Row], marks: _Marks) -> Ranking:
     ranked = [row for row in rows if row["rank"] is not None]
     tasks = rows[0]["tasks"]
     return Ranking(
@@ -44,7 +76,8 @@ def _ranking(place: int, rows: Sequence[Row]) -> Ranking:
             id=f"ranks-{place}",
             caption=f"Mean rank over {counted(len(tasks), 'task')}: {listed(tasks, 12)}",
             columns=_COLUMNS,
-            rows=[_cells(row, [other["place"] for other in ranked]) for row in ranked],
+            rows=[_cells(row, [other["place"] for other in ranked], _over_tasks(row, marks)) for row in ranked],
+            basis=caption(ranked, RANKS, examples=()),
         ),
         remarks=tuple(_remarks(rows)),
     )
@@ -68,11 +101,11 @@ _COLUMNS = (
 )
 
 
-def _cells(row: Row, places: list[int | None]) -> list[Cell]:
+def _cells(row: Row, places: list[int | None], marks: Sequence[Badge]) -> list[Cell]:
     rank, low, high = row["rank"], row["rank_low"], row["rank_high"]
     tied: list[Any] = row["tied_with"]
     return [
-        method_cell(row),
+        replace(method_cell(row), badges=marks),
         missing("Not ranked: too few seeds")
         if row["place"] is None
         else Cell(text=place_text(row["place"], places), sort=row["place"]),

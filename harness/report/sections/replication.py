@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from harness.collate import Tables
 from harness.report.content import published
+from harness.report.content.badges import Badges, badges
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.methods import method_cell
 from harness.report.content.published import Published
-from harness.report.content.settings import Changes, changed_settings
+from harness.report.content.settings import Changes, changed_settings, protocol_text
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing
 from harness.report.rendering.formats import estimate
@@ -17,12 +18,12 @@ from harness.report.rendering.formats import estimate
 
 def replication(tables: Tables) -> Table:
     """One row for each of our settings and each published number that is nearest to it in k and sampler."""
-    changes = changed_settings(tables.runs)
+    changes, marks = changed_settings(tables.runs), badges(tables)
     rows = [
         row
         for rows in by_task(tables.accuracy).values()
         for comparison_group in comparison_groups(rows)
-        for row in _rows(comparison_group, changes)
+        for row in _rows(comparison_group, changes, marks)
     ]
     columns = [
         Column(title="Method"),
@@ -30,7 +31,7 @@ def replication(tables: Tables) -> Table:
         Column(title="Protocol"),
         Column(title="Metric"),
         Column(title="Paper", why="What the paper reports", numeric=True),
-        Column(title="Ours", why="Mean ± standard error over seeds", numeric=True),
+        Column(title="Ours", why="The metric as the paper has it: mean ± standard error over seeds", numeric=True),
         Column(
             title="Difference in SD",
             why="Our mean minus the paper's number, in standard deviations over our seeds: about what another seed of "
@@ -57,22 +58,23 @@ def difference_in_sd(ours: float, stderr: float, seeds: int, theirs: float) -> f
     return (ours - theirs) / (stderr * seeds**0.5)
 
 
-def _rows(comparison_group: ComparisonGroup, changes: Changes) -> Iterable[list[Cell]]:
+def _rows(comparison_group: ComparisonGroup, changes: Changes, marks: Badges) -> Iterable[list[Cell]]:
     papers = published.results(comparison_group.task, comparison_group.metric, comparison_group.params)
     for row in comparison_group.rows:
         if found := papers.get(row["method"]):
             for paper in published.nearest_results(found, row, changes[row["setting"]]):
-                yield _row(row, comparison_group, paper, changes)
+                yield _row(row, comparison_group, paper, changes, marks)
 
 
-def _row(row: Row, comparison_group: ComparisonGroup, paper: Published, changes: Changes) -> list[Cell]:
+def _row(row: Row, comparison_group: ComparisonGroup, paper: Published, changes: Changes, marks: Badges) -> list[Cell]:
     own = changes[row["setting"]]
     reasons = published.differences_from(paper, row, comparison_group.protocol, comparison_group.variant, own)
     ours = estimate(row["mean"], row["stderr"])
+    protocol = protocol_text(comparison_group.protocol, own)
     return [
-        method_cell(row, row["setting_label"] or ""),
+        method_cell(row, row["setting_label"] or "", marks),
         Cell(text=comparison_group.task, sort=comparison_group.task, code=True),
-        Cell(text=comparison_group.protocol, sort=comparison_group.protocol, note="; ".join(comparison_group.chips)),
+        Cell(text=protocol, sort=protocol, note="; ".join(comparison_group.chips)),
         Cell(text=f"{comparison_group.metric} {arrow(comparison_group.direction)}", sort=comparison_group.metric),
         Cell(text=paper.shown, sort=paper.value, note="; ".join(paper.qualifiers), why=paper.note),
         missing("No run gave a finite value") if row["mean"] is None else Cell(text=ours, sort=row["mean"]),

@@ -9,17 +9,25 @@ from dataclasses import dataclass, replace
 
 from harness import registry
 from harness.collate import Tables
+from harness.report.content.badges import Badges, badge_sentences, badges
 from harness.report.content.by_epoch import ByEpoch, by_epoch
 from harness.report.content.captions import BANDS, caption, examples_in_test
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
-from harness.report.content.control_metrics import drop, drop_remark
+from harness.report.content.curve_scores import RankedScores, ranked_scores, score_remarks, scored_curve
 from harness.report.content.curve_tables import curve_tables
 from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat, needed_axis, needed_line
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series, takes_one_sample
 from harness.report.content.notes import Notes, note_sentences, run_notes
 from harness.report.content.sample_heat_maps import sample_heat_maps
-from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
+from harness.report.content.settings import (
+    Changes,
+    changed_sentence,
+    changed_settings,
+    setting_label,
+    shared_changes,
+    shared_protocol,
+)
 from harness.report.content.titles import arrow, better, task_title
 from harness.report.rendering.cells import Table
 from harness.report.rendering.figures import (
@@ -80,18 +88,22 @@ class _Settings:
     """What other tables say about settings.
 
     Attributes:
-        changes: The changes from the published settings.
+        changes: The changes from the published settings without k in training, which has a column of its own.
+        published: All changes from the published settings.
         notes: The notes of the runs.
         examples: The number of test examples from which the curve of a setting is computed, if it is known.
-        drops: A text for settings with a worse score on the stricter metric.
+        badges: The badges of the settings.
+        ranked: What is known of the score that ranks a setting.
         digests: The digests of the runs that succeeded.
         histories: How the history of a run is read.
     """
 
     changes: Changes
+    published: Changes
     notes: Notes
     examples: Mapping[str, int]
-    drops: Mapping[str, str]
+    badges: Badges
+    ranked: RankedScores
     digests: Mapping[str, Sequence[str]]
     histories: Histories | None
 
@@ -131,16 +143,18 @@ def sample_complexity(tables: Tables, histories: Histories | None = None) -> lis
 def _settings(tables: Tables, histories: Histories | None) -> _Settings:
     specs = tables.runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
     sizes = ((setting, _examples(json.loads(spec))) for setting, spec in specs.iter_rows())
-    ranked = [one for rows in by_task(tables.accuracy).values() for one in comparison_groups(rows)]
+    changed = changed_settings(tables.runs)
     digests: defaultdict[str, list[str]] = defaultdict(list)
     for setting, digest, status in tables.runs.select("setting", "digest", "status").iter_rows():
         if status == "succeeded":
             digests[setting].append(digest)
     return _Settings(
-        changes=_without_trained_with(changed_settings(tables.runs)),
+        changes=_without_trained_with(changed),
+        published=changed,
         notes=run_notes(tables.runs),
         examples={setting: size for setting, size in sizes if size is not None},
-        drops={row["setting"]: drop(row, one) for one in ranked for row in one.rows},
+        badges=badges(tables),
+        ranked=ranked_scores(tables.accuracy),
         digests=digests,
         histories=histories,
     )
@@ -164,24 +178,25 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, settings: _Se
     rows = comparison_group.rows
     common = shared_changes(rows, settings.changes)
     labels = {row["setting"]: setting_label(row, settings.changes, common) for row in rows}
-    curves = _curves(rows)
-    dropping = [curve for curve in curves if settings.drops.get(curve[0]["setting"])]
-    dropped = drop_remark({settings.drops[curve[0]["setting"]] for curve in dropping}, _methods(dropping))
+    curves = [scored_curve(curve, settings.ranked) for curve in _curves(rows)]
     sizes = [settings.examples[setting] for setting in labels if setting in settings.examples]
     first = f"first {range_text(sizes)} test examples" if sizes else ""
     shown = replace(comparison_group, chips=tuple(filter(None, (*comparison_group.chips, first))))
     changed = changed_sentence(comparison_group.protocol, common)
-    drawn = _by_method(curves, labels) if shown.is_main else []
-    by_training = _by_method(curves, {setting: _any_k(label) for setting, label in labels.items()}) if drawn else []
+    said = (*badge_sentences(rows, settings.badges), *score_remarks(curves, settings.ranked, comparison_group.metric))
+    marks = settings.badges
+    drawn = _by_method(curves, labels, marks) if shown.is_main else []
+    any_k = {setting: _any_k(label) for setting, label in labels.items()}
+    by_training = _by_method(curves, any_k, marks) if drawn else []
     return ComparisonGroupCurves(
-        protocol=shown.protocol,
+        protocol=shared_protocol(shown.protocol, rows, settings.published),
         chips=shown.chips,
         heat_maps=sample_heat_maps(
             f"{id_}-maps", shown, [(one.series, one.curves) for one in by_training], settings.examples
         ),
         figure_group=_figure_group(f"{id_}-figures", shown, drawn, settings) if shown.is_main else None,
-        tables=curve_tables(id_, shown, curves, labels),
-        remarks=tuple(filter(None, (changed, *note_sentences(rows, settings.notes), dropped))),
+        tables=curve_tables(id_, shown, curves, labels, marks, sizes),
+        remarks=tuple(filter(None, (changed, *note_sentences(rows, settings.notes), *said))),
     )
 
 
@@ -207,27 +222,28 @@ def _figure_group(
     best = sorted(every, key=lambda one: min(_last(curve, comparison_group.direction) for curve in one.curves))
     kept = {one.series.id for one in best[:MAX_SERIES]}
     drawn = [one for one in every if one.series.id in kept]
+    rows = (curve[0] for one in every for curve in one.curves)
+    protocol = shared_protocol(comparison_group.protocol, rows, settings.published)
     shown = [curve for one in drawn for curve in one.curves]
     panels = [panel for k in _trained(drawn) for panel in _panel(comparison_group, drawn, k, settings.examples)]
     trained = [(one.series, _digests(one, comparison_group, settings)) for one in drawn]
     epochs = by_epoch(trained, settings.histories) if settings.histories else ByEpoch([], [])
     figures = [*panels, *_by_training(comparison_group, drawn, settings.examples), *epochs.figures]
-    protocol = f"protocol {comparison_group.protocol}"
     return FigureGroup(
         id=id_,
-        title=f"{comparison_group.task}, {protocol}",
-        chips=(protocol, *comparison_group.chips),
+        title=f"{comparison_group.task}, protocol {comparison_group.protocol}",
+        chips=(f"protocol {protocol}", *comparison_group.chips),
         legend=[one.series for one in drawn],
         figures=figures,
         remarks=(*_remarks(shown, len(drawn), len(every)), *_unread(epochs.unread)),
     )
 
 
-def _by_method(curves: Sequence[Curve], labels: Mapping[str, str]) -> list[_MethodCurves]:
+def _by_method(curves: Sequence[Curve], labels: Mapping[str, str], marks: Badges) -> list[_MethodCurves]:
     grouped: defaultdict[tuple[str, str, str], list[Curve]] = defaultdict(list)
     for curve in curves:
         grouped[curve[0]["method"], labels[curve[0]["setting"]], curve[0]["source"] or ""].append(curve)
-    series = method_series((found[0][0] for found in grouped.values()), labels)
+    series = method_series((found[0][0] for found in grouped.values()), labels, marks)
     return [_MethodCurves(series=of, curves=found) for of, found in zip(series, grouped.values(), strict=True)]
 
 
@@ -264,9 +280,10 @@ def _panel(
     among = "" if trained is None else f", trained with k = {trained}"
     said = (_caption([row for curve in shown for row in curve], examples),)
     metric, direction = comparison_group.metric, comparison_group.direction
-    lines = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
+    lines = _with_values(_line(of, curve, "mean", "stderr") for of, curve in pairs)
     y = Axis(title=f"{metric} {arrow(direction)}", log=needs_log_axis([v for line in lines for v in line.y]))
-    yield figure(f"{metric} against k{among} ({better(direction)})", lines, x, y, caption=said)
+    if lines:
+        yield figure(f"{metric} against k{among} ({better(direction)})", lines, x, y, caption=said)
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     if spread := [line for line in spread if line.x]:
         y = Axis(title="variance of the k-sample prediction", log=True)
@@ -304,12 +321,13 @@ def _by_training(
     ends = [(one.series, [curve[-1] for curve in one.curves if not is_flat(curve)]) for one in several]
     starts = [(one.series, [curve[0] for curve in one.curves if not is_flat(curve)]) for one in several]
     largest = max(row["samples"] for _, rows in ends for row in rows)
-    quality = [_line(of, rows, "mean", "stderr", "train_samples") for of, rows in ends]
+    quality = _with_values(_line(of, rows, "mean", "stderr", "train_samples") for of, rows in ends)
     metric, direction = comparison_group.metric, comparison_group.direction
     title = f"{metric} at k = {largest} ({better(direction)})"
     all_rows = [row for _, rows in ends for row in rows]
     said = (_caption(all_rows, examples),)
-    yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"), caption=said)
+    if quality:
+        yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"), caption=said)
     if needed := [line for of, rows in ends if (line := needed_line(of, rows, "train_samples")).x]:
         without_bands = (_caption(all_rows, examples, NEEDED),)
         yield figure(SAMPLES_NEEDED, needed, x, needed_axis(needed), caption=without_bands)
@@ -335,6 +353,10 @@ def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, ag
         y=[row[value] for row in rows],
         stderr=[row[error] if error else None for row in rows],
     )
+
+
+def _with_values(lines: Iterable[Line]) -> list[Line]:
+    return [line for line in lines if any(value is not None for value in line.y)]
 
 
 def _inexact(curve: Curve) -> Curve:

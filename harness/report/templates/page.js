@@ -56,7 +56,7 @@
 
   const drawn = new Set();
   function draw(plot) {
-    const pressed = plot.group.querySelectorAll(".legend [aria-pressed=false]");
+    const pressed = plot.group.querySelectorAll(".legend [data-series][aria-pressed=false]");
     const hidden = new Set([...pressed].map(button => button.dataset.series));
     const { data, layout } = themed(plot.spec, plot.node.clientWidth);
     for (const trace of data) trace.visible = !hidden.has(trace.meta.series);
@@ -75,9 +75,20 @@
   for (const plot of plots) near.observe(plot.node);
   addEventListener("beforeprint", () => undrawn().forEach(draw));
 
-  for (const button of document.querySelectorAll(".legend button")) {
+  const pressed = button => button.getAttribute("aria-pressed") === "true";
+  const press = (button, on) => button.setAttribute("aria-pressed", String(on));
+  for (const button of document.querySelectorAll(".legend [data-series]")) {
     button.addEventListener("click", () => {
-      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") === "false"));
+      press(button, !pressed(button));
+      const sampler = button.closest(".sampler");
+      if (sampler) press(sampler.firstElementChild, [...sampler.querySelectorAll("[data-series]")].some(pressed));
+      redraw();
+    });
+  }
+  for (const button of document.querySelectorAll(".legend .sampler > button")) {
+    button.addEventListener("click", () => {
+      const on = !pressed(button);
+      for (const one of button.parentElement.querySelectorAll("button")) press(one, on);
       redraw();
     });
   }

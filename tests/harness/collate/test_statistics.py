@@ -228,7 +228,9 @@ def test_what_a_failed_run_does_not_say_is_that_of_the_others() -> None:
 def test_the_interval_stands_beside_the_mean() -> None:
     columns = collated(make_record()).accuracy.columns
     place = columns.index("mean")
-    assert columns[place : place + 6] == ["mean", "stderr", "iqm", "iqm_low", "iqm_high", "seeds"]
+    assert columns[place : place + 3] == ["mean", "stderr", "seeds"]
+    score = ["score_metric", "score", "score_stderr", "score_seeds"]
+    assert columns[place + 3 : place + 10] == [*score, "iqm", "iqm_low", "iqm_high"]
 
 
 def test_seeds_at_a_point_are_those_with_a_value_there() -> None:

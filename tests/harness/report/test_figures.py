@@ -49,7 +49,12 @@ def test_every_figure_of_a_report_has_a_name_and_is_drawn(figures: dict[str, Nam
         out = tmp_path / f"{number}.svg"
         write_figure(figures, name, out, Layout(width=7))
         drawn = {trace["meta"].get("series") for trace in found.figure.spec["data"]}
-        assert {one.name for one in found.group.legend if one.id in drawn} <= texts_of(out), name
+        named = {
+            one.name + "".join(f" [{badge.text}]" for badge in one.badges)
+            for one in found.group.legend
+            if one.id in drawn
+        }
+        assert named <= texts_of(out), name
 
 
 def test_a_figure_has_the_size_that_was_asked_for(tmp_path: Path) -> None:

@@ -226,6 +226,28 @@ def test_the_legend_hides_and_shows_a_curve_in_all_figures_of_its_group(browser:
     assert script(browser, count) == before
 
 
+def test_the_name_of_a_sampler_hides_and_shows_all_its_curves(browser: webdriver.Chrome, page: Path) -> None:
+    load(browser, page, 1400)
+    group = browser.find_element(By.CSS_SELECTOR, "#samples .group")
+    of_ga = "return [...arguments[0].querySelectorAll('.sampler')].find(one => one.textContent.startsWith('ga '))"
+    named = script(browser, of_ga, group)
+    head, *curves = named.find_elements(By.TAG_NAME, "button")
+    count = "return arguments[0].querySelector('.plot').querySelectorAll('.trace').length"
+    before = script(browser, count, group)
+    states = "return [...arguments[0].querySelectorAll('button')].map(one => one.getAttribute('aria-pressed'))"
+    script(browser, "arguments[0].click()", head)
+    assert set(script(browser, states, named)) == {"false"}
+    others = group.find_elements(By.CSS_SELECTOR, "[data-series][aria-pressed=true]")
+    assert len(others) == len(group.find_elements(By.CSS_SELECTOR, "[data-series]")) - len(curves)
+    assert len(curves) > 1
+    assert script(browser, count, group) < before
+    script(browser, "arguments[0].click()", curves[0])
+    assert script(browser, states, named) == ["true", "true", *["false"] * (len(curves) - 1)]
+    script(browser, "arguments[0].click(); arguments[1].click()", curves[0], head)
+    assert set(script(browser, states, named)) == {"true"}
+    assert script(browser, count, group) == before
+
+
 def test_figures_follow_the_readers_colour_scheme(browser: webdriver.Chrome, page: Path) -> None:
     load(browser, page, 1400, "light")
     learned = {"light": "rgb(15, 98, 192)", "dark": "rgb(90, 169, 255)"}
@@ -287,8 +309,8 @@ def test_a_hundred_methods_stay_readable(browser: webdriver.Chrome, tmp_path: Pa
     write(store.root, *records)
     page = write_report(collate(store), store, store.root.parent)[0]
     load(browser, page, 390)
-    assert len(browser.find_elements(By.CSS_SELECTOR, "#samples .legend li")) == 16
-    assert len(browser.find_elements(By.CSS_SELECTOR, "#cost .legend li")) == 40
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#samples .legend [data-series]")) == 16
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#cost .legend [data-series]")) == 40
     remarks = [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".group .remark")]
     assert "16 of 100 curves are drawn, those that are best at their largest k. The table has all." in remarks
     for table in script(

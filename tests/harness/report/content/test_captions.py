@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness import registry
-from harness.report.content.captions import BOOTSTRAP, STDERR, caption, examples_in_test
+from harness.report.content.captions import BOOTSTRAP, STDERR, T_INTERVAL, caption, examples_in_test
 
 
 def row(seeds: int, task: str = "nbody", version: str | None = None, **params: Any) -> dict[str, Any]:
@@ -27,13 +27,17 @@ def row(seeds: int, task: str = "nbody", version: str | None = None, **params: A
     [
         ([row(5, test=2000)], f"n = 2,000 test examples; 5 seeds; {STDERR}; {BOOTSTRAP}."),
         ([row(3, test=50), row(10, test=200)], f"n = 50 to 200 test examples; 3 to 10 seeds; {STDERR}; {BOOTSTRAP}."),
-        ([row(1, test=1), row(0, test=1)], f"n = 1 test example; 1 seed; {STDERR}; {BOOTSTRAP}."),
+        ([row(1, test=1), row(0, test=1)], "n = 1 test example; 1 seed."),
         ([row(5, "graph8c")], f"5 seeds; {STDERR}; {BOOTSTRAP}."),
         ([row(0, "graph8c")], "no seed gave a value."),
     ],
 )
 def test_a_caption_says_examples_seeds_and_intervals(rows: list[dict[str, Any]], expected: str) -> None:
     assert caption(rows, STDERR, BOOTSTRAP) == expected
+
+
+def test_one_seed_has_no_interval_over_seeds_but_others() -> None:
+    assert caption([row(1, "graph8c")], STDERR, T_INTERVAL) == f"1 seed; {T_INTERVAL}."
 
 
 def test_a_caption_takes_the_examples_that_were_measured_instead() -> None:

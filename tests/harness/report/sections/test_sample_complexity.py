@@ -121,8 +121,12 @@ def test_curves_of_a_score_that_drops_on_transformed_inputs_say_so(tmp_path: Pat
         make_record("exp_classify", "mlp-none", value=0.96, control=0.5),
         make_record("exp_classify", "mlp-ga", value=0.6),
     ]
-    (said,) = curves_of(tmp_path, *records).remarks
-    assert said.endswith("On transformed inputs mlp-none scored worse (see the leaderboard).")
+    found = curves_of(tmp_path, *records)
+    what, how = found.remarks
+    assert what.startswith("Not symmetric: ")
+    assert how == "Ranked and shown by accuracy on transformed inputs, on the whole test set: mlp-none."
+    (row,) = (row for row in found.tables[0].rows if row[0].text == "mlp-none")
+    assert {cell.text for cell in row[2:-1]} == {"0.5000"}
 
 
 def test_a_column_of_variances_keeps_one_form() -> None:
