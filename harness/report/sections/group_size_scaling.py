@@ -1,4 +1,4 @@
-"""How metric, variance, samples needed, time and memory scale with the size of the group."""
+"""How metric, errors of sampling, samples needed, time and memory scale with the size of the group."""
 
 from __future__ import annotations
 
@@ -6,29 +6,45 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from harness.collate import Tables
 from harness.report.content.comparison_groups import Row, by_task, nondefault_params
-from harness.report.content.curve_tables import interval_cell, needed_cell
-from harness.report.content.curves import Curve, above_rounding
+from harness.report.content.curve_tables import needed_cell, range_text
+from harness.report.content.curves import EXACT, Curve, above_rounding, inexact
 from harness.report.content.devices import DEVICE, device_text
+from harness.report.content.exponents import exponent_table
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.published import PROTOCOL
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number
 from harness.report.rendering.figures import MAX_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, needs_log_axis
-from harness.report.rendering.formats import estimate, listed, memory, seconds, small
+from harness.report.rendering.formats import counted, estimate, listed, memory, seconds, small
+
+MEASURES = {
+    "log_group_size": ("ln |G|", "The logarithm of the number of elements of the finite factors"),
+    "group_dimension": ("dim G", "The dimension of the continuous factors"),
+}
+"""The measures of a group: the column of the table ``scaling``, its title and its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSizes:
-    """The results of one protocol and one family of groups; ``remarks`` are about figures and table."""
+    """The results of one protocol and one family of groups.
+
+    Attributes:
+        protocol: The protocol, and the family if the task has several.
+        figure_group: The figures.
+        exponents: The table of exponents; None if nothing was measured at two sizes.
+        table: All numbers by size.
+        remarks: Sentences about figures and tables.
+    """
 
     protocol: str
     figure_group: FigureGroup
+    exponents: Table | None
     table: Table
     remarks: tuple[str, ...]
 
@@ -85,6 +101,7 @@ def _protocol(
     return ProtocolSizes(
         protocol=" · ".join((protocol, *chips)),
         figure_group=_figure_group(f"{id_}-figures", task, protocol, chips, curves, labels),
+        exponents=exponent_table(f"{id_}-exponents", chips, kept, labels, _group_sizes(kept)[0]),
         table=_table(f"{id_}-table", chips, kept, labels),
         remarks=(*([changed] if changed else []), *([left_out] if alone else [])),
     )
@@ -112,8 +129,6 @@ def _figure_group(
     )
     pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
-    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
-    variance = Axis(title="variance at k = 1", log=needs_log_axis([value for line in spread for value in line.y]))
     needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
     enough = sorted({k for line in needed for k in line.y if k is not None})
     metric = Axis(
@@ -128,14 +143,34 @@ def _figure_group(
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
-            *_figure_if_any("Variance of one sample against size", spread, x, variance),
+            *_errors(pairs, x),
             *_figure_if_any(
                 "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
             ),
             *_costs(list(zip(series, shown, strict=True)), x),
         ],
-        remarks=tuple(_remarks(len(shown), len(curves))),
+        remarks=tuple(_remarks(shown, len(curves))),
     )
+
+
+def _errors(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
+    """Figures of the variance of one sample, and of the equivariance error of one sample and as tested."""
+    shown = [curve for _, curve in pairs]
+    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
+    log = needs_log_axis([value for line in spread for value in line.y])
+    yield from _figure_if_any(
+        "Variance of one sample against size", spread, x, Axis(title="variance at k = 1", log=log)
+    )
+    for at, column in (("of one sample", "equivariance"), (f"with {_tested(shown)}", "equivariance_tested")):
+        errors = [_line(of, inexact(curve, column), column, f"{column}_stderr") for of, curve in pairs]
+        y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
+        yield from _figure_if_any(f"Equivariance error {at} against size", errors, x, y)
+
+
+def _tested(curves: Iterable[Sequence[Row]]) -> str:
+    """The number of group samples in the test: ``k = 20``, or in words if it is not the same for all rows."""
+    counts = {row["test_samples"] for curve in curves for row in curve}
+    return f"k = {counts.pop()}" if len(counts) == 1 and None not in counts else "the k of the test"
 
 
 def _costs(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
@@ -163,7 +198,7 @@ def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
     It is ln |G| for finite groups and the dimension for Lie groups, or None if neither is known at every size.
     """
     rows = list(rows)
-    for measure, column in (("ln |G|", "log_group_size"), ("dim G", "group_dimension")):
+    for column, (measure, _) in MEASURES.items():
         sizes = {row["size"]: row[column] for row in rows}
         if None not in sizes.values() and len({*sizes.values()}) == len(sizes):
             return measure, sizes
@@ -180,11 +215,29 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
     return labels
 
 
-def _remarks(shown: int, curves: int) -> Iterable[str]:
-    yield "Bands are one standard error over seeds; with one seed there is no band."
-    yield "There is no point if a variance is zero or a rounding error, or if no measured k was enough."
-    if curves > shown:
-        yield f"{shown} of {curves} curves are drawn, those with most sizes. The table has all."
+def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
+    rows = [row for curve in shown for row in curve]
+    sizes = range_text([row["size"] for row in rows])
+    seeds = [row["seeds"] for row in rows]
+    bands = "bands are one standard error over seeds" if max(seeds) > 1 else "one seed has no band"
+    yield f"Means over {_seeds(seeds)} at each size, n = {sizes}; {bands}."
+    if curves > len(shown):
+        yield f"{len(shown)} of {curves} curves are drawn, those with most sizes. The table has all."
+    if still := _methods(curve for curve in shown if not above_rounding(curve, shown)):
+        yield f"No variance is drawn where it is zero or a rounding error at every size: {still}."
+    measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
+    if exact := _methods(curve for curve in measured if not inexact(curve)):
+        yield f"Equivariant up to rounding at every size, with an error of at most {EXACT:g} (not drawn): {exact}."
+    if partly := _methods(curve for curve in measured if 0 < len(inexact(curve)) < len(curve)):
+        yield f"Equivariant up to rounding at some sizes, where they have no point: {partly}."
+
+
+def _seeds(counts: Sequence[int]) -> str:
+    return counted(counts[0], "seed") if len({*counts}) == 1 else f"{range_text(counts)} seeds"
+
+
+def _methods(curves: Iterable[Curve]) -> str:
+    return listed(sorted({curve[0]["method"] for curve in curves}), 12)
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
@@ -220,21 +273,29 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
     return Table(
         id=id_,
         caption=": ".join(("Metric, samples, time and memory by size", *chips)),
-        columns=_columns(rows[0], several_devices),
-        rows=[_cells(row, labels[row["setting"]], several_devices) for row in rows],
+        columns=_columns(rows, several_devices),
+        rows=[_cells(row, rows, labels[row["setting"]], several_devices) for row in rows],
     )
 
 
-def _columns(row: Row, several_devices: bool) -> list[Column]:
+def _columns(rows: Sequence[Row], several_devices: bool) -> list[Column]:
+    row = rows[0]
     return [
         Column(title="Method"),
         Column(title=row["size_name"] or "size", why="The size n of the structure", numeric=True),
-        Column(title="ln |G|", why="The logarithm of the number of elements of the finite factors", numeric=True),
-        Column(title="dim G", why="The dimension of the continuous factors", numeric=True),
+        *(
+            Column(title=title, why=why, numeric=True)
+            for column, (title, why) in MEASURES.items()
+            if _known(rows, column)
+        ),
         Column(
             title=f"{row['metric']} {arrow(row['direction'])}", why="Mean ± standard error over seeds", numeric=True
         ),
         Column(title="Variance", why="The variance of a prediction from one group sample (k = 1)", numeric=True),
+        *(
+            Column(title=title, why=f"|f(gx) − gf(x)| / |f(x)| {why}", numeric=True)  # noqa: RUF001 (a minus sign)
+            for column, title, why in _error_columns(rows)
+        ),
         Column(
             title="Samples to within 1 %",
             why="The smallest k from which on the metric stays within 1 % of its limit, with its interval over seeds",
@@ -243,39 +304,41 @@ def _columns(row: Row, several_devices: bool) -> list[Column]:
         *([Column(title="Device", why="The device on which time and memory were measured")] if several_devices else []),
         Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
         Column(title="Memory", why="The peak memory of tensors during one evaluation batch", numeric=True),
-        Column(title="Time exponent", why=_exponent_why(row, "Time"), numeric=True),
-        Column(title="Memory exponent", why=_exponent_why(row, "Memory"), numeric=True),
         Column(title="Seeds", why="The number of runs that gave a value", numeric=True),
     ]
 
 
-def _cells(row: Row, label: str, several_devices: bool) -> list[Cell]:
+def _error_columns(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """The equivariance errors that were measured: the column of the table ``scaling``, its title, and at which k."""
+    tested = _tested([rows])
+    known = [("equivariance", "Equivariance error", "of one group sample (k = 1)")]
+    known += [("equivariance_tested", f"Error at {tested}", f"with {tested}")]
+    return [one for one in known if _known(rows, one[0])]
+
+
+def _known(rows: Iterable[Row], column: str) -> bool:
+    return any(row[column] is not None for row in rows)
+
+
+def _cells(row: Row, rows: Sequence[Row], label: str, several_devices: bool) -> list[Cell]:
     log_size, dimension = row["log_group_size"], row["group_dimension"]
+    measures = {
+        "log_group_size": number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
+        "group_dimension": number(dimension, str(dimension), why_missing="The group has no continuous factor"),
+    }
     return [
         method_cell(row, label),
         Cell(text=str(row["size"]), sort=row["size"]),
-        number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
-        number(dimension, str(dimension), why_missing="The group has no continuous factor"),
+        *(cell for column, cell in measures.items() if _known(rows, column)),
         number(row["mean"], estimate(row["mean"], row["stderr"]), why_missing="No run gave a finite value"),
         number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
+        *(
+            number(row[column], small(row[column] or 0.0), why_missing=f"Not measured {why}")
+            for column, _, why in _error_columns(rows)
+        ),
         needed_cell(row, flat=row["variance"] == 0),
         *([Cell(text=device_text(row, DEVICE), sort=row["device"])] if several_devices else []),
         number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
         number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
-        _exponent(row, "seconds"),
-        _exponent(row, "memory"),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
     ]
-
-
-def _exponent_why(row: Row, what: str) -> str:
-    law = f"{row['size_name'] or 'size'}^a"
-    growth = f"{what.lower()} grows as {law} over the sizes that ran on its device"
-    return f"The exponent a if {growth}, with its 95 % t-interval"
-
-
-def _exponent(row: Row, cost: str) -> Cell:
-    """The exponent in the size; on hover the exponent in the measure of the group."""
-    cell = interval_cell(row, f"{cost}_exponent", "Measured at one size only")
-    by_group = row[f"{cost}_group_exponent"]
-    return cell if by_group is None else replace(cell, why=f"{by_group:.2f} in ln |G|, or in dim G for Lie groups")
