@@ -11,14 +11,21 @@ from typing import Any
 import polars as pl
 
 from harness.errors import SettingsError, StoreError, UnknownName
-from harness.report.rendering.figures import Figure, FigureGroup, Series, Trace
+from harness.report.rendering.figures import CENSORED, Figure, FigureGroup, Series, Trace
 from harness.report.rendering.vector import Layout, draw
 from harness.utils.spreadsheets import inert
 from harness.utils.text import nearest
 from tasks.sources.atomic_files import publish
 
 FORMATS = (".pdf", ".svg", ".png", ".csv")
-COLUMNS = {"series": pl.String, "x": pl.Float64, "y": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+COLUMNS = {
+    "series": pl.String,
+    "x": pl.Float64,
+    "y": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "censored": pl.Boolean,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +87,10 @@ def write_figure(figures: Mapping[str, NamedFigure], name: str, out: Path, layou
 
 
 def data(figure: Figure, legend: Sequence[Series]) -> pl.DataFrame:
-    """The points of a figure: series, x, y, and y minus and plus one standard error where it is drawn."""
+    """The points of a figure: series, x, y, and y minus and plus one standard error where it is drawn.
+
+    A value that is ``censored`` is only known to be larger than y.
+    """
     names = {series.id: series.name for series in legend}
     rows: list[tuple[Any, ...]] = []
     traces = figure.spec["data"]
@@ -90,9 +100,10 @@ def data(figure: Figure, legend: Sequence[Series]) -> pl.DataFrame:
             continue
         id_ = trace["meta"].get("series")
         bars = trace["error_y"]["array"] if "error_y" in trace else [None] * len(trace["x"])
-        for x, y, bar in zip(trace["x"], trace["y"], bars, strict=True):
+        censored = trace["meta"].get(CENSORED) or [False] * len(trace["x"])
+        for x, y, bar, beyond in zip(trace["x"], trace["y"], bars, censored, strict=True):
             low, high = bands.get(id_, {}).get(x, (None, None)) if bar is None else (y - bar, y + bar)
-            rows.append((names.get(id_, trace["meta"]["role"]), x, y, low, high))
+            rows.append((names.get(id_, trace["meta"]["role"]), x, y, low, high, beyond))
     return pl.DataFrame(rows, schema=COLUMNS, orient="row", strict=False)
 
 

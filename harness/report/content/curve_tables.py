@@ -10,7 +10,7 @@ from harness.report.content.curves import Curve, is_flat
 from harness.report.content.methods import method_cell
 from harness.report.content.titles import arrow
 from harness.report.rendering.cells import Cell, Column, Table, missing, number
-from harness.report.rendering.formats import counted, estimate, plain, small
+from harness.report.rendering.formats import counted, estimate, plain, range_text, small
 
 TRAINED = Column(title="Trained with k", why="Group samples per example in training", numeric=True)
 
@@ -201,9 +201,3 @@ def _seeds_column() -> Column:
 
 def _seeds(curve: Curve) -> Cell:
     return Cell(text=range_text([row["seeds"] for row in curve]), sort=max(row["seeds"] for row in curve))
-
-
-def range_text(values: Sequence[int]) -> str:
-    """The range of values: ``20 to 40``, or ``20`` if all are equal."""
-    low, high = f"{min(values):,}", f"{max(values):,}"
-    return low if low == high else f"{low} to {high}"

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.report.content.captions import T_INTERVAL, caption
 from harness.report.content.comparison_groups import Row
-from harness.report.content.curve_tables import interval_cell, range_text
+from harness.report.content.curve_tables import interval_cell
 from harness.report.content.curves import Curve, above_rounding
 from harness.report.content.devices import DEVICE, device_text
 from harness.report.content.methods import method_cell
 from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.formats import range_text
 
 COSTS = (("Time", "seconds"), ("Memory", "memory"))
-LAW = (
-    "Exponents a of the power laws size^a, by least squares in logarithms over the means of all sizes, with 95 % "
-    "t-intervals of the fit. Two sizes have an exponent and no interval."
-)
+FIT = "Each exponent is fitted in logarithms to the means over seeds at each size; two sizes have no interval."
 
 
 def exponent_table(
@@ -28,18 +27,21 @@ def exponent_table(
         id_: The id of the table.
         chips: What distinguishes the table from others of its task.
         rows: Rows of the table ``scaling``.
-        labels: The label of each setting.
+        labels: The label of each setting; a method with one row has none.
         measure: The measure of the group that grows with the size, such as ``ln |G|``.
     """
     curves = [curve for curve in _by_device(rows) if _sizes(curve) > 1]
     if not curves:
         return None
     several_devices = len({row["device"] for row in rows}) > 1
+    rows_of = Counter((curve[0]["method"], curve[0]["device"]) for curve in curves)
+    notes = [labels[c[0]["setting"]] if rows_of[c[0]["method"], c[0]["device"]] > 1 else "" for c in curves]
     return Table(
         id=id_,
         caption=": ".join(("Exponents of time, memory and variance", *chips)),
         columns=list(_columns(rows[0], measure, several_devices)),
-        rows=[_cells(curve, labels, measure, several_devices, curves) for curve in curves],
+        rows=[_cells(curve, note, measure, several_devices, curves) for curve, note in zip(curves, notes, strict=True)],
+        remark=f"{caption((row for curve in curves for row in curve), T_INTERVAL, examples=())} {FIT}",
     )
 
 
@@ -66,15 +68,13 @@ def _columns(row: Row, measure: str | None, several_devices: bool) -> Iterable[C
     yield Column(title="Seeds", why="The number of runs at each size that gave a value", numeric=True)
 
 
-def _cells(
-    curve: Curve, labels: Mapping[str, str], measure: str | None, several_devices: bool, shown: Sequence[Curve]
-) -> list[Cell]:
+def _cells(curve: Curve, note: str, measure: str | None, several_devices: bool, shown: Sequence[Curve]) -> list[Cell]:
     row = curve[0]
     sizes = _sizes(curve)
     seeds = [one["seeds"] for one in curve]
     by = ("exponent", "group_exponent") if measure else ("exponent",)
     return [
-        method_cell(row, labels[row["setting"]]),
+        method_cell(row, note),
         *([Cell(text=device_text(row, DEVICE), sort=row["device"])] if several_devices else []),
         Cell(text=str(sizes), sort=sizes, why=", ".join(str(n) for n in sorted({one["size"] for one in curve}))),
         *(interval_cell(row, f"{cost}_{name}", "Not measured at two sizes") for _, cost in COSTS for name in by),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.report.rendering.coinciding import Curve, Point, hidden
 from harness.report.rendering.styles import Style
 
 MAX_SERIES = 16
+ARROW = "triangle-up"
+"""The marker, larger than the others, of a point whose value is only known to be larger."""
+CENSORED = "censored"
 Trace = Mapping[str, Any]
 
 
@@ -32,6 +36,8 @@ class Line:
         y: The values; None for a point that is not drawn.
         stderr: The standard errors; None where the error is not known.
         markers: Whether points have markers, which a curve of many points does without.
+        censored: For each point whether its value is only known to be larger than ``y``, which is drawn as an arrow;
+            nowhere if empty.
     """
 
     series: Series
@@ -39,6 +45,7 @@ class Line:
     y: Sequence[float | None]
     stderr: Sequence[float | None]
     markers: bool = True
+    censored: Sequence[bool] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +78,19 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure: its title, its data and layout for plotly, and its name among the figures of a group."""
+    """A figure.
+
+    Attributes:
+        title: The title above it.
+        spec: Its data and layout for plotly.
+        name: Its name among the figures of a group.
+        caption: Sentences below it: on what it is measured, and which curves hide one another.
+    """
 
     title: str
     spec: Mapping[str, Any]
     name: str = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +116,21 @@ class FigureGroup:
     choice: str = ""
 
 
-def figure(title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide | None = None) -> Figure:
-    """A figure of curves over their bands, with an optional reference curve."""
+def figure(
+    title: str, lines: Sequence[Line], x: Axis, y: Axis, *, guide: Guide | None = None, caption: Sequence[str] = ()
+) -> Figure:
+    """A figure of curves over their bands, with an optional reference curve.
+
+    The caption also says what a reader would miss: curves that coincide, and zeros on a logarithmic axis.
+    """
     means = [value for line in lines for value in line.y if value is not None and value > 0]
     floor = min(means) / 3 if y.log and means else None
     bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
-    traces = [*bands, *(_curve(line, x, y) for line in lines)]
+    traces = [*bands, *(_curve(line, y) for line in lines)]
     if guide is not None:
         traces.append(_guide(guide))
-    return figure_of_traces(title, traces, x, y)
+    said = hidden([Curve(line.series.name, _points(line)) for line in lines], log=y.log)
+    return replace(figure_of_traces(title, traces, x, y), caption=" ".join((*caption, *said)))
 
 
 def figure_of_traces(title: str, traces: Sequence[Trace], x: Axis, y: Axis, *, name: str = "") -> Figure:
@@ -140,19 +161,47 @@ def needs_log_axis(values: Sequence[float | None]) -> bool:
     return bool(known) and min(known) > 0 and max(known) / min(known) > 30
 
 
-def _curve(line: Line, x: Axis, y: Axis) -> Trace:
+def _points(line: Line) -> list[Point]:
+    censored = line.censored or [False] * len(line.x)
+    return [Point(*point) for point in zip(line.x, line.y, censored, strict=True)]
+
+
+def _curve(line: Line, y: Axis) -> Trace:
     style = line.series.style
-    shown = [(a, b) for a, b in zip(line.x, line.y, strict=True) if b is not None]
-    return scatter(
-        x=[a for a, _ in shown],
-        y=[b for _, b in shown],
+    shown = [point for point in _points(line) if point.y is not None]
+    symbol = f"{style.symbol}-open" if style.hollow else style.symbol
+    curve = scatter(
+        x=[point.x for point in shown],
+        y=[point.y for point in shown],
         name=html.escape(line.series.name, quote=False),
         mode="lines+markers" if line.markers else "lines",
         line={"dash": style.dash, "width": 2},
-        marker={"symbol": f"{style.symbol}-open" if style.hollow else style.symbol, "size": 7},
-        hovertemplate=f"<b>%{{fullData.name}}</b><br>%{{x}}: %{{y:.4~g}}{y.suffix}<extra></extra>",
+        marker={"symbol": symbol, "size": 7},
+        hovertemplate=_hover(y),
         meta={"role": style.role, "series": line.series.id},
     )
+    censored = [point.censored for point in shown]
+    return _with_arrows(curve, censored, y) if any(censored) else curve
+
+
+def _with_arrows(curve: Trace, censored: Sequence[bool], y: Axis) -> Trace:
+    """The curve with arrows at the points whose value is only known to be larger."""
+    marker = {
+        "symbol": [ARROW if one else curve["marker"]["symbol"] for one in censored],
+        "size": [13 if one else curve["marker"]["size"] for one in censored],
+    }
+    return {
+        **curve,
+        "mode": "lines+markers",
+        "marker": marker,
+        "hovertemplate": [_hover(y, "more than " if one else "") for one in censored],
+        "cliponaxis": False,
+        "meta": {**curve["meta"], CENSORED: list(censored)},
+    }
+
+
+def _hover(y: Axis, before: str = "") -> str:
+    return f"<b>%{{fullData.name}}</b><br>%{{x}}: {before}%{{y:.4~g}}{y.suffix}<extra></extra>"
 
 
 def _band(line: Line, floor: float | None) -> Trace | None:

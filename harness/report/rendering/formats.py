@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from harness.utils import text
@@ -101,6 +102,12 @@ def listed(words: list[str], most: int = 6) -> str:
     """The first ``most`` words: ``a, b, c and 4 more``."""
     shown = ", ".join(words[:most])
     return shown if len(words) <= most else f"{shown} and {len(words) - most:,} more"
+
+
+def range_text(values: Sequence[int]) -> str:
+    """The range of values: ``20 to 40``, or ``20`` if all are equal."""
+    low, high = f"{min(values):,}", f"{max(values):,}"
+    return low if low == high else f"{low} to {high}"
 
 
 def counted(n: int, word: str) -> str:

@@ -6,6 +6,7 @@ import html
 import math
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -118,7 +119,6 @@ def _trace(axes: Axes, trace: Trace) -> None:
         axes.fill(x, y, color=colour, alpha=0.15, linewidth=0)
         return
     line, marker = trace.get("line", {}), trace.get("marker", {})
-    symbol, is_open, _ = str(marker.get("symbol", "")).partition("-open")
     axes.errorbar(
         x,
         y,
@@ -127,16 +127,37 @@ def _trace(axes: Axes, trace: Trace) -> None:
         linestyle=DASHES[line.get("dash", "solid")] if "lines" in mode else "none",
         linewidth=0.5 * line.get("width", 2),
         drawstyle="steps-post" if line.get("shape") == "hv" else "default",
-        marker=MARKERS[symbol] if "markers" in mode else "none",
-        markersize=0.5 * marker.get("size", 7),
-        markerfacecolor="white" if is_open else colour,
-        markeredgewidth=0.7,
         alpha=marker.get("opacity", 1.0),
         elinewidth=0.6,
     )
+    if "markers" in mode:
+        _markers(axes, x, y, marker, colour)
     if "text" in mode:
         for place, text in zip(zip(x, y, strict=True), trace["text"], strict=True):
             axes.annotate(_plain(text), place, xytext=(2, 3), textcoords="offset points", color=colour)
+
+
+def _markers(axes: Axes, x: Sequence[float], y: Sequence[float], marker: Mapping[str, Any], colour: str) -> None:
+    """Draws the markers of a trace; its symbol and size are one for all points, or one for each."""
+    symbols, sizes = marker["symbol"], marker.get("size", 7)
+    each = zip(symbols, sizes, strict=True) if isinstance(symbols, list) else [(symbols, sizes)] * len(x)
+    points: defaultdict[tuple[str, float], list[tuple[float, float]]] = defaultdict(list)
+    for place, how in zip(zip(x, y, strict=True), each, strict=True):
+        points[how].append(place)
+    for (symbol, size), places in points.items():
+        name, is_open, _ = symbol.partition("-open")
+        axes.plot(
+            *zip(*places, strict=True),
+            color=colour,
+            linestyle="none",
+            marker=MARKERS[name],
+            markersize=0.5 * size,
+            markerfacecolor="white" if is_open else colour,
+            markeredgewidth=0.7,
+            alpha=marker.get("opacity", 1.0),
+            clip_on=False,
+            zorder=3,
+        )
 
 
 def _axis(axis: Any, settings: Mapping[str, Any], letters: float) -> None:

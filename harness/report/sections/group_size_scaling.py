@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.collate import Tables
+from harness.report.content.captions import BANDS, caption
 from harness.report.content.comparison_groups import Row, by_task, nondefault_params
-from harness.report.content.curve_tables import needed_cell, range_text
-from harness.report.content.curves import EXACT, Curve, above_rounding, inexact
+from harness.report.content.curve_tables import needed_cell
+from harness.report.content.curves import EXACT, Curve, above_rounding, inexact, needed_axis, needed_line
 from harness.report.content.devices import DEVICE, device_text
 from harness.report.content.exponents import exponent_table
 from harness.report.content.methods import method_cell, method_series
@@ -21,7 +22,7 @@ from harness.report.content.settings import Changes, changed_sentence, changed_s
 from harness.report.content.titles import arrow, better, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number
 from harness.report.rendering.figures import MAX_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, needs_log_axis
-from harness.report.rendering.formats import counted, estimate, listed, memory, seconds, small
+from harness.report.rendering.formats import estimate, listed, memory, range_text, seconds, small
 
 MEASURES = {
     "log_group_size": ("ln |G|", "The logarithm of the number of elements of the finite factors"),
@@ -129,8 +130,7 @@ def _figure_group(
     )
     pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
     quality = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
-    needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
-    enough = sorted({k for line in needed for k in line.y if k is not None})
+    needed = [line for of, curve in pairs if (line := needed_line(of, curve, "size")).x]
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
         log=needs_log_axis([value for line in quality for value in line.y]),
@@ -144,9 +144,7 @@ def _figure_group(
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
             *_errors(pairs, x),
-            *_figure_if_any(
-                "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
-            ),
+            *([figure("Samples to within 1 % against size", needed, x, needed_axis(needed))] if needed else []),
             *_costs(list(zip(series, shown, strict=True)), x),
         ],
         remarks=tuple(_remarks(shown, len(curves))),
@@ -217,10 +215,11 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
 
 def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
     rows = [row for curve in shown for row in curve]
-    sizes = range_text([row["size"] for row in rows])
-    seeds = [row["seeds"] for row in rows]
-    bands = "bands are one standard error over seeds" if max(seeds) > 1 else "one seed has no band"
-    yield f"Means over {_seeds(seeds)} at each size, n = {sizes}; {bands}."
+    yield f"{rows[0]['size_name'] or 'size'} {range_text([row['size'] for row in rows])}; {caption(rows, BANDS)}"
+    if any(math.isinf(row["samples_needed"] or 0.0) for row in rows):
+        yield "An arrow stands at the largest k that was measured where that is not enough to be within 1 %."
+    if unknown := _methods(curve for curve in shown if any(row["samples_needed"] is None for row in curve)):
+        yield f"No number of samples where chance over repeats hides it, or no curve was measured: {unknown}."
     if curves > len(shown):
         yield f"{len(shown)} of {curves} curves are drawn, those with most sizes. The table has all."
     if still := _methods(curve for curve in shown if not above_rounding(curve, shown)):
@@ -230,10 +229,6 @@ def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
         yield f"Equivariant up to rounding at every size, with an error of at most {EXACT:g} (not drawn): {exact}."
     if partly := _methods(curve for curve in measured if 0 < len(inexact(curve)) < len(curve)):
         yield f"Equivariant up to rounding at some sizes, where they have no point: {partly}."
-
-
-def _seeds(counts: Sequence[int]) -> str:
-    return counted(counts[0], "seed") if len({*counts}) == 1 else f"{range_text(counts)} seeds"
 
 
 def _methods(curves: Iterable[Curve]) -> str:
@@ -252,11 +247,6 @@ def _figure_if_any(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[
     """The figure, or nothing if there is no point."""
     known = [line for line in lines if line.x]
     return [figure(title, known, x, y)] if known else []
-
-
-def _reached(curve: Curve) -> Curve:
-    """The points at which the number of samples needed is known and finite."""
-    return [row for row in curve if row["samples_needed"] is not None and math.isfinite(row["samples_needed"])]
 
 
 def _line(series: Series, curve: Curve, value: str, error: str | None, scale: float = 1.0) -> Line:

@@ -13,8 +13,17 @@ from harness.collate import Tables
 from harness.report.content.by_epoch import ByEpoch, by_epoch
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.control_metrics import drop, drop_remark
-from harness.report.content.curve_tables import curve_tables, range_text
-from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat
+from harness.report.content.curve_tables import curve_tables
+from harness.report.content.curves import (
+    EXACT,
+    ROUNDING,
+    Curve,
+    above_rounding,
+    inexact,
+    is_flat,
+    needed_axis,
+    needed_line,
+)
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series
 from harness.report.content.notes import Notes, note_sentences, run_notes
@@ -32,10 +41,7 @@ from harness.report.rendering.figures import (
     figure,
     needs_log_axis,
 )
-from harness.report.rendering.formats import listed
-
-EXACT = 1e-4
-"""A relative equivariance error below this comes from rounding errors in single precision."""
+from harness.report.rendering.formats import listed, range_text
 
 SAMPLES_NEEDED = "Samples to within 1 % of the limit"
 
@@ -248,7 +254,7 @@ def _panel(
     if spread := [line for line in spread if line.x]:
         y = Axis(title="variance of the k-sample prediction", log=True)
         yield figure(f"Estimator variance against k{among}", spread, x, y, guide=_guide(spread, x, 1.0, "∝ 1/k"))
-    errors = [_line(of, _inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
+    errors = [_line(of, inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
     if errors := [line for line in errors if line.x]:
         y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
         yield figure(f"Equivariance error against k{among}", errors, x, y, guide=_guide(errors, x, 0.5, "∝ 1/√k"))
@@ -276,10 +282,8 @@ def _by_training(comparison_group: ComparisonGroup, methods: Sequence[_MethodCur
     metric, direction = comparison_group.metric, comparison_group.direction
     title = f"{metric} at k = {largest} ({better(direction)})"
     yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"))
-    needed = [_finite(_line(of, rows, "samples_needed", None, "train_samples")) for of, rows in ends]
-    if any(value is not None for line in needed for value in line.y):
-        known = sorted({value for line in needed for value in line.y if value is not None})
-        yield figure(SAMPLES_NEEDED, needed, x, Axis(title="k at evaluation", log=True, ticks=known))
+    if needed := [line for of, rows in ends if (line := needed_line(of, rows, "train_samples")).x]:
+        yield figure(SAMPLES_NEEDED, needed, x, needed_axis(needed))
     spread = [_line(of, rows, "variance", "variance_stderr", "train_samples") for of, rows in starts]
     if any(value for line in spread for value in line.y):
         smallest = min(row["samples"] for _, rows in starts for row in rows)
@@ -302,15 +306,6 @@ def _line(series: Series, rows: Sequence[Row], value: str, error: str | None, ag
         y=[row[value] for row in rows],
         stderr=[row[error] if error else None for row in rows],
     )
-
-
-def _finite(line: Line) -> Line:
-    return replace(line, y=[None if value == float("inf") else value for value in line.y])
-
-
-def _inexact(curve: Curve) -> Curve:
-    """The points of a curve with an equivariance error that can be drawn on a logarithmic axis."""
-    return [row for row in curve if (row["equivariance"] or 0.0) > EXACT]
 
 
 def _last(curve: Curve, direction: str) -> tuple[bool, float]:
@@ -336,7 +331,7 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[F
     if single := _methods(curve for curve in random if _takes_one_sample(curve[0]["method"])):
         yield f"These methods use one group element at every k, so k changes nothing: {single}."
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
-    if exact := _methods(curve for curve in measured if not _inexact(curve)):
+    if exact := _methods(curve for curve in measured if not inexact(curve)):
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
     if any(one.title == SAMPLES_NEEDED for one in figures):
         yield (

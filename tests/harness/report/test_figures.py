@@ -68,8 +68,8 @@ def test_equal_figures_are_equal_files(suffix: str, tmp_path: Path) -> None:
 def test_the_data_are_the_points_with_one_standard_error() -> None:
     found = one_line("mlp-ps", [1, 10, 100], [2.0, None, 1.0])
     assert data(found.figure, found.group.legend).rows() == [
-        ("mlp-ps", 1.0, 2.0, 1.5, 2.5),
-        ("mlp-ps", 100.0, 1.0, 0.5, 1.5),
+        ("mlp-ps", 1.0, 2.0, 1.5, 2.5, False),
+        ("mlp-ps", 100.0, 1.0, 0.5, 1.5, False),
     ]
 
 
