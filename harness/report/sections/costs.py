@@ -1,7 +1,8 @@
-"""The cost of every row of the leaderboard: parameters, operations, time and memory."""
+"""The cost of every row of the leaderboard: parameters, operations, time and memory; and scores at equal compute."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,9 @@ from harness.collate import Tables
 from harness.collate.statistics import SETTING_KEYS
 from harness.report.content import control_metrics
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.curves import Curve
 from harness.report.content.devices import device_text
+from harness.report.content.equal_compute import EqualCompute, equal_compute
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.pareto import MEASURES, Point, front_columns, pareto_figures
 from harness.report.content.settings import Changes, changed_settings, setting_label, shared_changes
@@ -26,13 +29,23 @@ BEFORE_COUNTED = "Not recorded: operations were not counted when these runs were
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonGroupCosts:
-    """The costs of one comparison group; ``figure_group`` is None unless the group is the main one of its protocol."""
+    """The costs of one comparison group.
+
+    Attributes:
+        protocol: The protocol of the group.
+        chips: What distinguishes the group from the others of its task.
+        figure_group: The figures; None unless the group is the main one of its protocol.
+        table: The costs.
+        remarks: Sentences about figures and table.
+        equal_compute: The scores at equal compute; None unless two methods can be compared.
+    """
 
     protocol: str
     chips: tuple[str, ...]
     figure_group: FigureGroup | None
     table: Table
     remarks: tuple[str, ...]
+    equal_compute: EqualCompute | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +60,15 @@ class TaskCosts:
 def costs(tables: Tables) -> list[TaskCosts]:
     """One entry for each task. A method that ran on several devices has a row for each of them."""
     changes = changed_settings(tables.runs)
+    curves: defaultdict[str, Curve] = defaultdict(list)
+    for row in tables.sample_complexity.iter_rows(named=True):
+        curves[row["setting"]].append(row)
     found = []
     for number_, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1):
         id_ = f"cost-{number_}"
         groups = tuple(
-            _comparison_group(f"{id_}-{n}", one, changes) for n, one in enumerate(comparison_groups(rows), start=1)
+            _comparison_group(f"{id_}-{n}", one, changes, curves)
+            for n, one in enumerate(comparison_groups(rows), start=1)
         )
         found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
     return found
@@ -64,7 +81,9 @@ def _rows(tables: Tables) -> pl.DataFrame:
     )
 
 
-def _comparison_group(id_: str, comparison_group: ComparisonGroup, changes: Changes) -> ComparisonGroupCosts:
+def _comparison_group(
+    id_: str, comparison_group: ComparisonGroup, changes: Changes, curves: Mapping[str, Curve]
+) -> ComparisonGroupCosts:
     common = shared_changes(comparison_group.rows, changes)
     rows = control_metrics.best_first(comparison_group.rows, comparison_group)
     labels = {row["setting"]: setting_label(row, changes, common) for row in rows}
@@ -80,6 +99,7 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, changes: Chan
         figure_group=(pareto_figures(f"{id_}-figures", comparison_group, points) if comparison_group.is_main else None),
         table=_table(f"{id_}-table", comparison_group, points, labels),
         remarks=tuple(_remarks(rows, _devices(rows))),
+        equal_compute=equal_compute(f"{id_}-compute", comparison_group, points, curves, labels),
     )
 
 

@@ -161,7 +161,8 @@ def _errors(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
     )
     for at, column in (("of one sample", "equivariance"), (f"with {_tested(shown)}", "equivariance_tested")):
         errors = [_line(of, inexact(curve, column), column, f"{column}_stderr") for of, curve in pairs]
-        y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
+        log = needs_log_axis([value for line in errors for value in line.y])
+        y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=log)  # noqa: RUF001 (a minus sign)
         yield from _figure_if_any(f"Equivariance error {at} against size", errors, x, y)
 
 
@@ -215,7 +216,7 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
 
 def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
     rows = [row for curve in shown for row in curve]
-    yield f"{rows[0]['size_name'] or 'size'} {range_text([row['size'] for row in rows])}; {caption(rows, BANDS)}"
+    yield f"Sizes: {rows[0]['size_name'] or 'n'} {range_text([row['size'] for row in rows])}; {caption(rows, BANDS)}"
     if any(math.isinf(row["samples_needed"] or 0.0) for row in rows):
         yield "An arrow stands at the largest k that was measured where that is not enough to be within 1 %."
     if unknown := _methods(curve for curve in shown if any(row["samples_needed"] is None for row in curve)):
@@ -262,7 +263,7 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
     several_devices = len({device_text(row, DEVICE) for row in rows}) > 1
     return Table(
         id=id_,
-        caption=": ".join(("Metric, samples, time and memory by size", *chips)),
+        caption=": ".join(("Metric, errors, samples, time and memory by size", *chips)),
         columns=_columns(rows, several_devices),
         rows=[_cells(row, rows, labels[row["setting"]], several_devices) for row in rows],
     )
@@ -276,14 +277,14 @@ def _columns(rows: Sequence[Row], several_devices: bool) -> list[Column]:
         *(
             Column(title=title, why=why, numeric=True)
             for column, (title, why) in MEASURES.items()
-            if _known(rows, column)
+            if _grows(rows, column)
         ),
         Column(
             title=f"{row['metric']} {arrow(row['direction'])}", why="Mean ± standard error over seeds", numeric=True
         ),
         Column(title="Variance", why="The variance of a prediction from one group sample (k = 1)", numeric=True),
         *(
-            Column(title=title, why=f"|f(gx) − gf(x)| / |f(x)| {why}", numeric=True)  # noqa: RUF001 (a minus sign)
+            Column(title=title, why=f"The equivariance error |f(gx) − gf(x)| / |f(x)| {why}", numeric=True)  # noqa: RUF001 (a minus sign)
             for column, title, why in _error_columns(rows)
         ),
         Column(
@@ -301,9 +302,13 @@ def _columns(rows: Sequence[Row], several_devices: bool) -> list[Column]:
 def _error_columns(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     """The equivariance errors that were measured: the column of the table ``scaling``, its title, and at which k."""
     tested = _tested([rows])
-    known = [("equivariance", "Equivariance error", "of one group sample (k = 1)")]
-    known += [("equivariance_tested", f"Error at {tested}", f"with {tested}")]
+    known = [("equivariance", "Error, k = 1", "of one group sample")]
+    known += [("equivariance_tested", f"Error, {tested}", f"with {tested}")]
     return [one for one in known if _known(rows, one[0])]
+
+
+def _grows(rows: Iterable[Row], column: str) -> bool:
+    return len({row[column] for row in rows}) > 1
 
 
 def _known(rows: Iterable[Row], column: str) -> bool:
@@ -319,7 +324,7 @@ def _cells(row: Row, rows: Sequence[Row], label: str, several_devices: bool) -> 
     return [
         method_cell(row, label),
         Cell(text=str(row["size"]), sort=row["size"]),
-        *(cell for column, cell in measures.items() if _known(rows, column)),
+        *(cell for column, cell in measures.items() if _grows(rows, column)),
         number(row["mean"], estimate(row["mean"], row["stderr"]), why_missing="No run gave a finite value"),
         number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
         *(
