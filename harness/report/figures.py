@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from harness.errors import SettingsError, StoreError, UnknownName
+from harness.report.rendering import heat_map
 from harness.report.rendering.figures import CENSORED, Figure, FigureGroup, Series, Trace
 from harness.report.rendering.vector import Layout, draw
 from harness.utils.spreadsheets import inert
@@ -89,14 +90,16 @@ def write_figure(figures: Mapping[str, NamedFigure], name: str, out: Path, layou
 def data(figure: Figure, legend: Sequence[Series]) -> pl.DataFrame:
     """The points of a figure: series, x, y, and y minus and plus one standard error where it is drawn.
 
-    A value that is ``censored`` is only known to be larger than y.
+    A value that is ``censored`` is only known to be larger than y. In a heat map a series is a row and x its column.
     """
     names = {series.id: series.name for series in legend}
     rows: list[tuple[Any, ...]] = []
     traces = figure.spec["data"]
     bands = {trace["meta"]["series"]: _edges(trace) for trace in traces if trace["meta"].get("band")}
     for trace in traces:
-        if trace["meta"].get("band"):
+        if trace["type"] == heat_map.HEAT_MAP:
+            rows += [(*point, False) for point in heat_map.points(trace)]
+        if trace["type"] == heat_map.HEAT_MAP or trace["meta"].keys() & {"band", heat_map.MISSING}:
             continue
         id_ = trace["meta"].get("series")
         bars = trace["error_y"]["array"] if "error_y" in trace else [None] * len(trace["x"])

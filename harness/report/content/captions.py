@@ -38,9 +38,15 @@ def caption(rows: Iterable[Row], *intervals: str, examples: Sequence[int] | None
 
 
 def examples_in_test(task: str, task_version: str, task_params: str) -> int | None:
-    """The number of test examples of a task, or None if the registry does not know it.
+    """The number of test examples of a task, or None if the registry does not know it (:func:`examples_in`)."""
+    return examples_in("test", task, task_version, task_params)
+
+
+def examples_in(part: str, task: str, task_version: str, task_params: str) -> int | None:
+    """The number of examples in a part of the data of a task, or None if the registry does not know it.
 
     Args:
+        part: ``train``, ``validation`` or ``test``.
         task: The name of the task.
         task_version: The version of the task that ran; the registry knows only the current one.
         task_params: The parameters of the task, as JSON.
@@ -49,7 +55,7 @@ def examples_in_test(task: str, task_version: str, task_params: str) -> int | No
     if card is None or card.version != task_version or card.reads_data:
         return None
     try:
-        return card.examples(card.settings_from(json.loads(task_params))).get("test")
+        return card.examples(card.settings_from(json.loads(task_params))).get(part)
     except (SymbenchError, TypeError):
         return None
 

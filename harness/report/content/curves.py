@@ -59,5 +59,6 @@ def needed_line(series: Series, rows: Sequence[Row], against: str) -> Line:
 
 
 def needed_axis(lines: Sequence[Line]) -> Axis:
-    """The axis of lines of :func:`needed_line`, with a tick at every number."""
-    return Axis(title="k at evaluation", log=True, ticks=sorted({k for line in lines for k in line.y if k is not None}))
+    """The axis of lines of :func:`needed_line`, from one sample to the largest number, with a tick at every number."""
+    ticks = sorted({1.0, *(k for line in lines for k in line.y if k is not None)})
+    return Axis(title="k at evaluation", log=True, ticks=ticks, ends=(0.9, 1.1 * ticks[-1]))

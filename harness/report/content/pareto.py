@@ -22,6 +22,7 @@ from harness.report.rendering.figures import (
     Series,
     Trace,
     figure_of_traces,
+    log_ticks,
     needs_log_axis,
     scatter,
 )
@@ -222,10 +223,7 @@ def _cost_axis(points: Sequence[Point], measure: Measure) -> Axis:
 
 def cost_axis(title: str, values: Sequence[float]) -> Axis:
     """A logarithmic axis with ticks at powers of ten; also at 2 and 5 times these for less than two decades."""
-    low, high = min(values) / 1.2, max(values) * 1.2
-    steps = (1,) if high >= 100 * low else (1, 2, 5)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+    ticks = log_ticks(min(values) / 1.2, max(values) * 1.2)
     return Axis(title=title, log=True, ticks=ticks, labels=[tick_text(tick) for tick in ticks])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,6 +68,7 @@ class Axis:
         ticks: The positions of the ticks; chosen by plotly if empty.
         labels: The texts of the ticks; the numbers themselves if empty.
         suffix: A unit after each number.
+        ends: The ends of the axis; chosen from the points if None.
     """
 
     title: str
@@ -74,6 +76,7 @@ class Axis:
     ticks: Sequence[float] = ()
     labels: Sequence[str] = ()
     suffix: str = ""
+    ends: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +88,14 @@ class Figure:
         spec: Its data and layout for plotly.
         name: Its name among the figures of a group.
         caption: Sentences below it: on what it is measured, and which curves hide one another.
+        rows: The number of rows of a heat map, which set its height; 0 for other figures.
     """
 
     title: str
     spec: Mapping[str, Any]
     name: str = ""
     caption: str = ""
+    rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +131,7 @@ def figure(
     means = [value for line in lines for value in line.y if value is not None and value > 0]
     floor = min(means) / 3 if y.log and means else None
     bands = [trace for line in lines if (trace := _band(line, floor)) is not None]
+    y = _with_ticks(y, means)
     traces = [*bands, *(_curve(line, y) for line in lines)]
     if guide is not None:
         traces.append(_guide(guide))
@@ -242,6 +248,20 @@ def _guide(guide: Guide) -> Trace:
     )
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: powers of ten, and 2 and 5 times these for less than two decades."""
+    steps = (1,) if high >= 100 * low else (1, 2, 5)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
+
+
+def _with_ticks(axis: Axis, values: Sequence[float]) -> Axis:
+    """The axis with more ticks than plotly draws if it is logarithmic and its values are within two decades."""
+    if not axis.log or axis.ticks or not values or max(values) >= 100 * min(values):
+        return axis
+    return replace(axis, ticks=log_ticks(min(values) / 1.2, max(values) * 1.2))
+
+
 def _axis(axis: Axis) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "title": {"text": html.escape(axis.title, quote=False), "standoff": 8},
@@ -251,6 +271,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "fixedrange": False,
         "ticksuffix": axis.suffix,
     }
+    if axis.ends:
+        settings["range"] = [math.log10(end) if axis.log else end for end in axis.ends]
     if axis.ticks:
         labels = list(axis.labels) or [f"{tick:g}" for tick in axis.ticks]
         settings |= {"tickmode": "array", "tickvals": list(axis.ticks), "ticktext": labels}

@@ -7,7 +7,7 @@ import math
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from harness.report.rendering.figures import Figure, Series, Trace
+from harness.report.rendering.heat_map import HEAT_MAP, MISSING, WHOLE_ROW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,9 +115,16 @@ def _undated(path: Path) -> dict[str, None]:
 
 
 def _trace(axes: Axes, trace: Trace) -> None:
+    if trace["type"] == HEAT_MAP:
+        _heat_map(axes, trace)
+        return
     meta, mode = trace["meta"], str(trace["mode"])
     colour = _colours()[meta["role"]]
     x, y = list(trace["x"]), list(trace["y"])
+    if meta.get(MISSING):
+        for word, whole in zip(zip(x, y, trace["text"], strict=True), meta[WHOLE_ROW], strict=True):
+            _written(axes, [word], colour, None if whole else _fitting(axes, trace["text"]))
+        return
     if meta.get("band"):
         axes.fill(x, y, color=colour, alpha=0.15, linewidth=0)
         return
@@ -135,6 +145,31 @@ def _trace(axes: Axes, trace: Trace) -> None:
     if "text" in mode:
         for place, text in zip(zip(x, y, strict=True), trace["text"], strict=True):
             axes.annotate(_plain(text), place, xytext=(2, 3), textcoords="offset points", color=colour)
+
+
+def _heat_map(axes: Axes, trace: Trace) -> None:
+    """Draws cells with their numbers, and no lines around them."""
+    colours = LinearSegmentedColormap.from_list("heat", [_colours()["heat-low"], _colours()["heat-high"]])
+    z = np.array(trace["z"], dtype=float)  # NaN for an empty cell
+    axes.pcolormesh(trace["x"], trace["y"], z, cmap=colours, vmin=trace["zmin"], vmax=trace["zmax"], edgecolor="white")
+    axes.set(xlim=(-0.5, len(trace["x"]) - 0.5), ylim=(len(trace["y"]) - 0.5, -0.5))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    texts = [text for row in trace["text"] for text in row]
+    places = ((x, y) for y in trace["y"] for x in trace["x"])
+    _written(axes, ((*at, text) for at, text in zip(places, texts, strict=True)), "black", _fitting(axes, texts))
+
+
+def _fitting(axes: Axes, texts: Sequence[str]) -> float:
+    """The size of type in points with which texts fit into the columns of a heat map, at most that of the figure."""
+    columns = abs(axes.get_xlim()[1] - axes.get_xlim()[0])
+    width = 72 * 0.85 * axes.figure.bbox.width / axes.figure.dpi / columns
+    return min(matplotlib.rcParams["font.size"], width / (0.6 * max(map(len, texts))))
+
+
+def _written(axes: Axes, texts: Iterable[tuple[float, float, str]], colour: str, size: float | None) -> None:
+    for x, y, text in texts:
+        axes.text(x, y, _plain(text), color=colour, fontsize=size, ha="center", va="center")
 
 
 def _markers(axes: Axes, x: Sequence[float], y: Sequence[float], marker: Mapping[str, Any], colour: str) -> None:
@@ -163,6 +198,9 @@ def _markers(axes: Axes, x: Sequence[float], y: Sequence[float], marker: Mapping
 def _axis(axis: Any, settings: Mapping[str, Any], letters: float) -> None:
     if settings["type"] == "log":
         axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if "range" in settings:
+        ends = [10**end if settings["type"] == "log" else end for end in settings["range"]]
+        axis.axes.set(**{f"{axis.axis_name}lim": ends})
     axis.set_label_text(textwrap.fill(_plain(settings["title"]["text"]), max(1, int(letters))))
     if "tickvals" in settings:
         texts = [_plain(text) + settings.get("ticksuffix", "") for text in settings["ticktext"]]

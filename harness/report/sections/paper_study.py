@@ -20,15 +20,17 @@ from harness.differences import describe
 from harness.errors import SymbenchError
 from harness.report.content import published
 from harness.report.content.by_epoch import MAX_SEEDS
+from harness.report.content.captions import examples_in
 from harness.report.content.comparison_groups import Row, by_task, nondefault_params
 from harness.report.content.histories import COLUMNS, Histories, HistoryReader
 from harness.report.content.published_grids import ByVersion, PublishedStudy, study_of, values_at
 from harness.report.content.settings import changed_settings
+from harness.report.content.study_heat_maps import NAMES, study_heat_maps
 from harness.report.content.titles import card_id, task_title
 from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.figures import FigureGroup
 from harness.report.rendering.formats import counted, estimate, listed
 
-NAMES = {"output_variance": "Output variance", "loss_variance": "Loss variance", "loss_mean": "Mean loss"}
 BY_EPOCH = {
     "permutation_entropy": ("validation/permutation_entropy", "Entropy of the mean permutation"),
     "gradient_norm": ("train/gradient_norm", "Norm of the mean gradient"),
@@ -54,6 +56,7 @@ class StudyPart:
     title: str
     protocol: str
     chips: tuple[str, ...]
+    heat_maps: FigureGroup | None
     tables: tuple[Table, ...]
     remarks: tuple[str, ...]
 
@@ -166,9 +169,27 @@ def _study_part(id_: str, part: _Part, runs: pl.DataFrame, histories: Histories 
         title=task_title(part.task),
         protocol=part.protocol,
         chips=tuple(_chips(part)),
+        heat_maps=study_heat_maps(
+            f"{id_}-maps",
+            f"{part.task}, protocol {part.protocol}, published study",
+            {method: rows for method in part.methods if (rows := part.of("trained", method))},
+            part.theirs,
+            _validated(part, runs),
+        ),
         tables=tuple(replace(table, id=f"{id_}-{place}") for place, table in enumerate(tables, start=1)),
         remarks=tuple(_remarks(part)),
     )
+
+
+def _validated(part: _Part, runs: pl.DataFrame) -> list[int]:
+    """The numbers of validation examples of the runs, as far as they are known."""
+    settings = [row["setting"] for row in part.rows]
+    found = runs.filter(pl.col("setting").is_in(settings)).select("task", "task_version", "task_params", "spec_json")
+    sizes = set()
+    for task, version, params, spec in found.unique().iter_rows():
+        limits = (json.loads(spec)["settings"].get("valid_size"), examples_in("validation", task, version, params))
+        sizes.add(min((limit for limit in limits if limit is not None), default=None))
+    return sorted(size for size in sizes if size is not None)
 
 
 def _chips(part: _Part) -> Iterator[str]:

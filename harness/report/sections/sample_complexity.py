@@ -6,11 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness import registry
 from harness.collate import Tables
 from harness.report.content.by_epoch import ByEpoch, by_epoch
+from harness.report.content.captions import BANDS, caption, examples_in_test
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.control_metrics import drop, drop_remark
 from harness.report.content.curve_tables import curve_tables
@@ -27,6 +27,7 @@ from harness.report.content.curves import (
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series
 from harness.report.content.notes import Notes, note_sentences, run_notes
+from harness.report.content.sample_heat_maps import sample_heat_maps
 from harness.report.content.settings import Changes, changed_sentence, changed_settings, setting_label, shared_changes
 from harness.report.content.titles import arrow, better, task_title
 from harness.report.rendering.cells import Table
@@ -44,6 +45,7 @@ from harness.report.rendering.figures import (
 from harness.report.rendering.formats import listed, range_text
 
 SAMPLES_NEEDED = "Samples to within 1 % of the limit"
+NEEDED = "an arrow: more are needed than the largest k measured; no point: not known (see the table)"
 
 TRAINED_WITH = "settings.train_samples"
 """This setting has a column of its own in the tables."""
@@ -56,6 +58,7 @@ class ComparisonGroupCurves:
     Attributes:
         protocol: The protocol of the group.
         chips: What distinguishes the group from the others of its task.
+        heat_maps: k in training by k at evaluation; None unless a method of the main group was trained with several k.
         figure_group: The figures; None unless the group is the main one of its protocol.
         tables: The tables.
         remarks: Sentences about figures and tables.
@@ -63,6 +66,7 @@ class ComparisonGroupCurves:
 
     protocol: str
     chips: tuple[str, ...]
+    heat_maps: FigureGroup | None
     figure_group: FigureGroup | None
     tables: tuple[Table, ...]
     remarks: tuple[str, ...]
@@ -84,7 +88,7 @@ class _Settings:
     Attributes:
         changes: The changes from the published settings.
         notes: The notes of the runs.
-        examples: The largest number of test examples from which a curve is computed.
+        examples: The number of test examples from which the curve of a setting is computed, if it is known.
         drops: A text for settings with a worse score on the stricter metric.
         digests: The digests of the runs that succeeded.
         histories: How the history of a run is read.
@@ -132,7 +136,7 @@ def sample_complexity(tables: Tables, histories: Histories | None = None) -> lis
 
 def _settings(tables: Tables, histories: Histories | None) -> _Settings:
     specs = tables.runs.unique("setting", keep="first", maintain_order=True).select("setting", "spec_json")
-    sizes = ((setting, json.loads(spec)["settings"].get("curve_size")) for setting, spec in specs.iter_rows())
+    sizes = ((setting, _examples(json.loads(spec))) for setting, spec in specs.iter_rows())
     ranked = [one for rows in by_task(tables.accuracy).values() for one in comparison_groups(rows)]
     digests: defaultdict[str, list[str]] = defaultdict(list)
     for setting, digest, status in tables.runs.select("setting", "digest", "status").iter_rows():
@@ -141,11 +145,18 @@ def _settings(tables: Tables, histories: Histories | None) -> _Settings:
     return _Settings(
         changes=_without_trained_with(changed_settings(tables.runs)),
         notes=run_notes(tables.runs),
-        examples={setting: size for setting, size in sizes if isinstance(size, int)},
+        examples={setting: size for setting, size in sizes if size is not None},
         drops={row["setting"]: drop(row, one) for one in ranked for row in one.rows},
         digests=digests,
         histories=histories,
     )
+
+
+def _examples(spec: Row) -> int | None:
+    """The number of test examples from which the curve of a run is computed."""
+    tested = examples_in_test(spec["task"], spec["task_version"], json.dumps(spec["task_params"]))
+    limits = (spec["settings"].get("curve_size"), spec["settings"].get("test_size"), tested)
+    return min((limit for limit in limits if isinstance(limit, int)), default=None)
 
 
 def _without_trained_with(changes: Changes) -> Changes:
@@ -166,13 +177,23 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, settings: _Se
     first = f"first {range_text(sizes)} test examples" if sizes else ""
     shown = replace(comparison_group, chips=tuple(filter(None, (*comparison_group.chips, first))))
     changed = changed_sentence(comparison_group.protocol, common)
+    drawn = _by_method(curves, labels) if shown.is_main else []
+    by_training = _by_method(curves, {setting: _any_k(label) for setting, label in labels.items()}) if drawn else []
     return ComparisonGroupCurves(
         protocol=shown.protocol,
         chips=shown.chips,
-        figure_group=_figure_group(f"{id_}-figures", shown, curves, labels, settings) if shown.is_main else None,
+        heat_maps=sample_heat_maps(
+            f"{id_}-maps", shown, [(one.series, one.curves) for one in by_training], settings.examples
+        ),
+        figure_group=_figure_group(f"{id_}-figures", shown, drawn, settings) if shown.is_main else None,
         tables=curve_tables(id_, shown, curves, labels),
         remarks=tuple(filter(None, (changed, *note_sentences(rows, settings.notes), dropped))),
     )
+
+
+def _any_k(label: str) -> str:
+    """A label without k in training, which it has if the changes from the published settings are not known."""
+    return ", ".join(part for part in label.split(", ") if not part.startswith("train_samples="))
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
@@ -186,19 +207,17 @@ def _curves(rows: Iterable[Row]) -> list[Curve]:
 def _figure_group(
     id_: str,
     comparison_group: ComparisonGroup,
-    curves: Sequence[Curve],
-    labels: Mapping[str, str],
+    every: Sequence[_MethodCurves],
     settings: _Settings,
 ) -> FigureGroup:
-    every = _by_method(curves, labels)
     best = sorted(every, key=lambda one: min(_last(curve, comparison_group.direction) for curve in one.curves))
     kept = {one.series.id for one in best[:MAX_SERIES]}
     drawn = [one for one in every if one.series.id in kept]
     shown = [curve for one in drawn for curve in one.curves]
-    panels = [panel for k in _trained(drawn) for panel in _panel(comparison_group, drawn, k)]
+    panels = [panel for k in _trained(drawn) for panel in _panel(comparison_group, drawn, k, settings.examples)]
     trained = [(one.series, _digests(one, comparison_group, settings)) for one in drawn]
     epochs = by_epoch(trained, settings.histories) if settings.histories else ByEpoch([], [])
-    figures = [*panels, *_by_training(comparison_group, drawn), *epochs.figures]
+    figures = [*panels, *_by_training(comparison_group, drawn, settings.examples), *epochs.figures]
     protocol = f"protocol {comparison_group.protocol}"
     return FigureGroup(
         id=id_,
@@ -206,7 +225,7 @@ def _figure_group(
         chips=(protocol, *comparison_group.chips),
         legend=[one.series for one in drawn],
         figures=figures,
-        remarks=(*_remarks(shown, len(drawn), len(every), figures), *_unread(epochs.unread)),
+        remarks=(*_remarks(shown, len(drawn), len(every)), *_unread(epochs.unread)),
     )
 
 
@@ -227,7 +246,10 @@ def _trained(methods: Iterable[_MethodCurves]) -> Sequence[int | None]:
 
 
 def _panel(
-    comparison_group: ComparisonGroup, methods: Sequence[_MethodCurves], trained: int | None
+    comparison_group: ComparisonGroup,
+    methods: Sequence[_MethodCurves],
+    trained: int | None,
+    examples: Mapping[str, int],
 ) -> Iterable[Figure]:
     """Figures against k at evaluation of what was trained with one k, or with any k if ``trained`` is None.
 
@@ -246,18 +268,26 @@ def _panel(
         ticks=sorted({row["samples"] for curve in shown for row in curve}),
     )
     among = "" if trained is None else f", trained with k = {trained}"
+    said = (_caption([row for curve in shown for row in curve], examples),)
     metric, direction = comparison_group.metric, comparison_group.direction
     lines = [_line(of, curve, "mean", "stderr") for of, curve in pairs]
     y = Axis(title=f"{metric} {arrow(direction)}", log=needs_log_axis([v for line in lines for v in line.y]))
-    yield figure(f"{metric} against k{among} ({better(direction)})", lines, x, y)
+    yield figure(f"{metric} against k{among} ({better(direction)})", lines, x, y, caption=said)
     spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
     if spread := [line for line in spread if line.x]:
         y = Axis(title="variance of the k-sample prediction", log=True)
-        yield figure(f"Estimator variance against k{among}", spread, x, y, guide=_guide(spread, x, 1.0, "∝ 1/k"))
+        guide = _guide(spread, x, 1.0, "∝ 1/k")
+        yield figure(f"Estimator variance against k{among}", spread, x, y, guide=guide, caption=said)
     errors = [_line(of, inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
     if errors := [line for line in errors if line.x]:
         y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
-        yield figure(f"Equivariance error against k{among}", errors, x, y, guide=_guide(errors, x, 0.5, "∝ 1/√k"))
+        guide = _guide(errors, x, 0.5, "∝ 1/√k")
+        yield figure(f"Equivariance error against k{among}", errors, x, y, guide=guide, caption=said)
+
+
+def _caption(rows: Sequence[Row], examples: Mapping[str, int], *others: str) -> str:
+    sizes = [examples[setting] for setting in {row["setting"] for row in rows} if setting in examples]
+    return caption(rows, *(others or (BANDS,)), examples=sizes)
 
 
 def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
@@ -269,7 +299,9 @@ def _guide(lines: Sequence[Line], x: Axis, exponent: float, text: str) -> Guide:
     return Guide(x=ends, y=[level / k**exponent for k in ends], text=text)
 
 
-def _by_training(comparison_group: ComparisonGroup, methods: Sequence[_MethodCurves]) -> Iterable[Figure]:
+def _by_training(
+    comparison_group: ComparisonGroup, methods: Sequence[_MethodCurves], examples: Mapping[str, int]
+) -> Iterable[Figure]:
     """Figures against k in training, if a method was trained with several k."""
     several = [one for one in methods if len(one.trained) > 1]
     if not several:
@@ -281,13 +313,16 @@ def _by_training(comparison_group: ComparisonGroup, methods: Sequence[_MethodCur
     quality = [_line(of, rows, "mean", "stderr", "train_samples") for of, rows in ends]
     metric, direction = comparison_group.metric, comparison_group.direction
     title = f"{metric} at k = {largest} ({better(direction)})"
-    yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"))
+    all_rows = [row for _, rows in ends for row in rows]
+    said = (_caption(all_rows, examples),)
+    yield figure(title, quality, x, Axis(title=f"{metric} {arrow(direction)}"), caption=said)
     if needed := [line for of, rows in ends if (line := needed_line(of, rows, "train_samples")).x]:
-        yield figure(SAMPLES_NEEDED, needed, x, needed_axis(needed))
+        without_bands = (_caption(all_rows, examples, NEEDED),)
+        yield figure(SAMPLES_NEEDED, needed, x, needed_axis(needed), caption=without_bands)
     spread = [_line(of, rows, "variance", "variance_stderr", "train_samples") for of, rows in starts]
     if any(value for line in spread for value in line.y):
         smallest = min(row["samples"] for _, rows in starts for row in rows)
-        yield figure(f"Estimator variance at k = {smallest}", spread, x, Axis(title="variance", log=True))
+        yield figure(f"Estimator variance at k = {smallest}", spread, x, Axis(title="variance", log=True), caption=said)
 
 
 def _digests(method: _MethodCurves, comparison_group: ComparisonGroup, settings: _Settings) -> Sequence[str]:
@@ -314,12 +349,9 @@ def _last(curve: Curve, direction: str) -> tuple[bool, float]:
     return value is None, 0.0 if value is None else -value if direction == "max" else value
 
 
-def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[Figure]) -> Iterable[str]:
-    yield "Bands are one standard error over seeds; with one seed there is no band."
+def _remarks(shown: Sequence[Curve], drawn: int, every: int) -> Iterable[str]:
     if every > drawn:
         yield f"{drawn} of {every} curves are drawn, those that are best at their largest k. The table has all."
-    for methods in _coinciding(shown):
-        yield f"These methods have the same values at every k, so their curves coincide: {methods}."
     if exact := _methods(curve for curve in shown if not any(row["variance"] for row in curve)):
         yield (
             "The predictions of these methods are deterministic, so k changes nothing and the variance is zero (not on "
@@ -333,24 +365,11 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int, figures: Sequence[F
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
     if exact := _methods(curve for curve in measured if not inexact(curve)):
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
-    if any(one.title == SAMPLES_NEEDED for one in figures):
-        yield (
-            "There is no point if more samples are needed than were measured, or if the number is not known: see the "
-            "table."
-        )
 
 
 def _unread(digests: list[str]) -> Iterable[str]:
     if digests:
         yield f"Left out of the figures by epoch, since their histories are damaged: {listed(digests, 4)}."
-
-
-def _coinciding(shown: Sequence[Curve]) -> Iterable[str]:
-    """The names of methods with equal curves."""
-    alike: defaultdict[tuple[Any, ...], list[Curve]] = defaultdict(list)
-    for curve in shown:
-        alike[tuple((row["samples"], row["mean"]) for row in curve)].append(curve)
-    return [_methods(curves) for curves in alike.values() if len(curves) > 1]
 
 
 def _methods(curves: Iterable[Curve]) -> str:

@@ -11,8 +11,22 @@
   };
   const faint = hex => hex + "2b";
 
-  function themed(spec) {
+  function fitting(texts, columns, width) {
+    const longest = Math.max(...texts.flat().map(text => text.length));
+    return Math.max(8.5, Math.min(13, (width - 55) / columns / (0.63 * longest)));
+  }
+
+  function themed(spec, width) {
+    const columns = spec.data.find(trace => trace.type === "heatmap")?.x.length;
     const data = spec.data.map(trace => {
+      if (trace.type === "heatmap") {
+        const textfont = { color: colour("ink"), size: fitting(trace.text, columns, width) };
+        return { ...trace, colorscale: [[0, colour("heat-low")], [1, colour("heat-high")]], textfont };
+      }
+      if (trace.meta.missing) {
+        const size = fitting(trace.text, columns, width);
+        return { ...trace, textfont: { color: colour("muted"), size: trace.meta.whole_row.map(whole => whole ? 12 : size) } };
+      }
       const own = colour(trace.meta.role) || colour("other");
       if (trace.meta.band) return { ...trace, fillcolor: faint(own), line: { ...trace.line, color: "transparent" } };
       const text = { color: own, size: 12 };
@@ -29,7 +43,7 @@
       xaxis: { ...spec.layout.xaxis, ...axis },
       yaxis: { ...spec.layout.yaxis, ...axis },
       modebar: { bgcolor: "transparent", color: colour("muted"), activecolor: colour("accent") },
-      dragmode: touch ? false : "zoom",
+      dragmode: touch ? false : spec.layout.dragmode ?? "zoom",
     };
     return { data, layout };
   }
@@ -44,7 +58,7 @@
   function draw(plot) {
     const pressed = plot.group.querySelectorAll(".legend [aria-pressed=false]");
     const hidden = new Set([...pressed].map(button => button.dataset.series));
-    const { data, layout } = themed(plot.spec);
+    const { data, layout } = themed(plot.spec, plot.node.clientWidth);
     for (const trace of data) trace.visible = !hidden.has(trace.meta.series);
     Plotly.react(plot.node, data, layout, config);
     drawn.add(plot);

@@ -33,7 +33,7 @@ def test_more_samples_than_were_measured_are_an_arrow_at_the_largest_k() -> None
     assert curve["marker"]["symbol"] == ["circle", ARROW]
     first, last = curve["hovertemplate"]
     assert "more than" not in first and "%{x}: more than %{y:" in last
-    assert drawn().spec["layout"]["yaxis"]["tickvals"] == [8.0, 64]
+    assert drawn().spec["layout"]["yaxis"]["tickvals"] == [1, 8.0, 64]
     go.Figure(drawn().spec)
 
 

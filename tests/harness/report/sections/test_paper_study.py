@@ -194,6 +194,42 @@ def test_our_numbers_are_beside_both_runs_of_the_same_k(tmp_path: Path) -> None:
     assert not any("do not follow the published protocol" in remark for remark in part.remarks)
 
 
+def test_heat_maps_have_ours_beside_both_published_runs_in_the_same_colours(tmp_path: Path) -> None:
+    records = [on_exp(settings={"train_samples": k}) for k in (1, 3)]
+    (part,) = shown(tmp_path, records, [point(record, samples=k) for record in records for k in (1, 4)])
+    assert part.heat_maps is not None
+    titles = [figure.title for figure in part.heat_maps.figures]
+    assert titles == [
+        f"{name} of mlp-ps: {whose}"
+        for name in ("Output variance", "Loss variance", "Mean loss")
+        for whose in ("ours", "release", "thread")
+    ]
+    for place, quantity in enumerate(("output_variance", "loss_variance", "loss_mean")):
+        maps = [figure.spec["data"][0] for figure in part.heat_maps.figures[3 * place : 3 * place + 3]]
+        assert len({(one["zmin"], one["zmax"]) for one in maps}) == 1
+        assert all(one["meta"]["rows"] == [1, 2, 3, 5, 10, 20, 50] for one in maps)
+        assert all(one["meta"]["columns"] == [1, 2, 4, 5, 10, 20, 50, 100, 200] for one in maps)
+        for version, one in zip(("release", "thread"), maps[1:], strict=True):
+            for k, row in zip(one["meta"]["rows"], one["meta"]["values"], strict=True):
+                for samples, value in zip(one["meta"]["columns"], row, strict=True):
+                    assert value == study().of_trained(quantity, "mlp-ps", k, samples).get(version)
+        known = [value for row in maps[0]["meta"]["values"] for value in row if value is not None]
+        assert known == [point(records[0])[quantity]] * 4
+    ours, release, _ = part.heat_maps.figures[:3]
+    assert ours.caption == (
+        "n = 200 validation examples; 100 repeats; 3 seeds; on hover, ± is one standard error over seeds."
+    )
+    assert release.caption.startswith("Published: figures in the authors' released code")
+    assert release.caption.endswith("Validation set; 100 repeats; one run, so no interval.")
+    words = [trace["text"] for trace in (ours.spec["data"][1], release.spec["data"][1])]
+    assert {*words[0]} == {"not run"} and {*words[1]} == {"none"}
+
+
+def test_one_k_in_training_of_what_was_not_published_has_no_heat_map(tmp_path: Path) -> None:
+    (part,) = shown(tmp_path, [on_exp("mlp-ga")], [point(on_exp("mlp-ga"))])
+    assert part.heat_maps is None
+
+
 def test_another_protocol_or_data_set_is_named_and_shown_separately(tmp_path: Path) -> None:
     records = [
         on_exp(),

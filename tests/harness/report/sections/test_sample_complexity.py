@@ -49,7 +49,14 @@ def test_notes_of_runs_are_beside_their_figures_and_scores(tmp_path: Path) -> No
 
 def test_curves_that_hide_one_another_are_named(tmp_path: Path) -> None:
     found = curves_of(tmp_path, *(make_record("graph8c", m, value=0.0) for m in ("gin", "mlp-none", "mlp-ga")))
-    assert "so their curves coincide: gin, mlp-ga, mlp-none." in remarks(found)
+    assert found.figure_group is not None
+    metric, variance = found.figure_group.figures
+    assert metric.caption == (
+        "n = 500 test examples; 1 seed; bands are one standard error over seeds, and one seed has no band. "
+        "gin, mlp-ga and mlp-none coincide."
+    )
+    assert "coincide" not in variance.caption
+    assert "(not on the logarithmic axis): gin, mlp-none." in remarks(found)
 
 
 def test_a_variance_of_rounding_errors_does_not_stretch_the_axis(tmp_path: Path) -> None:

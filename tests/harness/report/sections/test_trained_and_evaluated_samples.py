@@ -94,6 +94,44 @@ def test_what_was_not_reached_is_larger_than_the_largest_k(tmp_path: Path) -> No
     assert "Equivariance error by number of group samples k" not in tables
 
 
+def test_both_k_are_in_one_heat_map_with_the_numbers_of_the_tables(tmp_path: Path) -> None:
+    records = [trained(k, seed=seed, variance=0.1 * k + 0.01 * seed) for k in (1, 5) for seed in (0, 1)]
+    found, tables = study(tmp_path, *records, flat("egnn"))
+    assert found.heat_maps is not None
+    assert [figure.title for figure in found.heat_maps.figures] == [
+        "mse of gnn-ga by both k (lower is better)",
+        "Estimator variance of gnn-ga by both k",
+        "Equivariance error of gnn-ga by both k",
+    ]
+    for drawn, caption in zip(found.heat_maps.figures, tables, strict=False):
+        (trace,) = drawn.spec["data"]
+        rows = [row for row in tables[caption] if row[0] == "gnn-ga"]
+        assert [row[1] for row in rows] == [str(k) for k in trace["meta"]["rows"]] == ["1", "5"]
+        for row, hovers, values in zip(rows, trace["hovertext"], trace["meta"]["values"], strict=True):
+            for shown, hover, value in zip(row[2:5], hovers, values, strict=True):
+                assert float(shown.split(" ")[0]) == pytest.approx(value, rel=5e-3)
+                assert float(hover.split("<b>")[1].split(" ")[0].removesuffix("</b>")) == pytest.approx(value, rel=5e-3)
+        assert drawn.caption == "n = 100 test examples; 2 seeds; on hover, ± is one standard error over seeds."
+    alone, _ = study(tmp_path / "one", trained(1), flat("egnn"))
+    assert alone.heat_maps is None
+
+
+def test_runs_of_an_earlier_version_have_their_heat_map_too(tmp_path: Path) -> None:
+    earlier = [replace(one, spec=replace(one.spec, task_version="0")) for one in (trained(1), trained(5))]
+    found, _ = study(tmp_path, *earlier)
+    assert found.heat_maps is not None
+    (trace,) = found.heat_maps.figures[0].spec["data"]
+    assert trace["meta"]["rows"] == [1, 5]
+
+
+def test_only_the_first_methods_have_heat_maps_and_the_others_are_named(tmp_path: Path) -> None:
+    methods = ("gnn-ga", "gnn-ps", "mlp-ga", "mlp-ps", "transformer-ga")
+    found, _ = study(tmp_path, *(trained(k, method) for method in methods for k in (1, 5)))
+    assert found.heat_maps is not None
+    assert found.heat_maps.remarks[1] == "No heat maps, only tables: transformer-ga."
+    assert len(found.heat_maps.figures) == 4 * 3
+
+
 def history(loss: float, entropy: float | None) -> pl.DataFrame:
     steps = list(range(1000))
     parts = [pl.DataFrame({"step": steps, "name": LOSS, "value": [loss] * 1000})]
