@@ -56,7 +56,7 @@ class Scale:
         return math.log10(max(value, self.low))
 
     def written(self, value: float) -> str:
-        """A number in at most six letters: with two digits on a logarithmic scale, else three for numbers below the largest."""
+        """A number in at most six letters: two digits on a logarithmic scale, else the places of the largest number."""
         if not self.log:
             size = max(abs(self.low), abs(self.high))
             return f"{value:.{max(0, 3 - math.ceil(math.log10(size))) if size else 0}f}"
