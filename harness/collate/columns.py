@@ -241,6 +241,10 @@ OF_TABLE: Mapping[str, Mapping[str, Meaning]] = {
         "seconds_per_example": Meaning("s/example", "The mean time of one prediction over seeds on the device."),
         "peak_memory_bytes": Meaning("B", "The mean over seeds on the device of the peak memory in evaluation."),
         "variance": Meaning("output²", "The variance of the prediction with one group sample, mean over seeds."),
+        "equivariance": Meaning("1", "The equivariance error with one group sample, relative to the output."),
+        "equivariance_tested": Meaning(
+            "1", "The equivariance error with 'test_samples' group samples; null if the curve does not have that k."
+        ),
         "log_group_size": Meaning("nat", "The logarithm of the order of the group's finite factors; null without any."),
         "group_dimension": Meaning("count", "The dimension of the group's Lie factors; null without any."),
         "seconds_exponent": Meaning("1", "The exponent a of a fit time ~ size^a over the series on the device."),
@@ -250,6 +254,9 @@ OF_TABLE: Mapping[str, Mapping[str, Meaning]] = {
         ),
         "memory_group_exponent": Meaning(
             "1", "The exponent a of a fit memory ~ x^a, where x is as in 'seconds_group_exponent'."
+        ),
+        "variance_exponent": Meaning(
+            "1", "The exponent a of a fit variance ~ size^a over the series; sizes with a variance of 0 are left out."
         ),
     },
 }

@@ -23,7 +23,7 @@ from tasks.sources.atomic_files import staged
 SCHEMA = pl.Schema(
     {"file": pl.String, "file_mtime_ns": pl.Int64, "file_size": pl.Int64, "segment": pl.String, "row": pl.UInt32}
 )
-LAYOUT = "15"
+LAYOUT = "16"
 """Changes whenever the same records would give other tables, so that old caches are not used."""
 _ROWS = pl.Schema(COLUMNS | {"row": pl.UInt32})
 _LAYOUT = "symbench.layout"

@@ -1,9 +1,9 @@
-"""The table ``scaling``: metric, time per example and memory against the size of the group."""
+"""The table ``scaling``: metric, errors, time per example and memory against the size of the group."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -37,7 +37,7 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(statistic.over(keys).alias(name) for name, statistic in quality.items())
         .group_by(*keys, "device", maintain_order=True)
         .agg(
-            pl.col("mean", "stderr", "score_metric", "score", "score_stderr").first(),
+            pl.col("mean", "stderr", "score_metric", "score", "score_stderr", "test_samples").first(),
             mean("seconds_per_example"),
             stderr("seconds_per_example").alias("seconds_per_example_stderr"),
             mean("peak_memory_bytes"),
@@ -53,10 +53,11 @@ def scaling(runs: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -> pl.DataFrame:
-    """Adds variance, samples needed and the exponents of costs to every row.
+    """Adds variance, equivariance error, samples needed and exponents to every row.
 
-    ``variance`` is that at k = 1. Exponents are fitted over a series on one device
-    (:func:`~harness.collate.power_law.exponents`): ``seconds_exponent`` and ``memory_exponent`` against the size,
+    ``variance`` and ``equivariance`` are those at k = 1, ``equivariance_tested`` is that at ``test_samples``, if the
+    curve has it. Exponents are fitted over a series (:func:`~harness.collate.power_law.exponents`):
+    ``seconds_exponent`` and ``memory_exponent``, on one device, and ``variance_exponent`` against the size;
     ``seconds_group_exponent`` and ``memory_group_exponent`` against the logarithm of the group's order if it grows,
     else against its dimension.
 
@@ -64,20 +65,34 @@ def with_samples_and_exponents(pooled: pl.DataFrame, by_samples: pl.DataFrame) -
         pooled: The table of :func:`scaling`.
         by_samples: The table ``sample_complexity``.
     """
-    needed = [name for name in by_samples.columns if name.startswith(("samples_needed", "samples_most"))]
-    at_one = by_samples.filter(pl.col("samples") == 1).select(*SETTING, "variance", "variance_stderr")
     completed = pooled
-    for extra in (at_one, by_samples.select(*SETTING, *needed).unique(SETTING, keep="first")):
+    for extra in _of_curves(by_samples, pooled):
         completed = completed.join(extra, on=SETTING, how="left", nulls_equal=True, maintain_order="left")
-    by = ("task", "method", "series", "source", "device")
-    growing = pl.col("log_group_size").n_unique().over(by[:-1]) > 1
+    series = ("task", "method", "series", "source")
+    growing = pl.col("log_group_size").n_unique().over(series) > 1
     of_group = pl.when(growing).then("log_group_size").otherwise("group_dimension")
-    measured = pooled.with_columns(of_group.cast(pl.Float64).alias("of_group"))
-    for x, which in (("size", ""), ("of_group", "_group")):
-        for y, cost in (("seconds_per_example", "seconds"), ("peak_memory_bytes", "memory")):
-            found = exponents(measured, by, x, y, f"{cost}{which}_exponent")
-            completed = completed.join(found, on=by, how="left", nulls_equal=True, maintain_order="left")
+    measured = completed.with_columns(of_group.cast(pl.Float64).alias("of_group"))
+    fits = [
+        ((*series, "device"), x, y, f"{cost}{which}_exponent")
+        for x, which in (("size", ""), ("of_group", "_group"))
+        for y, cost in (("seconds_per_example", "seconds"), ("peak_memory_bytes", "memory"))
+    ]
+    for by, x, y, name in [*fits, (series, "size", "variance", "variance_exponent")]:
+        once = measured.unique([*by, "setting"], keep="first", maintain_order=True)  # a variance has no device
+        found = exponents(once, by, x, y, name)
+        completed = completed.join(found, on=by, how="left", nulls_equal=True, maintain_order="left")
     return completed
+
+
+def _of_curves(by_samples: pl.DataFrame, pooled: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """What is read off the curve of each setting: errors of one sample, errors as tested, and the samples needed."""
+    error = pl.col("equivariance", "equivariance_stderr")
+    yield by_samples.filter(pl.col("samples") == 1).select(*SETTING, "variance", "variance_stderr", error)
+    tested = pooled.select(*SETTING, "test_samples").unique(SETTING)
+    at_test = by_samples.join(tested, on=SETTING, nulls_equal=True).filter(pl.col("samples") == pl.col("test_samples"))
+    yield at_test.select(*SETTING, error.name.replace("equivariance", "equivariance_tested"))
+    needed = [name for name in by_samples.columns if name.startswith(("samples_needed", "samples_most"))]
+    yield by_samples.select(*SETTING, *needed).unique(SETTING, keep="first")
 
 
 def _of_group(measure: Callable[[Sequence[str], int], float | None], dtype: type[pl.DataType]) -> pl.Expr:

@@ -14,6 +14,9 @@ Curve = list[Row]
 ROUNDING = 1e-9
 """A variance below this share of the largest in a figure comes from rounding errors, not from group samples."""
 
+EXACT = 1e-4
+"""A relative equivariance error below this comes from rounding errors in single precision."""
+
 
 def is_flat(curve: Curve) -> bool:
     """Whether a curve has the same values at every k, since the method brings its own samples."""
@@ -29,6 +32,11 @@ def above_rounding(curve: Curve, shown: Sequence[Curve]) -> Curve:
     """
     limit = ROUNDING * max(row["variance"] or 0.0 for one in shown for row in one)
     return [row for row in curve if (row["variance"] or 0.0) > limit]
+
+
+def inexact(curve: Curve, column: str = "equivariance") -> Curve:
+    """The points of ``curve`` with an equivariance error that can be drawn on a logarithmic axis."""
+    return [row for row in curve if (row[column] or 0.0) > EXACT]
 
 
 def needed_line(series: Series, rows: Sequence[Row], against: str) -> Line:

@@ -227,13 +227,17 @@ def _figure(
 
 
 def _cost_axis(points: Sequence[Point], measure: Measure) -> Axis:
+    return cost_axis(measure.axis, [point.row[measure.column] * measure.scale for point in points])
+
+
+def cost_axis(title: str, values: Sequence[float]) -> Axis:
     """A logarithmic axis with ticks at powers of ten; also at 2 and 5 times these for less than two decades."""
-    values = [point.row[measure.column] * measure.scale for point in points]
     ticks = log_ticks(min(values) / 1.2, max(values) * 1.2)
-    return Axis(title=measure.axis, log=True, ticks=ticks, labels=[_tick(tick) for tick in ticks])
+    return Axis(title=title, log=True, ticks=ticks, labels=[tick_text(tick) for tick in ticks])
 
 
-def _tick(value: float) -> str:
+def tick_text(value: float) -> str:
+    """A round number on an axis: ``20``, ``5 M``."""
     return f"{value:g}" if value < 1e3 else operations(value).replace(".00", "").replace(".0", "")
 
 

@@ -1,7 +1,8 @@
-"""The cost of every row of the leaderboard: parameters, operations, time and memory."""
+"""The cost of every row of the leaderboard: parameters, operations, time and memory; and scores at equal compute."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,9 @@ from harness.report.content import control_metrics
 from harness.report.content.badges import Badges, badge_sentences, badges
 from harness.report.content.captions import STDERR, caption
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
+from harness.report.content.curves import Curve
 from harness.report.content.devices import device_text
+from harness.report.content.equal_compute import EqualCompute, equal_compute
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.pareto import MEASURES, Point, front_columns, pareto_figures
 from harness.report.content.settings import (
@@ -34,13 +37,23 @@ BEFORE_COUNTED = "Not recorded: operations were not counted when these runs were
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonGroupCosts:
-    """The costs of one comparison group; ``figure_group`` is None unless the group is the main one of its protocol."""
+    """The costs of one comparison group.
+
+    Attributes:
+        protocol: The protocol of the group.
+        chips: What distinguishes the group from the others of its task.
+        figure_group: The figures; None unless the group is the main one of its protocol.
+        table: The costs.
+        remarks: Sentences about figures and table.
+        equal_compute: The scores at equal compute; None unless two methods can be compared.
+    """
 
     protocol: str
     chips: tuple[str, ...]
     figure_group: FigureGroup | None
     table: Table
     remarks: tuple[str, ...]
+    equal_compute: EqualCompute | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +71,12 @@ class _Runs:
 
     changes: Changes
     badges: Badges
+    curves: Mapping[tuple[str, str | None], Curve]
 
 
 def costs(tables: Tables) -> list[TaskCosts]:
     """One entry for each task. A method that ran on several devices has a row for each of them."""
-    runs = _Runs(changes=changed_settings(tables.runs), badges=badges(tables))
+    runs = _Runs(changes=changed_settings(tables.runs), badges=badges(tables), curves=_curves(tables.sample_complexity))
     found = []
     for number_, (task, rows) in enumerate(by_task(_rows(tables)).items(), start=1):
         id_ = f"cost-{number_}"
@@ -70,6 +84,13 @@ def costs(tables: Tables) -> list[TaskCosts]:
             _comparison_group(f"{id_}-{n}", one, runs) for n, one in enumerate(comparison_groups(rows), start=1)
         )
         found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
+    return found
+
+
+def _curves(sample_complexity: pl.DataFrame) -> Mapping[tuple[str, str | None], Curve]:
+    found: defaultdict[tuple[str, str | None], Curve] = defaultdict(list)
+    for row in sample_complexity.iter_rows(named=True):
+        found[row["setting"], row["source"]].append(row)
     return found
 
 
@@ -96,6 +117,7 @@ def _comparison_group(id_: str, comparison_group: ComparisonGroup, runs: _Runs) 
         ),
         table=_table(f"{id_}-table", comparison_group, points, labels, runs.badges),
         remarks=(*badge_sentences(rows, runs.badges), *_remarks(rows, _devices(rows))),
+        equal_compute=equal_compute(f"{id_}-compute", comparison_group, points, runs.curves, labels, runs.badges),
     )
 
 

@@ -1,4 +1,4 @@
-"""How metric, variance, samples needed, time and memory scale with the size of the group."""
+"""How metric, errors of sampling, samples needed, time and memory scale with the size of the group."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 
 from harness.collate import Tables
 from harness.report.content.badges import Badges, badge_sentences, badges, marks_of
-from harness.report.content.captions import BANDS, STDERR, T_INTERVAL, caption
+from harness.report.content.captions import BANDS, STDERR, caption
 from harness.report.content.comparison_groups import Row, by_task, nondefault_params
-from harness.report.content.curve_tables import interval_cell, needed_cell
-from harness.report.content.curves import Curve, above_rounding
+from harness.report.content.curve_tables import needed_cell
+from harness.report.content.curves import EXACT, Curve, above_rounding, inexact, needed_axis, needed_line
 from harness.report.content.devices import DEVICE, device_text
+from harness.report.content.exponents import exponent_table
 from harness.report.content.methods import method_cell, method_series
 from harness.report.content.published import PROTOCOL
 from harness.report.content.settings import (
@@ -29,15 +30,30 @@ from harness.report.content.settings import (
 from harness.report.content.titles import arrow, better, group_title, task_title
 from harness.report.rendering.cells import Cell, Column, Table, number
 from harness.report.rendering.figures import MAX_SERIES, Axis, Figure, FigureGroup, Line, Series, figure, needs_log_axis
-from harness.report.rendering.formats import estimate, listed, memory, seconds, small
+from harness.report.rendering.formats import estimate, listed, memory, range_text, seconds, small
+
+MEASURES = {
+    "log_group_size": ("ln |G|", "The logarithm of the number of elements of the finite factors"),
+    "group_dimension": ("dim G", "The dimension of the continuous factors"),
+}
+"""The measures of a group: the column of the table ``scaling``, its title and its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProtocolSizes:
-    """The results of one protocol and one family of groups; ``remarks`` are about figures and table."""
+    """The results of one protocol and one family of groups.
+
+    Attributes:
+        protocol: The protocol, and the family if the task has several.
+        figure_group: The figures.
+        exponents: The table of exponents; None if nothing was measured at two sizes.
+        table: All numbers by size.
+        remarks: Sentences about figures and tables.
+    """
 
     protocol: str
     figure_group: FigureGroup
+    exponents: Table | None
     table: Table
     remarks: tuple[str, ...]
 
@@ -96,6 +112,7 @@ def _protocol(
     return ProtocolSizes(
         protocol=" · ".join((shown, *chips)),
         figure_group=replace(figures, chips=(f"protocol {shown}", *figures.chips)),
+        exponents=exponent_table(f"{id_}-exponents", chips, kept, labels, marks, _group_sizes(kept)[0]),
         table=_table(f"{id_}-table", chips, kept, labels, marks),
         remarks=(*([changed] if changed else []), *([left_out] if alone else []), *badge_sentences(kept, marks)),
     )
@@ -129,10 +146,7 @@ def _figure_group(
     )
     pairs = [(of, _sizes(curve)) for of, curve in zip(series, shown, strict=True)]
     quality = [_line(of, curve, "score", "score_stderr") for of, curve in pairs]
-    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
-    variance = Axis(title="variance at k = 1", log=needs_log_axis([value for line in spread for value in line.y]))
-    needed = [_line(of, _reached(curve), "samples_needed", None) for of, curve in pairs]
-    enough = sorted({k for line in needed for k in line.y if k is not None})
+    needed = [line for of, curve in pairs if (line := needed_line(of, curve, "size")).x]
     metric = Axis(
         title=f"{first['metric']} {arrow(first['direction'])}",
         log=needs_log_axis([value for line in quality for value in line.y]),
@@ -144,14 +158,33 @@ def _figure_group(
         legend=series,
         figures=[
             figure(f"{first['metric']} against size ({better(first['direction'])})", quality, x, metric),
-            *_figure_if_any("Variance of one sample against size", spread, x, variance),
-            *_figure_if_any(
-                "Samples to within 1 % against size", needed, x, Axis(title="k at evaluation", log=True, ticks=enough)
-            ),
+            *_errors(pairs, x),
+            *([figure("Samples to within 1 % against size", needed, x, needed_axis(needed))] if needed else []),
             *_costs(list(zip(series, shown, strict=True)), x),
         ],
         remarks=tuple(_remarks(shown, len(curves))),
     )
+
+
+def _errors(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
+    """Figures of the variance of one sample, and of the equivariance error of one sample and as tested."""
+    shown = [curve for _, curve in pairs]
+    spread = [_line(of, above_rounding(curve, shown), "variance", "variance_stderr") for of, curve in pairs]
+    log = needs_log_axis([value for line in spread for value in line.y])
+    yield from _figure_if_any(
+        "Variance of one sample against size", spread, x, Axis(title="variance at k = 1", log=log)
+    )
+    for at, column in (("of one sample", "equivariance"), (f"with {_tested(shown)}", "equivariance_tested")):
+        errors = [_line(of, inexact(curve, column), column, f"{column}_stderr") for of, curve in pairs]
+        log = needs_log_axis([value for line in errors for value in line.y])
+        y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=log)  # noqa: RUF001 (a minus sign)
+        yield from _figure_if_any(f"Equivariance error {at} against size", errors, x, y)
+
+
+def _tested(curves: Iterable[Sequence[Row]]) -> str:
+    """The number of group samples in the test: ``k = 20``, or in words if it is not the same for all rows."""
+    counts = {row["test_samples"] for curve in curves for row in curve}
+    return f"k = {counts.pop()}" if len(counts) == 1 and None not in counts else "the k of the test"
 
 
 def _costs(pairs: Sequence[tuple[Series, Curve]], x: Axis) -> Iterable[Figure]:
@@ -179,7 +212,7 @@ def _group_sizes(rows: Iterable[Row]) -> tuple[str | None, Mapping[int, float]]:
     It is ln |G| for finite groups and the dimension for Lie groups, or None if neither is known at every size.
     """
     rows = list(rows)
-    for measure, column in (("ln |G|", "log_group_size"), ("dim G", "group_dimension")):
+    for column, (measure, _) in MEASURES.items():
         sizes = {row["size"]: row[column] for row in rows}
         if None not in sizes.values() and len({*sizes.values()}) == len(sizes):
             return measure, sizes
@@ -197,10 +230,25 @@ def _labels(sizes: Mapping[int, float]) -> list[str]:
 
 
 def _remarks(shown: Sequence[Curve], curves: int) -> Iterable[str]:
-    yield caption((row for curve in shown for row in curve), BANDS)
-    yield "There is no point if a variance is zero or a rounding error, or if no measured k was enough."
+    rows = [row for curve in shown for row in curve]
+    yield f"Sizes: {rows[0]['size_name'] or 'n'} {range_text([row['size'] for row in rows])}; {caption(rows, BANDS)}"
+    if any(math.isinf(row["samples_needed"] or 0.0) for row in rows):
+        yield "An arrow stands at the largest k that was measured where that is not enough to be within 1 %."
+    if unknown := _methods(curve for curve in shown if any(row["samples_needed"] is None for row in curve)):
+        yield f"No number of samples where chance over repeats hides it, or no curve was measured: {unknown}."
     if curves > len(shown):
         yield f"{len(shown)} of {curves} curves are drawn, those with most sizes. The table has all."
+    if still := _methods(curve for curve in shown if not above_rounding(curve, shown)):
+        yield f"No variance is drawn where it is zero or a rounding error at every size: {still}."
+    measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
+    if exact := _methods(curve for curve in measured if not inexact(curve)):
+        yield f"Equivariant up to rounding at every size, with an error of at most {EXACT:g} (not drawn): {exact}."
+    if partly := _methods(curve for curve in measured if 0 < len(inexact(curve)) < len(curve)):
+        yield f"Equivariant up to rounding at some sizes, where they have no point: {partly}."
+
+
+def _methods(curves: Iterable[Curve]) -> str:
+    return listed(sorted({curve[0]["method"] for curve in curves}), 12)
 
 
 def _curves(rows: Iterable[Row]) -> list[Curve]:
@@ -217,11 +265,6 @@ def _figure_if_any(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> list[
     return [figure(title, known, x, y)] if known else []
 
 
-def _reached(curve: Curve) -> Curve:
-    """The points at which the number of samples needed is known and finite."""
-    return [row for row in curve if row["samples_needed"] is not None and math.isfinite(row["samples_needed"])]
-
-
 def _line(series: Series, curve: Curve, value: str, error: str | None, scale: float = 1.0) -> Line:
     return Line(
         series=series,
@@ -235,25 +278,33 @@ def _table(id_: str, chips: tuple[str, ...], rows: Sequence[Row], labels: Mappin
     several_devices = len({device_text(row, DEVICE) for row in rows}) > 1
     return Table(
         id=id_,
-        caption=": ".join(("Metric, samples, time and memory by size", *chips)),
-        columns=_columns(rows[0], several_devices),
-        rows=[_cells(row, method_cell(row, labels[row["setting"]], marks), several_devices) for row in rows],
-        basis=caption(rows, STDERR, T_INTERVAL),
+        caption=": ".join(("Metric, errors, samples, time and memory by size", *chips)),
+        columns=_columns(rows, several_devices),
+        rows=[_cells(row, rows, method_cell(row, labels[row["setting"]], marks), several_devices) for row in rows],
+        basis=caption(rows, STDERR),
     )
 
 
-def _columns(row: Row, several_devices: bool) -> list[Column]:
+def _columns(rows: Sequence[Row], several_devices: bool) -> list[Column]:
+    row = rows[0]
     return [
         Column(title="Method"),
         Column(title=row["size_name"] or "size", why="The size n of the structure", numeric=True),
-        Column(title="ln |G|", why="The logarithm of the number of elements of the finite factors", numeric=True),
-        Column(title="dim G", why="The dimension of the continuous factors", numeric=True),
+        *(
+            Column(title=title, why=why, numeric=True)
+            for column, (title, why) in MEASURES.items()
+            if _grows(rows, column)
+        ),
         Column(
             title=f"{row['metric']} {arrow(row['direction'])}",
             why="The score by which rows are ranked: mean ± standard error over seeds",
             numeric=True,
         ),
         Column(title="Variance", why="The variance of a prediction from one group sample (k = 1)", numeric=True),
+        *(
+            Column(title=title, why=f"The equivariance error |f(gx) − gf(x)| / |f(x)| {why}", numeric=True)  # noqa: RUF001 (a minus sign)
+            for column, title, why in _error_columns(rows)
+        ),
         Column(
             title="Samples to within 1 %",
             why="The smallest k from which on the metric stays within 1 % of its limit, with its interval over seeds",
@@ -262,39 +313,45 @@ def _columns(row: Row, several_devices: bool) -> list[Column]:
         *([Column(title="Device", why="The device on which time and memory were measured")] if several_devices else []),
         Column(title="Time / example", why="One prediction with all its group samples", numeric=True),
         Column(title="Memory", why="The peak memory of tensors during one evaluation batch", numeric=True),
-        Column(title="Time exponent", why=_exponent_why(row, "Time"), numeric=True),
-        Column(title="Memory exponent", why=_exponent_why(row, "Memory"), numeric=True),
         Column(title="Seeds", why="The number of runs that gave a value", numeric=True),
     ]
 
 
-def _cells(row: Row, method: Cell, several_devices: bool) -> list[Cell]:
+def _error_columns(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """The equivariance errors that were measured: the column of the table ``scaling``, its title, and at which k."""
+    tested = _tested([rows])
+    known = [("equivariance", "Error, k = 1", "of one group sample")]
+    known += [("equivariance_tested", f"Error, {tested}", f"with {tested}")]
+    return [one for one in known if _known(rows, one[0])]
+
+
+def _grows(rows: Iterable[Row], column: str) -> bool:
+    return len({row[column] for row in rows}) > 1
+
+
+def _known(rows: Iterable[Row], column: str) -> bool:
+    return any(row[column] is not None for row in rows)
+
+
+def _cells(row: Row, rows: Sequence[Row], method: Cell, several_devices: bool) -> list[Cell]:
     log_size, dimension = row["log_group_size"], row["group_dimension"]
+    measures = {
+        "log_group_size": number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
+        "group_dimension": number(dimension, str(dimension), why_missing="The group has no continuous factor"),
+    }
     return [
         method,
         Cell(text=str(row["size"]), sort=row["size"]),
-        number(log_size, f"{log_size or 0:.1f}", why_missing="The group has no finite factor"),
-        number(dimension, str(dimension), why_missing="The group has no continuous factor"),
+        *(cell for column, cell in measures.items() if _grows(rows, column)),
         number(row["score"], estimate(row["score"], row["score_stderr"]), why_missing="No score: see the leaderboard"),
         number(row["variance"], small(row["variance"] or 0.0), why_missing="Not measured at k = 1"),
+        *(
+            number(row[column], small(row[column] or 0.0), why_missing=f"Not measured {why}")
+            for column, _, why in _error_columns(rows)
+        ),
         needed_cell(row, flat=row["variance"] == 0),
         *([Cell(text=device_text(row, DEVICE), sort=row["device"])] if several_devices else []),
         number(row["seconds_per_example"], seconds(row["seconds_per_example"]), why_missing="Not measured"),
         number(row["peak_memory_bytes"], memory(row["peak_memory_bytes"]), why_missing="Not measured"),
-        _exponent(row, "seconds"),
-        _exponent(row, "memory"),
         Cell(text=str(row["seeds"]), sort=row["seeds"]),
     ]
-
-
-def _exponent_why(row: Row, what: str) -> str:
-    law = f"{row['size_name'] or 'size'}^a"
-    growth = f"{what.lower()} grows as {law} over the sizes that ran on its device"
-    return f"The exponent a if {growth}, with its 95 % t-interval"
-
-
-def _exponent(row: Row, cost: str) -> Cell:
-    """The exponent in the size; on hover the exponent in the measure of the group."""
-    cell = interval_cell(row, f"{cost}_exponent", "Measured at one size only")
-    by_group = row[f"{cost}_group_exponent"]
-    return cell if by_group is None else replace(cell, why=f"{by_group:.2f} in ln |G|, or in dim G for Lie groups")

@@ -15,7 +15,16 @@ from harness.report.content.captions import BANDS, caption, examples_in_test
 from harness.report.content.comparison_groups import ComparisonGroup, Row, by_task, comparison_groups
 from harness.report.content.curve_scores import RankedScores, ranked_scores, score_remarks, scored_curve
 from harness.report.content.curve_tables import curve_tables
-from harness.report.content.curves import ROUNDING, Curve, above_rounding, is_flat, needed_axis, needed_line
+from harness.report.content.curves import (
+    EXACT,
+    ROUNDING,
+    Curve,
+    above_rounding,
+    inexact,
+    is_flat,
+    needed_axis,
+    needed_line,
+)
 from harness.report.content.histories import Histories
 from harness.report.content.methods import method_series, takes_one_sample
 from harness.report.content.notes import Notes, note_sentences, run_notes
@@ -42,9 +51,6 @@ from harness.report.rendering.figures import (
     needs_log_axis,
 )
 from harness.report.rendering.formats import listed, range_text
-
-EXACT = 1e-4
-"""A relative equivariance error below this comes from rounding errors in single precision."""
 
 SAMPLES_NEEDED = "Samples to within 1 % of the limit"
 NEEDED = "an arrow: more are needed than the largest k measured; no point: not known (see the table)"
@@ -289,7 +295,7 @@ def _panel(
         y = Axis(title="variance of the k-sample prediction", log=True)
         guide = _guide(spread, x, 1.0, "∝ 1/k")
         yield figure(f"Estimator variance against k{among}", spread, x, y, guide=guide, caption=said)
-    errors = [_line(of, _inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
+    errors = [_line(of, inexact(curve), "equivariance", "equivariance_stderr") for of, curve in pairs]
     if errors := [line for line in errors if line.x]:
         y = Axis(title="|f(gx) − gf(x)| / |f(x)|", log=True)  # noqa: RUF001 (a minus sign)
         guide = _guide(errors, x, 0.5, "∝ 1/√k")
@@ -359,11 +365,6 @@ def _with_values(lines: Iterable[Line]) -> list[Line]:
     return [line for line in lines if any(value is not None for value in line.y)]
 
 
-def _inexact(curve: Curve) -> Curve:
-    """The points of a curve with an equivariance error that can be drawn on a logarithmic axis."""
-    return [row for row in curve if (row["equivariance"] or 0.0) > EXACT]
-
-
 def _last(curve: Curve, direction: str) -> tuple[bool, float]:
     """The sort key of a curve by its value at the largest k, best first."""
     value = curve[-1]["mean"]
@@ -384,7 +385,7 @@ def _remarks(shown: Sequence[Curve], drawn: int, every: int) -> Iterable[str]:
     if single := _methods(curve for curve in random if takes_one_sample(curve[0]["method"])):
         yield f"These methods use one group element at every k, so k changes nothing: {single}."
     measured = [curve for curve in shown if any(row["equivariance"] is not None for row in curve)]
-    if exact := _methods(curve for curve in measured if not _inexact(curve)):
+    if exact := _methods(curve for curve in measured if not inexact(curve)):
         yield f"Equivariant up to rounding, with an error of at most {EXACT:g} (not drawn): {exact}."
 
 
