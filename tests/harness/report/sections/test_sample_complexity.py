@@ -52,8 +52,7 @@ def test_curves_that_hide_one_another_are_named(tmp_path: Path) -> None:
     assert found.figure_group is not None
     metric, variance = found.figure_group.figures
     assert metric.caption == (
-        "n = 500 test examples; 1 seed; bands are one standard error over seeds, and one seed has no band. "
-        "gin, mlp-ga and mlp-none coincide."
+        "n = 500 test examples; 1 seed. gin, mlp-ga and mlp-none coincide."
     )
     assert "coincide" not in variance.caption
     assert "(not on the logarithmic axis): gin, mlp-none." in remarks(found)
