@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from harness.report.content.comparison_groups import Row
-from harness.report.content.titles import card_id, method_title
-from harness.report.rendering.cells import Cell
+from harness.report.content.titles import BUILT_IN, card_id, group_title, method_title
+from harness.report.rendering.cells import Cell, Facets
 from harness.report.rendering.figures import Series
 from harness.report.rendering.styles import method_style
 
@@ -25,6 +25,18 @@ def method_cell(row: Row, note: str = "") -> Cell:
         code=True,
         style=method_style(row["sampler"], row["base_model"]),
         link=card_id("method", row["method"]),
+        facets=row_facets(row),
+    )
+
+
+def row_facets(row: Row) -> Facets:
+    """The facets of a row of any table of :mod:`harness.collate`. Columns that the table does not have are left out."""
+    return Facets(
+        task=row.get("task") or "",
+        method=row.get("method") or "",
+        sampler=row["sampler"] or BUILT_IN if "sampler" in row else "",
+        group=group_title(row.get("group") or ""),
+        protocol=row.get("protocol") or "",
     )
 
 
@@ -50,6 +62,7 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str]) -> list[Series
                 id=row["setting"],
                 name=f"{method} ({label})" if label else method,
                 style=method_style(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
+                facets=row_facets(row),
             )
         )
         drawn[method] += 1

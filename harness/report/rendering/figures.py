@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.report.rendering.cells import NO_FACETS, Facets
 from harness.report.rendering.styles import Style
 
 MAX_SERIES = 16
@@ -15,11 +16,12 @@ Trace = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One method in one setting: the id of the setting, a name, which may be any text, and a style."""
+    """One method in one setting: the id of the setting, a name, which may be any text, a style, and its facets."""
 
     id: str
     name: str
     style: Style
+    facets: Facets = NO_FACETS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ class TaskCosts:
     """The costs of one task."""
 
     id: str
+    name: str
     title: str
     comparison_groups: tuple[ComparisonGroupCosts, ...]
 
@@ -53,7 +54,7 @@ def costs(tables: Tables) -> list[TaskCosts]:
         groups = tuple(
             _comparison_group(f"{id_}-{n}", one, changes) for n, one in enumerate(comparison_groups(rows), start=1)
         )
-        found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
+        found.append(TaskCosts(id=id_, name=task, title=task_title(task), comparison_groups=groups))
     return found
 
 
