@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from harness import registry
 from harness.report.content.badges import Badges
 from harness.report.content.comparison_groups import Row
-from harness.report.content.titles import card_id, method_title
-from harness.report.rendering.cells import Cell
+from harness.report.content.titles import BUILT_IN, card_id, group_title, method_title
+from harness.report.rendering.cells import Cell, Facets
 from harness.report.rendering.figures import Series
 from harness.report.rendering.styles import method_style
 
@@ -28,6 +28,18 @@ def method_cell(row: Row, note: str = "", badges: Badges | None = None) -> Cell:
         style=method_style(row["sampler"], row["base_model"]),
         link=card_id("method", row["method"]),
         badges=badges.get((row["setting"], row["source"]), ()) if badges else (),
+        facets=row_facets(row),
+    )
+
+
+def row_facets(row: Row) -> Facets:
+    """The facets of a row of any table of :mod:`harness.collate`. Columns that the table does not have are left out."""
+    return Facets(
+        task=row.get("task") or "",
+        method=row.get("method") or "",
+        sampler=row["sampler"] or BUILT_IN if "sampler" in row else "",
+        group=group_title(row.get("group") or ""),
+        protocol=row.get("protocol") or "",
     )
 
 
@@ -55,6 +67,7 @@ def method_series(rows: Iterable[Row], labels: Mapping[str, str], badges: Badges
                 name=f"{method} ({label})" if label else method,
                 style=method_style(row["sampler"], row["base_model"], hollow=drawn[method] > 0),
                 badges=badges.get((row["setting"], row["source"]), ()) if badges else (),
+                facets=row_facets(row),
             )
         )
         drawn[method] += 1

@@ -21,6 +21,29 @@ class Badge:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Facets:
+    """What a row, a curve or a card belongs to, by which readers filter the page.
+
+    A facet that is empty does not apply, for example the sampler of a task's card. Where it does not apply, a filter
+    by it hides nothing.
+    """
+
+    task: str = ""
+    method: str = ""
+    sampler: str = ""
+    group: str = ""
+    protocol: str = ""
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The facets that apply, by name."""
+        return {name: value for name, value in vars(self).items() if value}
+
+
+NO_FACETS = Facets()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """One cell of a table.
 
@@ -34,6 +57,7 @@ class Cell:
         style: The colour and marker of the method that the cell names.
         link: The id of the element of the page that says more.
         badges: Marks after the text.
+        facets: What the row belongs to. Only the first cell of a row has them.
     """
 
     text: str
@@ -45,6 +69,7 @@ class Cell:
     style: Style | None = None
     link: str = ""
     badges: Sequence[Badge] = ()
+    facets: Facets = NO_FACETS
 
 
 @dataclass(frozen=True, kw_only=True)

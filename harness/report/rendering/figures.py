@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.report.rendering.cells import Badge
+from harness.report.rendering.cells import NO_FACETS, Badge, Facets
 from harness.report.rendering.coinciding import Curve, Point, hidden
 from harness.report.rendering.styles import EQUIVARIANT, OTHER, ROLES, Style
 
@@ -24,12 +24,13 @@ Trace = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One method in one setting: the id of the setting, a name, which may be any text, a style, and badges."""
+    """One method in one setting: the id of the setting, a name, which may be any text, a style, badges and facets."""
 
     id: str
     name: str
     style: Style
     badges: Sequence[Badge] = ()
+    facets: Facets = NO_FACETS
 
 
 @dataclass(frozen=True, kw_only=True)

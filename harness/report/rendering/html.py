@@ -19,9 +19,16 @@ _IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u202
 MINUS = "\u2212"
 _POWER = re.compile(r"(?<=\b[kn2])\^(-?\d+(?:\.\d+)?|a)\b")
 
+SCRIPTS = ("figures", "tables", "filters", "contents")
+"""The files of the page's script, in the order in which they run."""
+
 
 def render_html(contents: Mapping[str, Any]) -> str:
-    """Renders the page. Every text is escaped; plotly, the style sheet and the script are embedded once."""
+    """Renders the page. Every text is escaped; plotly, the style sheet and the script are embedded once.
+
+    Plotly's source is embedded as a text, which the script evaluates when the first figure comes near: parsing it would
+    delay the first screen.
+    """
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -30,7 +37,7 @@ def render_html(contents: Mapping[str, Any]) -> str:
     return jinja.get_template("leaderboard.html.j2").render(
         **contents,
         stylesheet=Markup(_source(jinja, "style.css")),
-        script=Markup(_source(jinja, "page.js")),
+        script=Markup("\n".join(_source(jinja, f"page/{name}.js") for name in SCRIPTS)),
         plotly=Markup(get_plotlyjs()),
     )
 

@@ -61,6 +61,7 @@ class TaskCosts:
     """The costs of one task."""
 
     id: str
+    name: str
     title: str
     comparison_groups: tuple[ComparisonGroupCosts, ...]
 
@@ -83,7 +84,7 @@ def costs(tables: Tables) -> list[TaskCosts]:
         groups = tuple(
             _comparison_group(f"{id_}-{n}", one, runs) for n, one in enumerate(comparison_groups(rows), start=1)
         )
-        found.append(TaskCosts(id=id_, title=task_title(task), comparison_groups=groups))
+        found.append(TaskCosts(id=id_, name=task, title=task_title(task), comparison_groups=groups))
     return found
 
 

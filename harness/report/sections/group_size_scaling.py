@@ -63,6 +63,7 @@ class TaskSizes:
     """The results of one task."""
 
     id: str
+    name: str
     title: str
     protocols: tuple[ProtocolSizes, ...]
 
@@ -86,7 +87,7 @@ def _task(id_: str, task: str, rows: Sequence[Row], changes: Changes, marks: Bad
         _protocol(f"{id_}-{n}", task, key[0], (group_title(key[1]),) if several else (), grouped[key], changes, marks)
         for n, key in enumerate(order, start=1)
     )
-    return TaskSizes(id=id_, title=task_title(task), protocols=tuple(parts))
+    return TaskSizes(id=id_, name=task, title=task_title(task), protocols=tuple(parts))
 
 
 def _family(row: Row) -> str:

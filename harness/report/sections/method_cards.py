@@ -20,6 +20,7 @@ from harness.report.content.titles import (
     sampler_title,
     task_title,
 )
+from harness.report.rendering.cells import NO_FACETS, Facets
 from harness.report.rendering.styles import Style, method_style
 from tasks.cards import TaskCard
 
@@ -28,7 +29,7 @@ NOT_REGISTERED = "Not registered in any installed package. Only what its runs re
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A card of the page. ``facts`` are pairs of a word and a text."""
+    """A card of the page. ``facts`` are pairs of a word and a text, and ``facets`` say what the card is about."""
 
     id: str
     name: str
@@ -36,6 +37,7 @@ class Card:
     facts: Sequence[tuple[str, str]]
     remark: str = ""
     style: Style | None = None
+    facets: Facets = NO_FACETS
 
 
 def method_cards(runs: pl.DataFrame) -> list[Card]:
@@ -54,6 +56,7 @@ def method_cards(runs: pl.DataFrame) -> list[Card]:
             facts=_method_facts(cards.get(name), row),
             remark="" if name in cards else NOT_REGISTERED,
             style=method_style(row["sampler"], row["base_model"]),
+            facets=Facets(method=name, sampler=row["sampler"] or BUILT_IN),
         )
         for name, row in _registered_first(seen, "method", cards)
     ]
@@ -75,6 +78,7 @@ def task_cards(runs: pl.DataFrame) -> list[Card]:
             title=task_title(name),
             facts=_task_facts(cards.get(name), row),
             remark="" if name in cards else NOT_REGISTERED,
+            facets=Facets(task=name),
         )
         for name, row in _registered_first(seen, "task", cards)
     ]

@@ -10,7 +10,7 @@ import polars as pl
 
 from harness.collate import Tables
 from harness.report.content.published import PROTOCOL
-from harness.report.rendering.cells import Cell, Column, Table, missing
+from harness.report.rendering.cells import Cell, Column, Facets, Table, missing
 from harness.report.rendering.formats import counted, duration, listed, moment
 
 
@@ -119,7 +119,11 @@ def _table(runs: pl.DataFrame) -> Table:
     )
     rows = [
         [
-            Cell(text=row["suite"], sort=row["suite"].lower()),
+            Cell(
+                text=row["suite"],
+                sort=row["suite"].lower(),
+                facets=Facets(task=row["task"], protocol=row["protocol"]),
+            ),
             Cell(text=row["protocol"], sort=row["protocol"]),
             Cell(text=row["task"], sort=row["task"], code=True),
             Cell(text=f"{row['len']:,}", sort=row["len"]),

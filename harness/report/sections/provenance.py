@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from harness.report.rendering.cells import Cell, Column, Table, missing, text
+from harness.report.rendering.cells import Cell, Column, Facets, Table, missing, text
 from harness.report.rendering.formats import listed
 from harness.utils.redaction import redacted_words
 
@@ -75,6 +75,7 @@ def reproduction(runs: pl.DataFrame) -> Table:
         Column(
             title="Command",
             why="Runs only what has no record yet. Add --store DIR with a new folder to run everything again",
+            wrap=True,
         ),
     ]
     return Table(id="commands", caption="The command behind each row", columns=columns, rows=rows)
@@ -83,7 +84,13 @@ def reproduction(runs: pl.DataFrame) -> Table:
 def _reproduction_cells(row: Mapping[str, Any]) -> list[Cell]:
     suite, task, method, launched = row["suite"], row["task"], row["method"], row["launched"]
     return [
-        Cell(text=method, sort=method, note=f"from {listed(row['source'])}" if row["source"] else "", code=True),
+        Cell(
+            text=method,
+            sort=method,
+            note=f"from {listed(row['source'])}" if row["source"] else "",
+            code=True,
+            facets=Facets(task=task, method=method, protocol=row["protocol"][0] if len(row["protocol"]) == 1 else ""),
+        ),
         Cell(text=task, sort=task, code=True),
         Cell(text=suite, sort=suite.lower()),
         Cell(text=", ".join(row["protocol"])),

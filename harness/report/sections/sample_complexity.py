@@ -85,6 +85,7 @@ class TaskCurves:
     """The curves of one task."""
 
     id: str
+    name: str
     title: str
     comparison_groups: tuple[ComparisonGroupCurves, ...]
 
@@ -142,7 +143,7 @@ def sample_complexity(tables: Tables, histories: Histories | None = None) -> lis
         groups = tuple(
             _comparison_group(f"{id_}-{n}", one, settings) for n, one in enumerate(comparison_groups(rows), start=1)
         )
-        found.append(TaskCurves(id=id_, title=task_title(task), comparison_groups=groups))
+        found.append(TaskCurves(id=id_, name=task, title=task_title(task), comparison_groups=groups))
     return found
 
 

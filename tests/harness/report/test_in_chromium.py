@@ -2,86 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from harness.collate import collate
 from harness.records.store import Store
 from harness.report import write_report
-from tests.harness.synthetic import demo_records, make_record, renamed, write
-
-NASTY = '<script>document.title="owned"</script> & "q" Ω'
-LONG = "a_suite_with_a_name_of_one_long_word"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        reason = "chromium and chromedriver are needed to style at the page, and one of them is not installed"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    options = Options()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    store = Store(tmp_path_factory.mktemp("page") / "results" / "store")
-    nasty = [
-        renamed(make_record("graph8c", "mlp-ga", seed=seed, value=7.0, suite=LONG), method=NASTY, base_model=NASTY)
-        for seed in (0, 1)
-    ]
-    write(store.root, *demo_records(), *nasty)
-    return write_report(collate(store), store, store.root.parent)[0]
-
-
-def load(browser: webdriver.Chrome, page: Path, width: int, scheme: str = "light") -> None:
-    browser.get_log("browser")
-    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(page.as_uri())
-    WebDriverWait(browser, 30).until(lambda driver: script(driver, "return document.readyState === 'complete'"))
-    draw_all(browser)
-
-
-def draw_all(browser: webdriver.Chrome) -> None:
-    """Figures are drawn as they come into view, and all of them before the page is printed."""
-    script(browser, "dispatchEvent(new Event('beforeprint'))")
-    undrawn = "return [...document.querySelectorAll('figure:not([hidden])')].every(f => f.querySelector('.main-svg'))"
-    WebDriverWait(browser, 30).until(lambda driver: script(driver, undrawn))
-
-
-def script(browser: webdriver.Chrome, code: str, *values: Any) -> Any:
-    return browser.execute_script(code, *values)
+from tests.harness.report.chromium import NASTY, draw_all, load, script
+from tests.harness.synthetic import make_record, renamed, write
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
@@ -176,10 +108,11 @@ def test_columns_sort_both_ways_with_missing_last(browser: webdriver.Chrome, pag
 
 
 def test_a_head_stays_in_view_while_its_table_scrolls(browser: webdriver.Chrome, page: Path) -> None:
-    load(browser, page, 390)
+    load(browser, page, 768)
     moved = script(
         browser,
-        "const box = document.querySelector('#leaderboard .scroll'); box.scrollTop = 120; box.scrollLeft = 200;"
+        "const box = document.querySelector('#leaderboard .scroll'); box.scrollIntoView({behavior: 'instant'});"
+        "box.style.maxHeight = '12rem'; box.scrollTop = 120; box.scrollLeft = 200;"
         "const at = node => node.getBoundingClientRect(); const edge = at(box);"
         "return [box.scrollTop, at(box.querySelector('thead th')).top - edge.top,"
         " at(box.querySelectorAll('tbody th')[6]).left - edge.left]",
@@ -272,7 +205,8 @@ def test_a_reader_chooses_the_cost_and_the_front_stays_marked(browser: webdriver
     table = "document.querySelector('#cost table')"
     bold = script(
         browser,
-        f"return [...{table}.tBodies[0].rows].filter(r => r.cells[5].matches('.best')).map(r => r.cells[0].innerText)",
+        f"return [...{table}.tBodies[0].rows].filter(row => row.cells[5].matches('.best'))"
+        ".map(row => row.querySelector('code').textContent)",
     )
     named = [text.text for text in figure.find_elements(By.CSS_SELECTOR, ".textpoint text")]
     assert bold and sorted(bold) == sorted(named)
@@ -280,7 +214,7 @@ def test_a_reader_chooses_the_cost_and_the_front_stays_marked(browser: webdriver
 
 def test_rows_are_filtered_by_all_words(browser: webdriver.Chrome, page: Path) -> None:
     load(browser, page, 390)
-    box = browser.find_element(By.CSS_SELECTOR, "#leaderboard .filter")
+    box = browser.find_element(By.CSS_SELECTOR, "#leaderboard .toolbar")
     box.find_element(By.TAG_NAME, "input").send_keys("GIN -ps")
     rows = browser.find_element(By.CSS_SELECTOR, "#leaderboard table").find_elements(By.CSS_SELECTOR, "tbody tr")
     assert [row.find_element(By.TAG_NAME, "code").text for row in rows if row.is_displayed()] == ["gin_id-ps"]

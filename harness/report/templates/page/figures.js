@@ -1,5 +1,6 @@
-"use strict";
+// Figures: drawn by plotly as they come near, in the colours of the page, with legends that hide curves.
 (() => {
+  "use strict";
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const touch = matchMedia("(hover: none)").matches;
   const narrow = matchMedia("(max-width: 640px)");
@@ -48,16 +49,25 @@
     return { data, layout };
   }
 
-  const plots = [...document.querySelectorAll("figure")].map(figure => ({
+  function loadPlotly() {
+    if (window.Plotly) return;
+    const script = document.createElement("script");
+    script.textContent = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  }
+
+  const plots = [...document.querySelectorAll("figure")].filter(figure => figure.querySelector(".plot")).map(figure => ({
     node: figure.querySelector(".plot"),
     group: figure.closest(".group"),
-    spec: JSON.parse(figure.querySelector("script").textContent),
+    source: figure.querySelector("script"),
   }));
 
   const drawn = new Set();
   function draw(plot) {
-    const pressed = plot.group.querySelectorAll(".legend [data-series][aria-pressed=false]");
-    const hidden = new Set([...pressed].map(button => button.dataset.series));
+    loadPlotly();
+    plot.spec ??= JSON.parse(plot.source.textContent);
+    const off = plot.group.querySelectorAll(".legend [data-series][aria-pressed=false], .legend [hidden] [data-series]");
+    const hidden = new Set([...off].map(button => button.dataset.series));
     const { data, layout } = themed(plot.spec, plot.node.clientWidth);
     for (const trace of data) trace.visible = !hidden.has(trace.meta.series);
     Plotly.react(plot.node, data, layout, config);
@@ -74,7 +84,15 @@
   }, { rootMargin: "800px" });
   for (const plot of plots) near.observe(plot.node);
   addEventListener("beforeprint", () => undrawn().forEach(draw));
+  addEventListener("filtered", () => {
+    for (const { node } of drawn) {
+      near.unobserve(node);
+      near.observe(node);
+    }
+    drawn.clear();
+  });
 
+  const redrawGroup = group => [...drawn].filter(plot => plot.group === group).forEach(draw);
   const pressed = button => button.getAttribute("aria-pressed") === "true";
   const press = (button, on) => button.setAttribute("aria-pressed", String(on));
   for (const button of document.querySelectorAll(".legend [data-series]")) {
@@ -82,14 +100,14 @@
       press(button, !pressed(button));
       const sampler = button.closest(".sampler");
       if (sampler) press(sampler.firstElementChild, [...sampler.querySelectorAll("[data-series]")].some(pressed));
-      redraw();
+      redrawGroup(button.closest(".group"));
     });
   }
   for (const button of document.querySelectorAll(".legend .sampler > button")) {
     button.addEventListener("click", () => {
       const on = !pressed(button);
       for (const one of button.parentElement.querySelectorAll("button")) press(one, on);
-      redraw();
+      redrawGroup(button.closest(".group"));
     });
   }
   for (const choice of document.querySelectorAll(".choice")) {
@@ -98,54 +116,9 @@
     buttons.forEach((button, chosen) => button.addEventListener("click", () => {
       buttons.forEach((other, place) => other.setAttribute("aria-pressed", String(place === chosen)));
       figures.forEach((figure, place) => { figure.hidden = place !== chosen; });
-      redraw();
+      redrawGroup(choice.closest(".group"));
     }));
   }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   narrow.addEventListener("change", redraw);
-
-  function compare(a, b, numeric, sign) {
-    if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
-    return sign * (numeric ? Number(a) - Number(b) : a.localeCompare(b));
-  }
-
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
-      head.querySelector("button").addEventListener("click", () => {
-        const rising = head.getAttribute("aria-sort") !== "ascending";
-        for (const other of heads) other.removeAttribute("aria-sort");
-        head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-        const numeric = head.classList.contains("number");
-        const key = row => row.cells[column].dataset.sort;
-        const rows = [...table.tBodies[0].rows].sort((a, b) => compare(key(a), key(b), numeric, rising ? 1 : -1));
-        table.tBodies[0].append(...rows);
-      });
-    });
-  }
-
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const rows = [...table.tBodies[0].rows];
-    if (rows.length < 8) continue;
-    const texts = rows.map(row => row.textContent.toLowerCase());
-    const filter = document.createElement("div");
-    filter.className = "filter";
-    const input = filter.appendChild(document.createElement("input"));
-    const count = filter.appendChild(document.createElement("output"));
-    input.type = "search";
-    input.placeholder = "Filter rows";
-    input.setAttribute("aria-label", `Filter rows: ${table.caption.textContent}`);
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      rows.forEach((row, place) => { row.hidden = !words.every(word => texts[place].includes(word)); });
-      const shown = rows.filter(row => !row.hidden).length;
-      count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
-    });
-    table.closest(".scroll").before(filter);
-  }
-
-  document.addEventListener("click", event => event.target.closest?.("td.missing")?.classList.toggle("open"));
-
-  const contents = document.querySelector(".contents details");
-  if (matchMedia("(max-width: 899px)").matches) contents.open = false;
 })();
