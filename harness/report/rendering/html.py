@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.report.rendering.environment import environment
@@ -20,16 +20,29 @@ _IN_SCRIPT = {ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>\u2028\u202
 def render_html(contents: Mapping[str, Any]) -> str:
     """Renders the page. Every text is escaped; plotly, the style sheet and the script are embedded once."""
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    jinja = environment(autoescape=True)
-    jinja.filters["json_script"] = json_script
+    jinja = html_environment("#{}".format)
+    files = shared_files(jinja)
     return jinja.get_template("leaderboard.html.j2").render(
         **contents,
-        stylesheet=Markup(_source(jinja, "style.css")),
-        script=Markup(_source(jinja, "page.js")),
-        plotly=Markup(get_plotlyjs()),
+        stylesheet=Markup(files["style.css"]),
+        script=Markup(files["page.js"]),
+        plotly=Markup(files["plotly.js"]),
     )
+
+
+def html_environment(href: Callable[[str], str]) -> Environment:
+    """The environment of pages; ``href`` gives the link to the card of a method or task by its id."""
+    jinja = environment(autoescape=True)
+    jinja.filters |= {"json_script": json_script, "href": href}
+    return jinja
+
+
+def shared_files(jinja: Environment) -> dict[str, str]:
+    """The style sheet and the scripts that all pages have in common, by name; ``page.js`` needs ``plotly.js``."""
+    from plotly.offline import get_plotlyjs
+
+    return {"plotly.js": get_plotlyjs()} | {name: _source(jinja, name) for name in ("page.js", "style.css")}
 
 
 def json_script(value: Any) -> Markup:
