@@ -40,10 +40,11 @@ class PairTransformer(BaseModel):
         features = torch.cat([x.node_scalars, x.coordinates.flatten(2)], -1)
         tokens = torch.cat([torch.diag_embed(features.mT).movedim(1, -1), x.edge_scalars], -1).flatten(1, 2)
         absent = ~x.pair_mask.flatten(1) if self.padded else None
-        h = self.encoder(self.embed(tokens) + self.position, src_key_padding_mask=absent)
+        embedded = self.embed(tokens) + self.position
         if self.output is Representation.EDGE_SCALARS:
+            h = self.encoder(embedded, src_key_padding_mask=absent)
             return present(self.head(h).unflatten(1, (x.nodes, x.nodes)), x, self.output)
-        out = self.head(h[:, :: x.nodes + 1])  # the diagonal
+        out = self.head(encoded_at(self.encoder, embedded, slice(None, None, x.nodes + 1), absent))  # the diagonal
         if self.output is Representation.NODE_POINTS:
             return out[..., None]
         if self.output is Representation.NODE_SCALARS:
@@ -61,14 +62,32 @@ class EncoderLayer(nn.TransformerEncoderLayer):
     def _sa_block(
         self, x: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False
     ) -> Tensor:
-        attention = self.self_attn
-        product = linear(x, attention.in_proj_weight, attention.in_proj_bias)
+        product = linear(x, self.self_attn.in_proj_weight, self.self_attn.in_proj_bias)
+        query, key, value = product.chunk(3, -1)
+        return self._attended(query, key, value, key_padding_mask)
+
+    def at(self, x: Tensor, tokens: slice, bias: Tensor | None) -> Tensor:
+        """The output at some tokens, which attend to all: ``layer(x)[:, tokens]`` without the rest.
+
+        Args:
+            x: All tokens ``[B, T, C]``.
+            tokens: Which tokens are needed.
+            bias: What is added to the logits of each key ``[B, T]``.
+        """
+        width, attention, normed, kept = x.shape[-1], self.self_attn, self.norm1(x), x[:, tokens]
+        weights = attention.in_proj_weight.split([width, 2 * width])
+        query_bias, other_bias = attention.in_proj_bias.split([width, 2 * width])
+        query = linear(normed[:, tokens], weights[0], query_bias)
+        key, value = linear(normed, weights[1], other_bias).chunk(2, -1)
+        h = kept + self._attended(query, key, value, bias)
+        return h + self._ff_block(self.norm2(h))
+
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
         query, key, value = (
-            part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in product.chunk(3, -1)
+            part.unflatten(-1, (self.self_attn.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
-        bias = None if key_padding_mask is None else key_padding_mask[:, None, None]
-        attended = scaled_dot_product_attention(query, key, value, bias)
-        out: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
+        attended = scaled_dot_product_attention(query, key, value, None if bias is None else bias[:, None, None])
+        out: Tensor = self.self_attn.out_proj(attended.transpose(1, 2).flatten(2))
         return self.dropout1(out)
 
 
@@ -89,6 +108,27 @@ def encoder(
     for module in () if equal_layers else stacked.layers:
         module.apply(_reinitialise)
     return stacked
+
+
+def encoded_at(stacked: nn.TransformerEncoder, x: Tensor, tokens: slice, absent: Tensor | None) -> Tensor:
+    """The output of an encoder at some tokens: its last layer and its norm are computed at these only.
+
+    Args:
+        stacked: An encoder of :func:`encoder`.
+        x: All tokens ``[B, T, C]``.
+        tokens: Which tokens are needed.
+        absent: The tokens that none attends to ``[B, T]``.
+
+    Returns:
+        ``stacked(x)[:, tokens]``, equal up to rounding.
+    """
+    bias = None if absent is None else torch.zeros_like(absent, dtype=x.dtype).masked_fill_(absent, -torch.inf)
+    *before, last = stacked.layers
+    for layer in before:
+        x = layer(x, src_key_padding_mask=bias)
+    assert isinstance(last, EncoderLayer) and stacked.norm is not None
+    out: Tensor = stacked.norm(last.at(x, tokens, bias))
+    return out
 
 
 def _reinitialise(module: nn.Module) -> None:

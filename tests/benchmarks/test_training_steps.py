@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from baselines.bases.gin_id import GINID
 from baselines.bases.gnn import GNN, MessagePassing, all_pairs
 from baselines.bases.mlp import MLP
-from baselines.bases.transformer import PairTransformer
+from baselines.bases.transformer import EncoderLayer, PairTransformer
 from baselines.symmetrized import Symmetrized
 from harness.registry import resolve
 from harness.spec import RunSpec
@@ -140,11 +140,21 @@ def plain_network(base: nn.Module, x: Structure, element: Element) -> Callable[[
     base = copy.deepcopy(base, {id(parameter): parameter for parameter in base.parameters()})
     if isinstance(base, PairTransformer):
         for layer in base.encoder.layers:
-            layer.__class__ = nn.TransformerEncoderLayer
+            layer.__class__ = OnAllTokens
     elif isinstance(base, GNN):
         for layer in base.layers:
             layer.__class__ = OnPairs
     return lambda: base(moved)
+
+
+class OnAllTokens(EncoderLayer):
+    """The layer of torch, which computes every token."""
+
+    forward = nn.TransformerEncoderLayer.forward
+    _sa_block = nn.TransformerEncoderLayer._sa_block
+
+    def at(self, x: Tensor, tokens: slice, bias: Tensor | None) -> Tensor:
+        return self.forward(x, src_key_padding_mask=bias)[:, tokens]
 
 
 class OnPairs(MessagePassing):
