@@ -102,7 +102,10 @@ def _print(folder: Path, outcome: Outcome | None, as_json: bool) -> None:
     if outcome is None:
         typer.echo(f"The site {shown(folder)} has this bundle already: nothing was changed.")
         return
+    from harness.report.rendering.formats import counted
+
     for sentence in outcome.sentences():
         typer.echo(sentence)
-    pages = f"{outcome.tasks:,} tasks, {outcome.methods:,} methods, {len(outcome.sources):,} bundles"
+    counts = {"task": outcome.tasks, "method": outcome.methods, "bundle": len(outcome.sources)}
+    pages = ", ".join(counted(n, word) for word, n in counts.items())
     typer.echo(f"Site: {shown(folder / 'index.html')} ({pages})")

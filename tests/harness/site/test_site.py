@@ -251,7 +251,7 @@ def test_commands_say_what_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     lines = say("--sources", "all", "--out", "site").splitlines()
     assert [line.split("-")[0] for line in lines[:2]] == ["ours", "lab"]
-    assert lines[2] == "Site: site/index.html (1 tasks, 2 methods, 2 bundles)"
+    assert lines[2] == "Site: site/index.html (1 task, 2 methods, 2 bundles)"
     assert "nothing was changed" in say("add", "all/lab.zip", "--site", "site")
     assert json.loads(say("add", "all/lab.zip", "--site", "site", "--json")) == {"site": "site", "changed": None}
     again = json.loads(say("--out", "site", "--json"))
