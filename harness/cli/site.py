@@ -100,7 +100,7 @@ def _print(folder: Path, outcome: Outcome | None, as_json: bool) -> None:
         typer.echo(json.dumps({"site": str(folder), "changed": outcome and asdict(outcome)}, indent=1))
         return
     if outcome is None:
-        typer.echo(f"The site {shown(folder)} has this bundle already: nothing was changed.")
+        typer.echo(f"The site {shown(folder)} has all runs of this bundle already: nothing was changed.")
         return
     from harness.report.rendering.formats import counted
 

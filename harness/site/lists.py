@@ -123,8 +123,8 @@ def task_list(tasks: Iterable[TaskLeaderboard], runs: pl.DataFrame) -> Table:
         Column(title="Score", numeric=True),
         Column(title="Methods", numeric=True),
         Column(title="Seeds", why="Of the best method", numeric=True),
-        Column(title="Runs", numeric=True),
-        Column(title="Last run"),
+        Column(title="Runs", why="Of the task, under all protocols", numeric=True),
+        Column(title="Last run", why="Of the task, under all protocols"),
     ]
     rows = [_task_row(task, board, runs) for task in tasks for board in task.boards if board.is_main]
     return Table(id="tasks-table", caption="Tasks", columns=columns, rows=rows)
@@ -136,7 +136,7 @@ def _task_row(task: TaskLeaderboard, board: Board, runs: pl.DataFrame) -> list[C
     first = [row for row in one.table.rows if one.cells(row)[_RANK].sort == 1]
     among = f"shares the first place with {counted(len(first) - 1, 'other row')}" if len(first) > 1 else ""
     methods = len({row[0].text for row in one.table.rows})
-    of_protocol = runs.filter(pl.col("task") == task.name, pl.col("protocol") == board.protocol)
+    of_task = runs.filter(pl.col("task") == task.name)
     return [
         _task_cell(task.name),
         Cell(text=board.protocol, sort=board.protocol, note="; ".join(board.chips)),
@@ -144,8 +144,8 @@ def _task_row(task: TaskLeaderboard, board: Board, runs: pl.DataFrame) -> list[C
         replace(best[_SCORE], mark="", note=one.metric) if first else missing("No method has a place yet"),
         Cell(text=f"{methods:,}", sort=methods),
         best["Seeds"],
-        Cell(text=f"{of_protocol.height:,}", sort=of_protocol.height),
-        _moment(of_protocol["finished"].max()),
+        Cell(text=f"{of_task.height:,}", sort=of_task.height),
+        _moment(of_task["finished"].max()),
     ]
 
 

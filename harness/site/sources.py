@@ -17,7 +17,7 @@ from harness.collate.runs import runs as runs_of
 from harness.collate.tables import Tables
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Source:
     """A checked bundle.
 
@@ -45,7 +45,7 @@ class Source:
         return f"bundles/{self.name}.zip"
 
     def replaces(self, other: Source) -> bool:
-        """Whether this is a later bundle of the same name, which holds all records of the other one."""
+        """Whether this bundle has the name of the other one and holds all its records."""
         same_name = self.manifest.name == other.manifest.name
         return same_name and self.bundle.records.items() >= other.bundle.records.items()
 

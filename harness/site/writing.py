@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Outcome:
         methods: Number of pages of methods.
         sources: The names of all sources, in the order in which they were added.
         added: The sources that were added, each with the number of its runs that no earlier source holds.
-        known: The names of those that the site had already.
+        known: The names of those of which the site had all runs already, in a bundle of the same name.
         replaced: The names of the sources that a later bundle of the same name replaced.
     """
 
@@ -43,7 +44,7 @@ class Outcome:
         for name, runs in self.added.items():
             yield f"{name}: added, with {counted(runs, 'run')} that no earlier bundle holds."
         for name in self.known:
-            yield f"{name}: was in the site already."
+            yield f"{name}: the site has all its runs already."
         for name in self.replaced:
             yield f"{name}: replaced, since a later bundle of this name holds all its runs."
 
@@ -77,7 +78,7 @@ def add_bundle(site: Path, bundle: Path) -> Outcome | None:
         bundle: A bundle of ``symbench export``.
 
     Returns:
-        What was written; None if the site has the bundle already, and nothing was changed.
+        What was written; None if the site has all its runs under its name already, and nothing was changed.
 
     Raises:
         SiteError: There is no site, or it cannot be written.
@@ -87,7 +88,8 @@ def add_bundle(site: Path, bundle: Path) -> Outcome | None:
     if marker is None:
         raise SiteError(f"There is no site at {site}: write one with 'symbench site --out {site}'.")
     source = read_source(bundle)
-    if source.file in marker.bundles and _same(read_source(site / source.file), source):
+    candidates = [site / name for name in marker.bundles if name.startswith(f"bundles/{source.manifest.name}-")]
+    if any(read_source(path).replaces(source) for path in candidates if path.exists()):
         return None
     return _rewrite(site, marker, [source])
 
@@ -123,7 +125,7 @@ def _rewrite(out: Path, marker: Marker | None, fresh: Sequence[Source]) -> Outco
         methods=len(site.methods),
         sources=tuple(source.name for source in sources),
         added={source.name: len(own[source.name]) for source in added},
-        known=tuple(source.name for source in fresh if source.file in marker.bundles),
+        known=tuple(source.name for source in fresh if source not in (*sources, *replaced)),
         replaced=tuple(source.name for source in replaced if source.file in marker.bundles),
     )
 
@@ -133,13 +135,16 @@ def _merged(candidates: Iterable[Source]) -> tuple[list[Source], list[Source]]:
     sources: list[Source] = []
     replaced: list[Source] = []
     for source in candidates:
-        if any(_same(other, source) for other in (*sources, *replaced)):
+        if any(other.replaces(source) for other in sources):
             continue
         earlier = [other for other in sources if source.replaces(other)]
         place = sources.index(earlier[0]) if earlier else len(sources)
         sources.insert(place, source)
         sources = [other for other in sources if other not in earlier]
         replaced += earlier
+    files = Counter(source.file.lower() for source in sources)
+    if taken := [source.name for source in sources if files[source.file.lower()] > 1]:
+        raise SiteError(f"The site has another bundle called {taken[0]}: export this one under another --name.")
     return sources, replaced
 
 
@@ -147,19 +152,6 @@ def _bundles(folder: Path, marker: Marker) -> list[Path]:
     """The bundles of a site: those that it lists, in this order, then those that somebody put there."""
     there = {f"bundles/{path.name}": path for path in sorted((folder / "bundles").glob("*.zip"))}
     return [there[name] for name in dict.fromkeys([*marker.bundles, *there]) if name in there]
-
-
-def _same(one: Source, other: Source) -> bool:
-    """Whether two bundles are the same.
-
-    Raises:
-        SiteError: They are not, but would have the same file.
-    """
-    if one.manifest.id == other.manifest.id and one.name == other.name:
-        return True
-    if one.file.lower() == other.file.lower():
-        raise SiteError(f"The site has another bundle called {one.name}: export this one under another --name.")
-    return False
 
 
 def _write(path: Path, text: str) -> None:

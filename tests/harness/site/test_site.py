@@ -133,11 +133,19 @@ def test_a_bundle_is_added_once(site: Path, tmp_path: Path) -> None:
         assert json.loads(archive.read("manifest.json"))["name"] == "lab"
 
 
+def test_the_same_runs_under_the_same_name_are_known(site: Path, tmp_path: Path) -> None:
+    before = files_of(site)
+    outcome = write_site(site, stores=[("ours", store_of(tmp_path / "copy", results(0.2)))])
+    assert (outcome.added, len(outcome.known), len(outcome.sources)) == ({}, 1, 1)
+    assert files_of(site) == before
+
+
 def test_a_later_bundle_of_the_same_name_takes_the_place_of_the_earlier_one(site: Path, tmp_path: Path) -> None:
     store = store_of(tmp_path / "ours", results(0.2, ("mlp-ga",)))
     outcome = write_site(site, stores=[("ours", store)])
     assert len(outcome.sources) == len(outcome.replaced) == 1 and [*outcome.added.values()] == [15]
     assert len(rows(pages_of(site)["index.html"], "methods-table")) == 3
+    assert add_bundle(site, bundle_of(tmp_path, "ours", results(0.2))) is None
     assert broken_links(site) == []
 
 
