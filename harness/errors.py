@@ -30,6 +30,10 @@ class BundleError(SymbenchError):
     """A bundle cannot be read or written, or was changed."""
 
 
+class SiteError(SymbenchError):
+    """A site of results cannot be read or written."""
+
+
 class ClusterError(SymbenchError):
     """Ray or a cluster cannot be used."""
 
@@ -56,6 +60,7 @@ __all__ = [
     "NotEquivariant",
     "PluginError",
     "SettingsError",
+    "SiteError",
     "StoreError",
     "SuiteError",
     "SymbenchError",

@@ -46,11 +46,20 @@ def export(store: Store, out: Path, *, suites: Sequence[str] = (), name: str | N
     files[RECORDS] = _parquet(_records(store, runs))
     created = datetime.now(UTC).isoformat(timespec="seconds")
     manifest = manifest_of(files, name=name, created=created, version=symbench_version(), runs=runs.height)
+    write_bundle(out, manifest, files)
+    return manifest
+
+
+def write_bundle(out: Path, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Writes a bundle atomically: a .zip if the name ends so, else a folder.
+
+    Raises:
+        BundleError: ``out`` cannot be written.
+    """
     try:
         _write(out, {**files, MANIFEST: manifest_bytes(manifest)})
     except OSError as error:
         raise BundleError(f"The bundle cannot be written to {out} ({error.strerror or error}).") from error
-    return manifest
 
 
 def _of_suites(runs: pl.DataFrame, suites: Sequence[str]) -> pl.DataFrame:
@@ -81,7 +90,6 @@ def _parquet(frame: pl.DataFrame) -> bytes:
 
 
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
-    """Writes the bundle atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with staged(out) as place:
         if out.suffix == ".zip":

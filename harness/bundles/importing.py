@@ -109,7 +109,15 @@ def checked_bundle(path: Path) -> Bundle:
         BundleError: A checksum is wrong, a limit on size is exceeded, a record cannot be read, or its digest is not
             that of its settings.
     """
-    manifest, files = read_bundle(path)
+    return checked_records(path, *read_bundle(path))
+
+
+def checked_records(path: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Verifies the records of a bundle that :func:`~harness.bundles.bundle.read_bundle` read from ``path``.
+
+    Raises:
+        BundleError: As :func:`checked_bundle`.
+    """
     most = min(most_bytes(path), MOST_RATIO * sum(map(len, files.values())))
     try:
         rows = min(manifest.runs, most // _LEAST_RECORD_BYTES)

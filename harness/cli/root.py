@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from harness.cli import checking, completion, jobs, launching, registered, results, settings, templates
+from harness.cli import checking, completion, jobs, launching, registered, results, settings, site, templates
 from harness.cli.options import INTERRUPTED, MISTAKE, PluginOption
 from harness.errors import SettingsError, SymbenchError
 from harness.plugins.entry_points import check_entry_points
@@ -71,7 +71,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (registered, checking, settings, templates, launching, jobs, results):
+for part in (registered, checking, settings, templates, launching, jobs, results, site):
     app.add_typer(part.app)
 
 

@@ -68,7 +68,10 @@ def _foreign(runs: pl.DataFrame) -> Iterator[str]:
     if imported.is_empty():
         return
     sources = ", ".join(sorted(imported["source"].unique()))
-    yield f"{imported.height:,} runs were imported (source {sources}): they have rows of their own."
+    if imported.height < runs.height:
+        yield f"{imported.height:,} runs were imported (source {sources}): they have rows of their own."
+    else:
+        yield f"The runs come from {sources}: each source has rows of its own."
     twice = runs.group_by("digest").agg(pl.len(), pl.col("value", "status").n_unique())
     if apart := twice.filter((pl.col("len") > 1) & ((pl.col("value") > 1) | (pl.col("status") > 1))).height:
         yield f"Of {apart:,} digests several sources have runs with different outcomes: both are kept."

@@ -72,7 +72,7 @@ def report_contents(tables: Tables, *, store_name: str, histories: Histories | N
 
     Args:
         tables: The collated records.
-        store_name: The path of the store as the report shows it.
+        store_name: The path of the store as the report shows it; empty if the page has no store beside it.
         histories: How the history of a run is read; without it there are no figures by epoch.
     """
     failed = failures(tables.runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.report.rendering.environment import environment
@@ -30,16 +30,30 @@ def render_html(contents: Mapping[str, Any]) -> str:
     delay the first screen.
     """
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
-    jinja = environment(autoescape=True)
-    jinja.filters |= {"json_script": json_script, "powers": powers}
+    jinja = html_environment("#{}".format)
+    files = shared_files(jinja)
     return jinja.get_template("leaderboard.html.j2").render(
         **contents,
-        stylesheet=Markup(_source(jinja, "style.css")),
-        script=Markup("\n".join(_source(jinja, f"page/{name}.js") for name in SCRIPTS)),
-        plotly=Markup(get_plotlyjs()),
+        stylesheet=Markup(files["style.css"]),
+        script=Markup(files["page.js"]),
+        plotly=Markup(files["plotly.js"]),
     )
+
+
+def html_environment(href: Callable[[str], str]) -> Environment:
+    """The environment of pages; ``href`` gives the link to the card of a method or task by its id."""
+    jinja = environment(autoescape=True)
+    jinja.filters |= {"json_script": json_script, "powers": powers, "href": href}
+    return jinja
+
+
+def shared_files(jinja: Environment) -> dict[str, str]:
+    """The style sheet and the scripts that all pages have in common, by name; ``page.js`` needs ``plotly.js``."""
+    from plotly.offline import get_plotlyjs
+
+    script = "\n".join(_source(jinja, f"page/{name}.js") for name in SCRIPTS)
+    return {"plotly.js": get_plotlyjs(), "page.js": script, "style.css": _source(jinja, "style.css")}
 
 
 def json_script(value: Any) -> Markup:
