@@ -76,7 +76,7 @@ def test_filters_act_on_curves_cards_and_contents_and_empty_sections_say_so(
     draw_all(browser)
     legend = script(
         browser,
-        "return [...document.querySelectorAll('.legend li')].filter(one => !one.closest('[hidden]'))"
+        "return [...document.querySelectorAll('.legend li:not(.sampler)')].filter(one => one.checkVisibility())"
         ".map(one => one.dataset.sampler)",
     )
     assert legend and set(legend) == {"fa"}

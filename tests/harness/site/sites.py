@@ -75,7 +75,7 @@ class Parsed(HTMLParser):
         self.mistakes += [name for name in found if name.startswith("on")]
         if tag not in VOID:
             self.unclosed.append(tag)
-        if tag == "table":
+        if tag == "table" and "id" in found:  # those of the answers have none
             self._table = found["id"]
             self.tables[self._table] = []
         elif tag == "tr" and self._table:

@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const TITLES = { task: "Task", method: "Method", sampler: "Sampler", group: "Group", protocol: "Protocol" };
-  const ITEMS = ":is(tbody tr, .legend li, .card, .failure)";
+  const ITEMS = ":is(tbody tr, .legend li:not(.sampler), .card, .failure):not(#answers *)"; // the answers stay as they are
   const LONG = 12;
   const main = document.querySelector("main");
   const items = [...main.querySelectorAll(ITEMS)];
