@@ -9,19 +9,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from tasks.catalogue.images import DigitsSettings, FractalsSettings
+from tasks.classification import Classification
 from tasks.sources import digits, fractals
 from tasks.sources.image_arrays import ImageSplit
 from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import Dataset, Split, SupervisedTask
+from tasks.task import Dataset
 
 
-class Images(SupervisedTask):
+class Images(Classification):
     """Grey images as edge scalars ``[B, N, N, 1]`` in [0, 1]; targets are one-hot classes."""
 
     def __init__(self, images: Mapping[str, ImageSplit], classes: int) -> None:
@@ -43,15 +43,6 @@ class Images(SupervisedTask):
         pixels = torch.from_numpy(images.image).float()[..., None] / 255
         structure = Structure.build(torch.ones(pixels.shape[:2], dtype=torch.bool), edge_scalars=pixels)
         return Dataset(structure, one_hot(torch.from_numpy(images.label).long(), self.classes).float())
-
-    def data(self, split: Split) -> Dataset:
-        return self._data[split]
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {"accuracy": (predictions.argmax(-1) == targets.argmax(-1)).double().mean().item()}
 
 
 class Fractals(Images):

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from tasks.catalogue.geometry import ShapesSettings
+from tasks.classification import Classification
 from tasks.sources.modelnet import SIZES, Surfaces
 from tasks.sources.point_clouds import generated, points_needed, published, random_poses, seen
 from tasks.sources.splits import SPLITS
 from tasks.symmetry.representation import Representation
 from tasks.symmetry.structure import Signature, Structure
-from tasks.task import Dataset, Split, SupervisedTask
+from tasks.task import Dataset
 
 
-class Shapes(SupervisedTask):
+class Shapes(Classification):
     """Centred clouds in random poses from O(3); targets are one-hot classes.
 
     With ``poses: aligned`` all clouds have their original pose in training and test. Only the ``*_transformed`` metrics
@@ -66,15 +66,6 @@ class Shapes(SupervisedTask):
         points = torch.from_numpy(clouds).float()
         structure = Structure.build(torch.ones(points.shape[:2], dtype=torch.bool), points=points[..., None])
         return Dataset(structure, one_hot(torch.from_numpy(surfaces.label).long(), self.classes).float())
-
-    def data(self, split: Split) -> Dataset:
-        return self._data[split]
-
-    def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(predictions, targets)
-
-    def metrics(self, predictions: Tensor, targets: Tensor) -> dict[str, float]:
-        return {"accuracy": (predictions.argmax(-1) == targets.argmax(-1)).double().mean().item()}
 
 
 class ProperShapes(Shapes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tasks.cards import TaskCard
 from tasks.catalogue.shared import QUICK_VIT, SHORT_TRAINING, STANDARD_TRAINING, SplitSettings, split_size
@@ -47,39 +48,44 @@ PROTOCOLS = {
     "standard": replace(STANDARD_TRAINING, epochs=100, batch_size=64, train_samples=1),
     "quick": replace(SHORT_TRAINING, epochs=10, batch_size=32, train_samples=1),
 }
-FRACTALS = TaskCard(
-    name="fractals",
-    title="Fractals: iterated function systems, without a symmetry",
-    group=(TRIVIAL,),
-    inputs=frozenset({"edges"}),
-    output="graph_scalars",
-    metric="accuracy",
-    direction="max",
-    control=None,
-    source=f"{FRACTALS_SOURCE}; protocol by symbench",
-    implementation="tasks.images:Fractals",
-    settings=FractalsSettings,
-    max_nodes=lambda settings: settings.side,
-    edge_scalars=1,
-    protocols=PROTOCOLS,
-    recipes=(QUICK_VIT,),
+
+
+def _task(
+    name: str, title: str, source: str, implementation: str, settings: type[SplitSettings], **other: Any
+) -> TaskCard:
+    return TaskCard(
+        name=name,
+        title=title,
+        group=(TRIVIAL,),
+        inputs=frozenset({"edges"}),
+        output="graph_scalars",
+        metric="accuracy",
+        direction="max",
+        control=None,
+        source=f"{source}; protocol by symbench",
+        implementation=implementation,
+        settings=settings,
+        max_nodes=lambda settings: settings.side,
+        edge_scalars=1,
+        protocols=PROTOCOLS,
+        recipes=(QUICK_VIT,),
+        **other,
+    )
+
+
+FRACTALS = _task(
+    "fractals",
+    "Fractals: iterated function systems, without a symmetry",
+    FRACTALS_SOURCE,
+    "tasks.images:Fractals",
+    FractalsSettings,
 )
-DIGITS = TaskCard(
-    name="digits",
-    title="Digits: handwritten digits, without a symmetry",
-    group=(TRIVIAL,),
-    inputs=frozenset({"edges"}),
-    output="graph_scalars",
-    metric="accuracy",
-    direction="max",
-    control=None,
-    source=f"{DIGITS_SOURCE}; protocol by symbench",
-    implementation="tasks.images:Digits",
+DIGITS = _task(
+    "digits",
+    "Digits: handwritten digits, without a symmetry",
+    DIGITS_SOURCE,
+    "tasks.images:Digits",
+    DigitsSettings,
     extra="vision",
-    settings=DigitsSettings,
     check=_too_many_digits,
-    max_nodes=lambda settings: settings.side,
-    edge_scalars=1,
-    protocols=PROTOCOLS,
-    recipes=(QUICK_VIT,),
 )
