@@ -23,6 +23,7 @@ from tasks.symmetry.groups import (
     PlaneGroup,
     SequenceGroup,
     SimilarityGroup,
+    TrivialGroup,
     UnitaryGroup,
     factors,
     node_and_space,
@@ -164,7 +165,7 @@ def _smallest_factor(number: int) -> int:
 def _cycles(permuting: Group | None, order: int, nodes: int) -> Tensor:
     """A permutation ``[N]`` of this prime order in the group, or the identity if there is none."""
     places = torch.arange(nodes)
-    if permuting is None or order == 1:
+    if permuting is None or isinstance(permuting, TrivialGroup) or order == 1:
         return places
     if isinstance(permuting, SequenceGroup):
         if nodes % order == 0:

@@ -264,7 +264,7 @@ def test_a_search_is_sent_as_one(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     ]
     assert about == ("search/nbody_egnn", "s3://bucket/it")
     assert copied == (FOLDER / "search" / "nbody_egnn.yaml").read_bytes()
-    assert "Job raysubmit_1: search/nbody_egnn, 3 runs, records in s3://bucket/it" in result.output
+    assert "Job raysubmit_1: search/nbody_egnn, 13 runs, records in s3://bucket/it" in result.output
     assert f"symbench search {name} --set trials=3 --store s3://bucket/it shows its results here" in result.output
 
 

@@ -98,9 +98,9 @@ def test_a_manifest_without_end_is_refused(tmp_path: Path, little_memory: None) 
 def test_files_that_are_too_many_together_are_refused(
     lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle_module, "MOST_BYTES", 30_000)
+    monkeypatch.setattr(bundle_module, "MOST_BYTES", 40_000)
     bodies = bodies_of(lab)
-    assert max(map(len, bodies.values())) < 30_000 < sum(map(len, bodies.values()))
+    assert max(map(len, bodies.values())) < 40_000 < sum(map(len, bodies.values()))
     refused(lab, tmp_path, "far more than")
     folder = tmp_path / "lab"
     for name, body in bodies.items():
